@@ -1,0 +1,293 @@
+"""The contracts of every component: the one file that a plugin author reads.
+
+Shorthand in shapes: n rows, C channels, T samples, d detectors, k covariates. Arrays that the engine hands out are
+read-only and may be memory maps. A component is made with ``cls.make(settings, ctx)``, computes nothing before ``fit``,
+and carries what it learned in plain numeric arrays (``state``), never in a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.context import Context
+from vibro.data import Record, Rejected
+from vibro.errors import ConfigError, ContractError, NotFittedError, StandAside
+
+__all__ = [
+    "API_VERSION",
+    "Classifier",
+    "Component",
+    "ConfigError",
+    "Context",
+    "ContractError",
+    "Detector",
+    "FeatureExtractor",
+    "Fuser",
+    "Metric",
+    "NoParams",
+    "NotFittedError",
+    "Params",
+    "Reader",
+    "Record",
+    "Rejected",
+    "StandAside",
+    "State",
+    "Thresholder",
+    "ViewKey",
+    "view_key",
+]
+
+API_VERSION = 1
+State = dict[str, NDArray[Any]]  # numeric and bool arrays only; 0-d for scalars
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of a component's settings: a frozen dataclass of plain values with defaults.
+
+    Bounds are written ``Annotated[int, Field(ge=1)]`` (pydantic's Field), choices ``Literal["a", "b"]``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class NoParams(Params):
+    """No settings."""
+
+
+@dataclass(frozen=True, order=True)
+class ViewKey:
+    """Identity of a view: a feature's name and its parameters as canonical JSON; equal keys share one array."""
+
+    name: str
+    params: str = "{}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters as a table."""
+        return dict(json.loads(self.params))
+
+    def __str__(self) -> str:
+        """Reads like ``per_sensor(of=mains)``."""
+        parts = []
+        for key, value in self.settings.items():
+            nested = view_key(value) if isinstance(value, dict) and "use" in value else value
+            parts.append(f"{key}={nested}")
+        return f"{self.name}({', '.join(parts)})" if parts else self.name
+
+
+def view_key(spec: str | Mapping[str, Any] | ViewKey) -> ViewKey:
+    """A view as written in an ensemble, ``"mains"`` or ``{use = "hetero", size = 64}``, as its key."""
+    if isinstance(spec, ViewKey):
+        return spec
+    if isinstance(spec, str):
+        return ViewKey(spec)
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
+        raise ConfigError(f"a view is a name or a table with 'use', not {spec!r}")
+    settings = {key: value for key, value in spec.items() if key != "use"}
+    return ViewKey(spec["use"], json.dumps(settings, sort_keys=True, separators=(",", ":")))
+
+
+class Component(ABC):
+    """Base of every component."""
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    Params: ClassVar[type[Params]] = NoParams
+    requires: ClassVar[tuple[str, ...]] = ()  # import names; missing -> plugin refused with that name
+    deterministic: ClassVar[bool] = True
+    test_settings: ClassVar[Mapping[str, Any]] = {}  # small and fast, for the conformance kit
+    api: ClassVar[int] = API_VERSION
+
+    def __init__(self, params: Any, ctx: Context) -> None:
+        self.params = params
+        self.ctx = ctx
+
+    @classmethod
+    def make(cls, settings: Mapping[str, Any], ctx: Context, *, where: str = "") -> Self:
+        """Checks the settings against ``Params`` and constructs; a ConfigError lists every problem with its path."""
+        return cls(check_settings(cls.Params, settings, where or cls.name), ctx)
+
+    def state(self) -> State:
+        """What was learned, as plain arrays; NotFittedError before ``fit``. Components that learn nothing return {}."""
+        return {}
+
+    def load_state(self, state: State) -> None:  # noqa: B027
+        """Restores what ``state`` gave."""
+
+
+class FeatureExtractor(Component):
+    """Turns inputs (records or other views) into a view of (n, *item) float32; row i depends on row i alone.
+
+    Multi-channel records: a vector view joins its channels along the last axis, an image view along its first.
+    """
+
+    kind = "feature"
+    item: ClassVar[str] = "f"  # shape of one row: "3 h w", "1200", "t f"; letters stand for any size
+
+    @classmethod
+    def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:
+        """Views this one is made from. Roots: ``raw`` (n, C, T), ``covariates`` (n, k), ``sensor`` (n, 1) codes, -1 unknown."""
+        return ("raw",)
+
+    def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027
+        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``)."""
+
+    @abstractmethod
+    def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """(n, *item) float32, finite; called in chunks of rows."""
+
+    @property
+    def kept(self) -> NDArray[np.bool_] | None:
+        """Optional mask over the last axis after ``fit``: False marks a feature that this fs and length cannot give."""
+        return None
+
+
+class Detector(Component):
+    """Gives every row of a view one score: finite float64, larger = worse, independent of the other rows in the call."""
+
+    kind = "detector"
+    view: ClassVar[str | Mapping[str, Any]] = "raw"  # default; the ensemble may name another
+    item: ClassVar[str] = "..."  # item shapes it accepts; "..." any
+    needs_labels: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
+    cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
+    min_rows: ClassVar[int] = 20  # fewer fit rows: stands aside
+
+    @abstractmethod
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from (n, *item); a second call forgets the first. Raise StandAside where nothing can be learned."""
+
+    @abstractmethod
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, *item) -> (n,)."""
+
+    def health(self) -> Mapping[str, float]:
+        """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion."""
+        return {}
+
+
+class Fuser(Component):
+    """Makes one score of the d calibrated columns; ``ctx.names`` holds their ids."""
+
+    kind = "fuser"
+    needs_labels: ClassVar[bool] = False
+    wants_audition: ClassVar[bool] = False
+
+    def fit(  # noqa: B027
+        self,
+        z: NDArray[np.float64],
+        y: NDArray[np.int16] | None = None,
+        usefulness: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,) from the audition."""
+
+    @abstractmethod
+    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, d) and the mask of usable cells -> (n,); a row without any usable cell is NaN."""
+
+    def weights(self) -> NDArray[np.float64] | None:
+        """(d,) weights summing to 1 if the rule is linear, else None."""
+        return None
+
+    def notes(self) -> Sequence[str]:
+        """Sentences for the summary's warnings: members found inverted, dead or alike."""
+        return ()
+
+
+class Thresholder(Component):
+    """Finds the cut for a budget = wished share of alarms among normal records."""
+
+    kind = "thresholder"
+    needs_labels: ClassVar[bool] = False
+
+    @abstractmethod
+    def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
+        """A finite cut from held-out reference scores; it falls (or stays) as the budget grows."""
+
+    def details(self) -> Mapping[str, Any]:
+        """Of the last ``cut``: ``fallback`` (text or None), ``interval`` [lo, hi] and what else the method knows."""
+        return {}
+
+
+class Reader(Component):
+    """Turns one file into records; a bad item becomes a Rejected, never silence."""
+
+    kind = "reader"
+    extensions: ClassVar[tuple[str, ...]] = ()  # ".jsonl", ".jsonl.gz": what folders are searched for
+
+    @classmethod
+    def accepts(cls, path: Path, head: bytes) -> bool:
+        """Whether this reader takes the file; by default by its extension."""
+        return path.name.lower().endswith(cls.extensions)
+
+    @abstractmethod
+    def read(self, path: Path) -> Iterator[Record | Rejected]:
+        """Every item of the file, in order."""
+
+
+class Classifier(Component):
+    """The supervised stage: classes from a view, real labels and pseudo-labels."""
+
+    kind = "classifier"
+    view: ClassVar[str | Mapping[str, Any]] = "raw"
+
+    @abstractmethod
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16], weight: NDArray[np.float32]) -> None:
+        """Learns classes y (n,) with weights (n,); weight 0 = ignored."""
+
+    @abstractmethod
+    def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, classes); rows sum to 1."""
+
+
+class Metric(Component):
+    """Judges scores against labels (0 normal, 1 anomalous)."""
+
+    kind = "metric"
+    higher_is_better: ClassVar[bool] = True
+
+    @abstractmethod
+    def compute(self, y: NDArray[np.int16], score: NDArray[np.float64], flag: NDArray[np.bool_]) -> float:
+        """One number; NaN where it is not defined."""
+
+
+KINDS: dict[str, type[Component]] = {
+    cls.kind: cls for cls in (Reader, FeatureExtractor, Detector, Fuser, Thresholder, Classifier, Metric)
+}
+
+
+def check_settings(params: type[Params], settings: Mapping[str, Any], where: str) -> Any:
+    """The frozen ``Params`` for a table of settings; ConfigError names every wrong one, its bound and the known names."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(params).validate_python(dict(settings))
+    except ValidationError as error:
+        known = [f.name for f in fields(params)]
+        problems = []
+        for item in error.errors():
+            path = ".".join([where, *map(str, item["loc"])])
+            if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+                near = get_close_matches(str(item["loc"][-1]), known, 1)
+                guess = f"; did you mean {near[0]}?" if near else ""
+                problems.append(f"{path}: unknown parameter{guess} (known: {', '.join(known) or 'none'})")
+            else:
+                problems.append(f"{path}: {item['msg']} (got {item['input']!r})")
+        raise ConfigError("; ".join(problems)) from None
+
+
+def settings_of(params: Any) -> dict[str, Any]:
+    """The settings of a ``Params`` as a plain table."""
+    return asdict(params)

@@ -1,0 +1,66 @@
+"""All that a component may know of its run: seed, device, sampling rate, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import numpy as np
+
+from vibro.errors import ConfigError
+
+
+def child_seed(seed: int, name: str) -> int:
+    """Seed of a named part of a run: it depends on the run's seed and the name, never on a position."""
+    return int(np.random.SeedSequence([seed, crc32(name.encode())]).generate_state(1)[0])
+
+
+def _silent(done: int, total: int) -> None:
+    """Default progress: nobody listens."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a component is told at construction.
+
+    ``fs`` is the sampling rate in Hz. ``names`` holds the detector ids of the columns that a fuser sees and is
+    empty for every other kind. ``progress(done, total)`` may be called at any time; it does nothing in a worker.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    fs: float = 1.0
+    names: tuple[str, ...] = ()
+    progress: Callable[[int, int], None] = _silent
+
+    def child(self, name: str) -> Context:
+        """The same context with the seed of a named part."""
+        return replace(self, seed=child_seed(self.seed, name))
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator; two calls give the same stream."""
+        return np.random.default_rng(self.seed)
+
+
+def resolve_device(device: str) -> str:
+    """Turns ``auto``, ``cpu``, ``cuda`` or ``cuda:i`` into the device that will be used; ConfigError if there is none."""
+    if device == "cpu":
+        return "cpu"
+    if device != "auto" and not (device == "cuda" or device.startswith("cuda:")):
+        raise ConfigError(f"unknown device {device!r}", hint="use --device auto, cpu or cuda[:i]")
+    import torch
+
+    if not torch.cuda.is_available():
+        if device == "auto":
+            return "cpu"
+        raise ConfigError(f"device {device!r} was asked for, but torch sees no GPU", hint="use --device cpu")
+    if device in ("auto", "cuda"):
+        return "cuda:0"
+    try:
+        index = int(device.removeprefix("cuda:"))
+    except ValueError:
+        raise ConfigError(f"unknown device {device!r}", hint="use --device cuda:0") from None
+    if not 0 <= index < torch.cuda.device_count():
+        raise ConfigError(f"device {device!r} does not exist", hint=f"this machine has {torch.cuda.device_count()} GPU(s)")
+    return device

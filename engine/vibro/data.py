@@ -1,0 +1,256 @@
+"""The carriers of measured data: one record, one rejected item, one batch, and the rows of a batch by their use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntFlag
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_TIME = np.datetime64("NaT", "ns")
+
+
+class Quality(IntFlag):
+    """Bits of a record's quality; ``INVALID`` joins those that make its level ``invalid``."""
+
+    CONSTANT = 1  # Q014
+    ZERO = 2  # Q015
+    CLIPPED = 4  # Q016
+    LOW_MAINS = 8  # Q017, a warning
+    UNIT = 16  # Q018, a warning
+    FS_COMB = 32  # Q013 from the mains comb, a warning
+    INVALID = CONSTANT | ZERO | CLIPPED
+
+
+def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> str:
+    """First 16 hex digits of sha256(sensor | time | little-endian float32 samples)."""
+    head = f"{sensor}|{'' if np.isnat(time) else np.datetime_as_string(time, unit='ns')}|"
+    return sha256(head.encode() + np.ascontiguousarray(signal, dtype="<f4").tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One signal of one sensor at one time, as a reader found it.
+
+    ``signal`` is float32 (channels, samples); ``fs`` in Hz, 0 = not given; ``time`` NaT = not given; ``row`` is the
+    index in the source from 0 (cli.md 2); ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    """
+
+    signal: NDArray[np.float32]
+    sensor: str
+    time: np.datetime64 = NO_TIME
+    fs: float = 0.0
+    unit: str = ""
+    machine: str = ""
+    recording: str = ""
+    covariates: Mapping[str, float] = field(default_factory=dict)
+    row: int = 0
+    line: int = -1
+    offset: int = -1
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One item that a reader could not turn into a record, with the reason code of reliability.md 3.1.
+
+    ``row`` -1 stands for the file as a whole; ``pointer`` is a JSON pointer or array index where a line makes no sense.
+    """
+
+    code: str
+    detail: str
+    row: int = -1
+    line: int = -1
+    offset: int = -1
+    pointer: str = ""
+    excerpt: str = ""
+    sensor: str = ""
+    time: str = ""
+
+
+@dataclass(frozen=True)
+class SignalBatch:
+    """n records of equal length, sorted by source and row.
+
+    ``x`` is float32 (n, channels, samples), read-only, maybe a memmap. ``sensor``, ``machine``, ``recording`` and
+    ``source`` are int32 codes into the tuples of names; code -1 (only for ``sensor``) = a sensor unknown to the model.
+    ``covariates`` is float32 (n, k), NaN = not given. ``quality`` holds ``Quality`` bits.
+    """
+
+    x: NDArray[np.float32]
+    ids: NDArray[np.str_]
+    sensor: NDArray[np.int32]
+    sensors: tuple[str, ...]
+    machine: NDArray[np.int32]
+    machines: tuple[str, ...]
+    recording: NDArray[np.int32]
+    recordings: tuple[str, ...]
+    source: NDArray[np.int32]
+    sources: tuple[str, ...]
+    row: NDArray[np.int64]
+    time: NDArray[np.datetime64]
+    covariates: NDArray[np.float32]
+    covariate_names: tuple[str, ...]
+    quality: NDArray[np.uint16]
+    fs: float
+    unit: str = "unknown"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def channels(self) -> int:
+        """Channels of a record."""
+        return int(self.x.shape[1])
+
+    @property
+    def length(self) -> int:
+        """Samples of a record."""
+        return int(self.x.shape[2])
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(n,) rows whose data can be trusted."""
+        return (self.quality & int(Quality.INVALID)) == 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all record ids, independent of their order."""
+        return sha256("\n".join(sorted(map(str, self.ids))).encode()).hexdigest()
+
+    def take(self, rows: NDArray[np.intp]) -> SignalBatch:
+        """The same batch with only these rows, in this order (a copy of their samples)."""
+        picked: dict[str, Any] = {
+            name: getattr(self, name)[rows]
+            for name in ("ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")
+        }
+        return replace(self, x=self.x[rows], **picked)
+
+    def with_codes(self, sensors: Sequence[str], covariate_names: Sequence[str]) -> SignalBatch:
+        """The same batch in a model's terms: its sensor codes (-1 = unknown to it) and its covariate columns."""
+        code = {name: i for i, name in enumerate(sensors)}
+        mapped = np.array([code.get(name, -1) for name in self.sensors] or [-1], dtype=np.int32)
+        column = {name: i for i, name in enumerate(self.covariate_names)}
+        covariates = np.full((len(self), len(covariate_names)), np.nan, dtype=np.float32)
+        for j, name in enumerate(covariate_names):
+            if name in column:
+                covariates[:, j] = self.covariates[:, column[name]]
+        return replace(
+            self,
+            sensor=mapped[self.sensor],
+            sensors=tuple(sensors),
+            covariates=covariates,
+            covariate_names=tuple(covariate_names),
+        )
+
+
+def encode(names: Sequence[str]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Codes and the sorted distinct names of a column of text."""
+    if not len(names):
+        return np.zeros(0, np.int32), ()
+    distinct, codes = np.unique(np.asarray(names, dtype=np.str_), return_inverse=True)
+    return codes.astype(np.int32), tuple(map(str, distinct))
+
+
+def make_batch(
+    x: NDArray[np.float32],
+    *,
+    fs: float,
+    sensor: Sequence[str] | None = None,
+    time: Sequence[Any] | None = None,
+    machine: Sequence[str] | None = None,
+    recording: Sequence[str] | None = None,
+    source: Sequence[str] | None = None,
+    row: Sequence[int] | None = None,
+    covariates: NDArray[np.float32] | None = None,
+    covariate_names: Sequence[str] = (),
+    unit: str = "unknown",
+) -> SignalBatch:
+    """A batch from plain arrays, for tests, benchmarks and notebooks; ``x`` is (n, samples) or (n, channels, samples)."""
+    x = np.asarray(x, dtype=np.float32)
+    x = x[:, None, :] if x.ndim == 2 else x
+    n = len(x)
+    sensor = ["s"] * n if sensor is None else list(sensor)
+    times = np.full(n, NO_TIME) if time is None else np.asarray(time, dtype="datetime64[ns]")
+    source = ["memory"] * n if source is None else list(source)
+    sensor_code, sensors = encode(sensor)
+    machine_code, machines = encode(sensor if machine is None else machine)
+    recording_code, recordings = encode(source if recording is None else recording)
+    source_code, sources = encode(source)
+    return SignalBatch(
+        x=x,
+        ids=np.array([record_id(s, t, v) for s, t, v in zip(sensor, times, x, strict=True)], dtype="U16"),
+        sensor=sensor_code,
+        sensors=sensors,
+        machine=machine_code,
+        machines=machines,
+        recording=recording_code,
+        recordings=recordings,
+        source=source_code,
+        sources=sources,
+        row=np.arange(n) if row is None else np.asarray(row, dtype=np.int64),
+        time=times,
+        covariates=np.zeros((n, 0), np.float32) if covariates is None else np.asarray(covariates, np.float32),
+        covariate_names=tuple(covariate_names),
+        quality=np.zeros(n, np.uint16),
+        fs=float(fs),
+        unit=unit,
+    )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a batch by their use: ``fit`` (with a fold number each) and how they were chosen.
+
+    Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
+    fold 0, which is their reference.
+    """
+
+    fit: NDArray[np.intp]
+    fold: NDArray[np.int8]
+    how: str
+
+    @property
+    def held_out(self) -> NDArray[np.intp]:
+        """Rows of fold 0."""
+        return self.fit[self.fold == 0]
+
+
+FOLDS = 5
+BLOCKS_A_FOLD = 4
+
+
+def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
+    """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
+
+    A recording is kept whole when every sensor that has at least ten rows holds at least five recordings; otherwise the
+    instants of a sensor are cut into blocks of consecutive time, dealt to the folds in turn. Fewer than ten rows: one fold.
+    """
+    chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
+    fold = np.zeros(len(chosen), np.int8)
+    if len(chosen) < 2 * FOLDS:
+        return Rows(chosen, fold, f"{how}; one fold")
+    by_recording = _whole_recordings(batch, chosen)
+    for s in np.unique(batch.sensor[chosen]):
+        mine = np.flatnonzero(batch.sensor[chosen] == s)
+        rows = chosen[mine]
+        order = mine[np.lexsort((batch.ids[rows], batch.row[rows], batch.source[rows], batch.time[rows]))]
+        if by_recording:
+            _, group = np.unique(batch.recording[chosen[order]], return_inverse=True)
+            fold[order] = (group % FOLDS).astype(np.int8)
+        else:
+            blocks = min(FOLDS * BLOCKS_A_FOLD, max(1, len(order)))
+            fold[order] = (np.arange(len(order)) * blocks // len(order) + int(s)) % FOLDS
+    return Rows(chosen, fold, f"{how}; five folds by {'recording' if by_recording else 'time block'}")
+
+
+def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
+    """Whether every sensor with ten rows or more holds at least five recordings among these rows."""
+    for s in np.unique(batch.sensor[rows]):
+        mine = rows[batch.sensor[rows] == s]
+        if len(mine) >= 2 * FOLDS and len(np.unique(batch.recording[mine])) < FOLDS:
+            return False
+    return True

@@ -1,0 +1,81 @@
+"""What a run reports while it works: frozen events that the ``on_event`` hook delivers to observers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class StageStarted(Event):
+    """A stage (``ingest``, ``views``, ``fit``, ``score``, ``report``) began; ``total`` tasks, 0 = not known."""
+
+    stage: str
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class StageFinished(Event):
+    """A stage ended."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TaskStarted(Event):
+    """A task of a stage (one detector, one file) began."""
+
+    stage: str
+    task: str
+
+
+@dataclass(frozen=True)
+class TaskProgress(Event):
+    """A task has done ``done`` of ``total`` steps."""
+
+    stage: str
+    task: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TaskFinished(Event):
+    """A task ended."""
+
+    stage: str
+    task: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ViewComputed(Event):
+    """A view was computed for all rows, or found in the cache (``cached``)."""
+
+    view: str
+    bytes: int
+    seconds: float
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class DetectorFailed(Event):
+    """A detector failed (``phase`` = ``fit`` or ``score``) or stood aside (``phase`` = ``excluded``)."""
+
+    detector: str
+    plugin: str
+    phase: str
+    error: str
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The run ended with this status: ``complete``, ``failed`` or ``interrupted``."""
+
+    status: str
+    seconds: float
