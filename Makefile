@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Everything runs in .venv, installed with constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= OUT
+ENSEMBLE ?= default
+
+.PHONY: setup demo test test-slow lint check bench docs clean
+
+setup: $(VENV)/.ready
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vibro needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/vibro demo -o $(OUT) --force --ensemble $(ENSEMBLE)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff format --check engine plugins tests benchmarks
+	$(BIN)/ruff check engine plugins tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: setup
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) OUT build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
