@@ -141,7 +141,7 @@ class FeatureExtractor(Component):
         """Views this one is made from. Roots: ``raw`` (n, C, T), ``covariates`` (n, k), ``sensor`` (n, 1) codes, -1 unknown."""
         return ("raw",)
 
-    def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027
+    def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``)."""
 
     @abstractmethod
@@ -185,7 +185,7 @@ class Fuser(Component):
     needs_labels: ClassVar[bool] = False
     wants_audition: ClassVar[bool] = False
 
-    def fit(  # noqa: B027
+    def fit(
         self,
         z: NDArray[np.float64],
         y: NDArray[np.int16] | None = None,

@@ -62,5 +62,7 @@ def resolve_device(device: str) -> str:
     except ValueError:
         raise ConfigError(f"unknown device {device!r}", hint="use --device cuda:0") from None
     if not 0 <= index < torch.cuda.device_count():
-        raise ConfigError(f"device {device!r} does not exist", hint=f"this machine has {torch.cuda.device_count()} GPU(s)")
+        raise ConfigError(
+            f"device {device!r} does not exist", hint=f"this machine has {torch.cuda.device_count()} GPU(s)"
+        )
     return device

@@ -1,0 +1,171 @@
+"""From an ensemble's table to a plan: names resolved, settings checked, views ordered, shapes compared, nothing computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vibro.api import Detector, FeatureExtractor, Fuser, Params, Thresholder, ViewKey, check_settings, view_key
+from vibro.context import Context
+from vibro.errors import ConfigError, PluginError, UnknownComponentError
+from vibro.host import PluginHost
+from vibro.views import ROOTS, inputs_of, items_agree, order_views
+
+ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1"}
+
+
+@dataclass(frozen=True)
+class CalibrationEntry(Params):
+    """How raw scores become z: method, clip, and whether cheap detectors are cross-fitted (``auto``) or all held out."""
+
+    method: Literal["robust", "z", "ecdf", "unify"] = "robust"
+    clip: tuple[float, float] = (-5.0, 30.0)
+    on: Literal["auto", "held-out"] = "auto"
+
+
+@dataclass(frozen=True)
+class Budgets(Params):
+    """Wished shares among normal records at or above attention and alarm."""
+
+    attention: float = 0.05
+    alarm: float = 0.01
+
+
+@dataclass(frozen=True)
+class Ensemble(Params):
+    """An ensemble's table as written in a registry or a file of its own."""
+
+    detectors: tuple[dict[str, Any], ...]
+    summary: str = ""
+    calibration: CalibrationEntry = field(default_factory=CalibrationEntry)
+    fuser: dict[str, Any] = field(default_factory=lambda: {"use": "auto"})
+    thresholder: dict[str, Any] = field(default_factory=lambda: {"use": "quantile"})
+    budgets: Budgets = field(default_factory=Budgets)
+    quorum: float = 0.5
+
+
+@dataclass(frozen=True)
+class PlannedDetector:
+    """One detector of a plan."""
+
+    id: str
+    cls: type[Detector]
+    settings: Mapping[str, Any]
+    view: ViewKey
+    plugin: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a fit needs: detectors, extractors by view in order, and how many read each view."""
+
+    name: str
+    ensemble: Ensemble
+    detectors: tuple[PlannedDetector, ...]
+    views: tuple[ViewKey, ...]
+    extractors: Mapping[ViewKey, type[FeatureExtractor]]
+    readers: Mapping[ViewKey, int]
+    fuser: type[Fuser]
+    thresholder: type[Thresholder]
+    absent: tuple[tuple[str, str], ...] = ()  # detector id, reason (--allow-missing)
+
+    def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
+        """One fresh extractor a view."""
+        return {key: self.extractors[key].make(key.settings, ctx.child(str(key)), where=str(key)) for key in self.views}
+
+
+def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
+    """The ensemble of a table; ConfigError names every wrong key with its path."""
+    entry: Ensemble = check_settings(Ensemble, table, f"ensemble.{name}")
+    if not entry.detectors:
+        raise ConfigError(f"ensemble.{name}.detectors: names no detector")
+    for i, detector in enumerate(entry.detectors):
+        if not isinstance(detector.get("use"), str):
+            raise ConfigError(f"ensemble.{name}.detectors[{i}]: needs a 'use' that names a detector")
+    for part in ("fuser", "thresholder"):
+        if not isinstance(getattr(entry, part).get("use"), str):
+            raise ConfigError(f"ensemble.{name}.{part}: needs a 'use' that names a {part}")
+    if not 0 < entry.budgets.alarm <= entry.budgets.attention < 1:
+        raise ConfigError(f"ensemble.{name}.budgets: needs 0 < alarm <= attention < 1")
+    if not 0 <= entry.quorum <= 1:
+        raise ConfigError(f"ensemble.{name}.quorum: should be a share between 0 and 1")
+    return entry
+
+
+def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_missing: bool = False) -> Plan:
+    """Resolves an ensemble against the host; with ``allow_missing`` a detector whose plugin is broken is left out."""
+    entry = check_ensemble(name, table)
+    detectors: list[PlannedDetector] = []
+    absent: list[tuple[str, str]] = []
+    classes: dict[ViewKey, type[FeatureExtractor]] = {}
+
+    def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
+        cls = host.component("feature", key.name)
+        assert issubclass(cls, FeatureExtractor)
+        classes[key] = cls
+        return inputs_of(key, cls, check_settings(cls.Params, key.settings, f"{name}: view {key}"))
+
+    for i, row in enumerate(entry.detectors):
+        use = row["use"]
+        ident = str(row.get("id", use))
+        where = f"ensemble.{name}.detectors[{i}]"
+        try:
+            cls = host.component("detector", use)
+            assert issubclass(cls, Detector)
+            view = view_key(row.get("view", cls.view))
+            order_views([view], inputs)
+        except PluginError as error:
+            if not allow_missing:
+                raise
+            absent.append((ident, error.message))
+            continue
+        except UnknownComponentError as error:
+            if not allow_missing:
+                raise UnknownComponentError(f"{where}: {error.message}", hint=error.hint) from None
+            absent.append((ident, error.message))
+            continue
+        given = ROOT_ITEMS[view.name] if view.name in ROOTS else classes[view].item
+        if not items_agree(given, cls.item):
+            raise ConfigError(f"{where}: {use} takes items '{cls.item}', but view {view} gives '{given}'")
+        settings = {key: value for key, value in row.items() if key not in ("use", "id", "view")}
+        check_settings(cls.Params, settings, where)
+        owner = host.owner("detector", use)
+        detectors.append(PlannedDetector(ident, cls, settings, view, owner.name, owner.version))
+
+    ids = [d.id for d in detectors]
+    for ident in ids:
+        if ids.count(ident) > 1:
+            raise ConfigError(
+                f"ensemble.{name}: two detectors have the id {ident!r}", hint="give one an 'id' of its own"
+            )
+    views, view_readers = order_views([d.view for d in detectors], inputs)
+    for d in detectors:
+        view_readers[d.view] += 1
+    fuser, thresholder = (
+        host.component("fuser", entry.fuser["use"]),
+        host.component("thresholder", entry.thresholder["use"]),
+    )
+    assert issubclass(fuser, Fuser)
+    assert issubclass(thresholder, Thresholder)
+    check_settings(fuser.Params, without_use(entry.fuser), f"ensemble.{name}.fuser")
+    check_settings(thresholder.Params, without_use(entry.thresholder), f"ensemble.{name}.thresholder")
+    by_view = {key: i for i, key in enumerate(views)}
+    order = sorted(range(len(detectors)), key=lambda i: (by_view.get(detectors[i].view, -1), i))
+    return Plan(
+        name,
+        entry,
+        tuple(detectors[i] for i in order),
+        views,
+        {key: classes[key] for key in views},
+        view_readers,
+        fuser,
+        thresholder,
+        tuple(absent),
+    )
+
+
+def without_use(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's table without its name."""
+    return {key: value for key, value in table.items() if key != "use"}

@@ -1,0 +1,195 @@
+"""Views: arrays made from records, each computed once for all detectors that name it, and released after its last reader."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import FeatureExtractor, State, ViewKey, view_key
+from vibro.data import SignalBatch
+from vibro.errors import ConfigError, ContractError
+from vibro.events import Event, ViewComputed
+
+ROOTS = ("raw", "covariates", "sensor")
+CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
+FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
+
+
+def inputs_of(key: ViewKey, cls: type[FeatureExtractor], params: Any) -> tuple[ViewKey, ...]:
+    """The views that a view is made from."""
+    return tuple(view_key(spec) for spec in cls.inputs(params))
+
+
+def order_views(
+    wanted: Sequence[ViewKey], inputs: Callable[[ViewKey], tuple[ViewKey, ...]]
+) -> tuple[tuple[ViewKey, ...], Counter[ViewKey]]:
+    """Every view needed, inputs first, and how many views read each one; ConfigError names a cycle."""
+    order: list[ViewKey] = []
+    readers: Counter[ViewKey] = Counter()
+    path: list[ViewKey] = []
+
+    def visit(key: ViewKey) -> None:
+        if key.name in ROOTS or key in order:
+            return
+        if key in path or len(path) > 32:
+            raise ConfigError(f"views form a cycle: {' -> '.join(map(str, [*path, key]))}")
+        path.append(key)
+        for below in inputs(key):
+            visit(below)
+            readers[below] += 1
+        path.pop()
+        order.append(key)
+
+    for key in wanted:
+        visit(key)
+    return tuple(order), readers
+
+
+def items_agree(given: str, wanted: str) -> bool:
+    """Whether an item pattern such as ``3 h w`` can be taken where ``c h w`` is wanted; letters stand for any size."""
+    if "..." in (given, wanted):
+        return True
+    a, b = given.split(), wanted.split()
+    return len(a) == len(b) and all(p == q or not (p.isdigit() and q.isdigit()) for p, q in zip(a, b, strict=True))
+
+
+def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
+    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
+    if values.ndim < 2 or len(values) != rows:
+        raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values.reshape(rows, -1)).all(axis=1))[0])
+        raise ContractError(f"view {key} is not finite (first in row {row})")
+    return np.ascontiguousarray(values)
+
+
+class ViewStore:
+    """Computes views of one batch on first need, in chunks of rows, and drops each after its last reader.
+
+    With ``fit_rows`` an extractor is fitted on (an even sample of) those rows first; without, ``states`` must hold
+    what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``.
+    """
+
+    def __init__(
+        self,
+        batch: SignalBatch,
+        extractors: Mapping[ViewKey, FeatureExtractor],
+        readers: Mapping[ViewKey, int],
+        *,
+        fit_rows: NDArray[np.intp] | None = None,
+        states: Mapping[ViewKey, State] | None = None,
+        memory: int = 1 << 30,
+        folder: Path | None = None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.batch = batch
+        self.extractors = dict(extractors)
+        self.readers = Counter(readers)
+        self.fit_rows = fit_rows
+        self.states: dict[ViewKey, State] = dict(states or {})
+        self.memory = memory
+        self.folder = folder
+        self.emit = emit
+        self.kept: dict[ViewKey, NDArray[np.bool_] | None] = {}
+        self._arrays: dict[ViewKey, NDArray[np.float32]] = {}
+        self._failed: dict[ViewKey, Exception] = {}
+
+    def get(self, key: ViewKey) -> NDArray[np.float32]:
+        """The view's array (n, *item), read-only; the error of its extractor if that failed."""
+        if key.name in ROOTS:
+            return self._root(key.name)
+        if key in self._failed:
+            raise self._failed[key]
+        if key not in self._arrays:
+            try:
+                self._arrays[key] = self._compute(key)
+            except Exception as error:
+                self._failed[key] = error
+                raise
+        return self._arrays[key]
+
+    def release(self, key: ViewKey) -> None:
+        """One reader is done with the view; after the last one its array is dropped."""
+        if key.name in ROOTS:
+            return
+        self.readers[key] -= 1
+        if self.readers[key] <= 0:
+            array = self._arrays.pop(key, None)
+            if isinstance(array, np.memmap) and array.filename is not None:
+                Path(array.filename).unlink(missing_ok=True)
+
+    def _root(self, name: str) -> NDArray[np.float32]:
+        if name == "raw":
+            return self.batch.x
+        if name == "covariates":
+            return self.batch.covariates
+        return self.batch.sensor.astype(np.float32)[:, None]
+
+    def _compute(self, key: ViewKey) -> NDArray[np.float32]:
+        extractor = self.extractors[key]
+        below = inputs_of(key, type(extractor), extractor.params)
+        inputs = {str(k): self.get(k) for k in below}
+        start = time.perf_counter()
+        if key in self.states:
+            extractor.load_state(self.states[key])
+        elif self.fit_rows is not None:
+            extractor.fit(self._sample(inputs))
+            self.states[key] = extractor.state()
+        self.kept[key] = extractor.kept
+        array = self._transform(key, extractor, inputs)
+        for k in below:
+            self.release(k)
+        self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start))
+        return array
+
+    def _sample(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The fit rows of the inputs, thinned evenly over sensors and time to FIT_BYTES."""
+        rows = self.fit_rows
+        assert rows is not None
+        bytes_a_row = sum(a[:1].nbytes for a in inputs.values()) or 1
+        most = max(64, FIT_BYTES // bytes_a_row)
+        if len(rows) > most:
+            batch = self.batch
+            rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]
+            rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+        return {name: a[rows] for name, a in inputs.items()}
+
+    def _transform(
+        self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        n = len(self.batch)
+        step = max(1, CHUNK_BYTES // max(1, sum(a[:1].nbytes for a in inputs.values())))
+        out: NDArray[np.float32] | None = None
+        for start in range(0, n, step):
+            part = {name: _read_only(a[start : start + step]) for name, a in inputs.items()}
+            values = check_view(extractor.transform(part), min(step, n - start), key)
+            if out is None:
+                out = self._allocate((n, *values.shape[1:]))
+            out[start : start + step] = values
+        if out is None:
+            raise ContractError(f"view {key} was asked for no rows")
+        return _read_only(out)
+
+    def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        held = sum(a.nbytes for a in self._arrays.values() if not isinstance(a, np.memmap))
+        if held + int(np.prod(shape)) * 4 <= self.memory:
+            return np.empty(shape, np.float32)
+        folder = self.folder or Path(mkdtemp(prefix="vibro-views-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"view-{len(list(folder.iterdir())):03d}.npy"
+        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
