@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.calibration import CHUNK, METHODS, Calibration
+from vibro.calibration import METHODS, Calibration
 
 __all__ = [
     "ALARM",
@@ -94,19 +94,18 @@ def decide(
     total = float(weights.sum())
     weight = weights / total if total > 0 else np.full(d, 1.0 / max(d, 1))
     share, votes = np.zeros((n, d)), np.zeros((n, d), np.bool_)
-    used, agreement = np.zeros(n), np.full(n, np.nan)
+    used, same = np.zeros(n), np.zeros(n)
     alarm = fused > cuts.alarm
-    for start in range(0, n, CHUNK):
-        rows = slice(start, start + CHUNK)
-        z, ok = matrix.z[rows], matrix.ok[rows] & np.isfinite(matrix.z[rows])
-        present = ok * weight
-        used[rows] = present.sum(axis=1)
-        some = used[rows, None] > 0
-        np.divide(present, used[rows, None], out=present, where=some)
-        np.multiply(present, z, out=share[rows], where=ok)
-        np.logical_and(z > cuts.own, ok, out=votes[rows])
-        same = np.sum(present * (votes[rows] == alarm[rows, None]), axis=1)
-        agreement[rows] = np.where(some[:, 0] & np.isfinite(fused[rows]), same, np.nan)
+    for j in range(d):  # column by column: the order of a sum never depends on the number of rows
+        z = matrix.z[:, j]
+        ok = matrix.ok[:, j] & np.isfinite(z)
+        votes[:, j] = ok & (z > cuts.own[j])
+        share[:, j] = np.where(ok, weight[j] * z, 0.0)
+        used += weight[j] * ok
+        same += weight[j] * (ok & (votes[:, j] == alarm))
+    some = used > 0
+    np.divide(share, used[:, None], out=share, where=some[:, None])
+    agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
     level = np.where(alarm, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
