@@ -114,7 +114,7 @@ class SignalBatch:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """(n,) rows whose data can be trusted."""
-        return (self.quality & int(Quality.INVALID)) == 0
+        return np.equal(self.quality & int(Quality.INVALID), 0)
 
     @property
     def fingerprint(self) -> str:
@@ -216,7 +216,8 @@ class Rows:
     @property
     def held_out(self) -> NDArray[np.intp]:
         """Rows of fold 0."""
-        return self.fit[self.fold == 0]
+        rows: NDArray[np.intp] = self.fit[self.fold == 0]
+        return rows
 
 
 FOLDS = 5

@@ -151,12 +151,10 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
     assert issubclass(thresholder, Thresholder)
     check_settings(fuser.Params, without_use(entry.fuser), f"ensemble.{name}.fuser")
     check_settings(thresholder.Params, without_use(entry.thresholder), f"ensemble.{name}.thresholder")
-    by_view = {key: i for i, key in enumerate(views)}
-    order = sorted(range(len(detectors)), key=lambda i: (by_view.get(detectors[i].view, -1), i))
     return Plan(
         name,
         entry,
-        tuple(detectors[i] for i in order),
+        tuple(detectors),
         views,
         {key: classes[key] for key in views},
         view_readers,

@@ -1,0 +1,465 @@
+"""The engine: computes each view once, asks every detector for one column, calibrates, fuses, cuts."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Fuser, State, Thresholder, ViewKey, check_settings, settings_of
+from vibro.context import Context
+from vibro.data import Rows, SignalBatch, make_batch
+from vibro.errors import ContractError, IncompatibleModelError, QuorumError
+from vibro.events import DetectorFailed, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
+from vibro.executor import ArrayRef, DetectorResult, FitTask, SerialExecutor, fit_task, score_task
+from vibro.host import PluginHost
+from vibro.plan import Plan, without_use
+from vibro.scores import Calibration, Cuts, ScoreMatrix, Verdict, decide
+from vibro.sentinel import ROWS as SENTINEL_ROWS
+from vibro.sentinel import Sentinel, disturb, judge
+from vibro.views import ROOTS, ViewStore, inputs_of
+
+PROBES = 16
+PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
+
+
+@dataclass(frozen=True)
+class FittedEnsemble:
+    """All that scoring needs, as plain arrays and names; ``vibro.store.bundle`` writes it, nothing else knows files."""
+
+    plan: Plan
+    schema: Mapping[str, Any]  # fs, length, channels, unit, sensors, covariate_names
+    seed: int
+    states: Mapping[str, State]  # detector id -> state, survivors only, in ensemble order
+    views: Mapping[ViewKey, State]
+    calibration: Calibration
+    fuser_state: State
+    weights: NDArray[np.float64]  # (d,) over the survivors
+    cuts: Cuts
+    reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,)
+    probes: State  # x, sensor, covariates, raw, fused
+    results: tuple[DetectorResult, ...]  # every planned detector, without its arrays
+    sentinels: Mapping[str, Sentinel]
+    notes: tuple[str, ...]  # of the fuser
+    cut_details: Mapping[str, Any]
+    rows: Mapping[str, Any]
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """Ids of the survivors, in ensemble order."""
+        return tuple(self.states)
+
+
+class Engine:
+    """Fits and applies ensembles; it knows components by their contracts and neither files nor terminals."""
+
+    def __init__(
+        self,
+        host: PluginHost,
+        ctx: Context,
+        *,
+        executor: Executor | None = None,
+        memory: int = 1 << 30,
+        folder: Path | None = None,
+    ) -> None:
+        self.host = host
+        self.ctx = ctx
+        self.executor = executor or SerialExecutor()
+        self.memory = memory
+        self.folder = folder
+
+    # --- fit ----------------------------------------------------------------------------------------------------------
+
+    def run(
+        self, plan: Plan, batch: SignalBatch, rows: Rows, y: NDArray[np.int16] | None = None
+    ) -> tuple[FittedEnsemble, ScoreMatrix]:
+        """Fits on ``rows`` and scores the whole batch with the frozen result; ``y`` (n,) only reaches learners of labels."""
+        rows = _by_id(batch, rows)
+        ctx = replace(self.ctx, fs=batch.fs)
+        store = self._store(plan, batch, ctx, fit_rows=rows.fit)
+        held_out = plan.ensemble.calibration.on == "held-out"
+        tasks = {
+            d.id: FitTask(
+                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), rows.fit, rows.fold,
+                cross_fit=d.cls.cross_fit and not held_out, y=y if d.cls.needs_labels else None,
+            )
+            for d in plan.detectors
+        }  # fmt: skip
+        results = self._each("fit", plan, store, tasks, fit_task)
+        order = [d.id for d in plan.detectors]
+        survivors = [i for i in order if results[i].status == "ok"]
+        states = {i: results[i].state for i in survivors}
+        sentinels = self._sentinels(plan, batch, rows, store.states, states, ctx)
+        for ident, sentinel in sentinels.items():
+            if not sentinel.passed:
+                reason = f"insensitive: no injected disturbance raised its score (margin {sentinel.margin:.2f})"
+                results[ident] = replace(results[ident], status="excluded", reason=reason)
+        survivors = [i for i in survivors if results[i].status == "ok"]
+        self._check_quorum(plan, [results[i] for i in order])
+        for i in order:
+            if results[i].status != "ok":
+                phase = "excluded" if results[i].status == "excluded" else results[i].phase
+                plugin = next(d.plugin for d in plan.detectors if d.id == i)
+                self.host.emit(DetectorFailed(i, plugin, phase, results[i].reason))
+
+        column = [_column(results[i].reference) for i in survivors]
+        reference = np.stack(column, axis=1)
+        sensor = batch.sensor[rows.fit]
+        entry = plan.ensemble.calibration
+        calibration = Calibration.fit(reference, sensor, len(batch.sensors), entry.method, entry.clip)
+        z = calibration.apply(reference, sensor)
+        complete = np.isfinite(z).all(axis=1)
+        usable = complete if complete.any() else np.isfinite(z).any(axis=1)
+        z, sensor = z[usable], sensor[usable]
+        fuser = self._fuser(plan, survivors)
+        fuser.fit(z, None if y is None or not fuser.needs_labels else y[rows.fit][usable])
+        fused = fuse(fuser, z, np.isfinite(z))
+        cuts, details = find_cuts(self.make_thresholder(plan), z, fused, plan.ensemble.budgets)
+
+        raw = np.stack([_column(results[i].scores) for i in survivors], axis=1)
+        matrix = self._matrix(tuple(survivors), batch, raw, calibration)
+        probe_rows = _spread(rows.fit, PROBES)
+        fitted = FittedEnsemble(
+            plan=plan,
+            schema=schema_of(batch),
+            seed=self.ctx.seed,
+            states={i: states[i] for i in survivors},
+            views=store.states,
+            calibration=calibration,
+            fuser_state=fuser.state(),
+            weights=_weights(fuser, len(survivors)),
+            cuts=cuts,
+            reference={"z": z, "fused": fused, "sensor": sensor},
+            probes={
+                "x": np.array(batch.x[probe_rows]),
+                "sensor": batch.sensor[probe_rows],
+                "covariates": batch.covariates[probe_rows],
+                "raw": raw[probe_rows],
+                "fused": fuse(fuser, matrix.z[probe_rows], matrix.ok[probe_rows]),
+            },
+            results=tuple(replace(results[i], state={}, reference=None, scores=None) for i in order),
+            sentinels=sentinels,
+            notes=tuple(fuser.notes()),
+            cut_details=details,
+            rows={"fit": len(rows.fit), "reference": len(fused), "how": rows.how},
+        )
+        return fitted, matrix
+
+    # --- score and decide ---------------------------------------------------------------------------------------------
+
+    def score(self, fitted: FittedEnsemble, batch: SignalBatch) -> ScoreMatrix:
+        """Scores with the frozen model; IncompatibleModelError if the batch was measured in another way."""
+        check_schema(fitted.schema, batch)
+        batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
+        raw = self._raw(fitted, batch)
+        return self._matrix(fitted.detectors, batch, raw, fitted.calibration)
+
+    def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
+        """Fuses and cuts with what the model stores."""
+        fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
+        reference = fitted.reference["fused"]
+        quorum = fitted.plan.ensemble.quorum
+        return decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum)
+
+    def verify(self, fitted: FittedEnsemble, versions: str = "") -> None:
+        """Runs the stored probes; IncompatibleModelError names the detector whose scores have changed."""
+        probes, schema = fitted.probes, fitted.schema
+        n = len(probes["x"])
+        batch = replace(
+            make_batch(probes["x"], fs=schema["fs"], unit=schema["unit"]),
+            sensor=probes["sensor"].astype(np.int32),
+            sensors=tuple(schema["sensors"]),
+            covariates=probes["covariates"],
+            covariate_names=tuple(schema["covariate_names"]),
+        )
+        raw = self._raw(fitted, batch)
+        for j, ident in enumerate(fitted.detectors):
+            if not np.allclose(raw[:, j], probes["raw"][:, j], rtol=1e-5, atol=1e-8, equal_nan=True):
+                worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))
+                raise IncompatibleModelError(
+                    f"detector {ident} gives other scores than when it was fitted"
+                    f" (largest difference {worst:.3g} on {n} probe records){versions}",
+                    hint="score with the versions in the model's manifest.json, or fit again",
+                )
+
+    def _raw(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.float64]:
+        ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
+        plan = survivors_of(fitted.plan, fitted.detectors)
+        store = self._store(plan, batch, ctx, states=fitted.views)
+        nobody = np.zeros(0, np.intp)
+        tasks = {
+            d.id: FitTask(d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), nobody, nobody.astype(np.int8), False)
+            for d in plan.detectors
+        }
+        results = self._each("score", plan, store, tasks, score_task, fitted.states)
+        failed = [r for r in results.values() if r.status != "ok"]
+        for r in failed:
+            self.host.emit(DetectorFailed(r.id, "", "score", r.reason))
+        if len(failed) == len(results):
+            raise QuorumError(f"no detector could score: {failed[0].id}: {failed[0].reason}")
+        lost = np.full(len(batch), np.nan)
+        return np.stack([lost if (s := results[i].scores) is None else s for i in fitted.detectors], axis=1)
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def make_fuser(self, fitted: FittedEnsemble) -> Fuser:
+        """The fitted fuser of a model."""
+        fuser = self._fuser(fitted.plan, fitted.detectors)
+        fuser.load_state(fitted.fuser_state)
+        return fuser
+
+    def make_thresholder(self, plan: Plan) -> Thresholder:
+        """A thresholder as the plan's ensemble sets it."""
+        table = plan.ensemble.thresholder
+        return plan.thresholder.make(
+            without_use(table), self.ctx.child(f"thresholder:{table['use']}"), where="thresholder"
+        )
+
+    def _fuser(self, plan: Plan, names: Sequence[str]) -> Fuser:
+        table = plan.ensemble.fuser
+        ctx = replace(self.ctx.child(f"fuser:{table['use']}"), names=tuple(names))
+        return plan.fuser.make(without_use(table), ctx, where="fuser")
+
+    def _store(self, plan: Plan, batch: SignalBatch, ctx: Context, **how: Any) -> ViewStore:
+        serial = isinstance(self.executor, SerialExecutor)
+        return ViewStore(
+            batch,
+            plan.make_extractors(ctx),
+            plan.readers,
+            memory=self.memory if serial else 0,
+            folder=self.folder,
+            emit=self.host.emit,
+            **how,
+        )
+
+    def _each(
+        self,
+        stage: str,
+        plan: Plan,
+        store: ViewStore,
+        tasks: Mapping[str, FitTask],
+        work: Callable[..., DetectorResult],
+        states: Mapping[str, State] | None = None,
+    ) -> dict[str, DetectorResult]:
+        """Runs one task a detector, ordered by view so that only the views in use are alive."""
+        clock = time.perf_counter()
+        self.host.emit(StageStarted(stage, len(tasks)))
+        results: dict[str, DetectorResult] = {}
+        running: dict[Future[DetectorResult], str] = {}
+        view_of = {d.id: d.view for d in plan.detectors}
+        rank = {key: i for i, key in enumerate(plan.views)}
+
+        def drain(*, wait: bool) -> None:
+            for future in [f for f in running if wait or f.done()]:
+                ident = running.pop(future)
+                result = future.result()
+                results[ident] = result
+                store.release(view_of[ident])
+                self.host.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
+
+        serial = isinstance(self.executor, SerialExecutor)
+        for ident in sorted(tasks, key=lambda i: rank.get(view_of[i], -1)):
+            self.host.emit(TaskStarted(stage, ident))
+            try:
+                x = store.get(view_of[ident])
+            except Exception as error:
+                reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
+                results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")
+                continue
+            if serial:
+                ctx = replace(tasks[ident].ctx, progress=self._progress(stage, ident))
+                task = replace(tasks[ident], x=ArrayRef(x), ctx=ctx)
+            else:
+                task = replace(tasks[ident], x=self._on_disk(x, view_of[ident]))
+            extra = () if states is None else (states[ident],)
+            running[self.executor.submit(work, task, *extra)] = ident
+            drain(wait=False)
+        drain(wait=True)
+        self.host.emit(StageFinished(stage, time.perf_counter() - clock))
+        return results
+
+    def _on_disk(self, x: NDArray[np.float32], key: ViewKey) -> ArrayRef:
+        """A reference that another process can open."""
+        if isinstance(x, np.memmap) and x.filename is not None and key.name not in ROOTS:
+            return ArrayRef(path=Path(x.filename))
+        if self.folder is None:
+            raise ContractError("workers need a folder for their arrays")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"root-{key.name}.npy"
+        np.save(path, x, allow_pickle=False)
+        return ArrayRef(path=path)
+
+    def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_PERIOD or done >= total:
+                last = now
+                self.host.emit(TaskProgress(stage, ident, done, total))
+
+        return progress
+
+    def _sentinels(
+        self,
+        plan: Plan,
+        batch: SignalBatch,
+        rows: Rows,
+        views: Mapping[ViewKey, State],
+        states: Mapping[str, State],
+        ctx: Context,
+    ) -> dict[str, Sentinel]:
+        """Scores disturbed copies of a few fit records with every survivor."""
+        chosen = _spread(rows.fit, SENTINEL_ROWS)
+        disturbed = disturb(batch, chosen, ctx.child("sentinel").rng())
+        part = survivors_of(plan, tuple(states))
+        store = ViewStore(disturbed, part.make_extractors(ctx), part.readers, states=views, memory=self.memory)
+        found: dict[str, Sentinel] = {}
+        for d in part.detectors:
+            task = FitTask(
+                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(store.get(d.view)), rows.fit, rows.fold, False
+            )
+            result = score_task(task, states[d.id])
+            found[d.id] = judge(result.scores) if result.scores is not None else Sentinel(False, float("nan"))
+        return found
+
+    def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
+        """A detector that stood aside does not count; of the others the quorum must survive, and at least one."""
+        ok = [r for r in results if r.status == "ok"]
+        lost = len(plan.absent) + sum(r.status == "failed" for r in results)
+        reasons = Counter(f"{r.reason}" for r in results if r.status != "ok")
+        told = "; ".join(reasons)
+        if not ok:
+            raise QuorumError(
+                f"no detector could be used: {told}", hint="give more records, or vibro ensemble show NAME"
+            )
+        if len(ok) / (len(ok) + lost) < plan.ensemble.quorum:
+            raise QuorumError(
+                f"{lost} of {len(ok) + lost} detectors failed, which leaves less than the quorum of"
+                f" {plan.ensemble.quorum:g}: {told}",
+                hint="vibro plugins list",
+            )
+
+    def _matrix(
+        self, ids: tuple[str, ...], batch: SignalBatch, raw: NDArray[np.float64], calibration: Calibration
+    ) -> ScoreMatrix:
+        z = calibration.apply(raw, batch.sensor)
+        return ScoreMatrix(ids, batch.ids, raw, z, np.isfinite(z))
+
+
+def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The fused score (n,), guarded: NaN exactly where no detector gave a score."""
+    fused = fuser.fuse(z, ok)
+    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),):
+        raise ContractError(
+            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
+        )
+    if not np.isfinite(fused[ok.any(axis=1)]).all():
+        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
+    return np.where(ok.any(axis=1), fused, np.nan).astype(np.float64)
+
+
+def find_cuts(
+    thresholder: Thresholder,
+    z: NDArray[np.float64],
+    fused: NDArray[np.float64],
+    budgets: Any,
+    y: NDArray[np.int16] | None = None,
+) -> tuple[Cuts, dict[str, Any]]:
+    """Cuts of the fused reference at both budgets, and of each detector's z at the alarm budget."""
+    attention = thresholder.cut(fused, budgets.attention, y)
+    alarm = max(attention, thresholder.cut(fused, budgets.alarm, y))
+    details = dict(thresholder.details())
+    own = np.array([thresholder.cut(col[np.isfinite(col)], budgets.alarm, None) for col in z.T])
+    if not np.isfinite([attention, alarm, *own]).all():
+        raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
+    return Cuts(float(attention), float(alarm), own), details
+
+
+def schema_of(batch: SignalBatch) -> dict[str, Any]:
+    """What a batch must share with the model that scores it."""
+    return {
+        "fs": batch.fs,
+        "length": batch.length,
+        "channels": batch.channels,
+        "unit": batch.unit,
+        "sensors": list(batch.sensors),
+        "covariate_names": list(batch.covariate_names),
+    }
+
+
+def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:
+    """IncompatibleModelError names every way in which the batch differs from what the model was fitted on."""
+    problems = [
+        f"{name} is {getattr(batch, name):g}, the model was fitted at {schema[name]:g}"
+        for name in ("fs", "length", "channels")
+        if getattr(batch, name) != schema[name]
+    ]
+    if batch.unit != schema["unit"]:
+        problems.append(f"unit is {batch.unit}, the model was fitted on {schema['unit']}")
+    if problems:
+        raise IncompatibleModelError(
+            f"the data do not fit the model: {'; '.join(problems)}",
+            hint="vibro data convert --resample/--window makes records alike; or fit a model for these data",
+        )
+
+
+def survivors_of(plan: Plan, ids: Sequence[str]) -> Plan:
+    """The plan with only these detectors and the views that they need."""
+    detectors = tuple(d for d in plan.detectors if d.id in ids)
+    needed: Counter[ViewKey] = Counter(d.view for d in detectors)
+    for key in reversed(plan.views):
+        if needed[key]:
+            cls = plan.extractors[key]
+            needed.update(inputs_of(key, cls, check_settings(cls.Params, key.settings, str(key))))
+    views = tuple(key for key in plan.views if needed[key])
+    return replace(plan, detectors=detectors, views=views, readers=needed)
+
+
+def resolved(plan: Plan) -> dict[str, Any]:
+    """The plan as the JSON of an ensemble, every parameter with its value."""
+    entry = plan.ensemble
+    table = settings_of(entry)
+    table["detectors"] = [
+        {
+            "use": d.cls.name,
+            "id": d.id,
+            "view": _view_table(d.view),
+            **settings_of(check_settings(d.cls.Params, d.settings, d.id)),
+        }
+        for d in plan.detectors
+    ]
+    return {"name": plan.name, **table}
+
+
+def _view_table(key: ViewKey) -> dict[str, Any]:
+    return {"use": key.name, **key.settings}
+
+
+def _by_id(batch: SignalBatch, rows: Rows) -> Rows:
+    """The rows in the order of their record ids, so that the order of the input decides nothing."""
+    order = np.argsort(batch.ids[rows.fit], kind="stable")
+    return Rows(rows.fit[order], rows.fold[order], rows.how)
+
+
+def _spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most this many of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]
+
+
+def _column(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    assert values is not None  # a detector with status ok has its columns
+    return values
+
+
+def _weights(fuser: Fuser, d: int) -> NDArray[np.float64]:
+    weights = fuser.weights()
+    return np.full(d, 1.0 / d) if weights is None else np.asarray(weights, np.float64)

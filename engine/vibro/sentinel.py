@@ -1,0 +1,71 @@
+"""The sentinel: after a fit, known disturbances of known records must raise a detector's score, else it is insensitive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import SignalBatch
+
+ROWS = 32
+KINDS = ("gain", "odd_harmonics", "clip", "dropout", "band_noise")
+
+
+@dataclass(frozen=True)
+class Sentinel:
+    """Whether the median score of at least one disturbance passes the clean 90th percentile, and by how much.
+
+    ``margin`` is (best median - clean q90) over the clean inter-decile range.
+    """
+
+    passed: bool
+    margin: float
+
+
+def disturb(batch: SignalBatch, rows: NDArray[np.intp], rng: np.random.Generator) -> SignalBatch:
+    """Some records followed by the same records once for each kind of disturbance.
+
+    gain x 3; tones at 1.5 and 2.5 times the strongest line, 30 % of its amplitude; clipping at 1 rms; a dropout of
+    30 % held at zero; noise in one tenth of the band at + 6 dB of the record's power.
+    """
+    clean = batch.take(rows)
+    x = clean.x.astype(np.float64)
+    n, _, t = x.shape
+    mean = x.mean(axis=2, keepdims=True)
+    rms = np.sqrt(np.mean((x - mean) ** 2, axis=2, keepdims=True))
+    spectrum = np.fft.rfft(x - mean, axis=2)
+    peak = np.argmax(np.abs(spectrum), axis=2)[..., None]
+    amplitude = 2 * np.take_along_axis(np.abs(spectrum), peak, axis=2) / t
+    phase = 2 * np.pi * peak * np.arange(t) / t
+    harmonics = x + 0.3 * amplitude * (np.sin(1.5 * phase) + np.sin(2.5 * phase))
+    dropout = x.copy()
+    start = rng.integers(0, max(1, t - 3 * t // 10), n)
+    for i in range(n):
+        dropout[i, :, start[i] : start[i] + max(1, 3 * t // 10)] = 0.0
+    bins = spectrum.shape[2]
+    low = int(rng.integers(bins // 4, max(bins // 4 + 1, bins // 2)))
+    noise = np.zeros_like(spectrum)
+    band = slice(low, low + max(1, bins // 10))
+    noise[..., band] = rng.standard_normal((*spectrum.shape[:2], noise[..., band].shape[2])) * np.exp(
+        2j * np.pi * rng.random((*spectrum.shape[:2], noise[..., band].shape[2]))
+    )
+    added = np.fft.irfft(noise, t, axis=2)
+    added *= 2.0 * rms / np.maximum(np.sqrt(np.mean(added**2, axis=2, keepdims=True)), 1e-30)
+    parts = [x, mean + 3 * (x - mean), harmonics, np.clip(x, mean - rms, mean + rms), dropout, x + added]
+    all_rows = np.tile(np.arange(len(rows)), len(parts))
+    return replace(clean.take(all_rows), x=np.concatenate(parts).astype(np.float32))
+
+
+def judge(scores: NDArray[np.float64]) -> Sentinel:
+    """The verdict on the scores (rows x (1 + kinds),) that a detector gave to ``disturb``'s records."""
+    table = scores.reshape(1 + len(KINDS), -1)
+    clean = table[0][np.isfinite(table[0])]
+    if not len(clean):
+        return Sentinel(False, float("nan"))
+    q10, q90 = np.quantile(clean, [0.1, 0.9])
+    medians = [np.median(row[np.isfinite(row)]) for row in table[1:] if np.isfinite(row).any()]
+    best = max(medians, default=float("-inf"))
+    spread = max(float(q90 - q10), 1e-12 * max(1.0, abs(float(q90))))
+    return Sentinel(bool(best > q90), float(np.clip((best - q90) / spread, -1e6, 1e6)))
