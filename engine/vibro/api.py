@@ -236,6 +236,10 @@ class Reader(Component):
     def read(self, path: Path) -> Iterator[Record | Rejected]:
         """Every item of the file, in order."""
 
+    def notes(self) -> Sequence[str]:
+        """Sentences about the file read last that belong to the warnings: a byte-order mark, times without a zone."""
+        return ()
+
 
 class Classifier(Component):
     """The supervised stage: classes from a view, real labels and pseudo-labels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
@@ -24,6 +25,31 @@ class Quality(IntFlag):
     UNIT = 16  # Q018, a warning
     FS_COMB = 32  # Q013 from the mains comb, a warning
     INVALID = CONSTANT | ZERO | CLIPPED
+
+
+_TIME = re.compile(r"(\d{4})(-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+
+
+def parse_time(text: str) -> tuple[np.datetime64, bool]:
+    """The instant of an ISO 8601 date and time in UTC, datetime64[ns], and whether the text names its zone.
+
+    A text without a zone is taken as UTC. ValueError for anything else: a date alone, a bare number, a day that does not
+    exist, a second 60, a year outside 1678..2261.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("not an ISO 8601 date and time")
+    year, day, clock, zone = match.groups()
+    if not 1678 <= int(year) <= 2261:
+        raise ValueError("year outside 1678..2261")
+    instant = np.datetime64(f"{year}{day}T{clock.replace(',', '.')}", "ns")  # ValueError: no such day or hour
+    if zone and zone not in "Zz":
+        hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
+        if hours > 14 or minutes > 59:
+            raise ValueError("zone outside -14:59..+14:59")
+        shift = np.timedelta64(hours * 60 + minutes, "m")
+        instant += -shift if zone[0] == "+" else shift
+    return instant, zone is not None
 
 
 def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> str:
