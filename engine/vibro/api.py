@@ -108,6 +108,9 @@ class Component(ABC):
     requires: ClassVar[tuple[str, ...]] = ()  # import names; missing -> plugin refused with that name
     deterministic: ClassVar[bool] = True
     test_settings: ClassVar[Mapping[str, Any]] = {}  # small and fast, for the conformance kit
+    seconds: ClassVar[float] = (
+        0.5  # for 1,000 records of 8,192 samples on one core, all fits included: a printed estimate
+    )
     api: ClassVar[int] = API_VERSION
 
     def __init__(self, params: Any, ctx: Context) -> None:

@@ -1,0 +1,103 @@
+"""The command line: thin commands over the library, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+INTERNAL_ERROR = 70  # a defect of vibro itself
+
+for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_pool, "1")  # nested pools collapse throughput; one outer level is the executor's
+
+
+def make_app() -> Any:
+    """The typer application with all of its commands; nothing heavier than typer is imported."""
+    import typer
+
+    from vibro.cli import benchmark, data, demo, ensemble, plugins, runs
+
+    app = typer.Typer(
+        name="vibro",
+        help="An ensemble of anomaly detectors over vibration records: one verdict a record.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.add_typer(ensemble.app, name="ensemble", help="Run, list and show ensembles.")
+    app.add_typer(data.app, name="data", help="Check, convert, label and simulate data.")
+    app.add_typer(plugins.app, name="plugins", help="List, inspect, write and check plugins.")
+    app.add_typer(benchmark.app, name="benchmark", help="Compare detector combinations on labelled data.")
+    runs.add_to(app)
+    demo.add_to(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of ``vibro``."""
+    code = run(sys.argv[1:] if argv is None else list(argv))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(argv: list[str]) -> int:
+    """Runs one command line; the exit code of cli.md 1."""
+    import click
+    import typer.main
+
+    from vibro.errors import VibroError
+
+    signal.signal(signal.SIGTERM, _terminated)
+    debug = "--debug" in argv
+    if argv == ["--version"]:
+        argv = ["ensemble", "list", "--version"]
+    try:
+        code = typer.main.get_command(make_app()).main(argv, prog_name="vibro", standalone_mode=False)
+        return int(code or 0)
+    except VibroError as error:
+        return _report(error.message, error.hint, error.exit_code, debug=debug)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help" if context is not None else None
+        return _report(error.format_message(), hint, 2, debug=debug)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _report("interrupted", None, 130, debug=debug)
+    except _TerminatedError:
+        return _report("terminated", None, 143, debug=debug)
+    except BrokenPipeError:
+        return 141
+    except MemoryError:
+        return _report("out of memory", "use --memory, fewer records, or the ensemble quick", 8, debug=debug)
+    except Exception as error:  # a defect of vibro: still one line, the traceback on request
+        return _report(
+            f"internal error: {type(error).__name__}: {error}", "run again with --debug", INTERNAL_ERROR, debug=debug
+        )
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM, so that locks are released and temporary files removed on the way out."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise _TerminatedError
+
+
+def _report(message: str, hint: str | None, code: int, *, debug: bool) -> int:
+    from vibro.cli import console
+
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    console.error(message, hint)
+    return code

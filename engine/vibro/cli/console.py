@@ -1,0 +1,158 @@
+"""The terminal: tables and results on stdout, progress, notes and errors on stderr, plain where nobody looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vibro import hookimpl
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vibro.cli.common import Session
+    from vibro.events import Event
+
+_session: dict[str, Any] = {"quiet": False, "json": False}
+
+
+def configure(session: Session) -> None:
+    """Takes over the common options of the command that runs."""
+    _session.update(quiet=session.quiet, json=session.json)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), markup=False, emoji=False)
+
+
+def clean(value: object) -> str:
+    """Text without control characters, so that data cannot steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
+def line(text: str = "") -> None:
+    """One line of the result."""
+    _console(stderr=False).print(text)
+
+
+def note(text: str) -> None:
+    """One line for the user beside the result; silent with ``--quiet``."""
+    if not _session["quiet"]:
+        if _session["json"]:
+            sys.stderr.write(json.dumps({"event": "note", "text": text}, ensure_ascii=False) + "\n")
+        else:
+            _console(stderr=True).print(text, style="yellow" if text.startswith("warning") else None)
+
+
+def error(message: str, hint: str | None) -> None:
+    """An error and the next thing to type."""
+    out = _console(stderr=True)
+    out.print(f"error: {clean(message)}", style="bold red")
+    if hint:
+        out.print(f"hint: {clean(hint)}", style="cyan")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+    """A table on stdout: framed on a terminal, columns padded with blanks elsewhere."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(*headers, title=title, title_justify="left")
+        for row in cells:
+            grid.add_row(*[Text(cell) for cell in row])
+        _console(stderr=False).print(grid)
+        return
+    if title:
+        line(title)
+    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
+    for row in [list(headers), *cells]:
+        line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON object on stdout."""
+    from vibro.files import plain
+
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+class Progress:
+    """Observer of a run's events: live on a terminal, else plain lines, JSON lines with ``--json``."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._bars: dict[str, Any] = {}
+
+    @hookimpl
+    def on_event(self, event: Event) -> None:
+        """Shows one event."""
+        if _session["json"]:
+            from vibro.store.tables import event_line
+
+            sys.stderr.write(event_line(event))
+        elif _session["quiet"]:
+            return
+        elif sys.stderr.isatty():
+            self._show(event)
+        else:
+            text = _plain(event)
+            if text:
+                sys.stderr.write(text + "\n")
+
+    def close(self) -> None:
+        """Ends the live display."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _show(self, event: Event) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from vibro import events
+
+        if self._live is None:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            self._live = Progress(*columns, console=_console(stderr=True), transient=False)
+            self._live.start()
+        if isinstance(event, events.StageStarted):
+            self._bars[event.stage] = self._live.add_task(event.stage, total=event.total or None)
+        elif isinstance(event, events.TaskStarted) and event.stage in self._bars:
+            self._live.update(self._bars[event.stage], description=f"{event.stage}: {clean(event.task)}")
+        elif isinstance(event, events.TaskProgress) and event.stage in self._bars:
+            text = f"{event.stage}: {clean(event.task)} {100 * event.done // max(1, event.total)} %"
+            self._live.update(self._bars[event.stage], description=text)
+        elif isinstance(event, events.TaskFinished) and event.stage in self._bars:
+            self._live.advance(self._bars[event.stage])
+        elif isinstance(event, events.StageFinished) and event.stage in self._bars:
+            bar = self._bars.pop(event.stage)
+            total = next(t.total for t in self._live.tasks if t.id == bar) or 1
+            self._live.update(bar, description=event.stage, completed=total, total=total)
+        elif isinstance(event, events.DetectorFailed):
+            self._live.console.print(_plain(event), style="yellow")
+        elif isinstance(event, events.RunFinished):
+            self.close()
+
+
+def _plain(event: Event) -> str:
+    from vibro import events
+
+    if isinstance(event, events.StageStarted):
+        return f"{event.stage} ..."
+    if isinstance(event, events.TaskFinished):
+        return f"  {clean(event.task)}  {event.seconds:.1f} s"
+    if isinstance(event, events.DetectorFailed):
+        verb = "stands aside" if event.phase == "excluded" else f"failed in {event.phase}"
+        return f"  {clean(event.detector)} {verb}: {clean(event.error)}"
+    return ""

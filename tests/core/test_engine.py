@@ -1,0 +1,135 @@
+"""The engine end to end on toy components: sharing, seeds, failures, quorum, frozen scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vibro.context import Context
+from vibro.data import make_rows
+from vibro.engine import Engine
+from vibro.errors import IncompatibleModelError, QuorumError
+from vibro.plan import make_plan
+from vibro.scores import ALARM, INDETERMINATE
+
+DISTANCE = {"use": "distance"}
+
+
+def run(host, table, batch, **how):
+    engine = Engine(host, Context(seed=3), **how)
+    plan = make_plan(host, "toy", table)
+    fitted, matrix = engine.run(plan, batch, make_rows(batch))
+    return engine, fitted, matrix
+
+
+def test_a_run_finds_the_loud_records(host, ensemble, batch):
+    engine, fitted, matrix = run(host, ensemble(DISTANCE, budgets={"attention": 0.1, "alarm": 0.05}), batch)
+    verdict = engine.decide(fitted, matrix, batch)
+    loud = np.arange(len(batch)) % 20 == 0
+    assert verdict.score[loud].min() > np.quantile(verdict.score[~loud], 0.9)
+    assert (verdict.level[loud] == ALARM).mean() >= 0.5
+    assert (verdict.p_value > 0).all() and (verdict.p_value <= 1).all()
+
+
+def test_a_view_is_computed_once_for_all_its_detectors(host, ensemble, batch):
+    table = ensemble(DISTANCE, {"use": "distance", "id": "second"}, {"use": "distance", "id": "third"})
+    run(host, table, batch)
+    assert host.level.calls == 2  # once for the data, once for the sentinel's disturbed records
+
+
+def test_frozen_scoring_equals_the_run_in_any_company(host, ensemble, batch):
+    engine, fitted, matrix = run(host, ensemble(DISTANCE), batch)
+    again = engine.score(fitted, batch)
+    assert again.z.tobytes() == matrix.z.tobytes()
+    one = engine.score(fitted, batch.take(np.array([20])))
+    assert one.z.tobytes() == matrix.z[20:21].tobytes()
+    flipped = engine.score(fitted, batch.take(np.arange(len(batch))[::-1]))
+    assert flipped.z[::-1].tobytes() == matrix.z.tobytes()
+
+
+def test_the_order_of_the_input_decides_nothing(host, ensemble, batch):
+    _, _, matrix = run(host, ensemble(DISTANCE), batch)
+    order = np.random.default_rng(0).permutation(len(batch))
+    _, _, shuffled = run(host, ensemble(DISTANCE), batch.take(order))
+    assert shuffled.z.tobytes() == matrix.z[order].tobytes()
+
+
+def test_an_unknown_sensor_is_judged_by_the_pool(host, ensemble, batch):
+    engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
+    from dataclasses import replace
+
+    stranger = replace(batch.take(np.arange(3)), sensors=("new0", "new1", "new2"))
+    assert np.isfinite(engine.score(fitted, stranger).z).all()
+
+
+@pytest.mark.parametrize("how", ["raise", "exit", "nan", "list", "long", "text"])
+def test_a_failing_detector_leaves_the_others_as_they_were(host, ensemble, batch, how):
+    _, _, alone = run(host, ensemble(DISTANCE), batch)
+    table = ensemble(DISTANCE, {"use": "bad", "how": how})
+    _, fitted, matrix = run(host, table, batch)
+    assert fitted.detectors == ("distance",)
+    assert matrix.z.tobytes() == alone.z.tobytes()
+    failed = next(r for r in fitted.results if r.id == "bad")
+    assert failed.status == "failed" and failed.reason
+
+
+def test_a_detector_may_stand_aside_with_its_reason(host, ensemble, batch):
+    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "aside"}), batch)
+    aside = next(r for r in fitted.results if r.id == "bad")
+    assert (aside.status, aside.reason) == ("excluded", "too little of everything")
+
+
+def test_the_sentinel_excludes_a_constant_detector(host, ensemble, batch):
+    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "constant"}), batch)
+    assert fitted.detectors == ("distance",)
+    assert "insensitive" in next(r for r in fitted.results if r.id == "bad").reason
+    assert fitted.sentinels["distance"].passed
+
+
+def test_below_the_quorum_there_is_no_verdict(host, ensemble, batch):
+    table = ensemble(DISTANCE, *({"use": "bad", "id": f"b{i}", "how": "raise"} for i in range(3)))
+    with pytest.raises(QuorumError, match=r"3 of 4 detectors failed.*no luck"):
+        run(host, table, batch)
+
+
+def test_too_few_records_are_named(host, ensemble, batch):
+    with pytest.raises(QuorumError, match="distance needs at least 4 rows to learn from, here it gets 3"):
+        run(host, ensemble(DISTANCE), batch.take(np.arange(3)))
+
+
+def test_adding_a_detector_moves_no_other_score(host, ensemble, batch):
+    _, _, alone = run(host, ensemble(DISTANCE), batch)
+    _, _, both = run(host, ensemble({"use": "distance", "id": "first"}, DISTANCE), batch)
+    assert both.z[:, 1].tobytes() == alone.z[:, 0].tobytes()
+
+
+def test_other_data_are_refused_by_name(host, ensemble, batch):
+    from dataclasses import replace
+
+    engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
+    with pytest.raises(IncompatibleModelError, match="fs is 2000, the model was fitted at 1000"):
+        engine.score(fitted, replace(batch, fs=2000.0))
+
+
+def test_probes_notice_a_changed_state(host, ensemble, batch):
+    from dataclasses import replace
+
+    engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
+    engine.verify(fitted)
+    bent = {"distance": {"centre": fitted.states["distance"]["centre"] + 0.1}}
+    with pytest.raises(IncompatibleModelError, match="distance gives other scores"):
+        engine.verify(replace(fitted, states=bent))
+
+
+def test_a_lost_score_makes_the_row_indeterminate(host, ensemble, batch):
+    engine, fitted, matrix = run(host, ensemble(DISTANCE, quorum=1.0), batch)
+    matrix.ok[7] = False
+    assert engine.decide(fitted, matrix, batch).level[7] == INDETERMINATE
+
+
+def test_an_invalid_record_is_scored_but_not_learned_from(host, ensemble, batch):
+    batch.quality[5] = 1
+    engine, fitted, matrix = run(host, ensemble(DISTANCE), batch)
+    verdict = engine.decide(fitted, matrix, batch)
+    assert verdict.level[5] == 3 and np.isfinite(verdict.score[5])
+    assert 5 not in make_rows(batch).fit
