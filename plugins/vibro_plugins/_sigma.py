@@ -1,0 +1,63 @@
+"""The reference level of a sensor: the median RMS of its fit records, what every level-keeping view divides by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 64
+RESOLUTION = 1e-7  # an RMS below this share of the largest sample is the rounding of a constant
+
+
+def unit_records(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Centred records of RMS 1 as float32 (n, C, T), and their RMS (n, C) in float64, so that 1e30 overflows nowhere.
+
+    A constant record gives zeros and RMS 0.
+    """
+    unit = np.empty(raw.shape, np.float32)
+    level = np.empty(raw.shape[:-1])
+    for start in range(0, len(raw), CHUNK):
+        rows = slice(start, start + CHUNK)
+        x = raw[rows].astype(np.float64)
+        peak = np.abs(x).max(axis=-1)
+        x -= x.mean(axis=-1, keepdims=True)
+        rms = np.sqrt(np.einsum("...t,...t->...", x, x) / x.shape[-1])
+        rms[rms <= RESOLUTION * peak] = 0
+        level[rows] = rms
+        unit[rows] = x * np.divide(1, rms, out=np.zeros_like(rms), where=rms > 0)[..., None]
+    return unit, level
+
+
+def fit_sigma(raw: NDArray[np.float32], sensor: NDArray[Any]) -> NDArray[np.float64]:
+    """Reference levels (sensors + 1, C): the median RMS by sensor code, and of all records in the last row.
+
+    Silent records do not count. A sensor without any sound record takes the pool's value; a silent pool takes 1.
+    """
+    chunks = (unit_records(raw[start : start + CHUNK])[1] for start in range(0, len(raw), CHUNK))
+    level = np.concatenate([np.empty((0, raw.shape[1])), *chunks])
+    code = np.asarray(sensor, dtype=np.intp).reshape(-1)
+    table = np.empty((code.max(initial=-1) + 2, raw.shape[1]))
+    for channel in range(raw.shape[1]):
+        sound = level[:, channel] > 0
+        table[:, channel] = np.median(level[sound, channel]) if sound.any() else 1.0
+        for s in np.unique(code[sound & (code >= 0)]):
+            table[s, channel] = np.median(level[sound & (code == s), channel])
+    return table
+
+
+def sigma_of(table: NDArray[np.float64], sensor: NDArray[Any]) -> NDArray[np.float64]:
+    """Reference level of every row, (n, C); an unknown sensor (code -1 or beyond the table) takes the pool's."""
+    code = np.asarray(sensor, dtype=np.intp).reshape(-1)
+    pool = len(table) - 1
+    return table[np.where((code < 0) | (code > pool), pool, code)]
+
+
+def decibel(power: NDArray[np.floating], gain: NDArray[np.float64], floor: float) -> NDArray[np.float32]:
+    """10 log10(power gain^2), not below ``floor``; ``gain`` (n,) applies to the rows of ``power``."""
+    gain_db = 20 * np.log10(np.maximum(gain, 1e-300)).astype(np.float32)
+    level = np.log10(np.maximum(power, np.float32(1e-30)), dtype=np.float32)
+    level *= np.float32(10)
+    level += gain_db.reshape(-1, *[1] * (power.ndim - 1))
+    return np.maximum(level, np.float32(floor), out=level)
