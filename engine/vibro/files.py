@@ -1,0 +1,191 @@
+"""Durable files: written beside and renamed, synced, hashed; a full or failing disk becomes one clear error."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from vibro.errors import ResourceError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def human_bytes(count: float) -> str:
+    """1536 -> ``1.5 KiB``."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024 or unit == "GiB":
+            break
+        count /= 1024
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+
+
+@contextmanager
+def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
+    """Turns an OSError of the body into a ResourceError that names the path and, where it is known, the need in bytes."""
+    try:
+        yield
+    except OSError as error:
+        wanted = f"; {human_bytes(need)} are needed" if need else ""
+        hint = "free space on that disk or choose another folder" if error.errno in _FULL else "check that disk"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "choose a folder you may write to"
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}{wanted}", hint=hint) from error
+
+
+def check_space(folder: Path, need: int, margin: float = 1.2) -> None:
+    """ResourceError unless ``need`` bytes times the margin are free where the folder lies."""
+    with disk_errors(folder):
+        free = shutil.disk_usage(folder).free
+    if free < need * margin:
+        raise ResourceError(
+            f"{folder} has {human_bytes(free)} free, but {human_bytes(need * margin)} are needed",
+            hint="free space on that disk or choose another folder",
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Makes everything below a folder durable."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            sync_folder(Path(root, name))  # a file is synced the same way
+        sync_folder(Path(root))
+
+
+@contextmanager
+def atomic(path: Path, *, need: int = 0) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of ``path`` when the body ends well, and leaves no trace when it does not."""
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    with disk_errors(path, need):
+        try:
+            with temporary.open("wb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces a file by these bytes, atomically."""
+    with atomic(path, need=len(content)) as handle:
+        handle.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file by this text in UTF-8, atomically."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def plain(value: Any) -> Any:
+    """The value in terms of JSON: numpy scalars and arrays become plain ones, times ISO 8601, NaN and infinities null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    if isinstance(value, np.datetime64):
+        return iso_time(value) or None
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value] if value.ndim else plain(value[()])
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Path):
+        return value.as_posix()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def to_json(value: Any) -> str:
+    """The one JSON text of a value: indented, readable, strict."""
+    return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def iso_time(time: np.datetime64) -> str:
+    """ISO 8601 in UTC without trailing zeros of the fraction; NaT is empty."""
+    if np.isnat(time):
+        return ""
+    text = str(np.datetime_as_string(time.astype("datetime64[ns]"), unit="ns"))
+    return text.rstrip("0").rstrip(".") + "Z"
+
+
+def digest(path: Path) -> tuple[str, int]:
+    """sha256 in hex and size in bytes of a file."""
+    hasher, size = sha256(), 0
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            hasher.update(block)
+            size += len(block)
+    return hasher.hexdigest(), size
+
+
+def swap_folders(new: Path, old: Path) -> None:
+    """Puts the folder ``new`` in the place of ``old``, which then lies at ``new``; at once where the kernel can.
+
+    Linux exchanges both names in one step (renameat2 with RENAME_EXCHANGE). Elsewhere two renames are used, with
+    ``old`` parked at ``parked(old)``, from where ``recover`` takes it back after a crash in between.
+    """
+    with disk_errors(old):
+        if not _exchange(new, old):
+            aside = parked(old)
+            old.rename(aside)
+            new.rename(old)
+            aside.rename(new)
+        sync_folder(old.parent)
+
+
+def parked(folder: Path) -> Path:
+    """Where ``swap_folders`` parks a folder."""
+    return folder.with_name(f".{folder.name}.vibro-old")
+
+
+def recover(folder: Path) -> None:
+    """Ends what a crash inside ``swap_folders`` left undone."""
+    aside = parked(folder)
+    if not aside.is_dir():
+        return
+    with disk_errors(folder):
+        if folder.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(folder)
+
+
+def _exchange(new: Path, old: Path) -> bool:
+    """Exchanges two names in one step; False where kernel, library or file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(old))

@@ -1,0 +1,106 @@
+"""The kernel lock of a run directory: it dies with its process, so no stale lock ever needs cleaning."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vibro import files
+from vibro.errors import LockedError, ResourceError
+
+LOCK = ".vibro.lock"
+LOCK_INFO = ".vibro.lock.json"
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "lustre", "beegfs"}
+
+
+@dataclass
+class Lock:
+    """A held lock on one folder."""
+
+    folder: Path
+    _lock: Any
+    _inode: int
+
+    @classmethod
+    def acquire(cls, folder: Path) -> Lock:
+        """Locks the folder at once or raises LockedError with pid, host and start of the holder.
+
+        filelock falls back to a soft lock (the mere existence of a file) where the file system knows no ``flock``; such
+        a lock outlives a killed process, hence it is refused.
+        """
+        from filelock import FileLock, SoftFileLock, Timeout
+
+        path = folder / LOCK
+        lock = FileLock(path, timeout=0, thread_local=False)
+        with files.disk_errors(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                lock.acquire()
+            except Timeout:
+                raise LockedError(
+                    f"{folder} is in use by {holder(folder)}", hint="wait for it, or choose another -o"
+                ) from None
+            except NotImplementedError:
+                raise _no_kernel_lock(folder) from None
+        if isinstance(lock, SoftFileLock):
+            lock.release()
+            raise _no_kernel_lock(folder)
+        held = cls(folder, lock, path.stat().st_ino)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        info = {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+        try:
+            files.write_text(folder / LOCK_INFO, files.to_json(info))
+        except ResourceError:
+            held.release(folder)
+            raise
+        return held
+
+    def check(self) -> None:
+        """LockedError if the lock file was removed or replaced under our feet."""
+        try:
+            same = (self.folder / LOCK).stat().st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise LockedError(
+                f"{self.folder / LOCK} was removed while this run worked", hint="start again and leave that file alone"
+            )
+
+    def release(self, folder: Path) -> None:
+        """Gives the lock back; ``folder`` is where its files lie by now."""
+        (folder / LOCK_INFO).unlink(missing_ok=True)
+        self._lock.release(force=True)
+
+
+def holder(folder: Path) -> str:
+    """Who holds the lock, by the side file, in words."""
+    try:
+        info = json.loads((folder / LOCK_INFO).read_text("utf-8"))
+        return f"process {int(info['pid'])} on {info['host']} since {info['started']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def network_file_system(folder: Path) -> str:
+    """Type of the file system if it is a network one, whose kernel locks may lie; else empty. Linux only."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    real = folder.resolve()
+    inside = [(len(m[1]), m[2]) for m in mounts if len(m) > 2 and real.is_relative_to(m[1].replace("\\040", " "))]
+    kind = max(inside, default=(0, ""))[1]
+    return kind if kind in _NETWORK else ""
+
+
+def _no_kernel_lock(folder: Path) -> LockedError:
+    return LockedError(
+        f"the file system of {folder} knows no kernel locks, so two runs could not be kept apart",
+        hint="choose an -o on a local disk",
+    )

@@ -1,0 +1,159 @@
+"""``manifest.json``: everything needed to repeat a run and to verify its files (cli.md 8.4)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vibro import __version__, files
+from vibro.errors import ContractError, IncompatibleModelError, StateError
+from vibro.store.rundir import INTERNAL, PUBLIC, describe
+
+SCHEMA = 1
+NAME = "manifest.json"
+MODEL = "model"
+STATUSES = ("complete", "failed", "interrupted")
+KEYS = (
+    "command",
+    "started",
+    "finished",
+    "status",
+    "seed",
+    "device",
+    "executor",
+    "deterministic",
+    "settings",
+    "ensemble",
+    "registry",
+    "plugins",
+    "data",
+    "fingerprint",
+    "rows",
+    "decisions",
+    "supervised",
+    "failures",
+    "timings",
+)
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "pyod",
+    "scikit-learn",
+    "PyWavelets",
+    "numba",
+    "pyarrow",
+    "safetensors",
+    "pluggy",
+    "pydantic",
+)
+
+
+def build(folder: Path, *, gpu: str | None = None, **parts: Any) -> dict[str, Any]:
+    """The manifest of a run directory whose other files are all written.
+
+    ``parts`` are the keys of cli.md 8.4 (``KEYS``) that the caller knows; schema, versions, machine and the hashes of the
+    files are filled in here. Internal files (stages, lock) are not listed.
+    """
+    unknown = sorted(set(parts) - set(KEYS))
+    if unknown or parts.get("status") not in STATUSES:
+        raise ContractError(f"manifest: unknown keys {unknown}, status {parts.get('status')!r}")
+    manifest: dict[str, Any] = {"schema": SCHEMA, "vibro": __version__}
+    manifest |= {key: parts[key] for key in KEYS if key in parts}
+    manifest |= {"libraries": libraries(), "machine": machine(gpu), "files": run_files(folder)}
+    plain: dict[str, Any] = files.plain(manifest)
+    return plain
+
+
+def write(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes ``manifest.json`` of a folder, atomically; it is the last file of a run."""
+    files.write_text(folder / NAME, files.to_json(manifest))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest of a run directory; StateError if it is missing or damaged, IncompatibleModelError if it is newer."""
+    path = folder / NAME
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise StateError(f"{folder} has no {NAME}", hint="the run did not end; --resume goes on with it") from None
+    except (OSError, ValueError) as error:
+        raise StateError(f"{path} is damaged: {error}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+        raise StateError(f"{path} is damaged: it has no schema number")
+    if manifest["schema"] > SCHEMA:
+        raise IncompatibleModelError(
+            f"{path} was written by a newer vibro (schema {manifest['schema']})", hint="upgrade vibro"
+        )
+    return manifest
+
+
+def refresh(folder: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The manifest with the hashes of these files as they are now; one that is gone is taken out."""
+    known = dict(manifest.get("files", {}))
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            sha, size = files.digest(path)
+            known[name] = {"sha256": sha, "bytes": size}
+        else:
+            known.pop(name, None)
+    return {**manifest, "files": dict(sorted(known.items()))}
+
+
+def with_decision(manifest: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with one more entry ``{time, method, budget, cuts}`` under ``decisions``."""
+    return {**manifest, "decisions": [*manifest.get("decisions", []), files.plain(decision)]}
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest of a run directory after a check of every file; StateError names each that is damaged, missing, extra.
+
+    Files that the user laid into the folder under names of their own are not vibro's business.
+    """
+    manifest = read(folder)
+    wanted = manifest.get("files")
+    if not isinstance(wanted, dict):
+        raise StateError(f"{folder / NAME} is damaged: it lists no files")
+    found = run_files(folder)
+    problems = [f"{name} is missing" for name in wanted if name not in found]
+    problems += [f"{name} is damaged" for name in wanted if name in found and wanted[name] != found[name]]
+    problems += [f"{name} is extra" for name in found if name not in wanted]
+    if problems:
+        raise StateError(f"{folder}: {'; '.join(sorted(problems))}", hint="run the ensemble or score again")
+    return manifest
+
+
+def run_files(folder: Path) -> dict[str, dict[str, object]]:
+    """``{path: {sha256, bytes}}`` of the public files of a run directory but for the manifest itself."""
+    foreign = {path.name for path in folder.iterdir() if path.name not in PUBLIC}
+    return describe(folder, skip=frozenset(foreign | INTERNAL | {NAME}))
+
+
+def libraries() -> dict[str, str]:
+    """Versions of Python and the libraries that can change a score; one that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(gpu: str | None = None) -> dict[str, Any]:
+    """System, processor, usable cores and GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"system": f"{platform.system()} {platform.release()}", "cpu": _cpu(), "cores": cores, "gpu": gpu}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8", "replace").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
