@@ -1,0 +1,135 @@
+"""All of PyOD as one detector: ``{ use = "pyod", model = "IForest" }``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vibro import hookimpl
+from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro_plugins._neighbours import LocalOutlierFactor, NearestDistance
+from vibro_plugins._pyod import Refitted, find_class, known_settings
+from vibro_plugins._tabular import Columns, in_blocks, leading_axes, one_thread
+from vibro_plugins._tails import CopulaTails, Histograms, Tails
+
+COMPUTED_HERE: dict[str, type[Any]] = {
+    "ECOD": Tails,
+    "COPOD": CopulaTails,
+    "HBOS": Histograms,
+    "KNN": NearestDistance,
+    "LOF": LocalOutlierFactor,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a bundled model needs: fewest rows, rows wished for each axis (0: no reduction), settings before the user's."""
+
+    min_rows: int = 20
+    axes: int = 0
+    rows_an_axis: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {  # seconds to fit / to score 2,000 x 1,200 on one core stand in the docstring of PyOD
+    "GMM": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "LOF": Recipe(min_rows=25),
+    "MCD": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "PCA": Recipe(settings={"n_components": 0.99, "svd_solver": "full"}),
+}
+
+
+@dataclass(frozen=True)
+class PyODParams(Params):
+    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, 0 none, unset: by model."""
+
+    model: str = "ECOD"
+    settings: dict[str, Any] = field(default_factory=dict)
+    pca: Annotated[int, Field(ge=0, le=4096)] | None = None
+
+
+class PyOD(Detector):
+    """A model of PyOD (Zhao, Nasrullah, Li, JMLR 20, 2019) on standardised columns of a vector view.
+
+    Bundled: ECOD, COPOD, HBOS, IForest, KNN, LOF, PCA, MCD, LODA, OCSVM, INNE, GMM; any other class of PyOD that works
+    without labels and without other detectors goes by its name. ECOD, COPOD, HBOS, KNN and LOF are computed here, equal to
+    PyOD's on the fit rows; the others are PyOD's own. ``contamination`` has no part in a score. Where PyOD's score of
+    a record would move with the batch, records are scored one at a time. MCD and GMM see the 32 leading principal axes
+    (one for ten rows at most); ``pca`` asks the same of any model.
+    """
+
+    name = "pyod"
+    summary = (
+        "any detector of PyOD by its class name: ECOD, COPOD, HBOS, IForest, KNN, LOF, PCA, MCD, LODA, OCSVM, INNE, GMM"
+    )
+    Params = PyODParams
+    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
+    requires = ("pyod", "sklearn")
+    exclusive = True  # some models draw from the global generators
+    test_settings: ClassVar[dict[str, Any]] = {"model": "ECOD"}
+
+    _columns: Columns | None = None
+    _axes: NDArray[np.float64]  # (kept columns, axes), (0, 0) without reduction
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, StandAside with too few rows."""
+        name = self.params.model
+        recipe = RECIPES.get(name, Recipe())
+        model = self._make(recipe)
+        if len(x) < recipe.min_rows:
+            raise StandAside(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
+        with one_thread():
+            columns = Columns.fit(x)
+            z = columns.apply(x)
+            axes = recipe.axes if self.params.pca is None else self.params.pca
+            axes = min(axes, len(z) // recipe.rows_an_axis)
+            self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
+            model.fit(self._reduce(columns, x))
+        self._columns, self._model = columns, model
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """PyOD's decision function (n,)."""
+        columns = self._fitted()
+        return in_blocks(lambda rows: self._model.score(self._reduce(columns, rows)), x)
+
+    def state(self) -> State:
+        """Columns, axes and the arrays of the model, or its fit rows."""
+        model = {f"model.{name}": array for name, array in self._model.state().items()} if self._columns else {}
+        return {**self._fitted().state(), "axes": self._axes, **model}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave; PyOD's own models are fitted again on the stored rows."""
+        model = self._make(RECIPES.get(self.params.model, Recipe()))
+        with one_thread():
+            model.load_state(
+                {name.removeprefix("model."): array for name, array in state.items() if name[:6] == "model."}
+            )
+        self._columns, self._axes, self._model = Columns.load(state), state["axes"], model
+
+    def _make(self, recipe: Recipe) -> Any:
+        name, settings = self.params.model, {**recipe.settings, **self.params.settings}
+        if name in COMPUTED_HERE:
+            cls = COMPUTED_HERE[name]
+            known_settings(cls.settings, settings, name)
+            return cls(**{**cls.settings, **settings})
+        return Refitted(find_class(name), settings, self.ctx.seed % 2**31)
+
+    def _reduce(self, columns: Columns, x: NDArray[Any]) -> NDArray[np.float32]:
+        z = columns.apply(x)
+        return (z @ self._axes if self._axes.size else z).astype(np.float32)
+
+    def _fitted(self) -> Columns:
+        if self._columns is None:
+            raise NotFittedError("pyod is not fitted")
+        return self._columns
+
+
+@hookimpl
+def register_detectors(register) -> None:
+    """Offers ``pyod``."""
+    register(PyOD)
