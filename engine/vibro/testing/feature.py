@@ -1,0 +1,248 @@
+"""Checks for feature extractors: shape, independence of the rows, odd records, other rates and lengths."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import view_key
+from vibro.errors import ContractError, VibroError
+from vibro.testing import signals
+from vibro.testing.case import Case, close, fail, overrides, require, same
+
+Inputs = dict[str, NDArray[Any]]
+
+
+class FeatureCase(Case):
+    """An extractor with easy records, three sensors and two covariates as its inputs."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether the extractor has a ``fit`` of its own."""
+        return overrides(self.cls, "fit")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return tuple(str(view_key(spec)) for spec in self.cls.inputs(self.make().params))
+
+    def inputs(self, kind: NDArray[np.int16], stream: int, *, samples: int = 1024, channels: int = 1) -> Inputs:
+        """Fresh inputs for rows of these kinds (``signals.records``)."""
+        rng = np.random.default_rng([self.seed, stream])
+        n = len(kind)
+        covariates = rng.standard_normal((n, 2)).astype(np.float32)
+        covariates[::9, 1] = np.nan
+        known = {
+            "raw": signals.records(kind, rng, samples=samples, channels=channels),
+            "covariates": covariates,
+            "sensor": (np.arange(n) % 3).astype(np.float32)[:, None],
+        }
+        return {name: known[name] if name in known else self._view(known["raw"]) for name in self.names}
+
+    def _view(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A stand-in for a view that the extractor is made from: 24 log band powers."""
+        return signals.bands(x[:, 0], 24)
+
+    @cached_property
+    def data(self) -> Inputs:
+        """The inputs of 60 rows, half of them with impulses."""
+        return self.inputs(np.repeat(np.array([0, 1], np.int16), 30), 1)
+
+    def fit(self, component: Any, *, other: bool = False) -> Any:
+        """Fits on 60 normal rows, or on noise."""
+        rows = self.inputs(np.full(signals.ROWS, 2 if other else 0, np.int16), 2)
+        self.show(f"fit {sorted(rows)}", *rows.values())
+        component.fit(rows)
+        return component
+
+    def answer(self, component: Any) -> NDArray[Any]:
+        """The view of the 60 rows."""
+        return self.transform(component, copies(self.data))
+
+    def transform(self, component: Any, inputs: Inputs) -> NDArray[Any]:
+        """The view of these inputs."""
+        self.show(f"transform {sorted(inputs)}", *inputs.values())
+        return np.asarray(component.transform(inputs))
+
+
+def make_case(cls: Any, **options: Any) -> Case:
+    """The case of a feature extractor."""
+    return FeatureCase(cls, **options)
+
+
+def copies(inputs: Inputs) -> Inputs:
+    """The same inputs in arrays of their own."""
+    return {name: a.copy() for name, a in inputs.items()}
+
+
+def take(inputs: Inputs, rows: Any) -> Inputs:
+    """Some rows of every input."""
+    return {name: a[rows].copy() for name, a in inputs.items()}
+
+
+def check_view_shape(case: FeatureCase) -> None:
+    """n rows give (n, *item), item as the class declares it."""
+    view = case.transform(case.fitted, copies(case.data))
+    require(view.ndim >= 2 and len(view) == 60, f"60 rows gave shape {view.shape}")
+    tokens = str(case.cls.item).split()
+    if tokens == ["..."]:
+        return
+    require(len(tokens) == view.ndim - 1, f"item is '{case.cls.item}', but a row has shape {view.shape[1:]}")
+    for token, size in zip(tokens, view.shape[1:], strict=True):
+        require(not token.isdigit() or int(token) == size, f"item is '{case.cls.item}', a row has {view.shape[1:]}")
+
+
+def check_view_dtype(case: FeatureCase) -> None:
+    """A view is a float32 array."""
+    view = case.fitted.transform(copies(case.data))
+    require(isinstance(view, np.ndarray) and view.dtype == np.float32, f"transform gave {getattr(view, 'dtype', view)}")
+
+
+def check_view_finite(case: FeatureCase) -> None:
+    """No value is NaN or infinite, not even where a covariate is missing."""
+    wrong = ~np.isfinite(case.expected.astype(float)).reshape(60, -1)
+    require(not wrong.any(), f"{int(wrong.sum())} values are not finite, first in row {int(np.argmax(wrong.any(1)))}")
+
+
+def check_rows_alone(case: FeatureCase) -> None:
+    """A row gives the same alone as among all."""
+    for i in (0, 59):
+        one = case.transform(case.fitted, take(case.data, slice(i, i + 1)))
+        close(one, case.expected[i : i + 1], f"row {i} alone differs", _spread(case))
+
+
+def check_chunks(case: FeatureCase) -> None:
+    """Chunks of rows give the same as all rows at once."""
+    parts = [case.transform(case.fitted, take(case.data, slice(s, s + 7))) for s in range(0, 60, 7)]
+    close(np.concatenate(parts), case.expected, "chunks of 7 rows differ")
+
+
+def check_row_order(case: FeatureCase) -> None:
+    """The order of the rows does not matter."""
+    order = np.random.default_rng(0).permutation(60)
+    close(case.transform(case.fitted, take(case.data, order)), case.expected[order], "permuted rows differ")
+
+
+def check_read_only_memmap(case: FeatureCase) -> None:
+    """Read-only memory maps are accepted and give the same."""
+    with tempfile.TemporaryDirectory(prefix="vibro-kit-") as folder:
+        maps = {}
+        for i, (name, array) in enumerate(case.data.items()):
+            np.save(Path(folder, f"{i}.npy"), array)
+            maps[name] = np.load(Path(folder, f"{i}.npy"), mmap_mode="r")
+        same(case.transform(case.fitted, maps), case.expected, "a view of memory maps differs")
+
+
+def check_input_unchanged(case: FeatureCase) -> None:
+    """Neither ``fit`` nor ``transform`` writes into its inputs."""
+    inputs = copies(case.data)
+    component = case.make()
+    component.fit(inputs)
+    component.transform(inputs)
+    for name, array in inputs.items():
+        require(np.array_equal(array, case.data[name], equal_nan=True), f"input {name} was changed")
+    require(list(inputs) == list(case.data), "the table of inputs was changed")
+
+
+def check_rows_differ(case: FeatureCase) -> None:
+    """Different records give different rows."""
+    rows = np.unique(case.expected.reshape(60, -1), axis=0)
+    require(len(rows) >= 57, f"60 different records gave {len(rows)} different rows")
+
+
+def check_odd_records(case: FeatureCase) -> None:
+    """Constant, zero, clipped, huge and denormal records give finite rows."""
+    for name, record in signals.odd_records().items():
+        inputs = take(case.data, slice(0, 1))
+        if "raw" in inputs:
+            inputs["raw"] = record[None, None]
+        else:
+            inputs = {k: a if k in ("sensor", "covariates") else _odd_row(a, record) for k, a in inputs.items()}
+        with np.errstate(all="ignore"):
+            view = case.transform(case.fitted, inputs)
+        require(
+            np.isfinite(view).all(), f"a record of '{name}' gives {int((~np.isfinite(view)).sum())} values not finite"
+        )
+
+
+def check_unknown_sensor(case: FeatureCase) -> None:
+    """A sensor that was not there at ``fit`` (code -1) gives finite rows."""
+    inputs = take(case.data, slice(0, 2))
+    inputs["sensor"] = np.full((2, 1), -1, np.float32)
+    require(np.isfinite(case.transform(case.fitted, inputs)).all(), "rows of an unknown sensor are not finite")
+
+
+def check_channels(case: FeatureCase) -> None:
+    """Two channels are joined along the last axis of a vector, the first of an image, or refused cleanly."""
+    kind = np.zeros(20, np.int16)
+    inputs = case.inputs(kind, 5, channels=2)
+    component = case.make()
+    try:
+        component.fit(inputs)
+        view = case.transform(component, inputs)
+    except ContractError as error:
+        fail(f"two channels: {error}")
+    except VibroError:
+        return
+    require(len(view) == 20 and np.isfinite(view).all(), f"two channels gave shape {view.shape} or values not finite")
+
+
+def check_rates_and_lengths(case: FeatureCase) -> None:
+    """Records of 140 to 20,000 samples at 100 Hz to 100 kHz give finite rows or a clean refusal."""
+    for fs, samples in ((360.0, 140), (100.0, 1000), (12000.0, 2400), (100000.0, 20000)):
+        inputs = case.inputs(np.zeros(24, np.int16), 6, samples=samples)
+        component = case.cls.make(case.settings, replace(case.context(), fs=fs))
+        try:
+            component.fit(inputs)
+            view = case.transform(component, inputs)
+        except ContractError as error:
+            fail(f"{samples} samples at {fs:g} Hz: {error}")
+        except VibroError:
+            continue
+        require(view.ndim >= 2 and len(view) == 24, f"{samples} samples at {fs:g} Hz gave shape {view.shape}")
+        require(np.isfinite(view).all(), f"{samples} samples at {fs:g} Hz gave values not finite")
+
+
+def check_kept(case: FeatureCase) -> None:
+    """``kept`` is None or a mask over the last axis."""
+    kept = case.fitted.kept
+    if kept is not None:
+        require(np.asarray(kept).dtype == bool, f"kept has type {np.asarray(kept).dtype}")
+        require(
+            np.shape(kept) == case.expected.shape[-1:], f"kept has shape {np.shape(kept)}, rows {case.expected.shape}"
+        )
+
+
+def checks(case: FeatureCase) -> tuple[Callable[..., None], ...]:
+    """The checks that apply to a feature extractor."""
+    by_input = {"raw": (check_channels, check_rates_and_lengths), "sensor": (check_unknown_sensor,)}
+    return (
+        check_view_shape,
+        check_view_dtype,
+        check_view_finite,
+        check_rows_alone,
+        check_chunks,
+        check_row_order,
+        check_read_only_memmap,
+        check_input_unchanged,
+        check_rows_differ,
+        check_odd_records,
+        check_kept,
+        *(check for name, found in by_input.items() if name in case.names for check in found),
+    )
+
+
+def _odd_row(view: NDArray[Any], record: NDArray[np.float32]) -> NDArray[Any]:
+    clipped = np.clip(record, -1e6, 1e6)
+    return np.resize(clipped, view.shape).astype(view.dtype)
+
+
+def _spread(case: FeatureCase) -> float:
+    return float(np.asarray(case.expected, dtype=float).std())
