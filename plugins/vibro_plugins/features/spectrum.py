@@ -1,0 +1,72 @@
+"""``spectrum``: log-spaced band levels and time statistics, for any record of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vibro import hookimpl
+from vibro.api import FeatureExtractor, Params
+from vibro_plugins._dsp import Rows, by_channel, log_edges, log_level, scaled, welch
+from vibro_plugins._shape import shape_statistics
+
+LEAST_SEGMENT = 256  # samples of the shortest segment worth averaging
+MOST_SEGMENTS = 15
+
+
+@dataclass(frozen=True)
+class SpectrumParams(Params):
+    """``bands``: most bands; ``statistics``: whether the time statistics stand behind them."""
+
+    bands: Annotated[int, Field(ge=1, le=4096)] = 64
+    statistics: bool = True
+
+
+class Spectrum(FeatureExtractor):
+    """log10 RMS, log10 RMS in log-spaced bands from the first bin to Nyquist, then 11 scale-free time statistics.
+
+    The bands follow the record, not Hz: they are evenly spaced in log frequency over the bins that its length gives,
+    low bands narrower than a bin merged, so that 140 samples at any rate give bands too. Power is averaged over as many
+    half-overlapping Hann segments as leave each 256 samples, at most 15: a stationary record gets steady bands, a
+    short transient keeps its full resolution. Levels are in log10 of the record's unit; a gain shifts them all alike and
+    leaves the statistics as they are. One row of C channels: C times (1 + bands + 11) values.
+    """
+
+    name = "spectrum"
+    summary = "level, log-spaced band levels and time statistics; any rate, any length"
+    Params = SpectrumParams
+    item = "f"
+    test_settings: ClassVar[dict[str, Any]] = {"bands": 16}
+
+    def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """raw (n, C, T) -> (n, C * values)."""
+        return by_channel(inputs["raw"], self._values)
+
+    def _values(self, x: NDArray[Any]) -> Rows:
+        y, _, exponent = scaled(x)
+        segment = segment_length(y.shape[1])
+        power = welch(y, segment, max(1, segment // 2))
+        edges = log_edges(power.shape[1] - 1, self.params.bands)
+        levels = np.sqrt(np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1))
+        rms = np.sqrt(np.mean(y * y, axis=1))
+        columns = [log_level(rms, exponent)[:, None], log_level(levels, exponent)]
+        if self.params.statistics:
+            columns.append(shape_statistics(y))
+        return np.concatenate(columns, axis=1)
+
+
+def segment_length(length: int) -> int:
+    """Samples of a segment: as many half-overlapping ones as keep ``LEAST_SEGMENT`` samples each, 1 to 15."""
+    segments = min(max(2 * length // LEAST_SEGMENT - 1, 1), MOST_SEGMENTS)
+    return 2 * length // (segments + 1)
+
+
+@hookimpl
+def register_features(register) -> None:
+    """Offers ``spectrum``."""
+    register(Spectrum)
