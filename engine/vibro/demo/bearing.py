@@ -7,6 +7,8 @@ through the load zone, so its train is modulated by the shaft (Randall & Antoni,
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,9 +33,7 @@ def run_bearings(
     temp = 35 + 20 * load + rng.standard_normal((units, instants))
     x: NDArray[np.float32] = np.empty((*plan.fault.shape, length), np.float32)
     for unit in range(units):
-        _unit(
-            generator(seed, f"bearing{unit}"), x[unit], plan, unit, load[unit], speed[unit], float(nominal[unit, 0]), fs
-        )
+        _unit(generator(seed, f"bearing{unit}"), x[unit], plan, unit, load[unit], speed[unit], nominal[unit], fs)
     return x, {"load": load, "speed": speed, "temp": temp}, hours
 
 
@@ -42,9 +42,9 @@ def _unit(
     out: NDArray[np.float32],
     plan: Schedule,
     unit: int,
-    load: Array,
-    speed: Array,
-    nominal: float,
+    load: Any,
+    speed: Any,
+    nominal: Any,
     fs: float,
 ) -> None:
     """Fills the records (K, S, T) of one machine."""
@@ -53,8 +53,8 @@ def _unit(
     order = np.arange(1, ORDERS + 1)
     amplitude = LEVEL * rng.lognormal(0, 0.4, (sensors, ORDERS)) / order * rng.lognormal(0, 0.3, (sensors, 1))
     phase = rng.uniform(0, 2 * np.pi, (sensors, ORDERS))
-    noise = LEVEL * rng.lognormal(np.log(0.25), 0.4, sensors)
-    ring_hz = np.asarray(np.minimum(rng.uniform(2000, 4000, sensors), 0.4 * fs))
+    noise = LEVEL * rng.lognormal(np.log(0.2), 0.4, (sensors,))
+    ring_hz = np.minimum(rng.uniform(2000, 4000, sensors), 0.4 * fs)
     for k in range(instants):
         fault, s = plan.fault[unit, k], plan.severity[unit, k]
         rise = 1 + 3 * np.where(fault == "imbalance", s, 0.0)[:, None] * (order == 1)
@@ -66,7 +66,7 @@ def _unit(
         for sensor in np.flatnonzero(s > 0):
             name, severity = str(fault[sensor]), float(s[sensor])
             if name in ("outer_race", "inner_race"):
-                strength = LEVEL * severity * (0.5 + load[k])
+                strength = 2 * LEVEL * severity * (0.5 + load[k])
                 _train(rng, out[k, sensor], name, float(speed[k]), strength, float(ring_hz[sensor]), fs)
             elif name.startswith("s_"):
                 number = int(plan.episode[unit, k, sensor])

@@ -31,6 +31,7 @@ BEARING_MIX = {
     "s_gain": 0.04,
 }
 LONGEST = 6  # instants
+GOLDEN = 0.6180339887498949  # Kronecker sequence: few episodes still cover mild and severe faults evenly
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def schedule(
         episode=np.full(shape, -1),
         oltc=_some(rng, units * instants, bursts).reshape(units, instants),
     )
+    spread, start = rng.beta(1.6, 2.2, 4096), rng.random()
     number = 0
     for name, part in mix.items():
         whole = not name.startswith("s_")
@@ -74,7 +76,7 @@ def schedule(
             place = _free_place(rng, out, length, whole, fan if name == "cooling" else np.ones_like(fan))
             if place is None:
                 break
-            severity = float(np.clip(rng.beta(1.6, 2.2), 0.12, 1))
+            severity = float(np.clip(np.quantile(spread, (start + number * GOLDEN) % 1), 0.12, 1))
             count = out.severity[place].shape
             out.fault[place] = name
             out.severity[place] = np.clip(severity * rng.uniform(0.8, 1.2, count), 0.1, 1)

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 CADENCE_H = 0.5  # hours between instants
 MODES = 6
 CURRENT_HARMONICS = (3, 5, 7, 11)
-LEVEL = 0.03  # g, scale of a healthy channel
+LEVEL = 0.05  # g, scale of a healthy channel
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

@@ -24,12 +24,12 @@ def signals(
     """(U, K, S, T) float32 acceleration in g, not yet quantised."""
     units, instants, sensors = plan.fault.shape
     out = np.empty((units, instants, sensors, length), np.float32)
-    frequency: Array = mains + state.mains_shift
     for unit in range(units):
         rng = generator(seed, f"unit{unit}")
         lines = _lines(rng, plant, state, plan, unit, mains)
         lines[..., mains * np.arange(1, LINES + 1) >= 0.5 * fs] = 0
-        _synthesise(out[unit], lines, np.asarray(frequency[unit]), rng.uniform(0, 2 * np.pi, instants), fs)
+        start = rng.uniform(0, 2 * np.pi, (instants,))
+        _synthesise(out[unit], lines, mains + state.mains_shift[unit], start, fs)
         _background(rng, out[unit], plant, state, plan, unit, fs)
         _transients(rng, out[unit], plant, plan, unit, fs, mains)
     return out

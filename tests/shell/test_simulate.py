@@ -1,0 +1,127 @@
+"""Simulated records: the same for the same seed, true to their physics, and the same again after a trip through files."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from vibro.data import record_id
+from vibro.demo import PRESETS, simulate, to_batch, write
+from vibro.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def plant():
+    return simulate(records=2000, seed=0)
+
+
+def line(x, hz, fs=8192):
+    """Amplitude of one line of (n, T)."""
+    spectrum = np.abs(np.fft.rfft(x * np.hanning(x.shape[1]).astype(np.float32), axis=1)) * 4 / x.shape[1]
+    return spectrum[:, round(hz * x.shape[1] / fs) + np.arange(-2, 3)].max(axis=1)
+
+
+def test_same_seed_same_bytes_and_another_seed_other_bytes():
+    a, b, c = simulate(records=60, seed=4), simulate(records=60, seed=4), simulate(records=60, seed=5)
+    assert a.x.tobytes() == b.x.tobytes()
+    assert list(a.fault_type) == list(b.fault_type)
+    assert a.x.tobytes() != c.x.tobytes()
+
+
+def test_shares_of_the_default_set(plant):
+    assert plant.x.shape == (2000, 1, 8192) and plant.x.dtype == np.float32
+    assert 80 <= plant.label.sum() <= 115
+    assert 15 <= (plant.kind == "benign").sum() <= 25
+    assert set(np.unique(plant.kind)) == {"normal", "benign", "machine", "sensor"}
+    assert len(np.unique(plant.fault_type)) == 11  # ten classes and none
+    assert np.array_equal(plant.label == 1, plant.severity > 0)
+    idle = plant.covariates["load"] < 0.031
+    assert 0.03 < idle.mean() < 0.06
+    healthy = plant.x[plant.label == 0, 0]
+    assert 0.02 < np.median(healthy.std(axis=1)) < 0.045  # reference: about 0.03 g, peak about 0.065 g
+    assert 0.045 < np.median(np.abs(healthy).max(axis=1)) < 0.1
+
+
+def test_machine_faults_take_a_unit_and_sensor_faults_one_sensor(plant):
+    instant = list(zip(plant.time.astype(str), plant.machine, strict=True))
+    for kind, width in (("machine", 5), ("sensor", 1)):
+        rows = np.flatnonzero(plant.kind == kind)
+        for key in {instant[i] for i in rows}:
+            same = [i for i in rows if instant[i] == key]
+            classes = {plant.fault_type[i] for i in same}
+            assert len(same) == width * len(classes) or kind == "sensor"
+
+
+def test_lines_follow_load_voltage_and_dc_bias(plant):
+    x, normal = plant.x[:, 0], plant.kind == "normal"
+    a100 = line(x, 100)
+    fits = []
+    for sensor in np.unique(plant.sensor):
+        mine = normal & (plant.sensor == sensor)
+        fits.append(abs(np.corrcoef(a100[mine], plant.covariates["load"][mine] ** 2)[0, 1]))
+    assert np.median(fits) > 0.8  # winding vibration goes with the square of the current
+    bias, a150 = plant.fault_type == "dc_bias", line(x, 150)
+    for sensor in np.unique(plant.sensor[bias]):
+        mine = plant.sensor == sensor
+        assert np.median(a150[mine & bias]) > 2 * np.median(a150[mine & normal])
+
+
+def test_sixty_hertz_preset_moves_the_lines():
+    x = simulate(records=50, preset="transformer-60hz", faults=0).x[:, 0].astype(float)
+    assert np.median(line(x, 120) / line(x, 100)) > 5
+
+
+def test_damaged_outer_race_makes_impulses():
+    sim = simulate(records=600, preset="bearing", faults=0.2, seed=1)
+    x = sim.x[:, 0].astype(float)
+    high = np.fft.irfft(np.fft.rfft(x, axis=1) * (np.fft.rfftfreq(8192, 1 / 8192) > 1500), axis=1)
+    kurtosis = (high**4).mean(axis=1) / (high**2).mean(axis=1) ** 2
+    severe = (sim.fault_type == "outer_race") & (sim.severity > 0.4)
+    assert severe.any()
+    assert np.median(kurtosis[severe]) > 1.5 * np.median(kurtosis[sim.label == 0])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("records", [1, 7, 33])
+def test_any_number_of_records(preset, records):
+    sim = simulate(records=records, preset=preset, fs=2000, length=256, seed=2)
+    assert sim.x.shape == (records, 1, 256) and np.isfinite(sim.x).all()
+    assert all(len(column) == records for column in sim.covariates.values())
+
+
+@pytest.mark.parametrize("wrong", [{"preset": "engine"}, {"records": 0}, {"faults": 0.9}, {"fs": 10.0}])
+def test_senseless_arguments_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        simulate(**wrong)
+
+
+def test_jsonl_reads_back_as_the_same_float32(tmp_path):
+    sim = simulate(records=30, seed=3)
+    write(sim, tmp_path, "jsonl")
+    ids = []
+    for text in (tmp_path / "data.jsonl").read_text().splitlines():
+        record = json.loads(text)
+        signal = np.array([float(v) for v in record["signal_value"].split(",")]).astype(np.float32)
+        ids.append(record_id(record["sensor_id"], np.datetime64(record["data_time"][:-1], "ns"), signal))
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        labels = list(csv.DictReader(file))
+    assert [row["record_id"] for row in labels] == ids == list(to_batch(sim).ids)
+    assert [int(row["label"]) for row in labels] == list(sim.label)
+    with (tmp_path / "covariates.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["oil_temp"]) for row in table] == list(sim.covariates["oil_temp"])
+    assert "no real machine" in (tmp_path / "README.txt").read_text()
+
+
+def test_npz_holds_the_same_records(tmp_path):
+    sim = simulate(records=20, seed=3)
+    write(sim, tmp_path, "npz")
+    with np.load(tmp_path / "data.npz", allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["signals"], sim.x[:, 0])
+        assert float(arrays["fs"]) == 8192
+        assert list(arrays["machine_id"]) == list(sim.machine)
+    with pytest.raises(ConfigError):
+        write(sim, tmp_path, "xlsx")
