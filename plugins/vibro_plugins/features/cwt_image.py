@@ -52,13 +52,16 @@ class CwtImage(FeatureExtractor):
 
     @classmethod
     def inputs(cls, params: CwtImageParams) -> tuple[str, ...]:
+        """Records, and for ``v2`` their sensors."""
         return ("raw", "sensor") if params.layout == "v2" else ("raw",)
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Learns the sensors' levels."""
         if self.params.layout == "v2":
             self._sigma = fit_sigma(inputs["raw"], inputs["sensor"])
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """(n, C, size, size)."""
         raw, size = inputs["raw"], self.params.size
         if self.params.layout == "classic":
             return classic_map(raw, size, size, self.params.resize)
@@ -68,6 +71,7 @@ class CwtImage(FeatureExtractor):
         return decibel_map(raw, sigma_of(self._sigma, inputs["sensor"]), self.ctx.fs, size, size, p.f_min, p.per_octave)
 
     def state(self) -> State:
+        """Levels by sensor; NotFittedError before ``fit``."""
         if self.params.layout == "classic":
             return {}
         if self._sigma is None:
@@ -75,9 +79,11 @@ class CwtImage(FeatureExtractor):
         return {"sigma": self._sigma}
 
     def load_state(self, state: State) -> None:
+        """Restores the levels."""
         self._sigma = np.asarray(state["sigma"]) if "sigma" in state else None
 
 
 @hookimpl
 def register_features(register: Any) -> None:
+    """Registers ``cwt_image``."""
     register(CwtImage)
