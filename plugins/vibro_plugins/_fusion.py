@@ -66,6 +66,13 @@ def dead(z: Floats) -> Mask:
     return silent
 
 
+def normalised(weights: Floats) -> Floats:
+    """Weights without their negative part, summing to 1; equal ones where nothing is left."""
+    positive = np.maximum(weights, 0.0)
+    total = positive.sum()
+    return positive / total if total > 0 else np.full(len(weights), 1.0 / max(len(weights), 1))
+
+
 class LinearFuser(Fuser):
     """A fuser whose rule is a weighted mean; ``fit`` sets ``_weights`` (d,), which sum to 1."""
 

@@ -1,0 +1,92 @@
+"""Rules of the loudest member: maximum, and average of maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vibro import hookimpl
+from vibro.api import Fuser, NotFittedError, Params, State
+
+
+class Max(Fuser):
+    """Largest usable z: for faults that only one view sees; noisy (Aggarwal and Sathe, SIGKDD Explorations 2015)."""
+
+    name = "max"
+    summary = "largest z of the usable members"
+
+    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, d) and the mask of usable cells -> (n,)."""
+        return _largest(z, ok, np.arange(z.shape[1]))
+
+
+class Aom(Fuser):
+    """Average of maxima over random buckets of members (Aggarwal and Sathe, SIGKDD Explorations 2015).
+
+    The members are dealt ``deals`` times into buckets of ``size``; the mean over all buckets depends little on the deal.
+    """
+
+    name = "aom"
+    summary = "mean over random buckets of the largest z in each"
+
+    @dataclass(frozen=True)
+    class Params(Params):
+        """``size`` of a bucket; ``deals``: how often the members are dealt."""
+
+        size: Annotated[int, Field(ge=1)] = 3
+        deals: Annotated[int, Field(ge=1)] = 5
+
+    _bucket: NDArray[np.int16] | None = None
+
+    def fit(
+        self,
+        z: NDArray[np.float64],
+        y: NDArray[np.int16] | None = None,
+        usefulness: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Deals the members by the seed."""
+        d, rng = z.shape[1], self.ctx.rng()
+        self._bucket = np.array(
+            [rng.permutation(d) // self.params.size for _ in range(self.params.deals)], dtype=np.int16
+        )
+
+    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, d) and the mask of usable cells -> (n,)."""
+        total, filled = np.zeros(len(z)), np.zeros(len(z))
+        for deal in self.state()["bucket"]:
+            for bucket in np.unique(deal):
+                largest = _largest(z, ok, np.flatnonzero(deal == bucket))
+                some = ~np.isnan(largest)
+                total[some] += largest[some]
+                filled += some
+        return np.divide(total, filled, out=np.full(len(z), np.nan), where=filled > 0)
+
+    def state(self) -> State:
+        """``bucket`` (deals, d): the bucket of each member."""
+        if self._bucket is None:
+            raise NotFittedError("fuser aom was used before fit")
+        return {"bucket": self._bucket}
+
+    def load_state(self, state: State) -> None:
+        """Restores the deals."""
+        self._bucket = np.asarray(state["bucket"], dtype=np.int16)
+
+
+def _largest(z: NDArray[np.float64], ok: NDArray[np.bool_], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(n,) largest usable z among some columns; NaN where there is none."""
+    largest = np.full(len(z), np.nan)
+    for j in columns:
+        np.fmax(largest, z[:, j], out=largest, where=ok[:, j])
+    return largest
+
+
+@hookimpl
+def register_fusers(register: Callable[[type[Fuser]], None]) -> None:
+    """Registers the fusers."""
+    register(Max)
+    register(Aom)
