@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import StandAside, State
+from vibro.api import ConfigError, StandAside, State
 from vibro_plugins._tabular import BLOCK
 
 SPARE = 8  # candidates beyond k whose exact distances are compared, against rounding in the fast ones
@@ -20,6 +20,8 @@ class Neighbours:
     """
 
     def __init__(self, k: int) -> None:
+        if not isinstance(k, int) or k < 1:
+            raise ConfigError(f"n_neighbors is a whole number from 1, not {k!r}")
         self.k = k
 
     def store(self, rows: NDArray[np.float32]) -> None:
@@ -50,11 +52,15 @@ class Neighbours:
 class NearestDistance:
     """kNN: distance to the k-th, or mean or median over the k nearest (Ramaswamy et al., SIGMOD 2000)."""
 
+    block = BLOCK
     settings: ClassVar[dict[str, Any]] = {"n_neighbors": 5, "method": "largest"}
 
     def __init__(self, n_neighbors: int, method: str) -> None:
         self.neighbours = Neighbours(n_neighbors)
-        self.reduce = {"largest": np.max, "mean": np.mean, "median": np.median}[method]
+        reduce = {"largest": np.max, "mean": np.mean, "median": np.median}
+        if method not in reduce:
+            raise ConfigError(f"method is one of {', '.join(reduce)}, not {method!r}")
+        self.reduce = reduce[method]
 
     def fit(self, rows: NDArray[np.float32]) -> None:
         """Stores the rows (n, p)."""
@@ -76,6 +82,7 @@ class NearestDistance:
 class LocalOutlierFactor:
     """LOF: how much sparser a row lies than its k neighbours (Breunig et al., SIGMOD 2000), novelty form."""
 
+    block = BLOCK
     settings: ClassVar[dict[str, Any]] = {"n_neighbors": 20}
 
     def __init__(self, n_neighbors: int) -> None:

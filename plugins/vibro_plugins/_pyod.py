@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import ConfigError, StandAside, State
+from vibro_plugins._tabular import BLOCK
 
 NOT_ALONE = {
     "combination": "it combines detectors; vibro's fusers do that",
@@ -29,7 +30,8 @@ NOT_ALONE = {
 OWN = {"contamination": "vibro sets cuts by budgets", "random_state": "the seed comes from the run"}
 QUIET = {"verbose": 0, "n_jobs": 1}
 LEAVE_ONE_OUT = ("abod", "cof", "sod")  # keep their training rows and leave a row out of its own training score
-PROBES = 6
+PROBES = 6  # fit rows on which the dependence on the batch is tried
+COMPANY = 64  # fit rows beside which a record is scored that cannot be scored alone
 
 
 def find_class(model: str) -> type[Any]:
@@ -74,12 +76,15 @@ class Refitted:
         self.needs_width = "n_features" in parameters
 
     def fit(self, rows: NDArray[np.float32]) -> None:
-        """Fits on (n, p) and finds out whether rows can be scored together, alone, or not at all."""
+        """Fits on (n, p) and finds out in what company a record must be scored to be independent of its batch."""
         self.rows = rows
         wide = rows.astype(np.float64)
         width = {"n_features": rows.shape[1]} if self.needs_width else {}
         with forked(self.seed):
-            self.model = self.cls(**width, **self.settings)
+            try:
+                self.model = self.cls(**width, **self.settings)
+            except (ValueError, TypeError) as error:
+                raise ConfigError(f"PyOD's {self.cls.__name__} refuses its settings: {error}") from error
             try:
                 self.model.fit(wide)
             except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -89,20 +94,16 @@ class Refitted:
         self._stored = {}
         if self.cls.__name__.lower() in LEAVE_ONE_OUT:
             self._stored = {row.tobytes(): i for i, row in enumerate(rows)}
-        self.alone = False
-        together = self._decide(wide[:PROBES])
-        self.alone = True
-        try:
-            apart = self._decide(wide[:PROBES])
-        except (ValueError, IndexError, ArithmeticError) as error:
-            raise StandAside(f"PyOD's {self.cls.__name__} cannot score a record on its own: {error}") from error
-        if len(np.unique(apart)) == 1 and len(np.unique(wide[:PROBES], axis=0)) > 1 and len(np.unique(together)) > 1:
-            raise StandAside(f"PyOD's {self.cls.__name__} scores a record only against others of its batch")
-        self.alone = not np.allclose(together, apart, rtol=1e-9, atol=0)
+        self._company = self._company_needed(wide)
+
+    @property
+    def block(self) -> int:
+        """Rows to be scored in one call."""
+        return BLOCK if self._company is None else 1
 
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, p) -> (n,), finite."""
-        scores = self._decide(rows.astype(np.float64))
+        scores = self._decide(rows.astype(np.float64), self._company)
         for i, row in enumerate(rows if self._stored else ()):
             if row.tobytes() in self._stored:
                 scores[i] = self.model.decision_scores_[self._stored[row.tobytes()]]
@@ -116,14 +117,31 @@ class Refitted:
         """Fits again on the stored rows."""
         self.fit(state["rows"])
 
-    def _decide(self, wide: NDArray[np.float64]) -> NDArray[np.float64]:
-        """PyOD's decision function, row by row where a score would otherwise move with its batch."""
-        parts = [wide[i : i + 1] for i in range(len(wide))] if self.alone else [wide]
-        scores = []
-        for part in parts:
-            with forked(self.seed):
-                scores.append(np.asarray(self.model.decision_function(part), np.float64).ravel())
-        return np.concatenate(scores)
+    def _company_needed(self, wide: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """None: a batch is scored at once. Else each record is scored by itself, beside these fit rows (maybe none)."""
+        together = self._tried(wide[:PROBES], None)
+        for company in (wide[:0], wide[-COMPANY:]):
+            apart = self._tried(wide[:PROBES], company)
+            if together is not None and apart is not None and np.allclose(together, apart, rtol=1e-9, atol=0):
+                return None
+            if apart is not None and np.ptp(apart) > 0:
+                return company
+        raise StandAside(f"PyOD's {self.cls.__name__} gives a record no score of its own")
+
+    def _tried(self, wide: NDArray[np.float64], company: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        try:
+            return self._decide(wide, company)
+        except (ValueError, IndexError, ArithmeticError):
+            return None
+
+    def _decide(self, wide: NDArray[np.float64], company: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        if company is None:
+            return self._raw(wide)
+        return np.array([self._raw(np.concatenate([company, row[None]]))[-1] for row in wide])
+
+    def _raw(self, wide: NDArray[np.float64]) -> NDArray[np.float64]:
+        with forked(self.seed):
+            return np.asarray(self.model.decision_function(wide), np.float64).ravel()
 
 
 @contextmanager

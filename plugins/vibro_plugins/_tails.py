@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import State
+from vibro.api import ConfigError, State
+from vibro_plugins._tabular import BLOCK
 
 
 class Tails:
@@ -20,6 +21,7 @@ class Tails:
     On the fit rows this is what PyOD gives; PyOD's score of any other row moves with the batch it comes in.
     """
 
+    block = BLOCK
     settings: ClassVar[dict[str, Any]] = {}
     copula = False
 
@@ -63,9 +65,12 @@ class Histograms:
     the emptiest bin beyond.
     """
 
+    block = BLOCK
     settings: ClassVar[dict[str, Any]] = {"n_bins": 10, "alpha": 0.1, "tol": 0.5}
 
     def __init__(self, n_bins: int, alpha: float, tol: float) -> None:
+        if not isinstance(n_bins, int) or n_bins < 2:
+            raise ConfigError(f"n_bins is a whole number from 2, not {n_bins!r}")
         self.n_bins, self.alpha, self.tol = n_bins, alpha, tol
 
     def fit(self, rows: NDArray[np.float32]) -> None:

@@ -18,11 +18,11 @@ from vibro_plugins._tabular import Columns, in_blocks, leading_axes, one_thread
 from vibro_plugins._tails import CopulaTails, Histograms, Tails
 
 COMPUTED_HERE: dict[str, type[Any]] = {
-    "ECOD": Tails,
-    "COPOD": CopulaTails,
-    "HBOS": Histograms,
-    "KNN": NearestDistance,
-    "LOF": LocalOutlierFactor,
+    "ecod": Tails,
+    "copod": CopulaTails,
+    "hbos": Histograms,
+    "knn": NearestDistance,
+    "lof": LocalOutlierFactor,
 }
 
 
@@ -37,10 +37,11 @@ class Recipe:
 
 
 RECIPES = {  # seconds to fit / to score 2,000 x 1,200 on one core stand in the docstring of PyOD
-    "GMM": Recipe(min_rows=50, axes=32, rows_an_axis=10),
-    "LOF": Recipe(min_rows=25),
-    "MCD": Recipe(min_rows=50, axes=32, rows_an_axis=10),
-    "PCA": Recipe(settings={"n_components": 0.99, "svd_solver": "full"}),
+    "gmm": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "lof": Recipe(min_rows=25),
+    "mcd": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "rod": Recipe(axes=6),
+    "pca": Recipe(settings={"n_components": 0.99, "svd_solver": "full"}),
 }
 
 
@@ -59,8 +60,8 @@ class PyOD(Detector):
     Bundled: ECOD, COPOD, HBOS, IForest, KNN, LOF, PCA, MCD, LODA, OCSVM, INNE, GMM; any other class of PyOD that works
     without labels and without other detectors goes by its name. ECOD, COPOD, HBOS, KNN and LOF are computed here, equal to
     PyOD's on the fit rows; the others are PyOD's own. ``contamination`` has no part in a score. Where PyOD's score of
-    a record would move with the batch, records are scored one at a time. MCD and GMM see the 32 leading principal axes
-    (one for ten rows at most); ``pca`` asks the same of any model.
+    a record would move with the batch, records are scored one at a time, if need be beside a few fit rows. MCD and GMM see
+    the 32 leading principal axes (one for ten rows at most), ROD six; ``pca`` asks the same of any model.
     """
 
     name = "pyod"
@@ -79,7 +80,7 @@ class PyOD(Detector):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, StandAside with too few rows."""
         name = self.params.model
-        recipe = RECIPES.get(name, Recipe())
+        recipe = RECIPES.get(name.lower(), Recipe())
         model = self._make(recipe)
         if len(x) < recipe.min_rows:
             raise StandAside(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
@@ -95,7 +96,7 @@ class PyOD(Detector):
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """PyOD's decision function (n,)."""
         columns = self._fitted()
-        return in_blocks(lambda rows: self._model.score(self._reduce(columns, rows)), x)
+        return in_blocks(lambda rows: self._model.score(self._reduce(columns, rows)), x, self._model.block)
 
     def state(self) -> State:
         """Columns, axes and the arrays of the model, or its fit rows."""
@@ -104,7 +105,7 @@ class PyOD(Detector):
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave; PyOD's own models are fitted again on the stored rows."""
-        model = self._make(RECIPES.get(self.params.model, Recipe()))
+        model = self._make(RECIPES.get(self.params.model.lower(), Recipe()))
         with one_thread():
             model.load_state(
                 {name.removeprefix("model."): array for name, array in state.items() if name[:6] == "model."}
@@ -113,8 +114,8 @@ class PyOD(Detector):
 
     def _make(self, recipe: Recipe) -> Any:
         name, settings = self.params.model, {**recipe.settings, **self.params.settings}
-        if name in COMPUTED_HERE:
-            cls = COMPUTED_HERE[name]
+        cls = COMPUTED_HERE.get(name.lower())
+        if cls:
             known_settings(cls.settings, settings, name)
             return cls(**{**cls.settings, **settings})
         return Refitted(find_class(name), settings, self.ctx.seed % 2**31)
