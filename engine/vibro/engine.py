@@ -20,7 +20,7 @@ from vibro.errors import ContractError, IncompatibleModelError, QuorumError
 from vibro.events import DetectorFailed, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 from vibro.executor import ArrayRef, DetectorResult, FitTask, SerialExecutor, fit_task, score_task
 from vibro.host import PluginHost
-from vibro.plan import Plan, without_use
+from vibro.plan import Budgets, Plan, without_use
 from vibro.scores import Calibration, Cuts, ScoreMatrix, Verdict, decide
 from vibro.sentinel import ROWS as SENTINEL_ROWS
 from vibro.sentinel import Sentinel, disturb, judge
@@ -367,21 +367,27 @@ def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray
     return np.where(ok.any(axis=1), fused, np.nan).astype(np.float64)
 
 
+def fused_cuts(
+    thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
+) -> tuple[float, float, dict[str, Any]]:
+    """Cuts for attention and alarm, and what the thresholder says about the latter."""
+    attention = float(thresholder.cut(scores, budgets.attention, y))
+    alarm = float(thresholder.cut(scores, budgets.alarm, y))
+    details = dict(thresholder.details())
+    if not np.isfinite([attention, alarm]).all():
+        raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
+    return min(attention, alarm), alarm, details
+
+
 def find_cuts(
-    thresholder: Thresholder,
-    z: NDArray[np.float64],
-    fused: NDArray[np.float64],
-    budgets: Any,
-    y: NDArray[np.int16] | None = None,
+    thresholder: Thresholder, z: NDArray[np.float64], fused: NDArray[np.float64], budgets: Budgets
 ) -> tuple[Cuts, dict[str, Any]]:
     """Cuts of the fused reference at both budgets, and of each detector's z at the alarm budget."""
-    attention = thresholder.cut(fused, budgets.attention, y)
-    alarm = max(attention, thresholder.cut(fused, budgets.alarm, y))
-    details = dict(thresholder.details())
-    own = np.array([thresholder.cut(col[np.isfinite(col)], budgets.alarm, None) for col in z.T])
-    if not np.isfinite([attention, alarm, *own]).all():
+    attention, alarm, details = fused_cuts(thresholder, fused, budgets)
+    own = np.array([thresholder.cut(column[np.isfinite(column)], budgets.alarm, None) for column in z.T])
+    if not np.isfinite(own).all():
         raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
-    return Cuts(float(attention), float(alarm), own), details
+    return Cuts(attention, alarm, own), details
 
 
 def schema_of(batch: SignalBatch) -> dict[str, Any]:

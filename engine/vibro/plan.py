@@ -71,6 +71,10 @@ class Plan:
     thresholder: type[Thresholder]
     absent: tuple[tuple[str, str], ...] = ()  # detector id, reason (--allow-missing)
 
+    def seconds_a_thousand(self) -> float:
+        """Expected seconds for 1,000 records of 8,192 samples on one core, from the figures that components state."""
+        return sum(cls.seconds for cls in (*(d.cls for d in self.detectors), *self.extractors.values()))
+
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""
         return {key: self.extractors[key].make(key.settings, ctx.child(str(key)), where=str(key)) for key in self.views}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vibro import hookimpl
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from vibro.cli.common import Session
     from vibro.events import Event
+    from vibro.host import PluginHost
 
 _session: dict[str, Any] = {"quiet": False, "json": False}
 
@@ -83,6 +85,115 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
+@contextmanager
+def progress(host: PluginHost) -> Iterator[None]:
+    """Shows the events of the host's runs while the body works."""
+    observer = Progress()
+    host.observe(observer, "terminal")
+    try:
+        yield
+    finally:
+        observer.close()
+
+
+def run_tables(found: Mapping[str, Any], lang: str) -> None:
+    """The result of a run: counts per level, the highest records, the detectors in a line each, warnings."""
+    word = _WORDS[lang]
+    records, cuts = found["records"], found["thresholds"]["cuts"]
+    line(
+        f"{word['read']} {records['read']} = {word['accepted']} {records['accepted']}"
+        f" + {word['quarantined']} {records['quarantined']}"
+    )
+    shown = [(word.get(level, level), count) for level, count in found["levels"].items()]
+    table((word["level"], word["records"]), shown)
+    line(f"{word['cuts']}: {word['attention']} {cuts['attention']:.3g}, {word['alarm']} {cuts['alarm']:.3g}")
+    line()
+    table(
+        (word["record"], word["sensor"], word["time"], word["score"], word["level"]),
+        [
+            (
+                r["record_id"],
+                r["sensor_id"],
+                _time(r["data_time"]),
+                f"{r['score']:.2f}",
+                word.get(r["level"], r["level"]),
+            )
+            for r in found["top"]
+        ],
+        title=word["top"],
+    )
+    line()
+    rows = []
+    for d in found["detectors"]:
+        health = ", ".join(f"{key} {value:.3g}" for key, value in d["health"].items())
+        rows.append((d["id"], d["status"], f"{d['weight']:.2f}", d["reason"] or health or "-"))
+    table((word["detector"], word["status"], word["weight"], word["health"]), rows)
+    if found["metrics"]:
+        fused = found["metrics"]["fused"]
+        text = ", ".join(f"{name} {fused[key]:.3f}" for name, key in _METRICS if fused.get(key) is not None)
+        line(f"{word['metrics']}: {text}")
+    for text in found["warnings"]:
+        note(f"warning: {clean(text)}")
+
+
+_METRICS = (
+    ("ROC AUC", "roc_auc"),
+    ("average precision", "average_precision"),
+    ("recall at budget", "recall_at_budget"),
+)
+_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "read": "read",
+        "accepted": "accepted",
+        "quarantined": "quarantined",
+        "level": "level",
+        "records": "records",
+        "cuts": "cuts",
+        "attention": "attention",
+        "alarm": "alarm",
+        "record": "record",
+        "sensor": "sensor",
+        "time": "time",
+        "score": "score",
+        "top": "highest records",
+        "detector": "detector",
+        "status": "status",
+        "weight": "weight",
+        "health": "health or reason",
+        "metrics": "against the labels",
+    },
+    "zh": {
+        "read": "读取",
+        "accepted": "接受",
+        "quarantined": "隔离",
+        "level": "级别",
+        "records": "记录数",
+        "cuts": "阈值",
+        "normal": "正常",
+        "attention": "注意",
+        "alarm": "异常",
+        "invalid": "数据无效",
+        "indeterminate": "无法判定",
+        "record": "记录",
+        "sensor": "传感器",
+        "time": "时间",
+        "score": "得分",
+        "top": "得分最高的记录",
+        "detector": "检测器",
+        "status": "状态",
+        "weight": "权重",
+        "health": "健康或原因",
+        "metrics": "与标签对照",
+    },
+}
+
+
+def _time(value: object) -> str:
+    from vibro.files import plain
+
+    return str(plain(value) or "")
+
+
 class Progress:
     """Observer of a run's events: live on a terminal, else plain lines, JSON lines with ``--json``."""
 
@@ -94,9 +205,10 @@ class Progress:
     def on_event(self, event: Event) -> None:
         """Shows one event."""
         if _session["json"]:
-            from vibro.store.tables import event_line
+            from dataclasses import asdict
 
-            sys.stderr.write(event_line(event))
+            line_of = {"event": type(event).__name__, **asdict(event)}
+            sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
         elif _session["quiet"]:
             return
         elif sys.stderr.isatty():

@@ -1,0 +1,156 @@
+"""``vibro score | threshold | report``: work with a run or a model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vibro.cli.common import Session, command
+from vibro.cli.options import (
+    AllowMissing,
+    Covariates,
+    CsvBom,
+    Data,
+    Device,
+    ExecutorName,
+    FailOn,
+    Force,
+    Fs,
+    Labels,
+    LabelsPartial,
+    Length,
+    MatKey,
+    MaxQuarantine,
+    NoReport,
+    Out,
+    Resume,
+    Sensors,
+    StrictQuality,
+    Tolerance,
+    Unit,
+)
+
+
+def score(
+    session: Session,
+    model: Annotated[Path, typer.Argument(help="A run directory or its model/ folder.", show_default=False)],
+    data: Data,
+    out: Out,
+    fs: Fs = None,
+    unit: Unit = None,
+    length: Length = None,
+    mat_key: MatKey = None,
+    labels: Labels = None,
+    labels_partial: LabelsPartial = False,
+    covariates: Covariates = None,
+    tolerance: Tolerance = 600.0,
+    sensors: Sensors = None,
+    device: Device = "auto",
+    executor: ExecutorName = "serial",
+    max_quarantine: MaxQuarantine = 0.05,
+    strict_quality: StrictQuality = False,
+    allow_missing: AllowMissing = False,
+    resume: Resume = False,
+    force: Force = False,
+    fail_on: FailOn = None,
+    no_report: NoReport = False,
+    csv_bom: CsvBom = False,
+) -> None:
+    """Scores data with a frozen model: no fitting, calibration and cuts as stored."""
+    from vibro.cli import console
+    from vibro.cli.ensemble import show_result
+    from vibro.cli.options import check_fail_on
+    from vibro.jobs.options import DataOptions, RunOptions
+    from vibro.jobs.run import score_data
+
+    check_fail_on(fail_on)
+    host = session.host()
+    options = RunOptions(
+        device=device,
+        executor=executor,
+        allow_missing=allow_missing,
+        resume=resume,
+        force=force,
+        report=not no_report,
+        csv_bom=csv_bom,
+        lang=session.lang,
+        argv=("vibro", *sys.argv[1:]),
+    )
+    source = DataOptions(
+        paths=tuple(data),
+        fs=fs,
+        unit=unit,
+        length=length,
+        mat_key=mat_key,
+        strict_quality=strict_quality,
+        labels=labels,
+        labels_partial=labels_partial,
+        covariates=covariates,
+        covariate_tolerance=tolerance,
+        sensors=sensors,
+        max_quarantine=max_quarantine,
+    )
+    with console.progress(host):
+        found = score_data(host, model, source, options, out)
+    show_result(session, found, out, report=not no_report, fail_on=fail_on)
+
+
+def threshold(
+    session: Session,
+    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    method: Annotated[str | None, typer.Option("--method", help="Thresholder; default: that of the run.")] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Wished share of alarms among normal records.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="For --method labelled only.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a copy; default: rewrite RUN.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
+) -> None:
+    """Decides anew from the stored scores, without refitting."""
+    from vibro.cli import console
+    from vibro.jobs.threshold import rethreshold
+
+    done = rethreshold(
+        session.host(), run, method=method, budget=budget, labels=labels, out=out, dry_run=dry_run, lang=session.lang
+    )
+    table: dict[str, Any] = {"method": done.method, "before": done.before, "after": done.after, "changed": done.changed}
+    if session.result(table):
+        return
+    old, new = done.before, done.after
+    rows: list[tuple[object, ...]] = []
+    for name in ("attention", "alarm"):
+        rows.append(
+            (
+                f"{name} cut",
+                f"{old['thresholds']['cuts'][name]:.4g}",
+                f"{new['thresholds']['cuts'][name]:.4g}",
+            )
+        )
+    rows += [(level, old["levels"][level], new["levels"][level]) for level in new["levels"]]
+    console.table(("", f"before ({old['thresholds']['method']})", f"after ({done.method})"), rows)
+    where = "nothing written (--dry-run)" if dry_run else f"written to {out or run}"
+    console.line(f"{done.changed} records change their level; {where}")
+
+
+def report(
+    session: Session,
+    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Default: RUN/report.html.")] = None,
+) -> None:
+    """Writes the self-contained HTML report again."""
+    from vibro.cli import console
+    from vibro.jobs.threshold import rewrite_report
+
+    path = rewrite_report(run, out, session.lang)
+    if not session.result({"path": str(path)}):
+        console.line(f"report: {path}")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands at the top level."""
+    command(app, "score")(score)
+    command(app, "threshold")(threshold)
+    command(app, "report")(report)

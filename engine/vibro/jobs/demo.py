@@ -1,0 +1,50 @@
+"""``vibro demo``: simulated records, an ensemble run on them, a report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from vibro import files
+from vibro.demo.simulate import simulate
+from vibro.demo.write import write
+from vibro.host import PluginHost
+from vibro.jobs.options import DataOptions, RunOptions
+from vibro.jobs.run import run_ensemble
+from vibro.store.rundir import real_path
+
+
+def run_demo(
+    host: PluginHost,
+    out: Path,
+    *,
+    records: int = 2000,
+    options: RunOptions,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Simulates into OUT/data and runs the ensemble into OUT, labels for metrics only, covariates given."""
+    out = real_path(out)
+    with files.disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(mkdtemp(prefix=".vibro-demo-", dir=out.parent))
+    try:
+        folder = made / "data"
+        say(f"simulating {records} records of a power transformer's tank")
+        write(simulate(records=records, seed=options.seed), folder)
+        data = DataOptions(
+            paths=(folder / "data.jsonl",),
+            fs=8192.0,
+            unit="g",
+            labels=folder / "labels.csv",
+            covariates=folder / "covariates.csv",
+        )
+        found = run_ensemble(host, data, options, out, say)
+        with files.disk_errors(out):
+            shutil.rmtree(out / "data", ignore_errors=True)
+            folder.rename(out / "data")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return found

@@ -1,0 +1,225 @@
+"""``vibro ensemble run`` and ``vibro score``: fit or load, score, decide, and write every file of the run."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import summary
+from vibro.benchmark.evaluate import evaluate
+from vibro.context import Context, resolve_device
+from vibro.data import Rows, SignalBatch
+from vibro.engine import Engine, FittedEnsemble, check_schema, resolved
+from vibro.executor import make_executor
+from vibro.host import PluginHost, describe
+from vibro.jobs.job import Input, Job, job, read_input, rows_to_fit
+from vibro.jobs.options import DataOptions, RunOptions, settings
+from vibro.machines import machine_rows
+from vibro.model import MODEL, load_model, save_model, verify_model
+from vibro.overrides import customise, find_ensemble
+from vibro.plan import Plan, make_plan
+from vibro.report import write_report
+from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict
+from vibro.store import manifest, tables
+from vibro.store.index import index_state
+from vibro.store.rundir import RunDir
+from vibro.tensors import encode_text, save_tensors
+
+SCORES = "stages/50-score/scores.safetensors"
+LONG_RUN = 300.0  # seconds above which the printed plan names a shorter way
+
+
+def run_ensemble(
+    host: PluginHost,
+    data: DataOptions,
+    options: RunOptions,
+    out: Path,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Reads, fits, scores, fuses, cuts, writes OUT; returns the summary."""
+    name, table = find_ensemble(host.registry, options.ensemble)
+    table = customise(host, table, detectors=options.detectors, sets=options.sets, budget=options.budget)
+    plan = make_plan(host, name, table, allow_missing=options.allow_missing)
+    device = resolve_device(options.device)
+    with job(host, out, options) as work, make_executor(options.executor) as executor:
+        work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
+        work.parts["plugins"] = describe(host.plugins[p] for p in sorted({d.plugin for d in plan.detectors}))
+        got = read_input(work, data)
+        batch = got.batch
+        rows = rows_to_fit(batch, got.labels, options.fit_on)
+        for line in forecast(plan, batch, rows):
+            say(line)
+        ctx = Context(seed=options.seed, device=device, fs=batch.fs)
+        scratch = work.run.path / "stages" / "work"
+        engine = Engine(host, ctx, executor=executor, memory=options.memory, folder=scratch)
+        y = got.labels.y if got.labels is not None else None
+        with work.stage("detect"):
+            fitted, matrix = engine.run(plan, batch, rows, y if plan.fuser.needs_labels else None)
+        work.parts["rows"] = fitted.rows
+        with work.stage("fuse"):
+            verdict = engine.decide(fitted, matrix, batch)
+            save_model(work.run.path / MODEL, fitted, manifest.libraries(), got.ingested.mains_hz)
+        work.parts["decisions"] = [
+            decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
+        ]
+        return finish(work, got, fitted, matrix, verdict)
+
+
+def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+    """Writes every table, the summary, the report and the manifest of a run or of ``vibro score``."""
+    run, options, batch = work.run, work.options, got.batch
+    with work.stage("write"):
+        with run.stage("50-score", batch.fingerprint) as stage:
+            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, matrix, verdict))
+        write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
+        for name in ("10-ingest", "work"):
+            shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
+    metrics = None
+    if got.labels is not None:
+        metrics = evaluate(
+            batch, got.labels, verdict, matrix, budget=fitted.plan.ensemble.budgets.alarm, seed=options.seed
+        )
+    found = summary.build(
+        batch=batch,
+        records=got.ingested.accounting.summary(),
+        signal=signal_of(got),
+        fitted=fitted,
+        matrix=matrix,
+        verdict=verdict,
+        metrics=metrics,
+        warnings=got.warnings,
+        timings={**work.timings, "total": time.perf_counter() - work.clock},
+        resources=resources(work.parts.get("device", "cpu")),
+    )
+    work.parts["failures"] = found["failures"]
+    run.write_json("summary.json", found)
+    work.write_manifest("complete")
+    if options.report:
+        with work.stage("report"):
+            write_report(run.path, run.path / "report.html", lang=options.lang)
+        found["timings"]["report"] = work.timings["report"]
+        run.write_json("summary.json", found)
+    work.end("complete")
+    return found
+
+
+def write_tables(
+    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, cuts: Cuts, *, bom: bool
+) -> None:
+    """scores.csv, scores.parquet and machines.csv."""
+    columns: dict[str, NDArray[Any]] = {
+        "record_id": batch.ids,
+        "source": np.array(batch.sources, dtype=np.str_)[batch.source],
+        "row": batch.row,
+        "sensor_id": np.array(batch.sensors, dtype=np.str_)[batch.sensor],
+        "data_time": batch.time,
+        "score": verdict.score,
+        "p_value": verdict.p_value,
+        "level": np.array(LEVELS)[verdict.level],
+        "agreement": verdict.agreement,
+    }
+    columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
+    tables.write_scores(run.path, columns, bom=bom)
+    tables.write_machines(run.path, machine_rows(batch, verdict, cuts), bom=bom)
+
+
+def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+    """All that deciding anew needs, without samples and without the model."""
+    return {
+        **index_state(batch),
+        "raw": matrix.raw,
+        "z": matrix.z,
+        "fused": verdict.score,
+        "weights": fitted.weights,
+        "own_cuts": fitted.cuts.own,
+        "reference_z": fitted.reference["z"],
+        "reference_fused": fitted.reference["fused"],
+        "detectors": encode_text(fitted.detectors),
+        "quorum": np.asarray(fitted.plan.ensemble.quorum),
+    }
+
+
+def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
+    """Scores data with a frozen model into OUT; nothing is fitted."""
+    fitted, meta = load_model(host, model)
+    device = resolve_device(options.device)
+    engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
+    verify_model(engine, fitted, meta, manifest.libraries())
+    with job(host, out, options) as work, make_executor(options.executor) as executor:
+        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "settings": settings(data, options)}
+        got = read_input(work, data)
+        check_schema(fitted.schema, got.batch)
+        engine = Engine(
+            host,
+            Context(seed=fitted.seed, device=device, fs=got.batch.fs),
+            executor=executor,
+            memory=options.memory,
+            folder=work.run.path / "stages" / "work",
+        )
+        with work.stage("detect"):
+            matrix = engine.score(fitted, got.batch)
+        with work.stage("fuse"):
+            verdict = engine.decide(fitted, matrix, got.batch)
+        work.parts["decisions"] = [
+            decision(fitted.plan.ensemble.thresholder["use"], asdict(fitted.plan.ensemble.budgets), fitted.cuts)
+        ]
+        return finish(work, got, fitted, matrix, verdict)
+
+
+def forecast(plan: Plan, batch: SignalBatch, rows: Rows) -> list[str]:
+    """What is about to be done, and how long and how large it will be about."""
+    size = len(batch) / 1000 * batch.length * batch.channels / 8192
+    seconds = 3.0 + size * plan.seconds_a_thousand()
+    megabytes = 450 + 3 * len(batch) * 4800 / 1e6
+    lines = [
+        f"{len(batch)} records of {batch.length} samples at {batch.fs:g} Hz, {len(batch.sensors)} sensors,"
+        f" {len(batch.machines)} machines; fitting on {len(rows.fit)} ({rows.how})",
+        f"ensemble {plan.name}: {len(plan.detectors)} detectors on {len(plan.views)} views;"
+        f" about {_duration(seconds)} and {megabytes:.0f} MB",
+    ]
+    if seconds > LONG_RUN and plan.name != "quick":
+        lines.append("the short way: --ensemble quick")
+    return lines
+
+
+def signal_of(got: Input) -> dict[str, Any]:
+    """The ``signal`` part of the summary."""
+    batch = got.batch
+    return {
+        "fs": batch.fs,
+        "fs_source": got.ingested.fs_source,
+        "unit": batch.unit,
+        "length": batch.length,
+        "channels": batch.channels,
+        "mains_hz": got.ingested.mains_hz,
+    }
+
+
+def resources(device: str) -> dict[str, Any]:
+    """Peak memory of this process, device and threads."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+    return {"max_rss_mb": peak / (1024 if sys.platform == "darwin" else 1), "device": device, "threads": 1}
+
+
+def decision(method: str, budgets: Mapping[str, float], cuts: Cuts) -> dict[str, Any]:
+    """One entry of the manifest's decisions."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": method,
+        "budget": dict(budgets),
+        "cuts": {"attention": cuts.attention, "alarm": cuts.alarm},
+    }
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
