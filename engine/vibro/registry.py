@@ -120,7 +120,7 @@ def _entry(
         provides=tuple(table.get("provides", below.provides)),
         enabled=table.get("enabled", below.enabled),
         trusted=table.get("trusted", below.trusted),
-        bundled=below.bundled and table.get("module", below.module) == below.module,
+        bundled=below.bundled and (over is None or table.get("module", over.module) == over.module),
     )
     for key in ("enabled", "trusted"):
         if not isinstance(getattr(entry, key), bool):
