@@ -66,7 +66,7 @@ def log10(values: Rows) -> Rows:
 
 def ratio(above: Rows, below: Rows, empty: float = 0.0) -> Rows:
     """above / below, ``empty`` where below is 0."""
-    return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, empty), where=below > 0)
+    return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, float(empty)), where=below > 0)
 
 
 def hann(length: int) -> Rows:

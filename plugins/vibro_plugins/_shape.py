@@ -74,3 +74,80 @@ def block_rms(square: Rows) -> Rows:
     parts = min(max(samples // 32, 1), 16)
     each = samples // parts
     return np.sqrt(square[:, : parts * each].reshape(rows, parts, each).mean(axis=2))
+
+
+def cycle_statistics(y: Rows, period: float) -> tuple[Rows, Rows]:
+    """(variation of the largest abs(y) of a cycle, mean kurtosis of a cycle), (rows,) each; ``period`` in samples.
+
+    Variation is the standard deviation over the mean of all whole cycles.
+    """
+    starts = np.round(np.arange(0, y.shape[1] + 1, period)).astype(np.intp)
+    samples = np.diff(starts)
+    cycles = y[:, : starts[-1]]
+    peaks = np.maximum.reduceat(np.abs(cycles), starts[:-1], axis=1)
+    square = cycles * cycles
+    second = np.add.reduceat(square, starts[:-1], axis=1) / samples
+    fourth = np.add.reduceat(square * square, starts[:-1], axis=1) / samples
+    return ratio(peaks.std(axis=1), peaks.mean(axis=1)), ratio(fourth, second**2, 1.0).mean(axis=1)
+
+
+def autocorrelation(power: Rows, length: int) -> Rows:
+    """Circular autocorrelation (rows, length), 1 at lag 0, of records with this power spectrum; 0 for no power."""
+    from scipy.fft import irfft
+
+    half = power.copy()
+    half[:, 1 : (length + 1) // 2] /= 2
+    r = irfft(half, n=length, axis=1)
+    return ratio(r, r[:, :1])
+
+
+def periodicity(power: Rows, length: int) -> Rows:
+    """Highest autocorrelation (rows,) after its first fall below zero, up to half the record; 0 if it never falls."""
+    r = autocorrelation(power, length)[:, : length // 2 + 1]
+    fallen = np.minimum.accumulate(r, axis=1) < 0
+    return np.maximum(np.where(fallen, r, 0.0).max(axis=1), 0.0)
+
+
+def likeness(power: Rows, cycles: Rows) -> Rows:
+    """Autocorrelation (rows,) at a lag of 1 / ``cycles`` of the record, which need not be whole samples."""
+    turn = np.cos(2 * np.pi * np.arange(power.shape[1]) / cycles[:, None])
+    return ratio((power * turn).sum(axis=1), power.sum(axis=1))
+
+
+def determinism(y: Rows, points: int) -> Rows:
+    """Share (rows,) of recurrence points that lie on diagonals of two or more, among ``points`` samples spread evenly.
+
+    Two samples recur when they differ by less than a tenth of the standard deviation of the record (Webber and Zbilut,
+    Journal of Applied Physiology 76, 1994, without embedding). 1 where nothing recurs: a constant row is determined.
+    """
+    taken = y[:, :: -(-y.shape[1] // points)].astype(np.float32)
+    reach = (0.1 * y.std(axis=1, keepdims=True)).astype(np.float32)
+    found, alone = np.zeros(len(y)), np.zeros(len(y))
+    for lag in range(1, taken.shape[1] - 1):
+        recurs = np.abs(taken[:, lag:] - taken[:, :-lag]) <= reach
+        beside = np.zeros_like(recurs)
+        beside[:, 1:] |= recurs[:, :-1]
+        beside[:, :-1] |= recurs[:, 1:]
+        found += np.count_nonzero(recurs, axis=1)
+        alone += np.count_nonzero(recurs & ~beside, axis=1)
+    return 1 - ratio(alone, found)
+
+
+def quality_shares(x: Rows) -> tuple[Rows, Rows, Rows]:
+    """(share of samples within 0.1 % of the range from its ends, longest run of equal samples, share of distinct ones)."""
+    high, low = x.max(axis=1, keepdims=True), x.min(axis=1, keepdims=True)
+    margin = 1e-3 * (high - low)
+    clipped = ((x >= high - margin) | (x <= low + margin)).mean(axis=1)
+    index = np.arange(x.shape[1])
+    changes = np.ones(x.shape, bool)
+    changes[:, 1:] = x[:, 1:] != x[:, :-1]
+    run = (index - np.maximum.accumulate(np.where(changes, index, 0), axis=1)).max(axis=1) + 1.0
+    ordered = np.sort(x.astype(np.float32), axis=1)
+    distinct = (np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1) + 1.0) / x.shape[1]
+    return clipped, run, distinct
+
+
+def entropy(weight: Rows) -> Rows:
+    """Entropy (rows,) in bits of non-negative weights (rows, values) taken as shares; 0 for no weight."""
+    share = ratio(weight, weight.sum(axis=1, keepdims=True))
+    return -(share * np.log2(np.maximum(share, 1e-30))).sum(axis=1)
