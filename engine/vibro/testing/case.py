@@ -59,7 +59,7 @@ class Case:
         self.item = item
         self.device = device
         self.progress: list[tuple[Any, Any]] = []
-        self.shown = "no input"
+        self.shown = self.given
 
     # --- the verbs of a kind ------------------------------------------------------------------------------------------
 
@@ -70,6 +70,16 @@ class Case:
     def answer(self, component: Any) -> NDArray[Any]:
         """What the fitted component says about the easy data."""
         raise NotImplementedError
+
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks of its kind that apply."""
+        raise NotImplementedError
+
+    @property
+    def given(self) -> str:
+        """The data of the case in words."""
+        return f"easy data of seed {self.seed}"
 
     @property
     def learns(self) -> bool:

@@ -37,12 +37,13 @@ def main(folder: Path) -> None:
     case = case_for(
         cls, seed=request["seed"], settings=request["settings"], item=request["item"], device=request["device"]
     )
-    answers = {"refitted": np.asarray(case.answer(case.fit(case.make())))}
-    if case.learns:
+    answers = {}
+    if case.learns:  # first, so that nothing of a fit can be left in the process
         component = case.make()
         with np.load(folder / "state.npz", allow_pickle=False) as state:
             component.load_state(dict(state))
         answers["restored"] = np.asarray(case.answer(component))
+    answers["refitted"] = np.asarray(case.answer(case.fit(case.make())))
     np.savez(folder / "answer.npz", **answers)  # type: ignore[arg-type]
 
 

@@ -52,10 +52,18 @@ class ClassifierCase(DetectorCase):
         self.show("predict_proba", x)
         return np.asarray(component.predict_proba(x.copy()))
 
-
-def make_case(cls: Any, **options: Any) -> ClassifierCase:
-    """The case of a classifier."""
-    return ClassifierCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a classifier."""
+        return (
+            check_probabilities,
+            check_learns_classes,
+            check_weight_zero,
+            check_rows_alone,
+            check_row_order,
+            check_input_unchanged,
+            check_odd_rows,
+        )
 
 
 def check_probabilities(case: ClassifierCase) -> None:
@@ -116,16 +124,3 @@ def check_odd_rows(case: ClassifierCase) -> None:
     """Constant, zero, clipped, noisy and large rows get finite probabilities."""
     for name, row in signals.odd_items(case.data.x.shape[1:]).items():
         require(np.isfinite(case.predict(case.fitted, row[None])).all(), f"a row of '{name}' is not finite")
-
-
-def checks(case: ClassifierCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a classifier."""
-    return (
-        check_probabilities,
-        check_learns_classes,
-        check_weight_zero,
-        check_rows_alone,
-        check_row_order,
-        check_input_unchanged,
-        check_odd_rows,
-    )

@@ -26,6 +26,11 @@ class DetectorCase(Case):
         return signals.easy(self.pattern, seed=self.seed, rows=rows)
 
     @property
+    def given(self) -> str:
+        """The data of the case in words."""
+        return f"vibro.testing.signals.easy({self.pattern!r}, seed={self.seed})"
+
+    @property
     def pattern(self) -> str:
         """Item pattern of the rows."""
         if self.item:

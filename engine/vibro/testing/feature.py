@@ -71,10 +71,24 @@ class FeatureCase(Case):
         self.show(f"transform {sorted(inputs)}", *inputs.values())
         return np.asarray(component.transform(inputs))
 
-
-def make_case(cls: Any, **options: Any) -> Case:
-    """The case of a feature extractor."""
-    return FeatureCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a feature extractor."""
+        by_input = {"raw": (check_channels, check_rates_and_lengths), "sensor": (check_unknown_sensor,)}
+        return (
+            check_view_shape,
+            check_view_dtype,
+            check_view_finite,
+            check_rows_alone,
+            check_chunks,
+            check_row_order,
+            check_read_only_memmap,
+            check_input_unchanged,
+            check_rows_differ,
+            check_odd_records,
+            check_kept,
+            *(check for name, found in by_input.items() if name in self.names for check in found),
+        )
 
 
 def copies(inputs: Inputs) -> Inputs:
@@ -218,25 +232,6 @@ def check_kept(case: FeatureCase) -> None:
         require(
             np.shape(kept) == case.expected.shape[-1:], f"kept has shape {np.shape(kept)}, rows {case.expected.shape}"
         )
-
-
-def checks(case: FeatureCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a feature extractor."""
-    by_input = {"raw": (check_channels, check_rates_and_lengths), "sensor": (check_unknown_sensor,)}
-    return (
-        check_view_shape,
-        check_view_dtype,
-        check_view_finite,
-        check_rows_alone,
-        check_chunks,
-        check_row_order,
-        check_read_only_memmap,
-        check_input_unchanged,
-        check_rows_differ,
-        check_odd_records,
-        check_kept,
-        *(check for name, found in by_input.items() if name in case.names for check in found),
-    )
 
 
 def _odd_row(view: NDArray[Any], record: NDArray[np.float32]) -> NDArray[Any]:

@@ -81,10 +81,23 @@ class FuserCase(Case):
         """A new fuser for these columns."""
         return self.cls.make(self.settings, replace(self.context(), names=names))
 
-
-def make_case(cls: Any, **options: Any) -> Case:
-    """The case of a fuser."""
-    return FuserCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a fuser."""
+        return (
+            check_fused_shape,
+            check_empty_row,
+            check_masked_cells,
+            check_rows_alone,
+            check_columns_permuted,
+            check_direction,
+            check_larger_is_worse,
+            check_weights,
+            check_notes,
+            check_one_detector,
+            check_input_unchanged,
+            check_small_reference,
+        )
 
 
 def check_fused_shape(case: FuserCase) -> None:
@@ -201,21 +214,3 @@ def check_small_reference(case: FuserCase) -> None:
         require(
             np.isfinite(fused).all(), f"{name} in the reference: {int((~np.isfinite(fused)).sum())} rows not finite"
         )
-
-
-def checks(case: FuserCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a fuser."""
-    return (
-        check_fused_shape,
-        check_empty_row,
-        check_masked_cells,
-        check_rows_alone,
-        check_columns_permuted,
-        check_direction,
-        check_larger_is_worse,
-        check_weights,
-        check_notes,
-        check_one_detector,
-        check_input_unchanged,
-        check_small_reference,
-    )

@@ -42,7 +42,6 @@ def observed() -> Iterator[dict[str, str]]:
     found: dict[str, str] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        gc.collect()
         before = _snapshot()
         with _captured() as read:
             yield found
@@ -127,7 +126,8 @@ def _torch_snapshot(torch: Any) -> Snapshot:
         torch.set_default_dtype(settings["default dtype"])
         torch.set_num_threads(settings["threads"])
         torch.set_grad_enabled(settings["gradients"])
-        torch.use_deterministic_algorithms(settings["deterministic"])
+        if torch.are_deterministic_algorithms_enabled() != settings["deterministic"]:
+            torch.use_deterministic_algorithms(settings["deterministic"])
 
     return {
         "torch_random_state": (_hash(repr(state.numpy().tobytes())), lambda: torch.random.set_rng_state(state)),

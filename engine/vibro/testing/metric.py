@@ -37,10 +37,10 @@ class MetricCase(Case):
         self.show("compute", *toy)
         return float(component.compute(*(a.copy() for a in toy)))
 
-
-def make_case(cls: Any, **options: Any) -> Case:
-    """The case of a metric."""
-    return MetricCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a metric."""
+        return (check_one_number, check_direction, check_order_of_rows, check_undefined, check_input_unchanged)
 
 
 def check_one_number(case: MetricCase) -> None:
@@ -84,11 +84,6 @@ def check_undefined(case: MetricCase) -> None:
 def check_input_unchanged(case: MetricCase) -> None:
     """``compute`` does not write into its input."""
     toy = case.toy(0.5)
-    given = tuple(a.copy() for a in toy)
+    given: Toy = (toy[0].copy(), toy[1].copy(), toy[2].copy())
     case.make().compute(*given)
     require(all(np.array_equal(a, b) for a, b in zip(toy, given, strict=True)), "compute changed its input")
-
-
-def checks(case: MetricCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a metric."""
-    return (check_one_number, check_direction, check_order_of_rows, check_undefined, check_input_unchanged)

@@ -57,10 +57,10 @@ class ReaderCase(Case):
                 require(len(items) <= MOST, f"{len(content)} bytes gave more than {MOST} items")
             return items
 
-
-def make_case(cls: Any, **options: Any) -> Case:
-    """The case of a reader."""
-    return ReaderCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a reader."""
+        return (check_extensions, check_accepts, check_items, check_records, check_rejections, check_broken_files)
 
 
 def check_extensions(case: ReaderCase) -> None:
@@ -138,8 +138,3 @@ def check_broken_files(case: ReaderCase) -> None:
                 require(isinstance(item, Record | Rejected), f"{name}{ending} gave {type(item).__name__}")
             if name in ("noise", "zeros"):
                 require(items and isinstance(items[-1], Rejected), f"{name}{ending} was passed over in silence")
-
-
-def checks(case: ReaderCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a reader."""
-    return (check_extensions, check_accepts, check_items, check_records, check_rejections, check_broken_files)

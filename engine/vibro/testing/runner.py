@@ -9,17 +9,24 @@ from typing import Any
 
 from vibro.api import Component
 from vibro.errors import ConfigError
-from vibro.testing import classifier, common, detector, feature, fuser, learner, metric, reader, thresholder
+from vibro.testing import common, learner
 from vibro.testing.case import Case, CheckFailedError
+from vibro.testing.classifier import ClassifierCase
+from vibro.testing.detector import DetectorCase
+from vibro.testing.feature import FeatureCase
+from vibro.testing.fuser import FuserCase
+from vibro.testing.metric import MetricCase
+from vibro.testing.reader import ReaderCase
+from vibro.testing.thresholder import ThresholderCase
 
-_KINDS: dict[str, Any] = {
-    "detector": detector,
-    "feature": feature,
-    "fuser": fuser,
-    "thresholder": thresholder,
-    "reader": reader,
-    "classifier": classifier,
-    "metric": metric,
+CASES: dict[str, type[Case]] = {
+    "detector": DetectorCase,
+    "feature": FeatureCase,
+    "fuser": FuserCase,
+    "thresholder": ThresholderCase,
+    "reader": ReaderCase,
+    "classifier": ClassifierCase,
+    "metric": MetricCase,
 }
 Check = Callable[[Case], None]
 
@@ -44,14 +51,14 @@ class Outcome:
 
 def case_for(cls: type[Component], **options: Any) -> Case:
     """The case of a class's kind."""
-    if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind in _KINDS):
+    if not (isinstance(cls, type) and issubclass(cls, Component) and cls.kind in CASES):
         raise ConfigError(f"{cls!r} is no component class of vibro")
-    return _KINDS[cls.kind].make_case(cls, **options)  # type: ignore[no-any-return]
+    return CASES[cls.kind](cls, **options)
 
 
 def checks(case: Case) -> Iterator[tuple[str, Check]]:
     """Every check that applies to the case, by name, cheap ones first."""
-    found: list[Check] = [*common.CHECKS, *_KINDS[case.cls.kind].checks(case), *learner_checks(case), *common.AFTER_USE]
+    found: list[Check] = [*common.CHECKS, *case.checks, *learner_checks(case), *common.AFTER_USE]
     for check in found:
         yield check.__name__, check
 
@@ -100,7 +107,7 @@ def run_one(case: Case, name: str, check: Check, reason: str | None = None) -> O
     """Runs one check on a case."""
     clause = (check.__doc__ or "").strip().splitlines()[0]
     start = time.perf_counter()
-    case.shown = "no input"
+    case.shown = case.given
     try:
         check(case)
     except KeyboardInterrupt:

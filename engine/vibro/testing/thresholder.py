@@ -44,10 +44,19 @@ class ThresholderCase(Case):
         self.show(f"cut for budget {budget}", scores)
         return float(component.cut(scores, budget, self.labels(scores)))
 
-
-def make_case(cls: Any, **options: Any) -> Case:
-    """The case of a thresholder."""
-    return ThresholderCase(cls, **options)
+    @property
+    def checks(self) -> tuple[Callable[..., None], ...]:
+        """The checks that apply to a thresholder."""
+        return (
+            check_cut_finite,
+            check_budget,
+            check_share,
+            check_order_of_scores,
+            check_calls_independent,
+            check_degenerate,
+            check_input_unchanged,
+            check_details,
+        )
 
 
 def check_cut_finite(case: ThresholderCase) -> None:
@@ -119,17 +128,3 @@ def check_details(case: ThresholderCase) -> None:
     if interval is not None:
         low, high = interval
         require(low <= cut <= high, f"the interval {interval} does not hold the cut {cut}")
-
-
-def checks(case: ThresholderCase) -> tuple[Callable[..., None], ...]:
-    """The checks that apply to a thresholder."""
-    return (
-        check_cut_finite,
-        check_budget,
-        check_share,
-        check_order_of_scores,
-        check_calls_independent,
-        check_degenerate,
-        check_input_unchanged,
-        check_details,
-    )
