@@ -57,7 +57,7 @@ def test_scores_csv_to_the_letter(tmp_path):
 def test_bom_for_excel(tmp_path):
     tables.write_scores(tmp_path, scores(), bom=True)
     assert (tmp_path / "scores.csv").read_bytes().startswith(b"\xef\xbb\xbfrecord_id,")
-    assert tables.read_table(tmp_path / "scores.csv")[0]["record_id"] == f"{0:016x}"
+    assert next(tables.read_table(tmp_path / "scores.csv"))["record_id"] == f"{0:016x}"
 
 
 def test_parquet_holds_the_same_rows_exactly(tmp_path):

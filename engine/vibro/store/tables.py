@@ -118,11 +118,11 @@ def write_table(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, An
             handle.write(line.encode("utf-8", "backslashreplace"))
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table as text; StateError if it cannot be read."""
+def read_table(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a CSV table as text, one by one; StateError if it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            return list(csv.DictReader(handle, strict=True))
+            yield from csv.DictReader(handle, strict=True)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StateError(f"cannot read {path}: {error}") from None
 

@@ -1,0 +1,106 @@
+"""What the report is made of: the files of a run directory, read once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.errors import StateError
+from vibro.store import manifest, tables
+
+LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
+FINDINGS = 100  # rows of the quarantine table that are shown
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run as its files tell it.
+
+    ``scores`` holds the columns of scores.parquet; ``level`` (n,) and ``sensor`` (n,) are codes into ``LEVELS`` and
+    ``sensors``. ``x`` (n,) is the time in seconds since 1970, or the place in the table where ``timed`` is False.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    machines: list[dict[str, str]]
+    findings: list[dict[str, str]]
+    codes: Mapping[tuple[str, str, str], int]  # (code, reason, disposition) -> rows
+    scores: Mapping[str, NDArray[Any]]
+    detectors: tuple[str, ...]
+    level: NDArray[np.int8]
+    sensor: NDArray[np.intp]
+    sensors: tuple[str, ...]
+    x: NDArray[np.float64]
+    timed: bool
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    @property
+    def cuts(self) -> tuple[float | None, float | None]:
+        """The attention and the alarm cut of the fused score, None where there is none."""
+        cuts = self.summary.get("thresholds", {}).get("cuts", {})
+        return cuts.get("attention"), cuts.get("alarm")
+
+
+def load(folder: Path) -> RunData:
+    """Reads a run directory; StateError names a file that is missing or damaged. A manifest may be missing."""
+    scores = tables.read_scores(folder)
+    names, sensor = np.unique(scores["sensor_id"], return_inverse=True)
+    code = {name: i for i, name in enumerate(LEVELS)}
+    times = scores["data_time"]
+    known = ~np.isnat(times)
+    timed = bool(known.sum() > 0.5 * len(times))
+    x = np.arange(len(times), dtype=np.float64)
+    if timed:
+        x = np.where(known, times.astype("datetime64[ms]").astype(np.int64) / 1000.0, np.nan)
+    findings, codes = _quarantine(folder / "quarantine.csv")
+    return RunData(
+        folder=folder,
+        summary=_summary(folder / "summary.json"),
+        manifest=manifest.read(folder) if (folder / manifest.NAME).is_file() else {},
+        machines=_rows(folder / "machines.csv"),
+        findings=findings,
+        codes=codes,
+        scores=scores,
+        detectors=tuple(name.removeprefix("z_") for name in scores if name.startswith("z_")),
+        level=np.array([code.get(level, len(LEVELS) - 1) for level in scores["level"].tolist()], dtype=np.int8),
+        sensor=sensor.astype(np.intp),
+        sensors=tuple(map(str, names)),
+        x=x,
+        timed=timed,
+    )
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StateError(f"cannot read {path}: {error}", hint="run the ensemble or score again") from None
+    if not isinstance(summary, dict):
+        raise StateError(f"{path} is damaged")
+    return summary
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(tables.read_table(path)) if path.is_file() else []
+
+
+def _quarantine(path: Path) -> tuple[list[dict[str, str]], Counter[tuple[str, str, str]]]:
+    """The first findings and the count of each kind."""
+    shown: list[dict[str, str]] = []
+    codes: Counter[tuple[str, str, str]] = Counter()
+    if path.is_file():
+        for row in tables.read_table(path):
+            codes[row["code"], row["reason"], row["disposition"]] += 1
+            if len(shown) < FINDINGS:
+                shown.append(row)
+    return shown, codes

@@ -1,0 +1,78 @@
+"""Templates into pages: everything is escaped, nothing is fetched, only our own style and script may run."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from vibro import __version__, files
+from vibro.report.svg import Svg
+from vibro.report.texts import texts
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
+    """A page from a template and its values.
+
+    The content security policy admits the two inlined blocks by their hash and nothing else: no inline attribute, no
+    URL, no frame, no form.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"num": number, "count": count, "share": share, "bytes": files.human_bytes}
+    t = texts(lang)
+    page = environment.get_template(template)
+    return page.render(
+        **values, t=t, lang=lang, policy=policy, style=Svg(style), script=Svg(script), version=__version__
+    )
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A figure with so many significant digits; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    value = float(value)
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    places = max(0, digits - 1 - (len(str(int(abs(value)))) - 1 if abs(value) >= 1 else 0))
+    text = f"{value:,.{places}f}"
+    return "0" if float(text.replace(",", "")) == 0 and not value else text
+
+
+def count(value: Any) -> str:
+    """A whole number with separators; a dash where there is none."""
+    return "–" if value is None or value == "" else f"{int(value):,}"
+
+
+def share(value: Any) -> str:
+    """0.0123 -> ``1.2 %``."""
+    if value is None or value != value:
+        return "–"
+    percent = 100 * float(value)
+    return f"{percent:.2g} %" if 0 < abs(percent) < 10 else f"{percent:.0f} %"
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()

@@ -1,0 +1,374 @@
+"""From the files of a run to what each section of the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vibro.report import charts
+from vibro.report.charts import ALARM, ATTENTION, INVALID
+from vibro.report.data import LEVELS, RunData
+from vibro.report.scale import Scale, score_scale
+from vibro.report.svg import Svg
+from vibro.report.texts import texts
+
+TOP = 20  # records
+PANELS = 8  # sensors with a trend of their own
+ROWS = 40  # sensors in the heat map
+TABLE = 200  # rows of a table
+_BINS = 72
+Texts = Mapping[str, str]
+
+
+def sections(run: RunData, lang: str) -> dict[str, Any]:
+    """All values of the template."""
+    t = texts(lang)
+    order = worst_first(run)
+    return {
+        "head": head(run, t),
+        "levels": levels(run),
+        "say": say(run, t),
+        "summary": run.summary,
+        "machines": machines(run),
+        "when": when(run, order, t),
+        "timed": run.timed,
+        "trend": trend(run, order, t),
+        "panels_left": max(0, len(run.sensors) - PANELS),
+        "histogram": distribution(run, t),
+        "thresholds": thresholds(run),
+        "top": top(run),
+        "ids": run.detectors,
+        "sensors": sensors(run, order),
+        "detectors": detectors(run),
+        "alike": alike(run, t),
+        "metrics": metrics(run, t),
+        "data": data(run),
+        "how": how(run),
+        "table": TABLE,
+    }
+
+
+def worst_first(run: RunData) -> list[int]:
+    """Sensor codes, those with the most alarms, then attention, then the highest score first."""
+
+    def key(code: int) -> tuple[float, ...]:
+        mine = run.sensor == code
+        level, score = run.level[mine], run.scores["score"][mine & (run.level != INVALID)]
+        highest = float(np.nanmax(score)) if np.isfinite(score).any() else -np.inf
+        return (-int((level == ALARM).sum()), -int((level == ATTENTION).sum()), -highest)
+
+    return sorted(range(len(run.sensors)), key=key)
+
+
+def head(run: RunData, t: Texts) -> list[str]:
+    """The facts under the title."""
+    summary, signal = run.summary, run.summary.get("signal", {})
+    facts = [f"{t['ensemble']} {summary.get('ensemble', '')}", f"{len(run):,} {t['records']}"]
+    facts.append(f"{len(run.sensors):,} {t['sensors']}")
+    if run.machines:
+        facts.append(f"{len(run.machines):,} {t['machines']}")
+    if signal.get("fs"):
+        estimated = f" ({t['fs_estimated']})" if signal.get("fs_source") == "estimated" else ""
+        facts.append(f"{signal['fs']:,g} Hz{estimated}")
+        facts.append(f"{signal['length']:,} {t['samples']} = {signal['length'] / signal['fs']:.3g} s")
+    if signal.get("channels", 1) > 1:
+        facts.append(f"{signal['channels']} {t['channels']}")
+    unit = signal.get("unit") or "unknown"
+    facts.append(t["unit_unknown"] if unit == "unknown" else unit)
+    if run.timed:
+        facts.append(f"{_moment(np.nanmin(run.x))} – {_moment(np.nanmax(run.x))} UTC")
+    return facts
+
+
+def levels(run: RunData) -> list[tuple[str, int]]:
+    """Records a level, most urgent first, then the quarantined ones."""
+    counted = dict(zip(LEVELS, np.bincount(run.level, minlength=len(LEVELS)).tolist(), strict=True))
+    found = [(name, counted[name]) for name in ("alarm", "attention", "normal", "invalid", "indeterminate")]
+    return [*found, ("quarantined", int(run.summary.get("records", {}).get("quarantined", 0)))]
+
+
+def say(run: RunData, t: Texts) -> dict[str, Any]:
+    """The verdict in words, and the worst level for its colour."""
+    counted = dict(levels(run))
+    lines = [t["say_none"]]
+    if counted["alarm"] or counted["attention"]:
+        lines = [t["say_some"].format(**{k: f"{v:,}" for k, v in counted.items()}, n=f"{len(run):,}")]
+    unjudged = counted["invalid"] + counted["indeterminate"]
+    if unjudged:
+        lines.append(t["say_invalid"].format(n=f"{unjudged:,}"))
+    for row in machines(run)[:5]:
+        if row["level"] in ("alarm", "attention") and row["since"]:
+            lines.append(
+                t["say_machine"].format(
+                    machine=row["machine_id"],
+                    level=t[row["level"]],
+                    since=row["since"],
+                    bad=row["sensors_alarm"],
+                    total=row["sensors_total"],
+                )
+            )
+    worst = next((name for name in ("alarm", "attention") if counted[name]), "normal")
+    return {"lines": lines, "level": worst}
+
+
+def machines(run: RunData) -> list[dict[str, Any]]:
+    """The rows of machines.csv, worst first."""
+    urgency = {"alarm": 0, "attention": 1, "normal": 2}
+    rows = [
+        {
+            **row,
+            "score": _float(row.get("score")),
+            "confidence": _float(row.get("confidence")),
+            "since": row.get("since", "")[:16].replace("T", " "),
+        }
+        for row in run.machines
+    ]
+    order = [(urgency.get(m["level"], 3), -(_float(m.get("score")) or 0.0), i) for i, m in enumerate(run.machines)]
+    return [rows[i] for _, _, i in sorted(order)]
+
+
+def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
+    """The map of sensors by time, or None where there is too little to map."""
+    known = np.isfinite(run.x)
+    distinct = np.unique(run.x[known])
+    if len(run.sensors) < 2 or len(distinct) < 3:
+        return None
+    edges = np.linspace(distinct[0], np.nextafter(distinct[-1], np.inf), min(_BINS, len(distinct)) + 1)
+    edges[-1] += max(1e-6, abs(edges[-1]) * 1e-12)
+    column = np.clip(np.searchsorted(edges, run.x, side="right") - 1, 0, len(edges) - 2)
+    shown = sorted(order[:ROWS], key=lambda code: run.sensors[code])
+    worst = np.full((len(shown), len(edges) - 1), np.nan)
+    level = np.full(worst.shape, -1, dtype=np.int8)
+    # A cell shows its most urgent record; a record that could not be judged only where there is no other.
+    urgency = np.array([2, 3, 4, 1, 0])
+    rank = urgency[run.level]
+    score = np.where(run.level >= INVALID, np.nan, run.scores["score"])
+    for i, code in enumerate(shown):
+        rows = np.flatnonzero((run.sensor == code) & known)
+        rows = rows[np.lexsort((np.nan_to_num(score[rows], nan=-np.inf), rank[rows]))]
+        worst[i, column[rows]] = score[rows]  # the last one written is the most urgent
+        level[i, column[rows]] = run.level[rows]
+    return charts.heat_map([run.sensors[c] or "–" for c in shown], worst, level, edges, run.timed, t)
+
+
+def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
+    """A panel each for the sensors with the highest verdicts, all on one scale."""
+    known = np.isfinite(run.x)
+    if len(np.unique(run.x[known])) < 3:
+        return []
+    lo, hi = float(run.x[known].min()), float(run.x[known].max())
+    across = Scale(lo, hi, 44.0, 520.0)
+    up = score_scale(run.scores["score"][run.level < INVALID], 120.0, 8.0, *run.cuts)
+    panels = []
+    for code in order[:PANELS]:
+        mine = run.sensor == code
+        drawn = charts.panel(
+            run.x[mine], run.scores["score"][mine], run.level[mine], (across, up), run.cuts, run.timed, t
+        )
+        panels.append(
+            {"name": run.sensors[code] or "–", "machine": _machine_of(run).get(run.sensors[code]), "svg": drawn}
+        )
+    return panels
+
+
+def distribution(run: RunData, t: Texts) -> Svg | None:
+    """The histogram of the judged records, or None if none could be judged."""
+    judged = run.scores["score"][run.level < INVALID]
+    return charts.histogram(judged, run.cuts, t) if np.isfinite(judged).any() else None
+
+
+def thresholds(run: RunData) -> dict[str, Any]:
+    """Method, and a row for each cut."""
+    table = run.summary.get("thresholds") or {}
+    parts = {key: table.get(key) or {} for key in ("cuts", "budget", "realised")}
+    rows = [
+        {"level": name, **{what: parts[key].get(name) for key, what in (("cuts", "cut"), ("budget", "budget"))},
+         "realised": parts["realised"].get(name)}
+        for name in ("attention", "alarm")
+    ]  # fmt: skip
+    interval = table.get("interval")
+    return {
+        "method": table.get("method"),
+        "fallback": table.get("fallback"),
+        "interval": interval if isinstance(interval, list) and len(interval) == 2 else None,
+        "rows": rows,
+    }
+
+
+def top(run: RunData) -> list[dict[str, Any]]:
+    """The highest records with the z of every detector."""
+    score = np.where(run.level == INVALID, np.nan, run.scores["score"])
+    rows = np.flatnonzero(np.isfinite(score))
+    rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
+    cut = {d["id"]: d.get("cut") for d in run.summary.get("detectors", [])}
+    weight = {d["id"]: d.get("weight") for d in run.summary.get("detectors", [])}
+    found = []
+    for i in rows:
+        cells = [_z_cell(run.scores[f"z_{d}"][i], cut.get(d), weight.get(d)) for d in run.detectors]
+        found.append(
+            {
+                "record_id": str(run.scores["record_id"][i]),
+                "source": str(run.scores["source"][i]),
+                "row": int(run.scores["row"][i]),
+                "sensor": run.sensors[run.sensor[i]] or "–",
+                "time": _moment(run.x[i]) if run.timed else "–",
+                "score": float(score[i]),
+                "p": float(run.scores["p_value"][i]),
+                "level": LEVELS[run.level[i]],
+                "agreement": float(run.scores["agreement"][i]),
+                "cells": cells,
+            }
+        )
+    return found
+
+
+def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
+    """One row a sensor, worst first."""
+    told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
+    machine = _machine_of(run)
+    known = np.isfinite(run.x)
+    lo, hi = (float(run.x[known].min()), float(run.x[known].max())) if known.any() else (0.0, 1.0)
+    across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
+    up = score_scale(run.scores["score"][run.level < INVALID], 21.0, 3.0, *run.cuts)
+    rows = []
+    for code in order[:TABLE]:
+        mine = run.sensor == code
+        level, score = run.level[mine], run.scores["score"][mine]
+        judged = score[(level < INVALID) & np.isfinite(score)]
+        name = run.sensors[code]
+        rows.append(
+            {
+                "sensor": name or "–",
+                "machine": machine.get(name),
+                "records": int(mine.sum()),
+                **{what: int((level == i).sum()) for i, what in enumerate(LEVELS)},
+                "median": float(np.median(judged)) if len(judged) else None,
+                "highest": float(judged.max()) if len(judged) else None,
+                "calibration": told.get(name, {}).get("calibration"),
+                "course": charts.sparkline(run.x[mine], score, level, across, up),
+            }
+        )
+    return rows
+
+
+def detectors(run: RunData) -> list[dict[str, Any]]:
+    """One row a detector, with a bar for its weight."""
+    told = run.summary.get("detectors", [])
+    most = max((d.get("weight") or 0.0 for d in told), default=0.0)
+    metrics = (run.summary.get("metrics") or {}).get("detectors", {})
+    rows = []
+    for d in told:
+        sentinel = d.get("sentinel") or {}
+        seconds = [d.get("fit_seconds"), d.get("score_seconds")]
+        rows.append(
+            {
+                "id": d["id"],
+                "component": d.get("component", ""),
+                "view": d.get("view", ""),
+                "status": d.get("status", ""),
+                "reason": d.get("reason") or "",
+                "weight": d.get("weight"),
+                "bar": charts.meter(d.get("weight"), most),
+                "cut": d.get("cut"),
+                "passed": sentinel.get("passed"),
+                "margin": sentinel.get("margin"),
+                "health": d.get("health") or {},
+                "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
+                "auc": metrics.get(d["id"], {}).get("roc_auc"),
+            }
+        )
+    return rows
+
+
+def alike(run: RunData, t: Texts) -> Svg | None:
+    """The matrix of rank correlations, or None with less than two detectors."""
+    fusion = run.summary.get("fusion") or {}
+    rows = fusion.get("correlation") or []
+    names = list(fusion.get("weights") or run.detectors)
+    values = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+    if values.ndim != 2 or values.shape != (len(names), len(names)) or len(names) < 2:
+        return None
+    return charts.matrix(names, values, t)
+
+
+def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
+    """Figures against the labels, if there were any."""
+    table = run.summary.get("metrics")
+    if not table:
+        return None
+    fused = table.get("fused") or {}
+    rows = [(t["fused"], "fused", fused.get("roc_auc"), fused.get("average_precision"))]
+    for group, entries in (("detectors", table.get("detectors")), ("baselines", table.get("baselines"))):
+        listed = [(name, *_pair(value)) for name, value in (entries or {}).items()]
+        listed.sort(key=lambda row: -(row[1] if row[1] is not None else -1.0))
+        rows += [(name, group, auc, ap) for name, auc, ap in listed]
+    names = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "false_alarm_rate", "f1")
+    interval = fused.get("interval") or {}
+    return {
+        "labels": table.get("labels") or {},
+        "prior": table.get("prior"),
+        "figures": [{"name": n, "value": fused.get(n), "interval": interval.get(n)} for n in names],
+        "below": [name for name, _, auc, _ in rows if auc is not None and auc < 0.5],
+        "dots": charts.dots(rows, table.get("prior"), t),
+        "per_class": table.get("per_class") or {},
+        "confound": table.get("confound") or {},
+        "warnings": table.get("warnings") or [],
+    }
+
+
+def data(run: RunData) -> dict[str, Any]:
+    """The account of what was read, and the findings."""
+    codes = sorted(run.codes.items())
+    records = run.summary.get("records") or {}
+    return {
+        "records": {key: int(records.get(key) or 0) for key in ("read", "accepted", "quarantined")},
+        "by_file": records.get("by_file") or [],
+        "codes": [{"code": c, "reason": r, "disposition": d, "n": n} for (c, r, d), n in codes],
+        "findings": run.findings,
+        "total": sum(run.codes.values()),
+    }
+
+
+def how(run: RunData) -> dict[str, Any]:
+    """What it takes to repeat the run."""
+    m, summary = run.manifest, run.summary
+    return {
+        "command": " ".join(map(str, m.get("command", []))),
+        "manifest": m,
+        "timings": {key: value for key, value in (summary.get("timings") or {}).items() if value is not None},
+        "memory": (summary.get("resources") or {}).get("max_rss_mb"),
+        "fusion": summary.get("fusion") or {},
+    }
+
+
+def _machine_of(run: RunData) -> dict[str, str]:
+    rows = run.summary.get("sensors", [])
+    return {row["sensor_id"]: row["machine_id"] for row in rows if row.get("machine_id")}
+
+
+def _z_cell(z: float, cut: float | None, weight: float | None) -> dict[str, Any]:
+    """Text and class of one detector's z."""
+    if not np.isfinite(z):
+        return {"text": "–", "class": "none"}
+    votes = cut is not None and z > cut
+    shade = int(np.clip(z / cut * charts.SHADES, 0, charts.SHADES - 1)) if cut is not None and cut > 0 else 0
+    return {"text": f"{z:.1f}", "class": ("vote" if votes else f"h{shade}") + ("" if weight else " unused"), "z": z}
+
+
+def _pair(value: Any) -> tuple[float | None, float | None]:
+    if isinstance(value, Mapping):
+        return value.get("roc_auc"), value.get("average_precision")
+    return value, None
+
+
+def _float(value: str | None) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+def _moment(x: float) -> str:
+    return f"{np.datetime64(int(x), 's')}"[:16].replace("T", " ") if np.isfinite(x) else "–"

@@ -1,0 +1,236 @@
+"""Every text of the pages, in English and in Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vibro.errors import ConfigError
+
+LANGUAGES = ("en", "zh")
+
+# key: (English, Chinese)
+_TEXTS: Mapping[str, tuple[str, str]] = {
+    "title": ("Vibration report", "振动分析报告"),
+    "records": ("records", "条记录"),
+    "sensors": ("sensors", "个传感器"),
+    "machines": ("machines", "台设备"),
+    "samples": ("samples", "点"),
+    "channels": ("channels", "通道"),
+    "unit_unknown": ("unit unknown", "单位未知"),
+    "ensemble": ("ensemble", "检测集成"),
+    "fs_estimated": ("estimated", "估计值"),
+    "normal": ("normal", "正常"),
+    "attention": ("attention", "关注"),
+    "alarm": ("alarm", "报警"),
+    "invalid": ("invalid", "无效"),
+    "indeterminate": ("indeterminate", "未定"),
+    "quarantined": ("quarantined", "隔离"),
+    "warning": ("warning", "警告"),
+    "say_none": (
+        "No record reaches the attention or the alarm level.",
+        "没有记录达到关注或报警级别。",
+    ),
+    "say_some": (
+        "{alarm} of {n} records reach the alarm level, {attention} more deserve attention.",
+        "{n} 条记录中有 {alarm} 条达到报警级别，另有 {attention} 条值得关注。",
+    ),
+    "say_machine": (
+        "{machine}: {level} since {since}, {bad} of {total} sensors.",
+        "{machine}：自 {since} 起{level}，{total} 个传感器中 {bad} 个。",
+    ),
+    "say_invalid": (
+        "{n} records cannot be judged: their data are invalid or too few detectors gave a score.",
+        "{n} 条记录无法判定：数据无效，或给出分数的检测器太少。",
+    ),
+    "not_complete": ("This run is not complete: {status}.", "本次运行未完成：{status}。"),
+    "warnings": ("Warnings", "警告"),
+    "failures": ("Failures", "失败"),
+    "utc": ("All times are UTC.", "所有时间均为 UTC。"),
+    "h_machines": ("Machines", "设备"),
+    "p_machines": (
+        "One verdict a machine, from its sensors at the same instant and over time.",
+        "每台设备一个结论：综合同一时刻的各传感器及其时间持续性。",
+    ),
+    "machine": ("machine", "设备"),
+    "level": ("level", "级别"),
+    "since": ("since", "起始时间"),
+    "sensors_in_alarm": ("sensors in alarm", "报警传感器"),
+    "score": ("score", "分数"),
+    "confidence": ("confidence", "置信度"),
+    "h_when": ("When and where", "何时何处"),
+    "p_when": (
+        "The highest score of each sensor in each stretch of time; darker is higher, colour and sign mark the levels.",
+        "各传感器在各时段的最高分数；颜色越深分数越高，颜色与符号表示级别。",
+    ),
+    "p_when_untimed": (
+        "The highest score of each sensor along the order of the records, as no times were given; darker is higher.",
+        "数据未给出时间，按记录顺序显示各传感器的最高分数；颜色越深分数越高。",
+    ),
+    "h_trend": ("Trend", "趋势"),
+    "p_trend": (
+        "Fused score of the sensors with the highest verdicts: the line is the median, the band runs from lowest to "
+        "highest; dashed lines are the cuts.",
+        "结论最严重的传感器的融合分数：线为中位数，带为最低到最高，虚线为判定界限。",
+    ),
+    "more_sensors": ("{n} more sensors are not drawn here.", "另有 {n} 个传感器未在此绘出。"),
+    "h_scores": ("Scores and cuts", "分数与界限"),
+    "p_scores": (
+        "All judged records by fused score; the count axis is logarithmic so that single records stay visible.",
+        "所有已判定记录的融合分数分布；计数轴为对数刻度，以便看清个别记录。",
+    ),
+    "axis_score": ("fused score, higher = worse", "融合分数（越高越异常）"),
+    "axis_records": ("records", "记录数"),
+    "axis_order": ("order of records", "记录顺序"),
+    "cut": ("cut", "界限"),
+    "budget": ("budget", "预算"),
+    "above_cut": ("records above", "超过的记录"),
+    "p_budget": (
+        "The budget is the wished share of records above the cut when all is normal; the second figure is the share found "
+        "here.",
+        "预算是一切正常时期望超过界限的记录比例；后一个数字是此处实际比例。",
+    ),
+    "method": ("method", "方法"),
+    "fallback": ("fallback", "退路"),
+    "interval": ("interval of the alarm cut", "报警界限的区间"),
+    "h_top": ("Highest records", "最高分记录"),
+    "p_top": (
+        "Calibrated score z of each detector; orange and bold = above the detector's own cut, a dash = not available. "
+        "vibro explain RUN RECORD shows one record in detail.",
+        "各检测器的校准分数 z；橙色粗体表示超过该检测器自身界限，横线表示缺失。vibro explain RUN RECORD 可查看单条记录。",
+    ),
+    "record": ("record", "记录"),
+    "sensor": ("sensor", "传感器"),
+    "time": ("time", "时间"),
+    "source_row": ("source : row", "来源 : 行"),
+    "agreement": ("agreement", "一致度"),
+    "h_sensors": ("Sensors", "传感器"),
+    "p_sensors": (
+        "Calibration tells whether a sensor is judged by its own baseline or, having too few records, by that of all.",
+        "校准栏说明该传感器按自身基线判定，还是因记录太少按全体基线判定。",
+    ),
+    "calibration": ("calibration", "校准"),
+    "own": ("own", "自身"),
+    "pooled": ("pooled", "全体"),
+    "course": ("course", "走势"),
+    "h_detectors": ("Detectors", "检测器"),
+    "p_detectors": (
+        "The sentinel is a record with an injected disturbance that a working detector must rank above the others.",
+        "哨兵是注入扰动的记录，正常工作的检测器必须给它更高的分数。",
+    ),
+    "detector": ("detector", "检测器"),
+    "view": ("view", "视图"),
+    "status": ("status", "状态"),
+    "weight": ("weight", "权重"),
+    "own_cut": ("own cut", "自身界限"),
+    "sentinel": ("sentinel", "哨兵"),
+    "passed": ("passed", "通过"),
+    "not_passed": ("not passed", "未通过"),
+    "health": ("health", "健康"),
+    "seconds": ("fit + score", "拟合 + 打分"),
+    "ok": ("ok", "正常"),
+    "excluded": ("excluded", "排除"),
+    "failed": ("failed", "失败"),
+    "absent": ("absent", "缺失"),
+    "complete": ("complete", "完成"),
+    "interrupted": ("interrupted", "中断"),
+    "fuser": ("fuser", "融合方法"),
+    "used_of": ("{used} of {planned} detectors used", "使用 {planned} 个检测器中的 {used} 个"),
+    "h_alike": ("How alike the detectors rank", "检测器排序的相似度"),
+    "p_alike": (
+        "Rank correlation on reference records. Near 1: two detectors vote twice; below 0 (hatched): one ranks against the "
+        "other.",
+        "参考记录上的秩相关。接近 1：两个检测器重复投票；低于 0（斜线）：排序相反。",
+    ),
+    "h_labels": ("Against the labels", "与标签比较"),
+    "p_labels": (
+        "{normal} normal and {anomalous} anomalous labels matched. They were used for these figures only.",
+        "匹配到 {normal} 条正常、{anomalous} 条异常标签，仅用于以下指标。",
+    ),
+    "p_labels_learned": (
+        "{normal} normal and {anomalous} anomalous labels matched. This run also learned from labels: see the manifest.",
+        "匹配到 {normal} 条正常、{anomalous} 条异常标签。本次运行也从标签中学习，见清单文件。",
+    ),
+    "roc_auc": ("ROC AUC", "ROC AUC"),
+    "average_precision": ("average precision", "平均精度"),
+    "precision_at_k": ("precision at k", "前 k 精度"),
+    "recall_at_budget": ("recall at budget", "预算下召回率"),
+    "false_alarm_rate": ("false alarms", "误报率"),
+    "f1": ("F1", "F1"),
+    "prior": ("share of anomalous labels", "异常标签占比"),
+    "below_half": (
+        "below 0.5: ranks worse than chance here; shown as it is, never flipped",
+        "低于 0.5：此处排序不如随机；如实显示，不作翻转",
+    ),
+    "fused": ("fused", "融合"),
+    "baselines": ("baselines", "基线"),
+    "p_auc": (
+        "● ROC AUC (chance 0.5)   ◆ average precision (chance {prior})",
+        "● ROC AUC（随机 0.5）   ◆ 平均精度（随机 {prior}）",
+    ),
+    "fault_type": ("fault type", "故障类型"),
+    "n": ("n", "数量"),
+    "h_data": ("Data and quarantine", "数据与隔离"),
+    "p_data": (
+        "read {read} = accepted {accepted} + quarantined {quarantined}",
+        "读入 {read} = 接受 {accepted} + 隔离 {quarantined}",
+    ),
+    "source": ("source", "来源"),
+    "read": ("read", "读入"),
+    "accepted": ("accepted", "接受"),
+    "code": ("code", "代码"),
+    "reason": ("reason", "原因"),
+    "disposition": ("disposition", "处置"),
+    "line": ("line", "行号"),
+    "detail": ("detail", "详情"),
+    "excerpt": ("excerpt", "摘录"),
+    "first_findings": (
+        "The first {n} of {all} findings; quarantine.csv holds all.",
+        "{all} 条中的前 {n} 条；全部见 quarantine.csv。",
+    ),
+    "first_rows": ("The first {n} of {all}.", "{all} 项中的前 {n} 项。"),
+    "h_how": ("How it was made", "生成方式"),
+    "command": ("command", "命令"),
+    "seed": ("seed", "种子"),
+    "device": ("device", "计算设备"),
+    "started": ("started", "开始"),
+    "finished": ("finished", "结束"),
+    "versions": ("versions", "版本"),
+    "computer": ("computer", "计算机"),
+    "fingerprint": ("fingerprint of the records", "记录指纹"),
+    "memory": ("peak memory", "内存峰值"),
+    "timings": ("seconds", "用时（秒）"),
+    "rows": ("rows", "行"),
+    "decisions": ("decisions", "判定记录"),
+    "h_read": ("How to read this", "阅读说明"),
+    "read_score": (
+        "Score: the calibrated scores of the detectors made one number. Higher is worse. It depends on the frozen model "
+        "only, never on the other records scored with it.",
+        "分数：各检测器校准分数融合成的一个数，越高越异常。它只取决于冻结的模型，与同批其他记录无关。",
+    ),
+    "read_p": (
+        "p: the share of reference records with a score at least as high, with one added above and below; it cannot be "
+        "smaller than one over their number.",
+        "p：分数不低于该记录的参考记录所占比例（分子分母各加一），其最小值受参考记录数限制。",
+    ),
+    "read_level": (
+        "Level: normal, attention or alarm by the two cuts; invalid = bad data (a dead or clipped sensor); indeterminate = "
+        "too few detectors gave a score.",
+        "级别：按两条界限分为正常、关注、报警；无效＝数据不良（传感器失效或削波）；未定＝给出分数的检测器太少。",
+    ),
+    "read_agreement": (
+        "Agreement: share of the detectors' weight that, each by its own cut, is on the same side as the verdict.",
+        "一致度：按各自界限判断，与结论一致的检测器所占权重。",
+    ),
+    "sort": ("sort", "排序"),
+    "made_by": (
+        "made by vibro {version}; this page loads nothing from anywhere",
+        "由 vibro {version} 生成；本页不加载任何外部内容",
+    ),
+}  # fmt: skip
+
+
+def texts(lang: str) -> dict[str, str]:
+    """The texts of one language; ConfigError for a language that is not there."""
+    if lang not in LANGUAGES:
+        raise ConfigError(f"language {lang!r} is not known", hint="use --lang en or --lang zh")
+    return {key: both[LANGUAGES.index(lang)] for key, both in _TEXTS.items()}
