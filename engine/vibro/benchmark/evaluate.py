@@ -1,0 +1,187 @@
+"""What labels say about one run: metrics with intervals, baselines, classes, and whether the score tells who, not what."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.benchmark.baselines import TRIVIAL, trivial_scores
+from vibro.benchmark.metrics import Floats, flag_table, midranks, roc_auc, score_table, weighted_table
+from vibro.data import SignalBatch
+from vibro.scores import ALARM, INVALID, ScoreMatrix, Verdict
+
+REPEATS = 400  # bootstrap samples
+SHOWN = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")
+LEVEL_ONLY = 0.02  # AUC by which a score should beat the plain level
+TELLS = 0.9  # AUC above which a score gives its machine away
+
+
+class Truth(Protocol):
+    """Labels joined to a batch: ``y`` (n,) 0, 1 or -1 unknown, ``fault_type`` (n,) text, and how they were joined."""
+
+    @property
+    def y(self) -> NDArray[np.int16]: ...  # noqa: D102
+    @property
+    def fault_type(self) -> NDArray[np.str_]: ...  # noqa: D102
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def matched(self) -> int: ...  # noqa: D102
+    @property
+    def unmatched(self) -> int: ...  # noqa: D102
+
+
+def evaluate(
+    batch: SignalBatch,
+    labels: Truth,
+    verdict: Verdict,
+    matrix: ScoreMatrix,
+    *,
+    budget: float = 0.01,
+    seed: int = 0,
+    learned_from: bool = False,
+) -> dict[str, Any]:
+    """The ``metrics`` part of summary.json (cli.md 8.3); undefined figures are None.
+
+    Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; alarms
+    are the decisions for ``f1`` and ``false_alarm_rate``. Intervals are 95 % percentile bootstraps over recordings of a
+    sensor, or over records where there are fewer than ten of those.
+    """
+    use = (labels.y >= 0) & np.isfinite(verdict.score)
+    y, score = labels.y[use], verdict.score[use]
+    out: dict[str, Any] = {
+        "labels": {
+            "key": labels.key,
+            "matched": labels.matched,
+            "unmatched": labels.unmatched,
+            "normal": int((y == 0).sum()),
+            "anomalous": int((y == 1).sum()),
+            "learned_from": learned_from,
+        },
+        "prior": _number((y == 1).mean()) if len(y) else None,
+    }
+    columns = [score, *matrix.z[use].T]
+    base = trivial_scores(batch, seed)
+    columns += [base[name][use] for name in TRIVIAL]
+    table = score_table(y, np.array(columns), budget=budget)
+    flags = flag_table(y, (verdict.level == ALARM)[use])
+    out["fused"] = {name: _number(table[name][0]) for name in SHOWN}
+    out["fused"] |= {name: _number(flags[name][0]) for name in ("false_alarm_rate", "f1")}
+    rng = np.random.default_rng(seed)
+    out["fused"]["interval"] = intervals(y, score, groups_of(batch)[use], rng)
+    pair = ("roc_auc", "average_precision")
+    names = enumerate(matrix.detectors, start=1)
+    out["detectors"] = {ident: {key: _number(table[key][j]) for key in pair} for j, ident in names}
+    first = 1 + len(matrix.detectors)
+    out["baselines"] = {
+        name: {key: _number(table[key][j]) for key in pair} for j, name in enumerate(TRIVIAL, start=first)
+    }
+    out["per_class"] = per_class(y, score, labels.fault_type[use], budget)
+    out["confound"] = confound(batch, use, y, score, base["rms"][use])
+    invalid = int((verdict.level == INVALID)[labels.y >= 0].sum())
+    out["warnings"] = warnings(y, out, invalid, batch.machine[use])
+    return out
+
+
+def groups_of(batch: SignalBatch) -> NDArray[np.intp]:
+    """What is drawn together in a bootstrap: a recording of a machine, or each record where there are fewer than ten."""
+    _, group = np.unique(np.stack([batch.machine, batch.recording]), axis=1, return_inverse=True)
+    group = np.asarray(group).reshape(-1)
+    return group if len(np.unique(group)) >= 10 else np.arange(len(batch))
+
+
+def intervals(
+    y: NDArray[np.int16], score: Floats, group: NDArray[np.intp], rng: np.random.Generator
+) -> dict[str, list[float] | None]:
+    """95 % bootstrap intervals of ROC AUC and average precision, whole groups drawn with replacement."""
+    empty: dict[str, list[float] | None] = {"roc_auc": None, "average_precision": None}
+    if not 0 < (y == 1).sum() < len(y):
+        return empty
+    _, code = np.unique(group, return_inverse=True)
+    n = int(code.max()) + 1
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=REPEATS)[:, code]
+    both = (weights[:, y == 1].sum(axis=1) > 0) & (weights[:, y == 0].sum(axis=1) > 0)
+    if not both.any():
+        return empty
+    table = weighted_table(y, score, weights[both])
+    return {name: [float(v) for v in np.quantile(table[name], (0.025, 0.975))] for name in empty}
+
+
+def per_class(y: NDArray[np.int16], score: Floats, fault: NDArray[np.str_], budget: float) -> dict[str, dict[str, Any]]:
+    """Each fault type against all normal records."""
+    out: dict[str, dict[str, Any]] = {}
+    for name in sorted(set(map(str, fault[y == 1]))):
+        mine = (y == 0) | (fault == name)
+        table = score_table(y[mine], score[mine], budget=budget)
+        out[name or "unnamed"] = {
+            "n": int((y[mine] == 1).sum()),
+            "roc_auc": _number(table["roc_auc"][0]),
+            "recall_at_budget": _number(table["recall_at_budget"][0]),
+        }
+    return out
+
+
+def confound(
+    batch: SignalBatch, use: NDArray[np.bool_], y: NDArray[np.int16], score: Floats, rms: Floats
+) -> dict[str, float | None]:
+    """Can the score of a normal record tell its machine, sensor or file; does the plain level explain the score."""
+    normal = y == 0
+    out = {
+        f"{name}_from_score_auc": _number(tell_apart(code[use][normal], score[normal]))
+        for name, code in (("machine", batch.machine), ("sensor", batch.sensor), ("source", batch.source))
+    }
+    out["level_auc"] = _number(roc_auc(y, rms))
+    out["level_rank_correlation"] = _number(_spearman(score, rms))
+    return out
+
+
+def tell_apart(code: NDArray[np.int32], score: Floats) -> float:
+    """Mean AUC, never below 0.5, of telling each group from the others by its score; NaN for a single group."""
+    aucs = []
+    for group in np.unique(code):
+        inside = (code == group).astype(np.int16)
+        if 5 <= inside.sum() <= len(code) - 5:
+            auc = roc_auc(inside, score)
+            aucs.append(max(auc, 1 - auc))
+    return float(np.mean(aucs)) if aucs else float("nan")
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(midranks(a), midranks(b))[0, 1])
+
+
+def warnings(y: NDArray[np.int16], found: dict[str, Any], invalid: int, machine: NDArray[np.int32]) -> list[str]:
+    """Sentences that keep a reader from trusting a figure too much."""
+    out = []
+    if not (y == 1).any() or not (y == 0).any():
+        lacking = "anomalous" if not (y == 1).any() else "normal"
+        return [f"no labelled {lacking} record: ranking metrics are undefined"]
+    auc, level = found["fused"]["roc_auc"], found["confound"]["level_auc"]
+    if auc < 0.5:
+        out.append(f"ROC AUC {auc:.2f} is below 0.5: normal records score higher than anomalous ones")
+    if level is not None and auc < level + LEVEL_ONLY:
+        out.append(f"the plain RMS level does as well (ROC AUC {level:.2f})")
+    both = [set(y[machine == m].tolist()) == {0, 1} for m in np.unique(machine)]
+    if len(both) > 1 and not any(both):
+        out.append("every machine is all normal or all anomalous: recognising machines would look like finding faults")
+    tells = found["confound"]["machine_from_score_auc"]
+    if tells is not None and tells > TELLS:
+        out.append(f"the score of a normal record tells its machine (AUC {tells:.2f})")
+    if found["prior"] > 0.5:
+        out.append(
+            f"{found['prior']:.0%} of the labelled records are anomalous: average precision and F1 are flattered"
+        )
+    if (y == 1).sum() < 10:
+        out.append(f"only {int((y == 1).sum())} anomalous records: the figures are coarse")
+    if invalid:
+        out.append(f"{invalid} labelled records are invalid data; they are ranked by their score all the same")
+    return out
+
+
+def _number(value: Any) -> float | None:
+    """A plain float, None for NaN."""
+    return None if np.isnan(value) else float(value)
