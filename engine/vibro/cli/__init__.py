@@ -40,6 +40,7 @@ def make_app() -> Any:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of ``vibro``."""
+    signal.signal(signal.SIGTERM, _terminated)
     code = run(sys.argv[1:] if argv is None else list(argv))
     try:
         sys.stdout.flush()
@@ -50,12 +51,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run(argv: list[str]) -> int:
     """Runs one command line; the exit code of cli.md 1."""
-    import click
+    import typer
     import typer.main
 
     from vibro.errors import VibroError
 
-    signal.signal(signal.SIGTERM, _terminated)
     debug = "--debug" in argv
     if argv == ["--version"]:
         argv = ["ensemble", "list", "--version"]
@@ -64,13 +64,13 @@ def run(argv: list[str]) -> int:
         return int(code or 0)
     except VibroError as error:
         return _report(error.message, error.hint, error.exit_code, debug=debug)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
+    except _usage_error() as error:
+        context = error.ctx
         hint = f"{context.command_path} --help" if context is not None else None
-        return _report(error.format_message(), hint, 2, debug=debug)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _report(error.message, hint, 2, debug=debug)
+    except (KeyboardInterrupt, typer.Abort):
         return _report("interrupted", None, 130, debug=debug)
     except _TerminatedError:
         return _report("terminated", None, 143, debug=debug)
@@ -82,6 +82,13 @@ def run(argv: list[str]) -> int:
         return _report(
             f"internal error: {type(error).__name__}: {error}", "run again with --debug", INTERNAL_ERROR, debug=debug
         )
+
+
+def _usage_error() -> Any:
+    """The base of typer's usage errors; newer typers bring a click of their own, so its module is not named."""
+    import typer
+
+    return next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
 
 
 class _TerminatedError(BaseException):

@@ -1,0 +1,5 @@
+"""``python -m vibro``."""
+
+from vibro.cli import main
+
+main()
