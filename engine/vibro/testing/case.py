@@ -133,7 +133,7 @@ class Case:
     @cached_property
     def elsewhere(self) -> dict[str, NDArray[Any]]:
         """The answers of another process: ``refitted`` after its own fit, ``restored`` from the fitted one's state."""
-        return elsewhere.ask(self)
+        return elsewhere.ask([self])[0]
 
     @cached_property
     def source(self) -> str:

@@ -29,22 +29,26 @@ def find(module: str, file: str | None, qualname: str) -> Any:
 
 
 def main(folder: Path) -> None:
-    """Reads request.json (and state.npz) of a folder, writes answer.npz."""
+    """Reads request.json (and the states) of a folder, writes one file of answers a component."""
+    for i, request in enumerate(json.loads((folder / "request.json").read_text())):
+        np.savez(folder / f"answer-{i}.npz", **answers(request, folder / f"state-{i}.npz"))  # type: ignore[arg-type]
+
+
+def answers(request: dict[str, Any], state: Path) -> dict[str, Any]:
+    """Both answers of one component."""
     from vibro.testing.runner import case_for
 
-    request = json.loads((folder / "request.json").read_text())
     cls = find(request["module"], request["file"], request["cls"])
-    case = case_for(
-        cls, seed=request["seed"], settings=request["settings"], item=request["item"], device=request["device"]
-    )
-    answers = {}
+    options = {key: request[key] for key in ("seed", "settings", "item", "device")}
+    case = case_for(cls, **options)
+    found = {}
     if case.learns:  # first, so that nothing of a fit can be left in the process
         component = case.make()
-        with np.load(folder / "state.npz", allow_pickle=False) as state:
-            component.load_state(dict(state))
-        answers["restored"] = np.asarray(case.answer(component))
-    answers["refitted"] = np.asarray(case.answer(case.fit(case.make())))
-    np.savez(folder / "answer.npz", **answers)  # type: ignore[arg-type]
+        with np.load(state, allow_pickle=False) as arrays:
+            component.load_state(dict(arrays))
+        found["restored"] = np.asarray(case.answer(component))
+    found["refitted"] = np.asarray(case.answer(case.fit(case.make())))
+    return found
 
 
 if __name__ == "__main__":

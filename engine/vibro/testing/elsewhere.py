@@ -1,4 +1,4 @@
-"""Asks another process, in another folder, for the answers of the same component."""
+"""Asks another process, in another folder, for the answers of the same components."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from os import environ, pathsep
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,34 +20,43 @@ if TYPE_CHECKING:
 CHILD_SECONDS = 120
 
 
-def ask(case: Case) -> dict[str, NDArray[Any]]:
-    """The answers of a new process: one after its own fit, one after loading this process's state."""
+def ask(cases: Sequence[Case]) -> list[dict[str, NDArray[Any]]]:
+    """For each case the answers of one new process: ``restored`` from this process's state, ``refitted`` by its own fit."""
     from vibro.testing.case import CheckFailedError
 
     with tempfile.TemporaryDirectory(prefix="vibro-kit-") as name:
         folder = Path(name)
-        request = {
-            "module": case.cls.__module__,
-            "file": getattr(sys.modules.get(case.cls.__module__), "__file__", None),
-            "cls": case.cls.__qualname__,
-            "seed": case.seed,
-            "settings": case.settings,
-            "item": case.item,
-            "device": case.device,
-        }
-        (folder / "request.json").write_text(json.dumps(request))
-        if case.learns:
-            np.savez(folder / "state.npz", **case.fitted.state())  # type: ignore[arg-type]
-        env = {**environ, "PYTHONPATH": pathsep.join(entry for entry in map(_absolute, sys.path) if entry)}
+        (folder / "request.json").write_text(json.dumps([_request(case) for case in cases]))
+        for i, case in enumerate(cases):
+            if case.learns:
+                np.savez(folder / f"state-{i}.npz", **case.fitted.state())
+        env = {**environ, "PYTHONPATH": pathsep.join(_absolute(entry) for entry in sys.path)}
         command = [sys.executable, "-m", "vibro.testing.child", name]
+        limit = CHILD_SECONDS * len(cases)
         try:
-            done = subprocess.run(command, cwd=name, env=env, capture_output=True, text=True, timeout=CHILD_SECONDS)
+            done = subprocess.run(command, cwd=name, env=env, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
-            raise CheckFailedError(f"the other process did not answer within {CHILD_SECONDS} s") from None
+            raise CheckFailedError(f"the other process did not answer within {limit} s") from None
         if done.returncode:
             raise CheckFailedError(f"the other process ended with code {done.returncode}: {done.stderr.strip()[-400:]}")
-        with np.load(folder / "answer.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+        answers = []
+        for i in range(len(cases)):
+            with np.load(folder / f"answer-{i}.npz", allow_pickle=False) as arrays:
+                answers.append(dict(arrays))
+        return answers
+
+
+def _request(case: Case) -> dict[str, Any]:
+    module = case.cls.__module__
+    return {
+        "module": module,
+        "file": getattr(sys.modules.get(module), "__file__", None),
+        "cls": case.cls.__qualname__,
+        "seed": case.seed,
+        "settings": case.settings,
+        "item": case.item,
+        "device": case.device,
+    }
 
 
 def _absolute(entry: str) -> str:

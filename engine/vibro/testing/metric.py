@@ -86,4 +86,5 @@ def check_input_unchanged(case: MetricCase) -> None:
     toy = case.toy(0.5)
     given: Toy = (toy[0].copy(), toy[1].copy(), toy[2].copy())
     case.make().compute(*given)
-    require(all(np.array_equal(a, b) for a, b in zip(toy, given, strict=True)), "compute changed its input")
+    for before, after in ((toy[0], given[0]), (toy[1], given[1]), (toy[2], given[2])):
+        require(np.array_equal(before, after), "compute changed its input")

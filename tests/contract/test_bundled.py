@@ -1,0 +1,70 @@
+"""Every bundled component passes every check of the kit, or is declared here with the reason why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from vibro.errors import PluginError
+from vibro.host import PluginHost
+from vibro.testing import elsewhere
+from vibro.testing.parametrize import BoundCheck
+from vibro.testing.runner import case_for, checks, declared_failures
+
+# kind:name -> {check: reason}; strict: a declared check that passes is an error.
+EXPECTED: dict[str, dict[str, str]] = {}
+SLOW = {"deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae", "hetero_cnn"}
+
+
+def find_components():
+    """Class or load error of every enabled bundled plugin."""
+    host = PluginHost.create(autoload=False, environ={})
+    for plugin in [name for name, info in host.plugins.items() if info.origin == "bundled" and info.state == "on"]:
+        try:
+            yield from host.load(plugin)
+        except PluginError as error:
+            yield error
+
+
+FOUND = list(find_components())
+CASES = [case_for(cls) for cls in FOUND if not isinstance(cls, PluginError)]
+
+
+def parameters():
+    for case in CASES:
+        label = f"{case.cls.kind}:{case.cls.name}"
+        known = dict(checks(case))
+        declared = declared_failures(case.cls, EXPECTED.get(label), known)
+        for name, check in known.items():
+            marks = [pytest.mark.slow] if case.cls.name in SLOW else []
+            if name in declared:
+                marks.append(pytest.mark.xfail(reason=declared[name], strict=True))
+            yield pytest.param(BoundCheck(case, name, check), id=f"{label}-{name}", marks=marks)
+
+
+@pytest.fixture(scope="module")
+def answers_of_one_child(request):
+    """Asks one other process for all components at once: the import of its libraries is what costs."""
+    wanted = {item.callspec.params["check"].case for item in request.session.items if "check" in item.fixturenames}
+    cases = [
+        case for case in CASES if case in wanted and case.cls.kind in ("detector", "feature", "fuser", "classifier")
+    ]
+    try:
+        for case, answers in zip(cases, elsewhere.ask(cases), strict=True):
+            case.__dict__["elsewhere"] = answers
+    except Exception as error:  # then each is asked alone, and the one that fails says why
+        print(f"asked one by one, because: {error}")
+
+
+@pytest.mark.parametrize("check", list(parameters()))
+def test_bundled(check, request):
+    if "process" in check.name:
+        request.getfixturevalue("answers_of_one_child")
+    check()
+
+
+def test_every_plugin_loads():
+    assert [str(error) for error in FOUND if isinstance(error, PluginError)] == []
+
+
+def test_every_declared_component_exists():
+    assert set(EXPECTED) <= {f"{case.cls.kind}:{case.cls.name}" for case in CASES}
