@@ -1,18 +1,24 @@
-"""Robust location and spread of columns, shared by the views that standardise others."""
+"""Robust statistics of columns and robust regression, shared by the views that standardise others."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import combinations_with_replacement
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 Columns = NDArray[np.float64]  # (rows, f)
+HUBER = 1.5  # residuals beyond this many spreads are cut
+ROUNDS = 12
 
 
 def spread(residual: Columns, otherwise: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Spread (f,) of columns about zero: 1.4826 MAD, not below a tenth of the standard deviation.
+    """Spread (f,) of columns about zero: 1.4826 MAD, not below a tenth of the root mean square.
 
-    A column without any takes ``otherwise`` (f,), else 1. The floor by the standard deviation keeps a column that is
-    mostly one value, and a group of two or three rows, from owning every distance.
+    A column without any takes ``otherwise`` (f,), else 1. The floor keeps a column that is mostly one value, and a group
+    of two or three rows, from owning every distance.
     """
     middle = 1.4826 * np.median(np.abs(residual), axis=0)
     value = np.maximum(middle, np.sqrt(np.mean(residual**2, axis=0)) / 10)
@@ -22,3 +28,85 @@ def spread(residual: Columns, otherwise: NDArray[np.float64] | None = None) -> N
 def varying(x: Columns) -> NDArray[np.bool_]:
     """(f,) columns that differ over the rows by more than float32 noise."""
     return np.ptp(x, axis=0) > 1e-6 * np.abs(x).max(axis=0)
+
+
+def sensor_rows(sensor: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Rows of each sensor code 0, 1, ...; rows of unknown sensors (-1) are in none."""
+    return [np.flatnonzero(sensor == s) for s in range(int(sensor.max(initial=-1)) + 1)]
+
+
+def or_pool(sensor: NDArray[np.intp], sensors: int) -> NDArray[np.intp]:
+    """Index into per-sensor tables of ``sensors`` + 1 rows whose last row is the pool's: unknown sensors take that."""
+    return np.where((sensor < 0) | (sensor >= sensors), sensors, sensor)
+
+
+def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:
+    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, drawn to ``prior`` (p, f) by ``ridge`` (p,) rows.
+
+    Huber's modified residuals: least squares on fitted value + cut residual, again and again; one factorisation serves
+    every column and round.
+    """
+    gram = design.T @ design
+    gram[np.diag_indices(len(gram))] += ridge + 1e-6 * len(design)
+    solve = np.linalg.solve(gram, design.T)
+    b = prior + solve @ (x - design @ prior)
+    for turn in range(ROUNDS):
+        residual = x - design @ b
+        if turn < 4:
+            cut = HUBER * spread(residual)
+        b = prior + solve @ (design @ (b - prior) + np.clip(residual, -cut, cut))
+    return b
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Covariates as columns of a regression: 1, each covariate, their squares and products, standardised at fit."""
+
+    middle: NDArray[np.float64]  # (sensors + 1, k) stands in for what is missing; the last row is the pool's
+    low: NDArray[np.float64]  # (k,) range seen at fit
+    high: NDArray[np.float64]
+    pairs: NDArray[np.int64]  # (q, 2) covariates multiplied
+    mean: NDArray[np.float64]  # (k + q,) of the columns at fit
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, covariates: NDArray[np.float64], sensor: NDArray[np.intp]) -> Self:
+        """From (n, k) with NaN for missing; squares and products only where a column has ten rows to stand on."""
+        n, k = covariates.shape
+        pool = _median(covariates, np.zeros(k))
+        middle = np.stack([*(_median(covariates[rows], pool) for rows in sensor_rows(sensor)), pool])
+        filled = np.where(np.isfinite(covariates), covariates, pool)
+        pairs = np.array(list(combinations_with_replacement(range(k), 2)), np.int64).reshape(-1, 2)
+        if n < 10 * (1 + k + len(pairs)):
+            pairs = pairs[:0]
+        plain = cls(
+            middle, filled.min(axis=0), filled.max(axis=0), pairs, np.zeros(k + len(pairs)), np.ones(k + len(pairs))
+        )
+        columns = plain.design(covariates, sensor)[:, 1:]
+        scale = columns.std(axis=0)
+        return cls(middle, plain.low, plain.high, pairs, columns.mean(axis=0), np.where(scale > 0, scale, 1.0))
+
+    def design(self, covariates: NDArray[np.float64], sensor: NDArray[np.intp]) -> Columns:
+        """(n, 1 + k + q) from (n, k) and sensor codes (n,)."""
+        known = np.where(np.isfinite(covariates), covariates, self.middle[or_pool(sensor, len(self.middle) - 1)])
+        held = np.clip(known, self.low, self.high)
+        reach = np.where(self.high > self.low, self.high - self.low, 1.0)
+        unit = (held - self.low) / reach - 0.5
+        products = unit[:, self.pairs[:, 0]] * unit[:, self.pairs[:, 1]]
+        columns = (np.concatenate([unit, products], axis=1) - self.mean) / self.scale
+        return np.concatenate([np.ones((len(columns), 1)), columns], axis=1)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a component's state."""
+        return {f"basis.{field.name}": getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def load(cls, state: dict[str, NDArray[Any]]) -> Self:
+        """Back from ``state``."""
+        return cls(**{field.name: state[f"basis.{field.name}"] for field in fields(cls)})
+
+
+def _median(covariates: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Medians (k,) of what is known, ``otherwise`` where nothing is."""
+    known = [column[np.isfinite(column)] for column in covariates.T]
+    return np.array([np.median(c) if len(c) else o for c, o in zip(known, otherwise, strict=True)], np.float64)

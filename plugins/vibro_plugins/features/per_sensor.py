@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro_plugins._robust import spread, varying
+from vibro_plugins._robust import or_pool, sensor_rows, spread, varying
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,28 @@ class PerSensor(FeatureExtractor):
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns location and spread of every sensor code from (n, f) and (n, 1)."""
         x, sensor = self._split(inputs)
-        sensors = int(sensor.max(initial=-1)) + 1
+        groups = sensor_rows(sensor)
+        known = [len(rows) ** 3 / (len(rows) ** 3 + 50) for rows in groups]
         pool = np.median(x, axis=0)
-        location = np.tile(pool, (sensors + 1, 1))
-        count = np.bincount(sensor[sensor >= 0], minlength=sensors).astype(np.float64)
-        known = count**3 / (count**3 + 50)
-        for s in np.flatnonzero(count):
-            location[s] += known[s] * (np.median(x[sensor == s], axis=0) - pool)
+        location = np.tile(pool, (len(groups) + 1, 1))
+        for s, rows in enumerate(groups):
+            if len(rows):
+                location[s] += known[s] * (np.median(x[rows], axis=0) - pool)
         residual = x - location[sensor]
         within, total = spread(residual), spread(x - pool)
-        log_spread = np.tile(np.log(total), (sensors + 1, 1))
-        for s in np.flatnonzero(count):
-            log_spread[s] += known[s] * (np.log(within) - np.log(total))
-            own = spread(residual[sensor == s], within)
-            log_spread[s] += count[s] / (count[s] + self.params.prior) * (np.log(own) - log_spread[s])
+        log_spread = np.tile(np.log(total), (len(groups) + 1, 1))
+        for s, rows in enumerate(groups):
+            if len(rows):
+                log_spread[s] += known[s] * (np.log(within) - np.log(total))
+                own = len(rows) / (len(rows) + self.params.prior)
+                log_spread[s] += own * (np.log(spread(residual[rows], within)) - log_spread[s])
         self._location, self._spread, self._kept = location, np.exp(log_spread), varying(x)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f) and (n, 1) -> (n, f) within +-clip."""
         location = self._fitted()
         x, sensor = self._split(inputs)
-        row = np.where((sensor < 0) | (sensor >= len(location) - 1), len(location) - 1, sensor)
+        row = or_pool(sensor, len(location) - 1)
         z = (x - location[row]) / self._spread[row]
         return np.where(self._kept, np.clip(z, -self.params.clip, self.params.clip), 0).astype(np.float32)
 
