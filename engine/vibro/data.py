@@ -253,8 +253,9 @@ BLOCKS_A_FOLD = 4
 def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
     """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
 
-    A recording is kept whole when every sensor that has at least ten rows holds at least five recordings; otherwise the
-    instants of a sensor are cut into blocks of consecutive time, dealt to the folds in turn. Fewer than ten rows: one fold.
+    A recording is kept whole when every sensor that has at least ten rows holds at least five recordings, none of them
+    above a third of its rows; otherwise the instants of a sensor are cut into blocks of consecutive time, dealt to the
+    folds in turn. Fewer than ten rows: one fold.
     """
     chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
     fold = np.zeros(len(chosen), np.int8)
@@ -275,9 +276,13 @@ def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str 
 
 
 def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
-    """Whether every sensor with ten rows or more holds at least five recordings among these rows."""
+    """Whether every sensor with ten rows or more holds five recordings or more among these rows, none above a third of them.
+
+    A recording that holds most rows of a sensor would leave the other folds next to nothing like it to learn from.
+    """
     for s in np.unique(batch.sensor[rows]):
         mine = rows[batch.sensor[rows] == s]
-        if len(mine) >= 2 * FOLDS and len(np.unique(batch.recording[mine])) < FOLDS:
+        _, count = np.unique(batch.recording[mine], return_counts=True)
+        if len(mine) >= 2 * FOLDS and (len(count) < FOLDS or 3 * count.max() > len(mine)):
             return False
     return True

@@ -30,7 +30,7 @@ NOT_ALONE = {
 OWN = {"contamination": "vibro sets cuts by budgets", "random_state": "the seed comes from the run"}
 QUIET = {"verbose": 0, "n_jobs": 1}
 LEAVE_ONE_OUT = ("abod", "cof", "sod")  # keep their training rows and leave a row out of its own training score
-PROBES = 6  # fit rows on which the dependence on the batch is tried
+PROBES = 3  # fit rows on which the dependence on the batch is tried
 COMPANY = 64  # fit rows beside which a record is scored that cannot be scored alone
 
 
