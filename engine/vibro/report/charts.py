@@ -44,6 +44,7 @@ def histogram(score: Array, cuts: tuple[float | None, float | None], t: Texts) -
             level = _zone((a + b) / 2, cuts)
             wide = max(1.0, float(scale(b)) - x - 1)
             parts.append(element("rect", label, x=x, y=y, width=wide, height=base - y, class_=f"bar {level}"))
+    parts.append(text(left - 8, top - 14, t["axis_records"], "axis-label", "end"))
     parts += _bottom_axis(scale, base, t["axis_score"], height)
     ends = ("end", "start") if all(c is not None for c in cuts) else ("start", "start")
     for name, cut, anchor in zip(("attention", "alarm"), cuts, ends, strict=True):
@@ -55,12 +56,23 @@ def histogram(score: Array, cuts: tuple[float | None, float | None], t: Texts) -
     return drawing(WIDTH, height, t["h_scores"], *parts)
 
 
-def heat_map(rows: Sequence[str], worst: Array, level: NDArray[np.int8], bins: Array, timed: bool, t: Texts) -> Svg:
-    """Sensors by time: ``worst`` (r, b) highest score, NaN = no record, ``level`` (r, b), ``bins`` (b + 1,) edges of time."""
+def heat_map(
+    rows: Sequence[str],
+    worst: Array,
+    level: NDArray[np.int8],
+    bins: Array,
+    shade: Array,
+    timed: bool,
+    t: Texts,
+) -> Svg:
+    """Sensors by time.
+
+    ``worst`` (r, b) is the highest score, NaN = no record, ``level`` (r, b) its level, ``bins`` (b + 1,) the edges of
+    time, ``shade`` (5,) the scores where a normal cell gets darker.
+    """
     left, top, cell = 150.0, 4.0, 20.0
     wide = (WIDTH - left - 10) / worst.shape[1]
     height = top + cell * len(rows) + 30
-    shade = _shades(worst[(level == NORMAL) & np.isfinite(worst)])
     parts = []
     for i, name in enumerate(rows):
         y = top + i * cell
@@ -130,9 +142,9 @@ def sparkline(x: Array, score: Array, level: NDArray[np.int8], across: Scale, up
 def meter(value: float | None, most: float, class_: str = "normal") -> Svg:
     """A small bar for a table cell."""
     part = 0.0 if value is None or value != value or most <= 0 else min(1.0, max(0.0, value / most))
-    back = element("rect", x=0, y=0, width=64, height=8, rx=2, class_="meter-back")
-    front = element("rect", x=0, y=0, width=64 * part, height=8, rx=2, class_=f"bar {class_}") if part > 0 else Svg()
-    return drawing(64, 8, "", back, front, class_="meter")
+    back = element("rect", x=0, y=0, width=48, height=8, rx=2, class_="meter-back")
+    front = element("rect", x=0, y=0, width=48 * part, height=8, rx=2, class_=f"bar {class_}") if part > 0 else Svg()
+    return drawing(48, 8, "", back, front, class_="meter")
 
 
 def matrix(names: Sequence[str], values: Array, t: Texts) -> Svg:
@@ -154,9 +166,17 @@ def matrix(names: Sequence[str], values: Array, t: Texts) -> Svg:
             x = left + j * cell
             parts.append(element("rect", title, x=x, y=y, width=cell - 1, height=cell - 1, class_=class_))
             ink = "cell-ink dark" if value >= 0.5 else "cell-ink"
-            parts.append(text(x + cell / 2, y + cell / 2 + 4, f"{value:.2f}".replace("0.", "."), ink, "middle"))
+            parts.append(
+                text(
+                    x + cell / 2,
+                    y + cell / 2 + 4,
+                    f"{value:.2f}".replace("0.", ".") if abs(value) < 0.995 else f"{value:.0f}",
+                    ink,
+                    "middle",
+                )
+            )
     size = left + len(names) * cell + 40
-    return drawing(size, top + len(names) * cell + 22, t["h_alike"], *parts, class_="chart small")
+    return drawing(size, top + len(names) * cell + 22, t["h_alike"], *parts, class_="chart", natural=True)
 
 
 def dots(rows: Sequence[tuple[str, str, float | None, float | None]], prior: float | None, t: Texts) -> Svg:
@@ -175,7 +195,7 @@ def dots(rows: Sequence[tuple[str, str, float | None, float | None]], prior: flo
             if value is not None and np.isfinite(value):
                 bad = " worse" if shape == "normal" and value < 0.5 else ""
                 title = f"{name} · {what} {value:.3f}"
-                sign = mark(shape, float(scale(value)), y, 5, title)
+                sign = mark(shape, float(scale(value)), y, 5 if shape == "attention" else 7, title)
                 parts.append(element("g", sign, class_=f"{'ap' if shape == 'attention' else 'auc'}{bad} {group}"))
         if auc is not None and np.isfinite(auc):
             parts.append(text(WIDTH - 50, y + 4, f"{auc:.3f}", "tick", "start"))
@@ -202,19 +222,12 @@ def _course(x: Array, score: Array, bins: int) -> tuple[Array, Array, Array, Arr
     """Centre, lowest, median and highest score of stretches of x; single records where there are few."""
     order = np.argsort(x, kind="stable")
     x, score = x[order], score[order]
-    if len(x) <= bins:
+    if len(x) <= 2 * bins:
         return x, score, score, score
     pieces = np.array_split(np.arange(len(x)), bins)
     each = [(x[p].mean(), score[p].min(), np.median(score[p]), score[p].max()) for p in pieces]
     centre, low, middle, high = np.array(each).T
     return centre, low, middle, high
-
-
-def _shades(scores: Array) -> Array:
-    """Bounds between the shades of normal scores."""
-    if not len(scores):
-        return np.arange(1.0, SHADES)
-    return np.quantile(scores, np.linspace(0, 1, SHADES + 1)[1:-1])
 
 
 def _zone(value: float, cuts: tuple[float | None, float | None]) -> str:

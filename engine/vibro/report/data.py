@@ -66,7 +66,7 @@ def load(folder: Path) -> RunData:
     return RunData(
         folder=folder,
         summary=_summary(folder / "summary.json"),
-        manifest=manifest.read(folder) if (folder / manifest.NAME).is_file() else {},
+        manifest=_printable(manifest.read(folder)) if (folder / manifest.NAME).is_file() else {},
         machines=_rows(folder / "machines.csv"),
         findings=findings,
         codes=codes,
@@ -74,7 +74,7 @@ def load(folder: Path) -> RunData:
         detectors=tuple(name.removeprefix("z_") for name in scores if name.startswith("z_")),
         level=np.array([code.get(level, len(LEVELS) - 1) for level in scores["level"].tolist()], dtype=np.int8),
         sensor=sensor.astype(np.intp),
-        sensors=tuple(map(str, names)),
+        sensors=tuple(tables.printable(str(name)) for name in names),
         x=x,
         timed=timed,
     )
@@ -87,11 +87,20 @@ def _summary(path: Path) -> dict[str, Any]:
         raise StateError(f"cannot read {path}: {error}", hint="run the ensemble or score again") from None
     if not isinstance(summary, dict):
         raise StateError(f"{path} is damaged")
-    return summary
+    return dict(_printable(summary))
+
+
+def _printable(value: Any) -> Any:
+    """The value with every text free of control and bidi characters, which could disguise what a page says."""
+    if isinstance(value, str):
+        return tables.printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list) else value
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    return list(tables.read_table(path)) if path.is_file() else []
+    return _printable(list(tables.read_table(path))) if path.is_file() else []
 
 
 def _quarantine(path: Path) -> tuple[list[dict[str, str]], Counter[tuple[str, str, str]]]:
@@ -102,5 +111,5 @@ def _quarantine(path: Path) -> tuple[list[dict[str, str]], Counter[tuple[str, st
         for row in tables.read_table(path):
             codes[row["code"], row["reason"], row["disposition"]] += 1
             if len(shown) < FINDINGS:
-                shown.append(row)
+                shown.append(_printable(row))
     return shown, codes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
@@ -41,7 +42,7 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"num": number, "count": count, "share": share, "bytes": files.human_bytes}
+    environment.filters |= {"num": number, "count": count, "share": share, "z": score, "bytes": files.human_bytes}
     t = texts(lang)
     page = environment.get_template(template)
     return page.render(
@@ -53,12 +54,19 @@ def number(value: Any, digits: int = 3) -> str:
     """A figure with so many significant digits; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    value = float(value)
-    if value and not 1e-3 <= abs(value) < 1e6:
+    value = float(f"{float(value):.{digits}g}")
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
-    places = max(0, digits - 1 - (len(str(int(abs(value)))) - 1 if abs(value) >= 1 else 0))
-    text = f"{value:,.{places}f}"
-    return "0" if float(text.replace(",", "")) == 0 and not value else text
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def score(value: Any) -> str:
+    """A score with two decimals, as long as it is of the usual size; a dash where there is none."""
+    if value is None or value != value or abs(value) >= 1000:
+        return number(value)
+    return f"{round(float(value), 2) + 0.0:.2f}"
 
 
 def count(value: Any) -> str:

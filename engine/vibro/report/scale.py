@@ -41,28 +41,28 @@ class Scale:
         return self.start + np.clip(part, 0, 1) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Round values, the roundest first served, none too near to another."""
+        """Round values, none too near to another."""
+        return self._bent_ticks() if self.width else self._even_ticks()
+
+    def _even_ticks(self) -> list[float]:
+        span = self.hi - self.lo
+        least = span * _SPACING / abs(self.end - self.start)
+        power = 10.0 ** math.floor(math.log10(least))
+        step = next(m * power for m in (1, 2, 5, 10) if m * power >= least)
+        first, last = math.ceil(self.lo / step), math.floor(self.hi / step)
+        return [round(i * step, 12) for i in range(first, last + 1)]
+
+    def _bent_ticks(self) -> list[float]:
+        """Zero and powers of ten first, then three times those."""
+        top = max(abs(self.lo), abs(self.hi))
+        decades = range(math.ceil(math.log10(top)), math.floor(math.log10(self.width)) - 1, -1)
+        wanted = [0.0] + [sign * m * 10.0**k for m in (1, 3) for k in decades for sign in (1, -1)]
         kept: list[float] = []
-        for value in self._candidates():
+        for value in wanted:
             place = float(self(value))
-            if all(abs(place - float(self(other))) >= _SPACING for other in kept):
+            if self.lo <= value <= self.hi and all(abs(place - float(self(v))) >= _SPACING for v in kept):
                 kept.append(value)
         return sorted(kept)
-
-    def _candidates(self) -> list[float]:
-        span = self.hi - self.lo
-        step = 10.0 ** math.floor(math.log10(span)) if span > 0 else 1.0
-        found = []
-        for size in (step, step / 2, step / 5):
-            count = math.floor(self.hi / size) - math.ceil(self.lo / size)
-            if not self.width and count <= 12:
-                first = math.ceil(self.lo / size)
-                found += [round((first + i) * size, 12) for i in range(count + 1)]
-        if self.width:
-            top = max(abs(self.lo), abs(self.hi))
-            decades = range(math.floor(math.log10(self.width)), math.ceil(math.log10(top)) + 1)
-            found = [0.0] + [s * m * 10.0**k for m in (1, 3) for k in reversed(decades) for s in (1, -1)]
-        return [value for value in found if self.lo <= value <= self.hi]
 
 
 def score_scale(scores: NDArray[np.float64], start: float, end: float, *more: float | None) -> Scale:

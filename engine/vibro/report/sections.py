@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vibro import files
 from vibro.report import charts
 from vibro.report.charts import ALARM, ATTENTION, INVALID
 from vibro.report.data import LEVELS, RunData
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import texts
+from vibro.store.tables import printable
 
 TOP = 20  # records
 PANELS = 8  # sensors with a trend of their own
@@ -138,7 +143,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     edges = np.linspace(distinct[0], np.nextafter(distinct[-1], np.inf), min(_BINS, len(distinct)) + 1)
     edges[-1] += max(1e-6, abs(edges[-1]) * 1e-12)
     column = np.clip(np.searchsorted(edges, run.x, side="right") - 1, 0, len(edges) - 2)
-    shown = sorted(order[:ROWS], key=lambda code: run.sensors[code])
+    shown = sorted(order[:ROWS], key=lambda code: _natural(run.sensors[code]))
     worst = np.full((len(shown), len(edges) - 1), np.nan)
     level = np.full(worst.shape, -1, dtype=np.int8)
     # A cell shows its most urgent record; a record that could not be judged only where there is no other.
@@ -150,7 +155,17 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
         rows = rows[np.lexsort((np.nan_to_num(score[rows], nan=-np.inf), rank[rows]))]
         worst[i, column[rows]] = score[rows]  # the last one written is the most urgent
         level[i, column[rows]] = run.level[rows]
-    return charts.heat_map([run.sensors[c] or "–" for c in shown], worst, level, edges, run.timed, t)
+    names = [run.sensors[code] or "–" for code in shown]
+    return charts.heat_map(names, worst, level, edges, shades(run), run.timed, t)
+
+
+def shades(run: RunData) -> NDArray[np.float64]:
+    """Five equal steps from the median score to the attention cut, or to the highest score without a cut."""
+    judged = run.scores["score"][(run.level < INVALID) & np.isfinite(run.scores["score"])]
+    if not len(judged):
+        return np.zeros(5)
+    middle, end = float(np.median(judged)), run.cuts[0]
+    return np.linspace(middle, max(middle, end if end is not None else float(judged.max())), 6)[:-1]
 
 
 def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
@@ -210,7 +225,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
         found.append(
             {
                 "record_id": str(run.scores["record_id"][i]),
-                "source": str(run.scores["source"][i]),
+                "source": printable(str(run.scores["source"][i])),
                 "row": int(run.scores["row"][i]),
                 "sensor": run.sensors[run.sensor[i]] or "–",
                 "time": _moment(run.x[i]) if run.timed else "–",
@@ -266,7 +281,7 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
             {
                 "id": d["id"],
                 "component": d.get("component", ""),
-                "view": d.get("view", ""),
+                "view": str(d.get("view", "")).replace("of=", ""),
                 "status": d.get("status", ""),
                 "reason": d.get("reason") or "",
                 "weight": d.get("weight"),
@@ -312,8 +327,10 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
         "figures": [{"name": n, "value": fused.get(n), "interval": interval.get(n)} for n in names],
         "below": [name for name, _, auc, _ in rows if auc is not None and auc < 0.5],
         "dots": charts.dots(rows, table.get("prior"), t),
-        "per_class": table.get("per_class") or {},
-        "confound": table.get("confound") or {},
+        "per_class": [
+            {"name": name, "n": c.get("n"), "roc_auc": c.get("roc_auc"), "recall": c.get("recall_at_budget")}
+            for name, c in (table.get("per_class") or {}).items()
+        ],
         "warnings": table.get("warnings") or [],
     }
 
@@ -323,7 +340,7 @@ def data(run: RunData) -> dict[str, Any]:
     codes = sorted(run.codes.items())
     records = run.summary.get("records") or {}
     return {
-        "records": {key: int(records.get(key) or 0) for key in ("read", "accepted", "quarantined")},
+        "records": {key: f"{int(records.get(key) or 0):,}" for key in ("read", "accepted", "quarantined")},
         "by_file": records.get("by_file") or [],
         "codes": [{"code": c, "reason": r, "disposition": d, "n": n} for (c, r, d), n in codes],
         "findings": run.findings,
@@ -332,15 +349,42 @@ def data(run: RunData) -> dict[str, Any]:
 
 
 def how(run: RunData) -> dict[str, Any]:
-    """What it takes to repeat the run."""
+    """What it takes to repeat the run: facts by the key of their text, and the decisions."""
     m, summary = run.manifest, run.summary
-    return {
-        "command": " ".join(map(str, m.get("command", []))),
-        "manifest": m,
-        "timings": {key: value for key, value in (summary.get("timings") or {}).items() if value is not None},
-        "memory": (summary.get("resources") or {}).get("max_rss_mb"),
-        "fusion": summary.get("fusion") or {},
+    machine, resources = m.get("machine") or {}, summary.get("resources") or {}
+    memory = resources.get("max_rss_mb")
+    computer = [machine.get("cpu"), f"{machine.get('cores')} × CPU", machine.get("gpu"), machine.get("system")]
+    facts = {
+        "command": shlex.join(map(str, m.get("command", []))),
+        "seed": m.get("seed"),
+        "device": m.get("device"),
+        "started": m.get("started"),
+        "finished": m.get("finished"),
+        "computer": ", ".join(filter(None, computer)) if machine else None,
+        "versions": _listed({"vibro": m.get("vibro"), **m.get("libraries", {})}),
+        "fingerprint": m.get("fingerprint"),
+        "rows": _listed(m.get("rows") or {}),
+        "timings": _listed({k: f"{v:.3g}" for k, v in (summary.get("timings") or {}).items() if v is not None}),
+        "memory": files.human_bytes(memory * 2**20) if memory else None,
     }
+    decisions = []
+    for entry in m.get("decisions", []):
+        budget, cuts = entry.get("budget"), entry.get("cuts") or {}
+        decisions.append(
+            {
+                "time": entry.get("time"),
+                "method": entry.get("method"),
+                "budget": budget.get("alarm") if isinstance(budget, Mapping) else budget,
+                "attention": cuts.get("attention"),
+                "alarm": cuts.get("alarm"),
+            }
+        )
+    shown = [(name, value) for name, value in facts.items() if value not in (None, "")]
+    return {"facts": shown, "decisions": decisions, "fusion": summary.get("fusion") or {}}
+
+
+def _listed(table: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in table.items() if value is not None)
 
 
 def _machine_of(run: RunData) -> dict[str, str]:
@@ -355,6 +399,11 @@ def _z_cell(z: float, cut: float | None, weight: float | None) -> dict[str, Any]
     votes = cut is not None and z > cut
     shade = int(np.clip(z / cut * charts.SHADES, 0, charts.SHADES - 1)) if cut is not None and cut > 0 else 0
     return {"text": f"{z:.1f}", "class": ("vote" if votes else f"h{shade}") + ("" if weight else " unused"), "z": z}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts S2 before S10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
 def _pair(value: Any) -> tuple[float | None, float | None]:

@@ -39,10 +39,12 @@ def text(x: float, y: float, label: str, class_: str = "", anchor: str | None = 
     return element("text", label, x=x, y=y, class_=class_ or None, text_anchor=anchor)
 
 
-def drawing(width: float, height: float, label: str, *parts: Svg, class_: str = "chart") -> Svg:
-    """A picture that scales with the page; ``label`` is what a screen reader says."""
+def drawing(width: float, height: float, label: str, *parts: Svg, class_: str = "chart", natural: bool = False) -> Svg:
+    """A picture as wide as its place, or of its ``natural`` size; ``label`` is what a screen reader says."""
     box = f"0 0 {_value(width)} {_value(height)}"
-    return element("svg", join(*parts), viewBox=box, class_=class_, role="img", aria_label=label)
+    size = {"width": width, "height": height} if natural else {}
+    said = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    return element("svg", join(*parts), viewBox=box, class_=f"{class_} natural" if natural else class_, **size, **said)
 
 
 def polyline(xs: Any, ys: Any, class_: str) -> Svg:

@@ -59,12 +59,14 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "confidence": ("confidence", "置信度"),
     "h_when": ("When and where", "何时何处"),
     "p_when": (
-        "The highest score of each sensor in each stretch of time; darker is higher, colour and sign mark the levels.",
-        "各传感器在各时段的最高分数；颜色越深分数越高，颜色与符号表示级别。",
+        "The highest score of each sensor in each stretch of time; stronger blue is nearer to the attention cut, ◆ attention, "
+        "▲ alarm, ✕ invalid.",
+        "各传感器在各时段的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。",
     ),
     "p_when_untimed": (
-        "The highest score of each sensor along the order of the records, as no times were given; darker is higher.",
-        "数据未给出时间，按记录顺序显示各传感器的最高分数；颜色越深分数越高。",
+        "The highest score of each sensor along the order of the records, as no times were given; stronger blue is nearer to "
+        "the attention cut, ◆ attention, ▲ alarm, ✕ invalid.",
+        "数据未给出时间，按记录顺序显示各传感器的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。",
     ),
     "h_trend": ("Trend", "趋势"),
     "p_trend": (
@@ -221,7 +223,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "Agreement: share of the detectors' weight that, each by its own cut, is on the same side as the verdict.",
         "一致度：按各自界限判断，与结论一致的检测器所占权重。",
     ),
-    "sort": ("sort", "排序"),
     "made_by": (
         "made by vibro {version}; this page loads nothing from anywhere",
         "由 vibro {version} 生成；本页不加载任何外部内容",
