@@ -188,3 +188,63 @@ def _show_facts(table: dict[str, Any]) -> None:
         console.table(("parameter", "type", "default", "bounds", "meaning"), rows)
     else:
         console.line("  no parameters")
+
+
+@command(app, "new")
+def new(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="Name of the package, such as vibro-envelope.", show_default=False)],
+    kind: Annotated[str, typer.Option("--kind", help=f"One of: {', '.join(KINDS)}.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder in which the package is made.")] = Path(),
+) -> None:
+    """Writes a package with one working component, its tests and a README."""
+    from vibro.cli import console
+    from vibro.cli.new_plugin import component_name, write_package
+    from vibro.errors import ConfigError
+
+    _check_kind(kind)
+    component, host = component_name(name), session.host()
+    if component in host.plugins or component in host.names(kind):
+        raise ConfigError(f"the name {component!r} is taken", hint=f"vibro plugins info {component}")
+    folder, files = write_package(name, kind, out)
+    if session.result({"path": folder, "files": files}):
+        return
+    for file in files:
+        console.line(str(folder / file))
+    console.line(f"next: pip install -e '{folder}[test]'")
+    console.line(f"then: vibro plugins check {component}")
+
+
+@command(app, "check")
+def check(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="A plugin, a component, or a plugin file.", show_default=False)],
+    quick: Annotated[bool, typer.Option("--quick", help="Without the checks that start another process.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the test data and of the component.")] = 0,
+    timeout: Annotated[float, typer.Option("--timeout", min=1, help="Seconds after which it is given up.")] = 600.0,
+) -> None:
+    """Runs the conformance kit on a plugin, in another process; exit 1 if a check fails or is stale."""
+    from vibro.cli import console
+    from vibro.testing.plugin import check_elsewhere
+
+    report = check_elsewhere(name, host=session.host(), quick=quick, seed=seed, seconds=timeout)
+    outcomes = [outcome for component in report["components"] for outcome in component["checks"]]
+    wrong = [outcome for outcome in outcomes if outcome["status"] in ("failed", "stale")]
+    if not session.result(report):
+        for component in report["components"]:
+            rows = [
+                (c["name"], c["status"], f"{c['seconds']:.1f}", c["detail"] or c["clause"]) for c in component["checks"]
+            ]
+            title = f"{component['kind']} {component['name']}, plugin {report['plugin']} {report['version']}".rstrip()
+            console.table(("check", "status", "seconds", "clause or finding"), rows, title=title)
+            console.line()
+        for outcome in wrong:
+            console.line(f"{outcome['name']}: {outcome['clause']}")
+            for key in ("detail", "input"):
+                if outcome[key]:
+                    console.line(f"  {key}: {console.clean(outcome[key])}")
+            for text in outcome["reproduce"].splitlines():
+                console.line(f"  {text}")
+        console.line(f"{len(outcomes)} checks, {len(wrong)} failed")
+    if wrong:
+        raise typer.Exit(1)
