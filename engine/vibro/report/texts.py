@@ -103,7 +103,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "record": ("record", "记录"),
     "sensor": ("sensor", "传感器"),
     "time": ("time", "时间"),
-    "source_row": ("source : row", "来源 : 行"),
     "agreement": ("agreement", "一致度"),
     "h_sensors": ("Sensors", "传感器"),
     "p_sensors": (
