@@ -18,7 +18,16 @@ from vibro.errors import ConfigError
 from vibro.testing.case import Case, fail, require
 from vibro.testing.manners import ASPECTS
 
-PUBLIC = ("vibro", "vibro.api", "vibro.context", "vibro.data", "vibro.errors", "vibro.events", "vibro.testing")
+PUBLIC = (
+    "vibro",
+    "vibro.benchmark.metrics",
+    "vibro.api",
+    "vibro.context",
+    "vibro.data",
+    "vibro.errors",
+    "vibro.events",
+    "vibro.testing",
+)
 
 
 def check_name(case: Case) -> None:
