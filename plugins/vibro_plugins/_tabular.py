@@ -81,6 +81,13 @@ def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(x, np.float64).reshape(len(x), -1)
 
 
+def row_keys(x: NDArray[Any]) -> NDArray[np.uint64]:
+    """One 64-bit key a row of float32 (n, *item): rows with the same values have the same key, others hardly ever."""
+    bits = (np.ascontiguousarray(x, np.float32).reshape(len(x), -1) + np.float32(0)).view(np.uint32)
+    factors = np.random.default_rng(0).integers(1, 2**64, bits.shape[1], dtype=np.uint64)
+    return np.sum((bits.astype(np.uint64) + np.uint64(1)) * factors, axis=1, dtype=np.uint64)
+
+
 def leading_axes(z: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:
     """The k leading principal axes of z (n, p) as (p, k), found on values within +-10 so that few rows cannot own one."""
     from sklearn.utils.extmath import randomized_svd

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, NotFittedError, StandAside
-from vibro_plugins.detectors.mahalanobis import Mahalanobis, _whitening
+from vibro_plugins.detectors.mahalanobis import Mahalanobis, Scatter
 from vibro_plugins.detectors.pyod_baselines import PyOD
 
 BUNDLED = ["ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM"]
@@ -171,10 +171,25 @@ def test_mahalanobis_shrinks_like_ledoit_and_wolf():
 
     for n, p in ((40, 90), (300, 12)):
         x = np.random.default_rng(n).standard_normal((n, p)) * np.linspace(0.2, 3, p)
-        x -= x.mean(axis=0)
-        whiten = _whitening(x)
-        expected, _ = ledoit_wolf(x, assume_centered=True)
-        np.testing.assert_allclose(np.linalg.inv(whiten @ whiten.T), expected, atol=1e-10)
+        scatter = Scatter.fit(x)
+        expected, shrink = ledoit_wolf(x)
+        np.testing.assert_allclose(np.linalg.inv(scatter.whiten @ scatter.whiten.T), expected, atol=1e-10)
+        assert scatter.shrink == pytest.approx(shrink)
+
+
+def test_mahalanobis_measures_a_fit_row_as_if_it_had_been_left_out():
+    x = np.random.default_rng(2).standard_normal((60, 25))
+    fitted = Scatter.fit(x)
+    quick = fitted.distance(x, np.arange(60))
+    slow = []
+    for i in range(60):
+        rest = np.delete(x, i, axis=0)
+        covariance = (1 - fitted.shrink) * np.cov(rest.T, bias=True) * 59 / 60
+        mean = np.trace(np.cov(x.T, bias=True)) / 25
+        away = x[i] - rest.mean(axis=0)
+        slow.append(np.sqrt(away @ np.linalg.solve(covariance + fitted.shrink * mean * np.eye(25), away) / 25))
+    np.testing.assert_allclose(quick, slow, rtol=1e-9)
+    assert np.all(quick > fitted.distance(x, np.zeros(60, bool)))
 
 
 def test_mahalanobis_is_not_moved_by_anomalies_among_its_fit_rows():
