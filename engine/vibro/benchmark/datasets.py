@@ -67,6 +67,7 @@ class SetEntry(Params):
     label: str = "label"
     recording: str = "source_file"
     series: bool = False
+    covariates: bool = True  # simulated sets: whether load, voltage and temperature are known
     light: tuple[str, ...] = ()  # fault types of the pool variant ``light``
 
 
@@ -94,6 +95,8 @@ def _simulated(entry: SetEntry, seed: int) -> Labelled:
 
     sim = simulate(**{"seed": seed, **entry.simulate})
     batch = to_batch(sim)
+    if not entry.covariates:
+        batch = replace(batch, covariates=batch.covariates[:, :0], covariate_names=())
     return Labelled(entry.name, batch, sim.label, sim.fault_type, np.full(len(sim), "", "U1"), key="record_id")
 
 

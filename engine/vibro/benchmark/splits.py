@@ -109,8 +109,8 @@ def draw_pool(
 ) -> Index:
     """Rows of an unlabelled pool: all normal candidates and anomalies drawn to this share of the whole.
 
-    ``contamination`` None takes all labelled candidates as found. Variants: ``episode`` draws the anomalies from one recording,
-    ``light`` from the fault types named in ``light``. ``limit`` bounds the size of the pool.
+    ``contamination`` None takes all candidates as found, records without a label too. Variants: ``episode`` draws the
+    anomalies from one recording, ``light`` from the fault types named in ``light``. ``limit`` bounds the pool's size.
     """
     if variant not in VARIANTS:
         raise ConfigError(f"unknown pool variant {variant!r}", hint=f"variants: {', '.join(VARIANTS)}")
@@ -119,6 +119,8 @@ def draw_pool(
     bad = np.flatnonzero(candidates & (data.y == 1))
     if variant == "light":
         bad = bad[np.isin(data.fault_type[bad], light)]
+    if contamination is None and variant != "light":
+        return np.flatnonzero(candidates)
     if contamination is None:
         return np.sort(np.concatenate([normal, bad]))
     if not 0 <= contamination < 1:

@@ -1,0 +1,107 @@
+"""Every subset of detectors under every fuser: arithmetic on one matrix of calibrated scores, nothing is fitted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Fuser
+from vibro.context import Context
+from vibro.errors import ConfigError
+
+Floats = NDArray[np.float64]
+Subset = tuple[int, ...]
+
+MOST = 16  # detectors of which all subsets are still taken
+BLOCK = 512  # subsets fused at a time
+
+
+@dataclass(frozen=True)
+class FuserSpec:
+    """A fuser by name, class and settings."""
+
+    name: str
+    cls: type[Fuser]
+    settings: Mapping[str, Any]
+
+
+def subsets(d: int, how: str) -> list[Subset]:
+    """Detector sets by size: ``all``, ``pairs`` (singles and pairs) or up to N members.
+
+    The full set and the sets without one detector are always there, for they say what each detector adds.
+    """
+    if how == "all":
+        if d > MOST:
+            raise ConfigError(f"--combinations all of {d} detectors are {2**d - 1} sets", hint="--combinations 3")
+        largest = d
+    elif how == "pairs":
+        largest = 2
+    elif how.isdigit() and int(how) > 0:
+        largest = int(how)
+    else:
+        raise ConfigError(f"--combinations {how!r} is not known", hint="all, pairs, or the largest number of members")
+    found = [s for k in range(1, min(largest, d) + 1) for s in combinations(range(d), k)]
+    full = tuple(range(d))
+    extra = [full, *(full[:i] + full[i + 1 :] for i in full if d > 1)]
+    return found + [s for s in dict.fromkeys(extra) if len(s) > largest]
+
+
+def fuse_subsets(
+    spec: FuserSpec,
+    ctx: Context,
+    z: Floats,
+    reference: Floats,
+    sets: Sequence[Subset],
+    y: NDArray[np.int16] | None = None,
+) -> Iterator[tuple[int, Floats, Floats]]:
+    """Fused scores of ``z`` (n, d) and of ``reference`` (r, d), both (m, .), for m sets from the yielded index on.
+
+    Each fuser is fitted on the reference columns of its set, with labels ``y`` (r,) where it learns from them.
+    ``ctx.names`` holds the detector ids.
+    """
+    for start in range(0, len(sets), BLOCK):
+        part = sets[start : start + BLOCK]
+        fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
+        weights = np.zeros((len(part), z.shape[1]))
+        linear = np.zeros(len(part), np.bool_)
+        for i, members in enumerate(part):
+            columns = list(members)
+            fuser = _fitted(spec, ctx, reference[:, columns], members, y)
+            w = fuser.weights()
+            if w is not None:
+                weights[i, columns], linear[i] = w, True
+                continue
+            for source, out in ((z, fused), (reference, held)):
+                cells = source[:, columns]
+                out[i] = fuser.fuse(cells, np.isfinite(cells))
+        if linear.any():
+            fused[linear] = weighted_means(z, weights[linear])
+            held[linear] = weighted_means(reference, weights[linear])
+        yield start, fused, held
+
+
+def _fitted(spec: FuserSpec, ctx: Context, z: Floats, members: Subset, y: NDArray[np.int16] | None) -> Fuser:
+    names = tuple(ctx.names[j] for j in members)
+    settings = dict(spec.settings)
+    if spec.name == "weighted_mean" and settings.get("weights"):
+        settings["weights"] = {i: w for i, w in settings["weights"].items() if i in names} or {}
+    child = Context(seed=ctx.child(f"fuser:{spec.name}").seed, device=ctx.device, fs=ctx.fs, names=names)
+    fuser = spec.cls.make(settings, child, where=f"fuser {spec.name}")
+    fuser.fit(z, y if fuser.needs_labels else None)
+    return fuser
+
+
+def weighted_means(z: Floats, weights: Floats) -> Floats:
+    """(m, n) means of the finite cells of z (n, d) by the rows of ``weights`` (m, d); NaN where no such cell has weight."""
+    ok = np.isfinite(z)
+    if ok.all():
+        return np.asarray(weights @ z.T / weights.sum(axis=1, keepdims=True))
+    used = weights @ ok.T.astype(np.float64)
+    total = weights @ np.where(ok, z, 0.0).T
+    means: Floats = np.divide(total, used, out=np.full(total.shape, np.nan), where=used > 0)
+    return means

@@ -1,0 +1,181 @@
+"""Judges one trial: every set, fuser and thresholder against the labels, and the baselines beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Thresholder
+from vibro.benchmark.baselines import rank_consensus, z_mean
+from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets
+from vibro.benchmark.metrics import Floats, flag_table, score_table
+from vibro.benchmark.trial import POOL, TEST, Trial
+from vibro.context import Context
+
+METRICS = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "partial_auc")
+AT_CUT = ("false_alarm_rate", "f1")
+COLUMNS = (
+    "set",
+    "n_detectors",
+    "fuser",
+    "thresholder",
+    "subset",
+    "seed",
+    "n",
+    "n_anomalous",
+    "prior",
+    *METRICS,
+    *AT_CUT,
+    "fit_seconds",
+    "score_seconds",
+    "data",
+    "pool",
+    "ensemble",
+    "labelled_k",
+    "status",
+)
+BASELINE = "baseline:"
+PARTS = {"pool": POOL, "test": TEST}
+
+Table = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Thresholding:
+    """A thresholder by name and object, and the budget of its cut."""
+
+    name: str
+    thresholder: Thresholder
+    budget: float
+
+
+def judge(
+    trial: Trial, sets: Sequence[Subset], fusers: Sequence[FuserSpec], cuts: Sequence[Thresholding], budget: float
+) -> Table:
+    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part, then the baselines.
+
+    A set with a detector that gave nothing keeps its row, with empty figures and the reason as ``status``.
+    """
+    parts = {name: (trial.part & bit) > 0 for name, bit in PARTS.items() if (trial.part & bit).any()}
+    dead = {j: trial.reasons.get(i, "no scores") for j, i in enumerate(trial.detectors) if not _alive(trial, j)}
+    whole = [s for s in sets if not dead.keys() & set(s)]
+    out: list[Table] = []
+    for fuser in fusers:
+        out += _fused_rows(trial, whole, fuser, cuts, budget, parts)
+        for subset in (s for s in sets if dead.keys() & set(s)):
+            reason = "; ".join(f"{trial.detectors[j]}: {dead[j]}" for j in subset if j in dead)
+            for name, mask in parts.items():
+                for cut in cuts:
+                    row = _rows(trial, [subset], fuser.name, cut.name, name, mask)
+                    out.append(row | {"status": np.array([trial.error or reason])})
+    for name, mask in parts.items():
+        out.append(_baseline_rows(trial, name, mask, budget))
+    return stack(out)
+
+
+def _alive(trial: Trial, j: int) -> bool:
+    return bool(np.isfinite(trial.z[:, j]).any() and np.isfinite(trial.reference[:, j]).any())
+
+
+def _fused_rows(
+    trial: Trial,
+    sets: Sequence[Subset],
+    fuser: FuserSpec,
+    cuts: Sequence[Thresholding],
+    budget: float,
+    parts: dict[str, NDArray[np.bool_]],
+) -> list[Table]:
+    ctx = Context(seed=trial.key.seed, names=trial.detectors)
+    reference, y = trial.reference, None
+    if fuser.cls.needs_labels:
+        shown = trial.known >= 0
+        y = np.concatenate([np.full(len(reference), -1, np.int16), trial.known[shown]])
+        reference = np.concatenate([reference, trial.z[shown]])
+    out = []
+    for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, sets, y):
+        members = sets[start : start + len(fused)]
+        held = held[:, : len(trial.reference)]
+        levels = [np.array([_cut(c, row) for row in held]) for c in cuts]
+        for name, mask in parts.items():
+            figures = score_table(trial.y[mask], fused[:, mask], budget=budget)
+            for cut, level in zip(cuts, levels, strict=True):
+                flags = flag_table(trial.y[mask], fused[:, mask] > level[:, None])
+                row = _rows(trial, members, fuser.name, cut.name, name, mask)
+                out.append(row | figures | {key: flags[key] for key in AT_CUT})
+    return out
+
+
+def _cut(cut: Thresholding, held: Floats) -> float:
+    known = held[np.isfinite(held)]
+    return cut.thresholder.cut(known, cut.budget, None) if len(known) else float("nan")
+
+
+def _baseline_rows(trial: Trial, part: str, mask: NDArray[np.bool_], budget: float) -> Table:
+    """Trivial scores, consensus rules on all members, the mean member and the best member in hindsight."""
+    alive = [j for j in range(len(trial.detectors)) if _alive(trial, j)]
+    scores = dict(trial.trivial)
+    if alive:
+        raw = trial.raw[:, alive]
+        scores |= {"rank_consensus": rank_consensus(raw[mask]), "z_mean": z_mean(raw[mask])}
+    columns = np.array([values[mask] if len(values) == len(mask) else values for values in scores.values()])
+    figures = score_table(trial.y[mask], columns, budget=budget)
+    names = list(scores)
+    if alive:
+        single = score_table(trial.y[mask], trial.z[mask][:, alive].T, budget=budget)
+        ranked = np.nan_to_num(single["average_precision"], nan=-1.0)
+        best = int(np.argmax(ranked))
+        for name, pick in (("mean_member", np.mean), ("best_member", lambda v: v[best])):
+            names.append(name)
+            figures = {key: np.append(figures[key], pick(single[key])) for key in figures}
+    row = _rows(trial, [()] * len(names), "", "", part, mask)
+    return row | figures | {"set": np.array([f"{BASELINE}{name}" for name in names])}
+
+
+def _rows(
+    trial: Trial, sets: Sequence[Subset], fuser: str, thresholder: str, part: str, mask: NDArray[np.bool_]
+) -> Table:
+    """Rows with their identity filled in and every figure still empty."""
+    m, key = len(sets), trial.key
+    y = trial.y[mask]
+    seconds = np.array([trial.seconds[list(s)].sum(axis=0) if s else np.zeros(2) for s in sets]).reshape(m, 2)
+    empty = {name: np.full(m, np.nan) for name in (*METRICS, *AT_CUT)}
+    return empty | {
+        "set": np.array(["+".join(trial.detectors[j] for j in s) for s in sets], dtype=np.str_),
+        "n_detectors": np.array([len(s) for s in sets], dtype=np.int64),
+        "fuser": np.full(m, fuser),
+        "thresholder": np.full(m, thresholder),
+        "subset": np.full(m, part),
+        "seed": np.full(m, key.seed),
+        "n": np.full(m, len(y)),
+        "n_anomalous": np.full(m, int((y == 1).sum())),
+        "prior": np.full(m, float((y == 1).mean())),
+        "fit_seconds": seconds[:, 0],
+        "score_seconds": seconds[:, 1],
+        "data": np.full(m, key.data),
+        "pool": np.full(m, key.pool),
+        "ensemble": np.full(m, key.ensemble),
+        "labelled_k": np.full(m, key.labelled_k),
+        "status": np.full(m, "ok"),
+    }
+
+
+def stack(tables: Iterable[Table]) -> Table:
+    """Tables one below the other, columns in the order of ``COLUMNS``."""
+    many = [t for t in tables if len(t["set"])]
+    return {name: np.concatenate([t[name] for t in many]) for name in COLUMNS} if many else _empty()
+
+
+def _empty() -> Table:
+    return {name: np.zeros(0) for name in COLUMNS}
+
+
+def pick(table: Table, **wanted: Any) -> Table:
+    """The rows whose columns have these values."""
+    keep = np.ones(len(table["set"]), np.bool_)
+    for name, value in wanted.items():
+        keep &= table[name] == value
+    return {name: values[keep] for name, values in table.items()}

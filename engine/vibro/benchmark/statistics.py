@@ -1,0 +1,148 @@
+"""Is a difference more than noise: paired bootstrap, Friedman and Nemenyi over data sets, Shapley values, Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import factorial
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+REPEATS = 4000
+EXACT = 12  # players up to which Shapley values are exact
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a - b with its 95 % interval, and the two-sided bootstrap p-value that it is 0."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_difference(a: Sequence[Floats], b: Sequence[Floats], rng: np.random.Generator) -> Difference:
+    """Bootstrap of mean(a - b) in two stages: blocks (data sets), then the draws within each block.
+
+    ``a`` and ``b`` hold one array of paired draws a block. With a single block only its draws are drawn anew.
+    """
+    blocks = [d[np.isfinite(d)] for d in (np.asarray(x) - np.asarray(y) for x, y in zip(a, b, strict=True))]
+    blocks = [d for d in blocks if len(d)]
+    if not blocks:
+        return Difference(*[float("nan")] * 4)
+    inner = np.stack([d[rng.integers(len(d), size=(REPEATS, len(d)))].mean(axis=1) for d in blocks])
+    if len(blocks) > 1:
+        chosen = rng.integers(len(blocks), size=(REPEATS, len(blocks)))
+        means = inner[chosen, np.arange(REPEATS)[:, None]].mean(axis=1)
+    else:
+        means = inner[0]
+    low, high = np.quantile(means, (0.025, 0.975))
+    tail = min((means <= 0).mean(), (means >= 0).mean())
+    observed = float(np.mean([d.mean() for d in blocks]))
+    return Difference(observed, float(low), float(high), float(min(1.0, 2 * max(tail, 0.5 / REPEATS))))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Friedman's test of k treatments over n blocks and Nemenyi's critical difference of mean ranks (1 = best)."""
+
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    blocks: int
+    statistic: float
+    p: float
+    critical_difference: float
+
+    @property
+    def cliques(self) -> list[list[str]]:
+        """Largest groups of neighbours in rank whose mean ranks differ by less than the critical difference."""
+        order = sorted(range(len(self.names)), key=lambda i: self.ranks[i])
+        found: list[list[int]] = []
+        for i in range(len(order)):
+            j = i
+            while j + 1 < len(order) and self.ranks[order[j + 1]] - self.ranks[order[i]] < self.critical_difference:
+                j += 1
+            if j > i and not (found and set(order[i : j + 1]) <= set(found[-1])):
+                found.append(order[i : j + 1])
+        return [[self.names[i] for i in clique] for clique in found]
+
+
+def friedman(values: Floats, names: Sequence[str], alpha: float = 0.05) -> Ranking | None:
+    """Of values (n blocks, k treatments), larger = better, with the F statistic of Iman and Davenport (1980).
+
+    Blocks with a missing value are left out; None with fewer than two blocks or three treatments. Source: Demsar, JMLR 7, 2006.
+    """
+    from scipy.stats import f, studentized_range
+
+    values = values[np.isfinite(values).all(axis=1)]
+    n, k = values.shape
+    if n < 2 or k < 3:
+        return None
+    ranks = np.stack([_ranks(-row) for row in values])
+    mean = ranks.mean(axis=0)
+    chi = 12 * n / (k * (k + 1)) * float(((mean - (k + 1) / 2) ** 2).sum())
+    rest = n * (k - 1) - chi
+    statistic = (n - 1) * chi / rest if rest > 0 else float("inf")
+    p = float(f.sf(statistic, k - 1, (k - 1) * (n - 1)))
+    q = float(studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
+    cd = q * np.sqrt(k * (k + 1) / (6 * n))
+    return Ranking(tuple(names), tuple(map(float, mean)), n, float(statistic), p, float(cd))
+
+
+def _ranks(row: Floats) -> Floats:
+    from vibro.benchmark.metrics import midranks
+
+    return midranks(row)
+
+
+def shapley(players: int, value: Callable[[list[tuple[int, ...]]], Floats], empty: float, seed: int = 0) -> Floats:
+    """(players,) mean marginal gain of each player over all orders of joining; they sum to value(all) - ``empty``.
+
+    ``value`` maps many sets of players at once to figures. Exact up to 12 players, else over 200 random orders
+    (Shapley 1953; sampling by Castro, Gomez and Tejada, Computers & Operations Research 36, 2009).
+    """
+    if players == 0:
+        return np.zeros(0)
+    if players <= EXACT:
+        return _exact_shapley(players, value, empty)
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(players) for _ in range(200)]
+    wanted = {tuple(sorted(map(int, order[: i + 1]))) for order in orders for i in range(players)}
+    sets = sorted(wanted)
+    known = dict(zip(sets, value(sets), strict=True)) | {(): empty}
+    gain = np.zeros(players)
+    for order in orders:
+        before = empty
+        for i, player in enumerate(order):
+            after = known[tuple(sorted(map(int, order[: i + 1])))]
+            gain[player] += after - before
+            before = after
+    return gain / len(orders)
+
+
+def _exact_shapley(players: int, value: Callable[[list[tuple[int, ...]]], Floats], empty: float) -> Floats:
+    sets = [tuple(j for j in range(players) if code >> j & 1) for code in range(1, 2**players)]
+    v = np.concatenate([[empty], value(sets)])
+    gain = np.zeros(players)
+    codes = np.arange(2**players)
+    size = np.array([code.bit_count() for code in range(2**players)])
+    share = np.array([factorial(s) * factorial(players - s - 1) / factorial(players) for s in range(players)])
+    for j in range(players):
+        without = codes[(codes >> j & 1) == 0]
+        gain[j] = (share[size[without]] * (v[without | (1 << j)] - v[without])).sum()
+    return gain
+
+
+def pareto(cost: Floats, gain: Floats) -> NDArray[np.bool_]:
+    """(m,) rows that no other row beats in both: cheaper or equal and better or equal, one of them strictly."""
+    order = np.lexsort((-gain, cost))
+    front = np.zeros(len(cost), np.bool_)
+    best = -np.inf
+    for i in order:
+        if np.isfinite(gain[i]) and gain[i] > best:
+            front[i], best = True, gain[i]
+    return front

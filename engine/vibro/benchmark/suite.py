@@ -1,0 +1,80 @@
+"""A benchmark suite as a TOML file: data sets, pools, ensembles, and how they are combined and judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vibro.api import Params, check_settings
+from vibro.benchmark.datasets import SetEntry
+from vibro.errors import ConfigError
+from vibro.registry import read_toml
+
+
+@dataclass(frozen=True)
+class PoolEntry(Params):
+    """One way to draw records: share of anomalies (none = as found), variant, noise ``snr_db`` below the signal.
+
+    ``sets`` names the data sets it is drawn from; empty = all.
+    """
+
+    name: str = "all"
+    contamination: float | None = None
+    variant: Literal["plain", "episode", "light", "noisy"] = "plain"
+    snr_db: float | None = None
+    sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Suite(Params):
+    """What a suite file may say (cli.md 7.1); ``limit`` bounds the size of a pool, 0 = no bound."""
+
+    name: str
+    sets: tuple[SetEntry, ...] = ()
+    summary: str = ""
+    pools: tuple[PoolEntry, ...] = (PoolEntry(),)
+    ensembles: tuple[str, ...] = ("default",)
+    plugins: tuple[str, ...] = ()  # local plugin files beside the suite
+    combinations: str = "pairs"
+    fusers: tuple[str, ...] = ("auto", "weighted_mean")
+    thresholders: tuple[str, ...] = ("quantile",)
+    seeds: int = 5
+    split: Literal["machine", "recording", "time", "record", "none"] | None = None
+    protocol: Literal["pool", "normals"] = "pool"
+    labelled_k: tuple[int, ...] = ()
+    budget: float = 0.01
+    limit: int = 0
+
+
+def read_suite(path: Path) -> Suite:
+    """The suite of a TOML file; ConfigError names every wrong key."""
+    table = read_toml(path)
+    suite: Suite = check_settings(Suite, {"name": path.stem, **table}, f"suite {path.name}")
+    check_suite(suite)
+    return suite
+
+
+def check_suite(suite: Suite) -> None:
+    """ConfigError for figures out of bounds, and for sets and pools that contradict each other."""
+    wrong = [f"seeds = {suite.seeds}"] if suite.seeds < 1 else []
+    wrong += [f"budget = {suite.budget}"] if not 0 < suite.budget < 1 else []
+    wrong += [f"limit = {suite.limit}"] if suite.limit < 0 else []
+    wrong += [f"labelled_k = {k}" for k in suite.labelled_k if k < 1]
+    wrong += [
+        f"contamination = {p.contamination}"
+        for p in suite.pools
+        if p.contamination is not None and not 0 <= p.contamination < 1
+    ]
+    if wrong:
+        raise ConfigError(f"suite {suite.name}: out of bounds: {', '.join(wrong)}")
+    names = [entry.name for entry in suite.sets]
+    if not names:
+        raise ConfigError(f"suite {suite.name} names no data set", hint="add [[sets]]")
+    for what, many in (("data sets", names), ("pools", [p.name for p in suite.pools])):
+        if len(set(many)) < len(many):
+            raise ConfigError(f"suite {suite.name}: two {what} have one name")
+    for pool in suite.pools:
+        strange = sorted(set(pool.sets) - set(names))
+        if strange:
+            raise ConfigError(f"suite {suite.name}: pool {pool.name} names unknown data sets {', '.join(strange)}")

@@ -1,0 +1,214 @@
+"""One trial: an ensemble fitted once on one pool with one seed, and all that judging it needs, as plain arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.benchmark.baselines import TRIVIAL, trivial_scores
+from vibro.benchmark.datasets import Labelled, add_noise
+from vibro.benchmark.splits import draw_pool, keep_labels, make_split
+from vibro.benchmark.suite import PoolEntry, Suite
+from vibro.context import Context
+from vibro.data import make_rows
+from vibro.engine import Engine, resolved
+from vibro.errors import ConfigError, VibroError
+from vibro.host import PluginHost
+from vibro.plan import Plan
+from vibro.store.manifest import libraries
+from vibro.tensors import decode_text, encode_text
+
+Floats = NDArray[np.float64]
+POOL, TEST = 1, 2  # bits of ``part``
+
+
+@dataclass(frozen=True)
+class TrialKey:
+    """Which trial: data set, pool, ensemble, labels a class (0 = none), seed."""
+
+    data: str
+    pool: str
+    ensemble: str
+    labelled_k: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Usable as a file name."""
+        few = f"-k{self.labelled_k}" if self.labelled_k else ""
+        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{self.data}-{self.pool}-{self.ensemble}")
+        return f"{plain}{few}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Scores of n judged rows by d planned detectors, and the held-out reference.
+
+    ``raw`` and ``z`` (n, d), ``reference`` (r, d): NaN columns for detectors that gave nothing, with the reason in
+    ``reasons``. ``y`` (n,) truth, ``part`` (n,) bits POOL and TEST, ``known`` (n,) labels shown to learners, -1 else.
+    ``trivial`` baselines (n,) by name. ``seconds`` (d, 2): fit and score.
+    """
+
+    key: TrialKey
+    detectors: tuple[str, ...]
+    reasons: Mapping[str, str]
+    raw: Floats
+    z: Floats
+    reference: Floats
+    y: NDArray[np.int16]
+    part: NDArray[np.uint8]
+    known: NDArray[np.int16]
+    groups: NDArray[np.int32]  # (n, 3): machine, sensor, recording
+    seen: NDArray[np.bool_]  # (n,) the machine was among the fit rows
+    fault_type: NDArray[np.str_]
+    trivial: Mapping[str, Floats]
+    seconds: Floats
+    how: str
+    warnings: tuple[str, ...] = ()
+    error: str = ""  # the fit as a whole failed
+
+
+def fit_trial(
+    host: PluginHost,
+    plan: Plan,
+    data: Labelled,
+    pool: PoolEntry,
+    suite: Suite,
+    key: TrialKey,
+    *,
+    light: tuple[str, ...] = (),
+    executor: Executor | None = None,
+    device: str = "cpu",
+    memory: int = 1 << 30,
+    folder: Path | None = None,
+) -> Trial:
+    """Draws the rows, fits the plan on them without labels, scores all judged rows.
+
+    A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
+    """
+    if pool.snr_db is not None:
+        data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
+    split = make_split(data, suite.split, key.seed)
+    fit, judged, part, known = _choose(data, pool, suite, key, split.train, split.test, light)
+    used = np.union1d(fit, judged)
+    data, place = data.take(used), np.full(int(used.max()) + 1, -1)
+    place[used] = np.arange(len(used))
+    rows = make_rows(data.batch, place[fit][data.batch.valid[place[fit]]], suite.protocol)
+    ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
+    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder)
+    here = place[judged]
+    batch = data.batch
+    names = tuple(d.id for d in plan.detectors)
+    n, d = len(here), len(names)
+    base = trivial_scores(batch, key.seed, rows.fit)
+    trial = Trial(
+        key=key,
+        detectors=names,
+        reasons={},
+        raw=np.full((n, d), np.nan),
+        z=np.full((n, d), np.nan),
+        reference=np.zeros((0, d)),
+        y=data.y[here],
+        part=part[judged],
+        known=known[judged],
+        groups=np.stack([batch.machine, batch.sensor, batch.recording], axis=1)[here],
+        seen=np.isin(batch.machine[here], batch.machine[rows.fit]),
+        fault_type=data.fault_type[here],
+        trivial={name: base[name][here] for name in TRIVIAL},
+        seconds=np.zeros((d, 2)),
+        how=f"{split.how}; {rows.how}",
+        warnings=split.warnings,
+    )
+    try:
+        fitted, matrix = engine.run(plan, batch, rows)
+    except VibroError as error:
+        return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
+    column = [names.index(i) for i in matrix.detectors]
+    trial.raw[:, column] = matrix.raw[here]
+    trial.z[:, column] = matrix.z[here]
+    reference = np.full((len(fitted.reference["z"]), d), np.nan)
+    reference[:, column] = fitted.reference["z"]
+    for result in fitted.results:
+        trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
+    reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
+    return replace(trial, reference=reference, reasons=reasons)
+
+
+def _choose(
+    data: Labelled,
+    pool: PoolEntry,
+    suite: Suite,
+    key: TrialKey,
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    light: tuple[str, ...],
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint8], NDArray[np.int16]]:
+    """Rows to fit, rows to judge, the part of every row, and the labels that learners may see."""
+    n = len(data.y)
+    known = np.full(n, -1, np.int16)
+    if key.labelled_k:
+        known = keep_labels(data, train, key.labelled_k, key.seed)
+        train, test = train & (known < 0), test & (known < 0)
+    part = np.zeros(n, np.uint8)
+    how: dict[str, Any] = {"variant": pool.variant, "light": light, "limit": suite.limit or None}
+    if suite.protocol == "normals":
+        if (train & test).any():
+            raise ConfigError("the protocol 'normals' needs a split", hint="--split machine, recording or time")
+        fit = np.flatnonzero(train & (data.y == 0))
+        part[draw_pool(data, test & (data.y >= 0), pool.contamination, key.seed, **how)] = TEST
+    else:
+        fit = draw_pool(data, train, pool.contamination, key.seed, **how)
+        part[fit[data.y[fit] >= 0]] = POOL
+        if not (train & test).any():
+            part[np.flatnonzero(test & (data.y >= 0))] |= TEST
+    if key.labelled_k:
+        part[known >= 0] = 0
+    judged = np.flatnonzero((part > 0) | (known >= 0))
+    if not len(fit):
+        raise ConfigError(f"{data.name}, pool {pool.name}: no record is left to fit on")
+    return fit, judged, part, known
+
+
+def cache_key(plan: Plan, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey) -> str:
+    """Hash of everything that a trial's scores depend on."""
+    labels = sha256(data.y.tobytes() + "\n".join(map(str, data.batch.ids)).encode()).hexdigest()
+    what = [resolved(plan), labels, pool, suite.split, suite.protocol, suite.limit, key, libraries()]
+    return sha256(json.dumps(what, default=repr, sort_keys=True).encode()).hexdigest()
+
+
+def to_state(trial: Trial) -> dict[str, NDArray[Any]]:
+    """The trial as plain arrays, for ``vibro.tensors``."""
+    about = {"how": trial.how, "warnings": list(trial.warnings), "error": trial.error, "reasons": dict(trial.reasons)}
+    arrays = ("raw", "z", "reference", "y", "part", "known", "groups", "seen", "seconds")
+    return {
+        **{name: getattr(trial, name) for name in arrays},
+        **{f"trivial_{name}": values for name, values in trial.trivial.items()},
+        "detectors": encode_text(trial.detectors),
+        "fault_type": encode_text(trial.fault_type),
+        "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+    }
+
+
+def from_state(key: TrialKey, state: Mapping[str, NDArray[Any]]) -> Trial:
+    """What ``to_state`` gave."""
+    about = json.loads(state["about"].tobytes())
+    arrays = ("raw", "z", "reference", "y", "part", "known", "groups", "seen", "seconds")
+    return Trial(
+        key=key,
+        detectors=tuple(map(str, decode_text(state["detectors"]))),
+        fault_type=decode_text(state["fault_type"]),
+        trivial={name: state[f"trivial_{name}"] for name in TRIVIAL},
+        reasons=about["reasons"],
+        how=about["how"],
+        warnings=tuple(about["warnings"]),
+        error=about["error"],
+        **{name: state[name] for name in arrays},
+    )
