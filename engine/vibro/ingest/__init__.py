@@ -1,0 +1,24 @@
+"""Records in, nothing lost: files are found, read, checked, accounted for, and laid on disk as one batch."""
+
+from __future__ import annotations
+
+from vibro.ingest.accounting import REASONS, Accounting, FileCount, Finding
+from vibro.ingest.files import find_files
+from vibro.ingest.options import UNITS, IngestOptions
+from vibro.ingest.reader import Ingested, NothingAccepted, ingest
+from vibro.ingest.storage import open_batch, save_batch
+
+__all__ = [
+    "REASONS",
+    "UNITS",
+    "Accounting",
+    "FileCount",
+    "Finding",
+    "IngestOptions",
+    "Ingested",
+    "NothingAccepted",
+    "find_files",
+    "ingest",
+    "open_batch",
+    "save_batch",
+]

@@ -1,0 +1,121 @@
+"""From paths on the command line to the files that will be read, in a fixed order; nothing is opened that could hang."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vibro.api import Reader
+
+HEAD = 512  # bytes of a file that a reader may look at to decide
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file to read; ``source`` is its path relative to the data root."""
+
+    path: Path
+    source: str
+    reader: Reader
+
+
+@dataclass
+class Listing:
+    """What lies under the paths: files to read, files that no reader takes, and paths that cannot be read (Q020)."""
+
+    root: Path
+    files: list[Found] = field(default_factory=list)
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_files(paths: Sequence[Path], readers: Sequence[Reader]) -> Listing:
+    """Every file under the paths, by path; folders are searched to their end, links inside them are not followed."""
+    named = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (a link keeps its own name)
+    tops = [path if path.is_dir() else path.parent for path in named]
+    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd())
+    seen: set[tuple[int, int]] = set()
+    for path in named:
+        _look(path, listing, readers, seen, named=True)
+    listing.files.sort(key=lambda found: found.source)
+    listing.ignored.sort()
+    listing.problems.sort()
+    return listing
+
+
+def _look(path: Path, listing: Listing, readers: Sequence[Reader], seen: set[tuple[int, int]], *, named: bool) -> None:
+    source = source_name(path, listing.root)
+    try:
+        status = path.stat() if named else path.lstat()
+    except OSError as error:
+        listing.problems.append((source, _why(error)))
+        return
+    if stat.S_ISDIR(status.st_mode):
+        for inner in _inside(path, source, listing):
+            _look(inner, listing, readers, seen, named=False)
+        return
+    if stat.S_ISLNK(status.st_mode):
+        listing.ignored.append((source, "a link"))
+        return
+    if not stat.S_ISREG(status.st_mode):
+        if named or _taker(path, b"", readers):
+            listing.problems.append((source, f"{_kind(status.st_mode)}, not a file"))
+        else:
+            listing.ignored.append((source, _kind(status.st_mode)))
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        listing.ignored.append((source, "the same file as another one"))
+        return
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(HEAD)
+    except OSError as error:
+        listing.problems.append((source, _why(error)))
+        return
+    reader = _taker(path, head, readers)
+    if reader is not None:
+        seen.add((status.st_dev, status.st_ino))
+        listing.files.append(Found(path, source, reader))
+    elif named:
+        known = ", ".join(sorted({ending for reader in readers for ending in reader.extensions}))
+        listing.problems.append((source, f"no reader takes this file (known: {known})"))
+    else:
+        listing.ignored.append((source, "no reader takes it"))
+
+
+def _inside(folder: Path, source: str, listing: Listing) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        listing.problems.append((source, _why(error)))
+        return
+    for name in names:
+        yield folder / name
+
+
+def _taker(path: Path, head: bytes, readers: Sequence[Reader]) -> Reader | None:
+    return next((reader for reader in readers if type(reader).accepts(path, head)), None)
+
+
+def source_name(path: Path, root: Path) -> str:
+    """The path below the root with ``/``, and what is no UTF-8 in it as escapes."""
+    name = os.path.relpath(path, root).replace(os.sep, "/")
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
+
+
+def _kind(mode: int) -> str:
+    kinds = (
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISCHR, "a device"),
+    )
+    return next((name for test, name in kinds if test(mode)), "something else")

@@ -1,0 +1,230 @@
+"""``ingest``: files to one batch of records on disk, with every item accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vibro.api import Component, Reader
+from vibro.data import Record, Rejected, SignalBatch
+from vibro.errors import ContractError, DataError, PluginError, VibroError
+from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
+from vibro.files import digest
+from vibro.ingest.accounting import REASONS, Accounting
+from vibro.ingest.files import Found, Listing, find_files
+from vibro.ingest.index import IndexBuilder
+from vibro.ingest.matrix import SampleFile
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.quality import signal_quality
+from vibro.ingest.sift import Sift, check_options
+
+SIGNALS = "signals.npy"
+_TELL = 500  # records between two progress events
+
+
+class NothingAccepted(DataError):
+    """No record was accepted; ``accounting`` says what became of those that were read."""
+
+    def __init__(self, message: str, accounting: Accounting, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.accounting = accounting
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """The batch, the books, where fs comes from, and what was read.
+
+    ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
+    file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to.
+    """
+
+    batch: SignalBatch
+    accounting: Accounting
+    fs_source: str
+    mains_hz: float
+    sources: list[dict[str, Any]]
+    warnings: list[str]
+    ignored: list[tuple[str, str]] = field(default_factory=list)
+    root: Path = Path()
+
+
+def ingest(
+    paths: Sequence[Path],
+    readers: Sequence[Component],
+    options: IngestOptions,
+    workdir: Path,
+    emit: Callable[[Event], None],
+) -> Ingested:
+    """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
+
+    The batch is sorted by source and row, its samples are a read-only memory map. DataError where no record is
+    accepted, ConfigError where options cannot be or the sampling rate stays unknown, PluginError if a reader fails.
+    """
+    check_options(options)
+    workdir.mkdir(parents=True, exist_ok=True)
+    listing = find_files(paths, [_configured(reader, options) for reader in readers if isinstance(reader, Reader)])
+    with SampleFile(workdir / SIGNALS) as samples:
+        intake = _Intake(Accounting(workdir), samples, emit)
+        for source, item in sorted(_entries(listing), key=lambda entry: entry[0]):
+            intake.take(source, item)
+        sift = Sift(intake.index.freeze(), intake.books, samples, options)
+        for span in intake.withdrawn:
+            sift.withdraw(*span)
+        rate = sift.rate()
+        shape = sift.length()
+        sift.duplicates()
+        sift.quality(intake.words)
+        unit = sift.unit()
+        keep = np.flatnonzero(sift.alive)
+        if not len(keep):
+            raise _nothing(listing, intake.books, options)
+        x = samples.finish(sift.index.start[keep], shape)
+    mains = sift.mains(x, keep, rate.fs)
+    batch = sift.index.batch(keep, x, rate.fs, unit)
+    accepted: Counter[str] = Counter()
+    for code, valid in zip(batch.source, batch.valid, strict=True):
+        intake.books.accept(batch.sources[code], invalid=not valid)
+        accepted[batch.sources[code]] += 1
+    sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
+    warnings = [*_grouped(intake.notes), *_defaults(batch), *sift.warnings]
+    return Ingested(batch, intake.books, rate.origin, mains, sources, warnings, listing.ignored, listing.root)
+
+
+class _Intake:
+    """Takes files one by one: rejected items to the books, samples to disk, the rest to the index."""
+
+    def __init__(self, books: Accounting, samples: SampleFile, emit: Callable[[Event], None]) -> None:
+        self.books = books
+        self.samples = samples
+        self.emit = emit
+        self.index = IndexBuilder()
+        self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
+        self.withdrawn: list[tuple[int, int, str, str]] = []  # first and last + 1 candidate, code, why
+        self.sources: list[dict[str, Any]] = []
+        self.notes: list[tuple[str, str]] = []
+
+    def take(self, source: str, item: Found | str) -> None:
+        """A file to read, or why there is none."""
+        self.books.open_file(source)
+        if isinstance(item, str):
+            self.books.reject(source, Rejected("Q020", item))
+            return
+        self.emit(TaskStarted("ingest", source))
+        clock = time.perf_counter()
+        try:
+            before = item.path.stat()
+            self._read(item)
+            sha256, size = digest(item.path)
+            after = item.path.stat()
+        except OSError as error:
+            self.books.reject(source, Rejected("Q020", f"cannot be read: {error.strerror or error}"))
+            return
+        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+            self.notes.append((source, "the file changed while it was read"))
+        self.notes += [(source, note) for note in item.reader.notes()]
+        self.sources.append({"source": source, "sha256": sha256, "bytes": size})
+        self.emit(TaskFinished("ingest", source, time.perf_counter() - clock))
+
+    def _read(self, found: Found) -> None:
+        first, last_row = len(self.index), -1
+        for item in _guarded(found):
+            if isinstance(item, Rejected):
+                self.books.reject(found.source, item)
+                if item.row < 0 and len(self.index) > first:
+                    self.withdrawn.append((first, len(self.index), item.code, item.detail))
+                continue
+            _check(item, found, last_row)
+            last_row = item.row
+            self._add(item, found.source)
+            count = len(self.index) - first
+            if count % _TELL == 0:
+                self.emit(TaskProgress("ingest", found.source, count, 0))
+
+    def _add(self, record: Record, source: str) -> None:
+        bits, words = signal_quality(record.signal)
+        if words:
+            self.words[len(self.index)] = words
+        self.index.add(record, source, self.samples.append(record.signal), bits)
+
+
+def _guarded(found: Found) -> Iterator[Record | Rejected]:
+    """The reader's items; what it raises becomes an error that names it."""
+    try:
+        yield from found.reader.read(found.path)
+    except (VibroError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        name = type(found.reader).name
+        raise PluginError(
+            f"reader {name} failed on {found.source}: {type(error).__name__}: {error}", plugin=name
+        ) from error
+
+
+def _check(item: object, found: Found, last_row: int) -> None:
+    """ContractError unless a reader's item keeps the contract."""
+    name = type(found.reader).name
+    if not isinstance(item, Record):
+        raise ContractError(f"reader {name} gave a {type(item).__name__}, not a Record or Rejected", plugin=name)
+    signal = item.signal
+    if signal.dtype != np.float32 or signal.ndim != 2 or not signal.shape[0]:
+        raise ContractError(
+            f"reader {name}: a signal is {signal.dtype} {signal.shape}, not float32 (C, T)", plugin=name
+        )
+    if signal.size and not (np.isfinite(signal.min()) and np.isfinite(signal.max())):
+        raise ContractError(f"reader {name}: row {item.row} of {found.source} is not finite", plugin=name)
+    if item.row <= last_row:
+        raise ContractError(f"reader {name}: row {item.row} of {found.source} follows row {last_row}", plugin=name)
+
+
+def _configured(reader: Reader, options: IngestOptions) -> Reader:
+    """The reader with those of its settings that are options of every command."""
+    if options.mat_key is None or "mat_key" not in {f.name for f in fields(reader.params)}:
+        return reader
+    return type(reader).make({"mat_key": options.mat_key}, reader.ctx)
+
+
+def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:
+    yield from ((found.source, found) for found in listing.files)
+    yield from listing.problems
+
+
+def _grouped(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A sentence a note, however many files it is about."""
+    by_note: dict[str, list[str]] = {}
+    for source, note in notes:
+        by_note.setdefault(note, []).append(source)
+    for note, sources in by_note.items():
+        yield f"{sources[0]}: {note}" if len(sources) == 1 else f"{note} ({len(sources)} files, {sources[0]} first)"
+
+
+def _defaults(batch: SignalBatch) -> Iterator[str]:
+    if batch.machines == batch.sensors and np.array_equal(batch.machine, batch.sensor) and len(batch.sensors) > 1:
+        yield "no machine_id: every sensor counts as a machine of its own"
+
+
+def _nothing(listing: Listing, books: Accounting, options: IngestOptions) -> NothingAccepted:
+    """The error for an input without a single accepted record: what was found, and what to do."""
+    total = books.total
+    if not listing.files and not listing.problems:
+        found = f"{len(listing.ignored)} files, but none that a reader takes" if listing.ignored else "no file"
+        return NothingAccepted(f"nothing to read under {listing.root}: {found}", books, hint="vibro data check --help")
+    if not total.read:
+        return NothingAccepted(f"no record in {', '.join(list(books.files)[:3])}", books)
+    first = next(books.findings())
+    place = f"{first.source}" + (
+        f" line {first.line}" if first.line > 0 else f" row {first.row}" if first.row >= 0 else ""
+    )
+    reasons = ", ".join(f"{code} {REASONS[code]} x {n}" for code, n in books.by_code.items())
+    hint = "vibro data check shows every reason with its place"
+    if set(books.by_code) == {"Q013"} and options.fs:
+        hint = "leave out --fs: the data say their sampling rate themselves"
+    elif set(books.by_code) == {"Q008"} and options.length:
+        hint = "leave out --length, or cut the records with vibro data convert --window"
+    message = f"no record was accepted of {total.read} read: {reasons}; the first: {place}: {first.detail}"
+    return NothingAccepted(message, books, hint=hint)

@@ -1,0 +1,235 @@
+"""The decisions that need all records at once: sampling rate, length, duplicates, unit, quality, mains."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import Quality
+from vibro.errors import ConfigError
+from vibro.files import iso_time
+from vibro.ingest import comb
+from vibro.ingest.accounting import INVALID, QUARANTINED, WARNING, Accounting, Finding
+from vibro.ingest.index import Index
+from vibro.ingest.matrix import SampleFile
+from vibro.ingest.options import UNITS, IngestOptions
+
+PROBES = 64  # records that are looked at for the comb of the mains
+FS_TOLERANCE = 1e-6  # relative
+LOW_MAINS = 0.5  # likeness to itself some periods later below which a record is no longer mains vibration
+CODES = {Quality.ZERO: "Q015", Quality.CONSTANT: "Q014", Quality.CLIPPED: "Q016"}
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The sampling rate of a batch and where it comes from: ``data``, ``option``, ``estimated`` or ``unknown`` (0)."""
+
+    fs: float
+    origin: str
+
+
+class Sift:
+    """Which candidates stay. Every step takes those still in and leaves a finding for each one that it puts out."""
+
+    def __init__(self, index: Index, books: Accounting, samples: SampleFile, options: IngestOptions) -> None:
+        self.index = index
+        self.books = books
+        self.samples = samples
+        self.options = options
+        self.alive = np.ones(len(index), bool)
+        self.warnings: list[str] = []
+
+    # --- steps, in their order ----------------------------------------------------------------------------------------
+
+    def withdraw(self, first: int, last: int, code: str, why: str) -> None:
+        """Records of a file that turned out damaged as a whole."""
+        for i in range(first, last):
+            self._out(i, code, f"withdrawn with its file: {why}")
+
+    def rate(self) -> Rate:
+        """The sampling rate of the batch; records that declare another one are Q013."""
+        declared = np.where(self.alive, self.index.fs, 0.0)
+        given = declared > 0
+        wanted = self.options.fs
+        if wanted is None:
+            if not given.any():
+                return self._estimated()
+            wanted = _most_frequent(declared[given])
+        for i in np.flatnonzero(given & (np.abs(declared - wanted) > FS_TOLERANCE * wanted)):
+            says = f"--fs says {wanted:g} Hz" if self.options.fs else f"most records {wanted:g} Hz"
+            self._out(int(i), "Q013", f"the record declares {declared[i]:g} Hz, {says}")
+        return Rate(float(wanted), "data" if self.options.fs is None else "option")
+
+    def length(self) -> tuple[int, int]:
+        """Channels and samples of the batch: the most frequent shape, the longer one of two; others are Q008."""
+        channels, samples = self.index.channels, self.index.samples
+        wanted = self.options.length
+        shapes = Counter(zip(channels[self.alive].tolist(), samples[self.alive].tolist(), strict=True))
+        if wanted is not None:
+            shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] == wanted})
+        shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] > 0})
+        best = max(shapes, key=lambda shape: (shapes[shape], shape[1], shape[0]), default=(1, wanted or 1))
+        for i in np.flatnonzero(self.alive & ((channels != best[0]) | (samples != best[1]))):
+            several = best[0] > 1 or channels[i] > 1
+            got = f"{channels[i]} x {samples[i]}" if several else f"{samples[i]}"
+            want = f"{best[0]} x {best[1]}" if several else f"{best[1]}"
+            self._out(int(i), "Q008", f"{got} samples, wanted {want}")
+        return best
+
+    def duplicates(self) -> None:
+        """Of equal records the first stays (Q012); records of one sensor and time that differ all go (Q011)."""
+        rows = np.flatnonzero(self.alive)
+        _, first, inverse = np.unique(self.index.ident[rows], return_index=True, return_inverse=True)
+        for k in np.flatnonzero(first[inverse] != np.arange(len(rows))):
+            self._out(int(rows[k]), "Q012", f"the same record as {self._name(int(rows[first[inverse[k]]]))}")
+        rows = np.flatnonzero(self.alive & ~np.isnat(self.index.time))
+        order = rows[np.lexsort((self.index.time[rows], self.index.sensor[rows]))]
+        same = (np.diff(self.index.sensor[order]) == 0) & (np.diff(self.index.time[order]) == np.timedelta64(0))
+        for k in np.flatnonzero(same):  # every record of a group meets a neighbour of it
+            for i, other in ((order[k], order[k + 1]), (order[k + 1], order[k])):
+                if self.alive[i]:
+                    self._out(int(i), "Q011", f"other samples of the same sensor and time in {self._name(int(other))}")
+
+    def unit(self) -> str:
+        """The unit of the batch; records that declare another one get the warning Q018."""
+        names = self.index.names["unit"]
+        known = [name if name in UNITS else "" for name in names]
+        used = Counter(known[code] for code in self.index.unit[self.alive].tolist())
+        used.pop("", None)
+        used.pop("unknown", None)
+        wanted = self.options.unit or max(sorted(used), key=lambda name: used[name], default="unknown")
+        odd = np.array([name not in ("", "unknown", wanted) for name in names], bool)
+        rows = np.flatnonzero(self.alive & odd[self.index.unit]) if len(names) else np.zeros(0, np.intp)
+        for i in rows:
+            says = f"the batch is in {wanted}"
+            self._mark(int(i), Quality.UNIT, "Q018", f"the record declares {self.index.name('unit', int(i))}, {says}")
+        if len(rows):
+            self.warnings.append(f"{len(rows)} records declare another unit than {wanted} (Q018); nothing is converted")
+        return wanted
+
+    def quality(self, words: dict[int, str]) -> None:
+        """Constant, zero and clipped records: level ``invalid``, or quarantined with ``--strict-quality``."""
+        bits = self.index.quality
+        for i in np.flatnonzero(self.alive & (bits & int(Quality.INVALID) > 0)):
+            code = next(code for bit, code in CODES.items() if bits[i] & bit)
+            if self.options.strict_quality:
+                self._out(int(i), code, words.get(int(i), ""))
+            else:
+                self.books.decide(self._finding(int(i), code, INVALID, words.get(int(i), "")))
+
+    def mains(self, x: NDArray[np.float32], rows: Rows, fs: float) -> float:
+        """The mains frequency in Hz of the accepted samples (n, C, T), 0 = no clear comb; Q017 and the check of fs."""
+        if fs <= 0 or not len(rows):
+            return 0.0
+        probes = _spread(x)
+        mains = comb.mains_frequency(probes, fs)
+        if mains:
+            self._low_mains(x, rows, fs, mains)
+            return mains
+        rates = comb.rates_of_comb(probes)
+        if len(rates) == 1 and abs(rates[0] / fs - 1) > comb.EXACT:
+            self.index.quality[rows] |= int(Quality.FS_COMB)
+            words = f"the lines of the records are those of the mains at {rates[0]:g} Hz, not at {fs:g} Hz"
+            self.warnings.append(f"{words} (Q013): check fs")
+            for code in np.unique(self.index.source[rows]):
+                source = self.index.names["source"][code]
+                self.books.decide(Finding(source, -1, -1, "", -1, "", "", "", "Q013", WARNING, words, ""))
+        return 0.0
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _estimated(self) -> Rate:
+        probes = self._probes()
+        rates = comb.rates_of_comb(probes) if len(probes) else []
+        if len(rates) == 1:
+            self.warnings.append(
+                f"fs was estimated from the comb of the mains as {rates[0]:g} Hz; give --fs to be sure"
+            )
+            return Rate(rates[0], "estimated")
+        if self.options.need_fs and self.alive.any():
+            fits = f" (the lines fit {' or '.join(f'{rate:g}' for rate in rates)} Hz)" if rates else ""
+            raise ConfigError(f"the data do not give a sampling rate{fits}", hint="give it: --fs HZ")
+        return Rate(0.0, "unknown")
+
+    def _probes(self) -> NDArray[np.float32]:
+        """First channels of some candidates of the most frequent length."""
+        rows = np.flatnonzero(self.alive & (self.index.samples > 0))
+        if not len(rows):
+            return np.zeros((0, 0), np.float32)
+        length = int(_most_frequent(self.index.samples[rows]))
+        rows = rows[self.index.samples[rows] == length]
+        chosen = rows[np.linspace(0, len(rows) - 1, min(PROBES, len(rows))).astype(int)]
+        return np.stack([self.samples.look(int(self.index.start[i]), length) for i in chosen])
+
+    def _low_mains(self, x: NDArray[np.float32], rows: Rows, fs: float, mains: float) -> None:
+        low = 0
+        step = max(1, (8 << 20) // max(1, x[0].nbytes))
+        for start in range(0, len(rows), step):
+            share = comb.mains_share(x[start : start + step, 0], fs, mains)
+            for k in np.flatnonzero(share < LOW_MAINS):
+                i = int(rows[start + k])
+                if not self.index.quality[i] & int(Quality.INVALID):
+                    self._mark(i, Quality.LOW_MAINS, "Q017", f"share of the mains {max(share[k], 0):.2f}")
+                    low += 1
+        if low:
+            self.warnings.append(f"{low} records hold little of the mains and its harmonics (Q017)")
+
+    def _out(self, i: int, code: str, detail: str) -> None:
+        if self.alive[i]:
+            self.alive[i] = False
+            self.books.decide(self._finding(i, code, QUARANTINED, detail))
+
+    def _mark(self, i: int, bit: Quality, code: str, detail: str) -> None:
+        self.index.quality[i] |= int(bit)
+        self.books.decide(self._finding(i, code, WARNING, detail))
+
+    def _finding(self, i: int, code: str, disposition: str, detail: str) -> Finding:
+        index = self.index
+        return Finding(
+            source=index.name("source", i),
+            row=int(index.row[i]),
+            line=int(index.line[i]),
+            pointer="",
+            byte_offset=int(index.offset[i]),
+            record_id=index.record_id(i),
+            sensor_id=index.name("sensor", i),
+            data_time=iso_time(index.time[i]),
+            code=code,
+            disposition=disposition,
+            detail=detail,
+            excerpt=self._excerpt(i) if disposition == QUARANTINED else "",
+        )
+
+    def _excerpt(self, i: int) -> str:
+        count = min(6, int(self.index.samples[i]))
+        shown = ",".join(f"{value:.6g}" for value in self.samples.look(int(self.index.start[i]), count))
+        return shown + ("..." if count < self.index.samples[i] else "")
+
+    def _name(self, i: int) -> str:
+        return f"{self.index.name('source', i)}:{self.index.row[i]}"
+
+
+def _most_frequent(values: NDArray[np.generic]) -> float:
+    """The most frequent value, the larger one of two."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return float(distinct[len(counts) - 1 - int(np.argmax(counts[::-1]))])
+
+
+def _spread(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """First channels of some records, evenly spread."""
+    return np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(PROBES, len(x))).astype(int)), 0])
+
+
+def check_options(options: IngestOptions) -> None:
+    """ConfigError for a rate, length or unit that cannot be."""
+    if options.fs is not None and not (math.isfinite(options.fs) and options.fs > 0):
+        raise ConfigError(f"--fs {options.fs:g} is not a sampling rate in Hz")
+    if options.length is not None and options.length < 1:
+        raise ConfigError(f"--length {options.length} is not a number of samples")
+    if options.unit is not None and options.unit not in UNITS:
+        raise ConfigError(f"--unit {options.unit!r} is not known", hint=f"units: {', '.join(UNITS)}")

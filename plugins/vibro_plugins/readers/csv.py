@@ -1,0 +1,139 @@
+"""Reader ``csv``: one record a row, samples in one quoted cell or in columns ``v0``, ``v1``, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vibro import hookimpl
+from vibro.api import Context, Reader, Record, Rejected
+from vibro_plugins._text.fast import Numbers
+from vibro_plugins._text.items import SIGNAL, TEXTS, BadField, ItemReader
+from vibro_plugins._text.lines import Line, excerpt, lines
+from vibro_plugins._text.numbers import BadNumber, parse_text
+
+_FIELDS = ("sensor_id", "data_time", SIGNAL, "fs", *TEXTS)
+
+
+class CsvTable(Reader):
+    """A header is required; a record stands on one line; columns that it does not know are ignored."""
+
+    name = "csv"
+    summary = "one record a row"
+    extensions = (".csv", ".csv.gz")
+
+    def __init__(self, params: Any, ctx: Context) -> None:
+        super().__init__(params, ctx)
+        self._numbers = Numbers()
+        self._items = ItemReader()
+
+    def read(self, path: Path) -> Iterator[Record | Rejected]:
+        """Every row; a bad one costs itself alone, a bad header the file."""
+        self._items = ItemReader()
+        self._numbers.expect(path)
+        layout: _Layout | None = None
+        row = -1
+        for line in lines(path):
+            if isinstance(line, Rejected):
+                yield line
+                continue
+            if layout is None:
+                self._items.with_bom = bool(line.offset and line.number == 1)
+                try:
+                    layout = _Layout(_cells(line.data.decode("utf-8")))
+                except ValueError as error:
+                    detail = error.detail if isinstance(error, BadField) else "the header is no UTF-8"
+                    code = error.code if isinstance(error, BadField) else "Q001"
+                    yield Rejected(code, detail, line=line.number, offset=line.offset, excerpt=excerpt(line.data))
+                    return
+                continue
+            row += 1
+            yield self._record(line, row, layout)
+
+    def notes(self) -> list[str]:
+        """What the last file deserves to be said about it."""
+        return self._items.notes()
+
+    def _record(self, line: Line, row: int, layout: _Layout) -> Record | Rejected:
+        place = {"row": row, "line": line.number, "offset": line.offset}
+        try:
+            table = layout.table(_cells(line.data.decode("utf-8")))
+        except UnicodeDecodeError as error:
+            detail = f"byte {error.start} of the line is no UTF-8"
+            return Rejected("Q001", detail, **place, excerpt=excerpt(line.data))
+        except BadField as error:
+            return Rejected(error.code, error.detail, **place, pointer=f"/{error.field}", excerpt=excerpt(line.data))
+        return self._items.item(table, self._numbers.value, **place, raw=line.data)
+
+
+class _Layout:
+    """Which column holds what."""
+
+    def __init__(self, header: list[str]) -> None:
+        names = [name.strip() for name in header]
+        if len(set(names)) != len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise BadField("Q003", twice, f"the header names column {twice!r} twice")
+        self.width = len(names)
+        self.columns = {name: i for i, name in enumerate(names) if name in _FIELDS}
+        samples = [i for i, name in enumerate(names) if name.startswith("v") and name[1:].isdecimal()]
+        numbered = [names[i] for i in samples] == [f"v{i}" for i in range(len(samples))]
+        self.samples = slice(samples[0], samples[-1] + 1) if samples and SIGNAL not in self.columns else None
+        if self.samples is not None and not (numbered and samples[-1] - samples[0] + 1 == len(samples)):
+            raise BadField("Q005", "v0", "the sample columns must be v0, v1, ... side by side and in order")
+        for name in ("sensor_id", "data_time"):
+            if name not in self.columns:
+                hint = "; cells are parted by commas" if any(mark in "".join(names) for mark in ";\t") else ""
+                raise BadField("Q005", name, f"the header lacks column {name}{hint}")
+        if self.samples is None and SIGNAL not in self.columns:
+            raise BadField("Q005", SIGNAL, f"the header has neither column {SIGNAL} nor columns v0, v1, ...")
+
+    def table(self, cells: list[str]) -> dict[str, Any]:
+        """A row by field."""
+        if len(cells) != self.width:
+            raise BadField("Q004", "", f"the row has {len(cells)} cells, the header {self.width}")
+        table: dict[str, Any] = {name: cells[i] for name, i in self.columns.items()}
+        if self.samples is not None:
+            table[SIGNAL] = ",".join(cells[self.samples])
+        if table.get("fs"):
+            try:
+                table["fs"] = float(parse_text(table["fs"])[0])
+            except (BadNumber, IndexError):
+                raise BadField("Q006", "fs", f"fs is {table['fs'][:40]!r}, not a number") from None
+        else:
+            table.pop("fs", None)
+        return table
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a row by RFC 4180; BadField where quotes do not match."""
+    if '"' not in line:
+        return line.split(",")
+    cells, at = [], 0
+    while True:
+        if line[at : at + 1] != '"':
+            end = line.find(",", at)
+            end = len(line) if end < 0 else end
+            if '"' in line[at:end]:
+                raise BadField("Q004", "", "a quote stands inside an unquoted cell")
+            cells.append(line[at:end])
+        else:
+            start, end = at + 1, line.find('"', at + 1)
+            while end >= 0 and line[end + 1 : end + 2] == '"':
+                end = line.find('"', end + 2)
+            if end < 0:
+                raise BadField("Q004", "", "a quoted cell does not end on its line")
+            cells.append(line[start:end].replace('""', '"'))
+            end += 1
+            if end < len(line) and line[end] != ",":
+                raise BadField("Q004", "", "text follows a quoted cell")
+        if end >= len(line):
+            return cells
+        at = end + 1
+
+
+@hookimpl
+def register_readers(register):
+    """Offers the reader."""
+    register(CsvTable)

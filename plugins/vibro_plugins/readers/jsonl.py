@@ -1,0 +1,92 @@
+"""Reader ``jsonl``: one JSON object a line, plain or gzipped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import hookimpl
+from vibro.api import Context, Reader, Record, Rejected
+from vibro_plugins._text import strict_json
+from vibro_plugins._text.fast import Numbers
+from vibro_plugins._text.items import SIGNAL, ItemReader
+from vibro_plugins._text.lines import Line, excerpt, lines
+
+_KEY = f'"{SIGNAL}"'.encode()
+_OPENING = re.compile(_KEY + rb'[ \t]*:[ \t]*(["\[])')
+
+
+class JsonLines(Reader):
+    """Lines like ``{"data_time": "...Z", "signal_value": "v1,v2,...", "sensor_id": "..."}``.
+
+    The samples of a plain line are cut out of it and parsed by compiled code; what is left of the line goes through the
+    same strict JSON as any other line, so that both ways accept and refuse the same.
+    """
+
+    name = "jsonl"
+    summary = "one JSON object a line"
+    extensions = (".jsonl", ".jsonl.gz")
+
+    def __init__(self, params: Any, ctx: Context) -> None:
+        super().__init__(params, ctx)
+        self._numbers = Numbers()
+        self._items = ItemReader()
+
+    def read(self, path: Path) -> Iterator[Record | Rejected]:
+        """Every line that is not blank; a bad one costs itself alone."""
+        self._items = ItemReader()
+        self._numbers.expect(path)
+        for line in lines(path):
+            if isinstance(line, Rejected):
+                yield line
+                continue
+            if line.number == 1 and line.offset:
+                self._items.with_bom = True
+            yield self._record(line)
+
+    def notes(self) -> list[str]:
+        """What the last file deserves to be said about it."""
+        return self._items.notes()
+
+    def _record(self, line: Line) -> Record | Rejected:
+        place = {"row": line.number - 1, "line": line.number, "offset": line.offset}
+        rest, samples = self._cut(line.data)
+        if samples is not None:
+            try:
+                table = strict_json.parse(rest.decode("utf-8"))
+            except ValueError:
+                table = None
+            if isinstance(table, dict) and table.get(SIGNAL) in ("", []):
+                return self._items.item(table, lambda hole: samples, **place, raw=line.data)
+        try:
+            table = strict_json.parse(line.data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            detail = f"byte {error.start} of the line is no UTF-8"
+            return Rejected("Q001", detail, **place, excerpt=excerpt(line.data))
+        except strict_json.BadJson as error:
+            return Rejected(error.code, error.detail, **place, excerpt=excerpt(line.data))
+        return self._items.item(table, self._numbers.value, **place, raw=line.data)
+
+    def _cut(self, data: bytes) -> tuple[bytes, NDArray[np.float32] | None]:
+        """A plain line without its samples, and the samples; any other line as it is, and None."""
+        key = data.find(_KEY)
+        opening = _OPENING.match(data, key) if key >= 0 else None
+        if opening is None:
+            return data, None
+        start, as_list = opening.end(), opening[1] == b"["
+        stop = data.find(b"]" if as_list else b'"', start)
+        samples = self._numbers.plain(data, start, stop, as_json=as_list) if stop > 0 else None
+        if samples is None or data.find(_KEY, stop) >= 0 or b"\\" in (rest := data[:start] + data[stop:]):
+            return data, None
+        return rest, samples
+
+
+@hookimpl
+def register_readers(register):
+    """Offers the reader."""
+    register(JsonLines)
