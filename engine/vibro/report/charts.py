@@ -101,8 +101,12 @@ def panel(
     cuts: tuple[float | None, float | None],
     timed: bool,
     t: Texts,
+    pointed: tuple[float, float] | None = None,
 ) -> Svg:
-    """Score of one sensor over time: median line, band, cuts, and the sign of every record that is not normal."""
+    """Score of one sensor over time: median line, band, cuts, the sign of every record that is not normal.
+
+    ``pointed`` is a place to ring.
+    """
     across, up = axes
     height, base = up.start + 26, up.start
     parts = [text(across.start - 6, float(up(v)) + 4, _short(v), "tick", "end") for v in up.ticks()]
@@ -124,7 +128,9 @@ def panel(
         y = float(up(score[i])) if np.isfinite(score[i]) and level[i] != INVALID else base - 5
         title = f"{_moment(x[i], timed)} · {t[NAMES[level[i]]]} · {_short(score[i])}"
         parts.append(mark(NAMES[level[i]], float(across(x[i])), y, 3.6, title))
-    parts += _time_axis(across, base, timed, t, most=4)
+    if pointed:
+        parts.append(element("circle", cx=pointed[0], cy=pointed[1], r=9, class_="ring"))
+    parts += _time_axis(across, base, timed, t, most=max(4, round((across.end - across.start) / 120)))
     return drawing(across.end + 12, height, t["h_trend"], *parts)
 
 

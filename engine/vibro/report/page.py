@@ -42,7 +42,7 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"num": number, "count": count, "share": share, "z": score, "bytes": files.human_bytes}
+    environment.filters |= {"num": number, "count": count, "share": share, "z": score, "time": files.iso_time}
     t = texts(lang)
     page = environment.get_template(template)
     return page.render(

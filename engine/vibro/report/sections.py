@@ -24,6 +24,13 @@ PANELS = 8  # sensors with a trend of their own
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
 _BINS = 72
+CONFOUND = (
+    "machine_from_score_auc",
+    "sensor_from_score_auc",
+    "source_from_score_auc",
+    "level_auc",
+    "level_rank_correlation",
+)
 Texts = Mapping[str, str]
 
 
@@ -331,6 +338,7 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
             {"name": name, "n": c.get("n"), "roc_auc": c.get("roc_auc"), "recall": c.get("recall_at_budget")}
             for name, c in (table.get("per_class") or {}).items()
         ],
+        "confound": [(name, v) for name in CONFOUND if (v := (table.get("confound") or {}).get(name)) is not None],
         "warnings": table.get("warnings") or [],
     }
 

@@ -1,0 +1,241 @@
+"""Why a record got its verdict: its detectors, its signal against the sensor's own baseline, and what came before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Reader
+from vibro.context import Context
+from vibro.data import Record, record_id
+from vibro.errors import ConfigError
+from vibro.host import PluginHost
+from vibro.ingest.files import find_files
+from vibro.report import indicators
+from vibro.report.data import LEVELS, RunData, load
+from vibro.store import tables
+
+PREFIX = 6  # digits of a record id that may stand for it
+BASELINE = 100  # records
+BASELINE_BYTES = 64 << 20
+NEIGHBOURS = 5  # on each side
+FEATURES = 12
+NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An explained record.
+
+    ``table`` is the JSON of ``vibro explain`` (cli.md 4); ``row`` the record's row in ``run``; ``signal`` (C, T) its
+    samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
+    both are empty when the sources could not be read, which ``notes`` say.
+    """
+
+    run: RunData
+    row: int
+    table: Mapping[str, Any]
+    signal: NDArray[np.float32]
+    baseline: NDArray[np.float32]
+    baseline_of: str
+    notes: tuple[str, ...]
+
+    @property
+    def fs(self) -> float:
+        """Sampling rate in Hz."""
+        return float(self.run.summary["signal"]["fs"])
+
+    @property
+    def mains(self) -> float | None:
+        """Mains frequency in Hz, None without a comb."""
+        found = self.run.summary["signal"].get("mains_hz")
+        return float(found) if found else None
+
+
+def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = None) -> Explanation:
+    """Explains one record of a run directory; ``record`` is its id, a unique prefix of it, or ``SOURCE:ROW``.
+
+    The sources are read again where the run found them, or below ``data``. ConfigError if no or more than one record is
+    meant; sources that are gone or changed leave the signal out with a note.
+    """
+    run = load(folder)
+    row = find_record(run, record)
+    mates, baseline_of = baseline_rows(run, row)
+    signals, notes = read_signals(host, run, [row, *mates], data)
+    empty = np.zeros((0, 0), np.float32)
+    signal = signals.pop(row, empty)
+    baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, tuple(notes))
+    return Explanation(run, row, build(found), signal, baseline, baseline_of, tuple(notes))
+
+
+def find_record(run: RunData, wanted: str) -> int:
+    """Row of the record meant by an id, a prefix of an id, or ``SOURCE:ROW``."""
+    ids = run.scores["record_id"]
+    source, _, number = wanted.rpartition(":")
+    if source and number.isdecimal():
+        hits = np.flatnonzero((run.scores["source"] == source) & (run.scores["row"] == int(number)))
+    elif len(wanted) < PREFIX:
+        raise ConfigError(
+            f"{wanted!r} is too short", hint=f"give at least {PREFIX} digits of the record id, or SOURCE:ROW"
+        )
+    else:
+        hits = np.flatnonzero(np.char.startswith(ids, wanted.lower()))
+    if len(hits) == 1:
+        return int(hits[0])
+    if len(hits):
+        raise ConfigError(f"{wanted!r} means {len(hits)} records", hint=f"give more digits: {', '.join(ids[hits[:5]])}")
+    raise ConfigError(f"no record {wanted!r} in {run.folder}", hint="scores.csv lists record_id, source and row")
+
+
+def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
+    """Normal records to compare with, spread evenly over the run: the sensor's own, or all where it has less than five."""
+    length = int(run.summary["signal"].get("length") or 1) * int(run.summary["signal"].get("channels") or 1)
+    most = int(np.clip(BASELINE_BYTES // (4 * length), 8, BASELINE))
+    normal = run.level == NORMAL
+    normal[row] = False
+    own = np.flatnonzero(normal & (run.sensor == run.sensor[row]))
+    chosen, name = (own, run.sensors[run.sensor[row]]) if len(own) >= 5 else (np.flatnonzero(normal), "")
+    spread = np.unique(np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(int))
+    return [int(i) for i in chosen[spread]], name
+
+
+def read_signals(
+    host: PluginHost, run: RunData, rows: list[int], data: Path | None
+) -> tuple[dict[int, NDArray[np.float32]], list[str]]:
+    """The samples of these records from their sources, as far as those are there and unchanged, and notes on the rest."""
+    readers = [cls.make({}, Context()) for cls in host.components("reader") if issubclass(cls, Reader)]
+    given = [data] if data is not None else [Path(p) for p in run.manifest.get("settings", {}).get("paths", [])]
+    files = {found.source: found for found in find_files([path for path in given if path.exists()], readers).files}
+    wanted: dict[str, dict[int, int]] = {}
+    for row in rows:
+        wanted.setdefault(str(run.scores["source"][row]), {})[int(run.scores["row"][row])] = row
+    signals: dict[int, NDArray[np.float32]] = {}
+    notes = []
+    for source, numbers in wanted.items():
+        if source not in files:
+            notes.append(f"{source} is not where the run found it; --data DIR names its folder")
+            continue
+        last = max(numbers)
+        for item in files[source].reader.read(files[source].path):
+            if isinstance(item, Record) and item.row in numbers:
+                row = numbers[item.row]
+                sensor, time = str(run.scores["sensor_id"][row]), run.scores["data_time"][row]
+                if record_id(sensor, time, item.signal) == run.scores["record_id"][row]:
+                    signals[row] = item.signal
+                else:
+                    notes.append(f"{source}:{item.row} has changed since the run")
+            if item.row >= last:
+                break
+    return signals, sorted(set(notes))
+
+
+def build(found: Explanation) -> dict[str, Any]:
+    """The table of cli.md 4."""
+    run, row = found.run, found.row
+    scores = run.scores
+    identifier = str(scores["record_id"][row])
+    attention, alarm = run.cuts
+    return {
+        "record_id": identifier,
+        "source": str(scores["source"][row]),
+        "row": int(scores["row"][row]),
+        "sensor_id": run.sensors[run.sensor[row]],
+        "data_time": scores["data_time"][row],
+        "score": float(scores["score"][row]),
+        "p_value": float(scores["p_value"][row]),
+        "level": LEVELS[run.level[row]],
+        "agreement": float(scores["agreement"][row]),
+        "cuts": {"attention": attention, "alarm": alarm},
+        "detectors": detectors(run, row),
+        "features": features(found),
+        "lines": lines(found),
+        "neighbours": neighbours(run, row),
+        "quality": [
+            {key: finding[key] for key in ("code", "reason", "disposition", "detail")}
+            for finding in _findings(run.folder / "quarantine.csv")
+            if finding["record_id"] == identifier
+        ],
+    }
+
+
+def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
+    """What each detector said: its z, what that adds to a weighted mean over those that gave one, and its vote."""
+    told = {d["id"]: d for d in run.summary.get("detectors", [])}
+    z = {name: float(run.scores[f"z_{name}"][row]) for name in run.detectors}
+    weight = {name: float(told.get(name, {}).get("weight") or 0.0) for name in run.detectors}
+    total = sum(weight[name] for name in run.detectors if np.isfinite(z[name]))
+    rows = []
+    for name in run.detectors:
+        cut = told.get(name, {}).get("cut")
+        known = bool(np.isfinite(z[name]))
+        rows.append(
+            {
+                "id": name,
+                "z": z[name],
+                "weight": weight[name],
+                "share": weight[name] * z[name] / total if known and total else None,
+                "vote": z[name] > cut if known and cut is not None else None,
+                "cut": cut,
+            }
+        )
+    return rows
+
+
+def features(found: Explanation) -> list[dict[str, Any]]:
+    """The indicators that differ most from the baseline."""
+    judged = []
+    for channel in range(found.signal.shape[0] if len(found.baseline) >= 3 else 0):
+        mine = indicators.indicators(found.signal[None, channel], found.fs)
+        theirs = indicators.indicators(found.baseline[:, channel], found.fs)
+        prefix = f"ch{channel}_" if found.signal.shape[0] > 1 else ""
+        judged += [(prefix + j.name, j) for j in indicators.judge(mine, theirs)]
+    judged.sort(key=lambda pair: -abs(pair[1].z))
+    return [
+        {"name": name, "value": j.value, "baseline_median": j.median, "baseline_mad": j.mad, "z": j.z}
+        for name, j in judged[:FEATURES]
+    ]
+
+
+def lines(found: Explanation) -> list[dict[str, Any]]:
+    """Lines at multiples of the mains over the baseline's median; without a comb the places that rose most."""
+    if len(found.baseline) < 3:
+        return []
+    hz = indicators.frequencies(found.signal.shape[1], found.fs)
+    mine = indicators.power_spectrum(found.signal[:1])
+    theirs = indicators.power_spectrum(found.baseline[:, 0])
+    if found.mains:
+        multiples, level = indicators.mains_lines(mine, hz, found.mains)
+        over = level[0] - np.median(indicators.mains_lines(theirs, hz, found.mains)[1], axis=0)
+        pairs = zip(multiples.tolist(), over.tolist(), strict=True)
+        return [{"hz": m * found.mains, "multiple": int(m), "db_over_baseline": o} for m, o in pairs]
+    centre, level = indicators.bands(mine, hz)
+    peaks = indicators.risen(centre, level[0], indicators.bands(theirs, hz)[1])
+    return [{"hz": hz, "multiple": None, "db_over_baseline": over} for hz, over in peaks]
+
+
+def neighbours(run: RunData, row: int) -> list[dict[str, Any]]:
+    """Records of the same sensor just before and after, in order of time."""
+    mine = np.flatnonzero(run.sensor == run.sensor[row])
+    mine = mine[np.argsort(run.x[mine], kind="stable")]
+    place = int(np.flatnonzero(mine == row)[0])
+    near = mine[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
+    return [
+        {
+            "record_id": str(run.scores["record_id"][i]),
+            "data_time": run.scores["data_time"][i],
+            "score": float(run.scores["score"][i]),
+            "level": LEVELS[run.level[i]],
+        }
+        for i in near
+        if i != row
+    ]
+
+
+def _findings(path: Path) -> list[dict[str, str]]:
+    return list(tables.read_table(path)) if path.is_file() else []

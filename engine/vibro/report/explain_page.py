@@ -1,0 +1,210 @@
+"""The page of one record: verdict, detectors, what is unusual in words, waveform, spectrum, lines, neighbours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import files
+from vibro.report import charts, indicators
+from vibro.report.charts import WIDTH, Texts
+from vibro.report.data import LEVELS
+from vibro.report.explain import Explanation
+from vibro.report.page import fill, number
+from vibro.report.scale import Scale, score_scale
+from vibro.report.svg import Svg, drawing, element, polyline, text
+from vibro.report.texts import texts
+
+COLUMNS = 900  # of the waveform's envelope
+CHANNELS = 4  # drawn
+STRIKING = 3.0  # robust z from which an indicator is put into words
+_DECIMAL_TICKS = (1, 2, 5)
+
+
+def render_explanation(found: Explanation, lang: str = "en") -> str:
+    """The HTML page of an explained record; ``lang`` is ``en`` or ``zh``."""
+    t = texts(lang)
+    table = found.table
+    shown = range(min(CHANNELS, found.signal.shape[0]))
+    drawn = len(found.baseline) >= 3
+    values = {
+        "e": table,
+        "time": files.iso_time(table["data_time"]),
+        "notes": found.notes,
+        "pooled": not found.baseline_of,
+        "compared": len(found.baseline),
+        "detectors": [{**d, "bar": _bar(d, table)} for d in table["detectors"]],
+        "words": words(table["features"], t),
+        "features": [{**f, "label": label(f["name"], t)} for f in table["features"]],
+        "waveforms": [waveform(found.signal[c], found.fs, unit(found), t) for c in shown],
+        "spectra": [spectrum(found, c, t) for c in shown if drawn],
+        "lines": line_bars(found, found.mains, t) if found.mains and table["lines"] else None,
+        "risen": [] if found.mains else table["lines"],
+        "trend": trend(found, t),
+    }
+    return fill("explain.html.j2", values, lang)
+
+
+def write_explanation(found: Explanation, out: Path, lang: str = "en") -> None:
+    """Writes the page to a file, atomically."""
+    files.write_text(out, render_explanation(found, lang))
+
+
+def label(name: str, t: Texts) -> str:
+    """An indicator's name in words."""
+    channel, rest = _channel(name)
+    band = re.fullmatch(r"band_([0-9.]+)_([0-9.]+)_db", rest)
+    plain = t["i_band"].format(low=band[1], high=band[2]) if band else t[f"i_{rest}"]
+    return f"{channel}: {plain}" if channel else plain
+
+
+def words(features: list[Mapping[str, Any]], t: Texts) -> list[str]:
+    """The striking indicators as sentences."""
+    said = []
+    for f in features:
+        if abs(f["z"]) < STRIKING:
+            continue
+        name, difference = label(f["name"], t), f["value"] - f["baseline_median"]
+        if f["name"].endswith(indicators.DECIBEL):
+            said.append(t["w_level"].format(name=name, db=f"{difference:+.1f}", z=f"{f['z']:+.1f}"))
+        else:
+            pair = {"value": number(f["value"]), "median": number(f["baseline_median"])}
+            said.append(t["w_value"].format(name=name, **pair, z=f"{f['z']:+.1f}"))
+    return said
+
+
+def unit(found: Explanation) -> str:
+    """The physical unit of the samples, empty if unknown."""
+    given = found.run.summary["signal"].get("unit") or "unknown"
+    return "" if given == "unknown" else str(given)
+
+
+def waveform(x: NDArray[np.float32], fs: float, unit: str, t: Texts) -> Svg:
+    """The samples over time; where they are many, the envelope from lowest to highest."""
+    height, left, top, bottom = 190.0, 64.0, 22.0, 36.0
+    seconds = len(x) / fs
+    factor, name = (1000.0, "ms") if seconds < 2 else (1.0, "s")
+    across = Scale(0.0, seconds * factor, left, WIDTH - 12)
+    up = score_scale(np.array([x.min(), x.max()], np.float64), height - bottom, top)
+    parts = _frame(across, up, height - bottom)
+    if len(x) > 4 * COLUMNS:
+        starts = np.linspace(0, len(x), COLUMNS, endpoint=False).astype(int)
+        low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
+        place = across(starts / fs * factor)
+        outline = np.concatenate([place, place[::-1]]), np.concatenate([low, high[::-1]])
+        parts.append(polyline(outline[0], up(outline[1]), "envelope"))
+    else:
+        parts.append(polyline(across(np.arange(len(x)) / fs * factor), up(x.astype(np.float64)), "line"))
+    parts.append(text((left + WIDTH) / 2, height - 4, f"{t['time']} ({name})", "axis-label", "middle"))
+    parts.append(text(left - 8, 12, unit or t["unit_unknown"], "axis-label", "start"))
+    return drawing(WIDTH, height, t["h_waveform"], *parts)
+
+
+def spectrum(found: Explanation, channel: int, t: Texts) -> Svg:
+    """Level by frequency of the record, over the band (5 % to 95 %) and the median of its baseline."""
+    height, left, top, bottom = 300.0, 64.0, 22.0, 40.0
+    hz = indicators.frequencies(found.signal.shape[1], found.fs)
+    centre, mine = indicators.bands(indicators.power_spectrum(found.signal[channel][None]), hz)
+    _, theirs = indicators.bands(indicators.power_spectrum(found.baseline[:, channel]), hz)
+    low, middle, high = np.quantile(theirs, (0.05, 0.5, 0.95), axis=0)
+    reach = np.concatenate([mine[0], low, high])
+    floor = float(np.quantile(reach, 0.01))
+    up = Scale(floor - 3, float(reach.max()) + 3, height - bottom, top)
+    across = Scale(float(np.log10(centre[0])), float(np.log10(centre[-1])), left, WIDTH - 12)
+    place = across(np.log10(centre))
+    parts = [text(left - 6, float(up(v)) + 4, f"{v:g}", "tick", "end") for v in up.ticks()]
+    parts += [element("line", x1=left, x2=WIDTH - 12, y1=up(v), y2=up(v), class_="grid") for v in up.ticks()]
+    if found.mains:
+        for n in range(1, int(min(20, centre[-1] // found.mains)) + 1):
+            x = float(across(np.log10(n * found.mains)))
+            parts.append(element("line", x1=x, x2=x, y1=top, y2=height - bottom, class_="comb"))
+    outline = np.concatenate([place, place[::-1]]), np.concatenate([up(low), up(high)[::-1]])
+    parts += [
+        polyline(*outline, "band"),
+        polyline(place, up(middle), "line median"),
+        polyline(place, up(mine[0]), "line record"),
+    ]
+    base = height - bottom
+    parts.append(element("line", x1=left, x2=WIDTH - 12, y1=base, y2=base, class_="axis"))
+    for value in _log_ticks(float(centre[0]), float(centre[-1])):
+        parts.append(text(float(across(np.log10(value))), base + 16, f"{value:g}", "tick", "middle"))
+    parts.append(text((left + WIDTH) / 2, height - 4, "Hz", "axis-label", "middle"))
+    parts.append(text(left - 8, 12, f"dB re ({unit(found) or '1'})²", "axis-label", "start"))
+    return drawing(WIDTH, height, t["h_spectrum"], *parts)
+
+
+def line_bars(found: Explanation, mains: float, t: Texts) -> Svg:
+    """Each multiple of the mains in dB over the baseline's median; behind it where 90 % of the baseline lies."""
+    height, left, top, bottom = 190.0, 64.0, 22.0, 40.0
+    hz = indicators.frequencies(found.signal.shape[1], found.fs)
+    _, level = indicators.mains_lines(indicators.power_spectrum(found.baseline[:, 0]), hz, mains)
+    low, high = np.quantile(level - np.median(level, axis=0), (0.05, 0.95), axis=0)
+    lines = found.table["lines"]
+    over = np.array([line["db_over_baseline"] for line in lines])
+    reach = np.concatenate([over, low, high, [-3.0, 6.0]])
+    up = Scale(float(reach.min()), float(reach.max()), height - bottom, top)
+    wide = (WIDTH - 12 - left) / len(lines)
+    parts = [text(left - 6, float(up(v)) + 4, f"{v:+g}" if v else "0", "tick", "end") for v in up.ticks()]
+    parts += [element("line", x1=left, x2=WIDTH - 12, y1=up(v), y2=up(v), class_="grid") for v in up.ticks()]
+    zero = float(up(0))
+    for i, line in enumerate(lines):
+        x, y = left + i * wide, float(up(over[i]))
+        title = element("title", f"{line['hz']:g} Hz: {over[i]:+.1f} dB")
+        kind = "normal" if low[i] - 1 <= over[i] <= high[i] + 1 else "alarm"
+        usual = {"width": wide - 1, "height": float(up(low[i]) - up(high[i]))}
+        parts.append(element("rect", x=x + 0.5, y=float(up(high[i])), class_="band", **usual))
+        size = {"width": max(1.0, wide / 2), "height": max(1.0, abs(zero - y))}
+        parts.append(element("rect", title, x=x + wide / 4, y=min(y, zero), class_=f"bar {kind}", **size))
+        if len(lines) <= 20 or line["multiple"] % 2 == 0:
+            parts.append(text(x + wide / 2, height - bottom + 16, f"{line['hz']:g}", "tick", "middle"))
+    parts.append(element("line", x1=left, x2=WIDTH - 12, y1=zero, y2=zero, class_="axis"))
+    parts.append(text((left + WIDTH) / 2, height - 4, "Hz", "axis-label", "middle"))
+    parts.append(text(left - 8, 12, "dB", "axis-label", "start"))
+    return drawing(WIDTH, height, t["h_lines"], *parts)
+
+
+def trend(found: Explanation, t: Texts) -> Svg | None:
+    """The score of the sensor over time with this record pointed out, or None with less than three records."""
+    run, row = found.run, found.row
+    mine = np.flatnonzero((run.sensor == run.sensor[row]) & np.isfinite(run.x))
+    if len(np.unique(run.x[mine])) < 3:
+        return None
+    across = Scale(float(run.x[mine].min()), float(run.x[mine].max()), 44.0, WIDTH - 12)
+    up = score_scale(run.scores["score"][mine][run.level[mine] < LEVELS.index("invalid")], 150.0, 14.0, *run.cuts)
+    pointed = None
+    if np.isfinite(run.x[row]) and np.isfinite(run.scores["score"][row]):
+        pointed = float(across(run.x[row])), float(up(run.scores["score"][row]))
+    return charts.panel(
+        run.x[mine], run.scores["score"][mine], run.level[mine], (across, up), run.cuts, run.timed, t, pointed
+    )
+
+
+def _channel(name: str) -> tuple[str, str]:
+    """``ch1_rms_db`` -> ``ch1`` and ``rms_db``."""
+    found = re.fullmatch(r"(ch[0-9]+)_(.*)", name)
+    return (found[1], found[2]) if found else ("", name)
+
+
+def _bar(detector: Mapping[str, Any], table: Mapping[str, Any]) -> Svg:
+    return charts.meter(detector["share"], _most(table), "alarm" if detector["vote"] else "normal")
+
+
+def _most(table: Mapping[str, Any]) -> float:
+    return max((abs(d["share"]) for d in table["detectors"] if d["share"] is not None), default=1.0)
+
+
+def _frame(across: Scale, up: Scale, base: float) -> list[Svg]:
+    parts = [text(across.start - 6, float(up(v)) + 4, f"{v:.3g}", "tick", "end") for v in up.ticks()]
+    parts += [element("line", x1=across.start, x2=across.end, y1=up(v), y2=up(v), class_="grid") for v in up.ticks()]
+    parts.append(element("line", x1=across.start, x2=across.end, y1=base, y2=base, class_="axis"))
+    return parts + [text(float(across(v)), base + 16, f"{v:g}", "tick", "middle") for v in across.ticks()]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return [m * 10.0**k for k in decades for m in _DECIMAL_TICKS if low <= m * 10.0**k <= high]
