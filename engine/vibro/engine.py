@@ -322,14 +322,13 @@ class Engine:
         disturbed = disturb(batch, chosen, ctx.child("sentinel").rng())
         part = survivors_of(plan, tuple(states))
         store = ViewStore(disturbed, part.make_extractors(ctx), part.readers, states=views, memory=self.memory)
-        found: dict[str, Sentinel] = {}
+        scores: dict[str, NDArray[np.float64]] = {}
         for d in part.detectors:
-            task = FitTask(
-                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(store.get(d.view)), rows.fit, rows.fold, False
-            )
+            x = ArrayRef(store.get(d.view))
+            task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, rows.fit, rows.fold, False)
             result = score_task(task, states[d.id])
-            found[d.id] = judge(result.scores) if result.scores is not None else Sentinel(False, float("nan"))
-        return found
+            scores[d.id] = np.full(len(disturbed), np.nan) if result.scores is None else result.scores
+        return judge(scores)
 
     def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
         """A detector that stood aside does not count; of the others the quorum must survive, and at least one."""

@@ -1,7 +1,8 @@
-"""The sentinel: after a fit, known disturbances of known records must raise a detector's score, else it is insensitive."""
+"""The sentinel: after a fit, known disturbances of calm records must raise a detector's score, else it is insensitive."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
 
-ROWS = 32
+ROWS = 48  # of which each detector is judged on the calmer half
 KINDS = ("gain", "odd_harmonics", "clip", "dropout", "band_noise")
 
 
@@ -58,9 +59,24 @@ def disturb(batch: SignalBatch, rows: NDArray[np.intp], rng: np.random.Generator
     return replace(clean.take(all_rows), x=np.concatenate(parts).astype(np.float32))
 
 
-def judge(scores: NDArray[np.float64]) -> Sentinel:
-    """The verdict on the scores (rows x (1 + kinds),) that a detector gave to ``disturb``'s records."""
-    table = scores.reshape(1 + len(KINDS), -1)
+def judge(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Sentinel]:
+    """The verdict on the scores (rows x (1 + kinds),) that every detector gave to ``disturb``'s records.
+
+    Records to be fitted on may hold faults, which would hide a disturbance. So a detector is judged on the half that
+    the other detectors rank lowest; a lone detector on all.
+    """
+    tables = {ident: column.reshape(1 + len(KINDS), -1) for ident, column in scores.items()}
+    ranks = {ident: np.argsort(np.argsort(np.nan_to_num(table[0], nan=np.inf))) for ident, table in tables.items()}
+    total = sum(ranks.values(), np.zeros(next(iter(tables.values())).shape[1]) if tables else np.zeros(0))
+    found = {}
+    for ident, table in tables.items():
+        others = total - ranks[ident]
+        calm = others <= np.median(others)
+        found[ident] = _judge(table[:, calm])
+    return found
+
+
+def _judge(table: NDArray[np.float64]) -> Sentinel:
     clean = table[0][np.isfinite(table[0])]
     if not len(clean):
         return Sentinel(False, float("nan"))

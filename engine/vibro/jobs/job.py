@@ -17,7 +17,7 @@ from vibro.data import Rows, SignalBatch, make_rows
 from vibro.errors import ConfigError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host import PluginHost
-from vibro.ingest import Ingested, IngestOptions, ingest
+from vibro.ingest import Ingested, IngestOptions, NothingAccepted, ingest
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors
 from vibro.jobs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
@@ -106,9 +106,14 @@ def read_input(work: Job, data: DataOptions) -> Input:
     how = IngestOptions(
         fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
     )
+    bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        got = ingest(data.paths, readers, how, stage.path, host.emit)
-    tables.write_quarantine(work.run.path, got.accounting.rows(), bom=work.options.csv_bom)
+        try:
+            got = ingest(data.paths, readers, how, stage.path, host.emit)
+        except NothingAccepted as error:
+            tables.write_quarantine(work.run.path, error.accounting.rows(), bom=bom)
+            raise
+        tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     share = got.accounting.share
     if share > data.max_quarantine:

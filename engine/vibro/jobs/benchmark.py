@@ -1,0 +1,77 @@
+"""``vibro benchmark run``: a suite, or a user's data with labels, into a directory of results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vibro.benchmark.datasets import Labelled, SetEntry, load_set
+from vibro.benchmark.output import write_outcome
+from vibro.benchmark.run import Bench, Load, check_labels, run_suite
+from vibro.benchmark.suite import Suite, check_suite
+from vibro.context import resolve_device
+from vibro.errors import ConfigError
+from vibro.executor import make_executor
+from vibro.host import PluginHost
+from vibro.jobs.job import Job, job, read_input
+from vibro.jobs.options import DataOptions, RunOptions
+from vibro.overrides import customise, find_ensemble
+from vibro.plan import Plan, make_plan
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What the command line says; a suite file has its own ``suite``, data are described by ``data``."""
+
+    suite: Suite
+    data: DataOptions | None = None
+    root: Path | None = None  # folder of the recordings that a suite names
+
+
+def run_benchmark(host: PluginHost, what: BenchmarkOptions, options: RunOptions, out: Path) -> dict[str, Any]:
+    """Runs it into OUT and returns the content of benchmark.json."""
+    suite = what.suite
+    check_suite(suite)
+    plans = {name: _plan(host, name, options) for name in suite.ensembles}
+    device = resolve_device(options.device)
+    with job(host, out, options) as work, make_executor(options.executor) as executor:
+        work.parts["device"] = device
+        work.parts["settings"] = {"suite": suite.name, "seeds": suite.seeds}
+        load = _loader(work, what)
+        bench = Bench(host, suite, plans, work.run, executor, device, options.memory)
+        with work.stage("benchmark"):
+            outcome = run_suite(bench, load)
+        with work.stage("report"):
+            found = write_outcome(work.run.path, outcome, bom=options.csv_bom, lang=options.lang)
+        work.parts["failures"] = found["failures"]
+        work.end("complete")
+    return found
+
+
+def _plan(host: PluginHost, name: str, options: RunOptions) -> Plan:
+    title, table = find_ensemble(host.registry, name)
+    table = customise(host, table, detectors=options.detectors, sets=options.sets)
+    return make_plan(host, title, table, allow_missing=options.allow_missing)
+
+
+def _loader(work: Job, what: BenchmarkOptions) -> Load:
+    """Reads the sets of a suite, or the one of the command line, once."""
+    if what.data is None:
+        return lambda entry, seed: load_set(entry, what.root, seed)
+    got = read_input(work, what.data)
+    assert got.labels is not None  # the command asks for them
+    labels = got.labels
+    name = what.suite.sets[0].name
+    data = Labelled(name, got.batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched)
+    check_labels(data)
+    return lambda entry, seed: data
+
+
+def suite_of_data(paths: Sequence[Path], suite: Suite) -> Suite:
+    """The suite for a user's own data: one set, named after its first file or folder."""
+    if not paths:
+        raise ConfigError("name a suite file, or data and --labels")
+    name = paths[0].name.partition(".")[0] or "data"
+    return replace(suite, name=name, sets=(SetEntry(name),))
