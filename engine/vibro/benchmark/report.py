@@ -1,0 +1,245 @@
+"""The report of a benchmark: the same tables as Markdown and as one self-contained page, made from ``benchmark.json``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vibro.benchmark.charts import critical_difference, pareto_front
+from vibro.report.page import fill, number
+from vibro.report.svg import Svg
+
+MOST = 40  # rows of a table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a sentence, a table, a picture; the last two may be missing."""
+
+    title: str
+    note: str = ""
+    headers: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
+    picture: Svg | None = None
+
+    @property
+    def ident(self) -> str:
+        """Anchor of the section."""
+        return "".join(c if c.isalnum() else "-" for c in self.title.lower())
+
+
+def sections(found: Mapping[str, Any]) -> list[Section]:
+    """Every section that ``benchmark.json`` has something for."""
+    made = [
+        _overall(found),
+        _blocks(found),
+        _paired(found),
+        _ranks(found),
+        _combinations(found),
+        _leave_one_out(found),
+        _shapley(found),
+        _pareto(found),
+        _classes(found),
+        _confound(found),
+        _data(found),
+    ]
+    return [s for s in made if s.rows or s.picture]
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The report as Markdown; its tables are never typed by hand."""
+    lines = [f"# {found['name']}", "", found["summary"], ""] if found["summary"] else [f"# {found['name']}", ""]
+    lines += [f"{line}  " for line in head(found)] + [""]
+    for title, texts in (("Warnings", _warnings(found)), ("Failures", _failures(found))):
+        if texts:
+            lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
+    for s in sections(found):
+        lines += [f"## {s.title}", ""]
+        lines += [s.note, ""] if s.note else []
+        if s.rows:
+            lines += ["| " + " | ".join(s.headers) + " |", "|" + " --- |" * len(s.headers)]
+            lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in s.rows] + [""]
+    return "\n".join(lines)
+
+
+def html(found: Mapping[str, Any], lang: str = "en") -> str:
+    """The report as one page without any external address."""
+    values = {
+        "title": found["name"],
+        "summary": found["summary"],
+        "head": head(found),
+        "sections": sections(found),
+        "warnings": _warnings(found),
+        "failures": _failures(found),
+    }
+    return fill("benchmark.html.j2", values, lang)
+
+
+def head(found: Mapping[str, Any]) -> list[str]:
+    """How it was measured, a fact a line."""
+    seeds = len(found["seeds"])
+    return [
+        f"{len(found['data'])} data sets, {seeds} seed{'s' if seeds != 1 else ''},"
+        f" {found['combinations']} rows of combinations",
+        f"protocol {found['protocol']}; split: {'; '.join(found['splits']) or 'none'}",
+        f"vibro {found['vibro']}, numpy {found['libraries'].get('numpy', '?')}, Python {found['libraries']['python']},"
+        f" {found['machine']['cores']} cores",
+        f"fits {number(found['timings']['fit'])} s, judging all combinations {number(found['timings']['judge'])} s",
+    ]
+
+
+def _warnings(found: Mapping[str, Any]) -> list[str]:
+    return [*found["warnings"], *found["confound"]["warnings"]]
+
+
+def _failures(found: Mapping[str, Any]) -> list[str]:
+    counted: dict[str, int] = defaultdict(int)
+    for f in found["failures"]:
+        counted[f"{f['trial'].rpartition('-seed')[0] or f['trial']}: {f['message']}"] += 1
+    return [f"{text} ({n} x)" for text, n in counted.items()]
+
+
+def _overall(found: Mapping[str, Any]) -> Section:
+    tests = found["tests"]
+    means = {label: tests[label]["mean"] for label in ("open_blocks", "all_blocks")}
+    names = sorted(means["all_blocks"], key=lambda n: -(means["open_blocks"].get(n) or means["all_blocks"][n] or 0))
+    rows = [(n, *(number(means[label].get(n)) for label in means)) for n in names]
+    note = (
+        f"Mean average precision over {tests['open_blocks']['blocks']} blocks (data set x pool) in which the best member"
+        f" stays below 0.99, and over all {tests['all_blocks']['blocks']}. best_member is chosen in hindsight for each"
+        " block: an oracle, no system."
+    )
+    return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows[:MOST])
+
+
+def _blocks(found: Mapping[str, Any]) -> Section:
+    """AP of the whole ensembles and of the baselines in every block."""
+    cells: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
+    prior: dict[tuple[str, ...], str] = {}
+    columns: dict[str, None] = {}
+    several = len(found["ensembles"]) > 1
+    for row in [*found["rows"], *found["baselines"]]:
+        spec = found["ensembles"][row["ensemble"]]
+        whole = row["set"] == "+".join(d["id"] for d in spec["detectors"]) and row["fuser"] == spec["fuser"]["use"]
+        if row["n_detectors"] and not whole:
+            continue
+        name = row["ensemble"] if whole else row["set"]
+        if not whole and several and row["set"] in ("rank_consensus", "z_mean", "mean_member", "best_member"):
+            name = f"{row['ensemble']}: {row['set']}"
+        key = (row["data"], row["pool"], row["subset"], str(row["labelled_k"] or ""))
+        columns[name] = None
+        prior[key] = f"{row['n']:.0f} ({row['n_anomalous']:.0f})"
+        cells[key].setdefault(name, _spread(row, "average_precision"))
+    names = sorted(columns, key=lambda n: n not in found["ensembles"])
+    rows = [(*key, prior[key], *(cells[key].get(n, "–") for n in names)) for key in cells]
+    headers = ("data", "pool", "judged on", "labels a class", "n (anomalous)", *names)
+    return Section("Average precision by data set", "Mean and standard deviation over the seeds.", headers, rows)
+
+
+def _spread(row: Mapping[str, Any], name: str) -> str:
+    if row[name] is None:
+        return "–"
+    return f"{row[name]:.3f} ± {row.get(f'{name}_sd') or 0:.3f}"
+
+
+def _paired(found: Mapping[str, Any]) -> Section:
+    tests = found["tests"]["open_blocks"]
+    if not tests["paired"]:
+        tests = found["tests"]["all_blocks"]
+    rows = [
+        (p["against"], f"{p['diff']:+.3f}", f"{p['lo']:+.3f} … {p['hi']:+.3f}", number(p["p"], 2))
+        for p in sorted(tests["paired"], key=lambda p: p["diff"])
+    ]
+    note = (
+        f"Average precision of {tests['lead']} minus that of each other row; 95 % interval of a paired bootstrap over"
+        " data sets and draws. Above 0: the ensemble is better."
+    )
+    return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows[:MOST])
+
+
+def _ranks(found: Mapping[str, Any]) -> Section:
+    ranking = found["tests"]["open_blocks"]["friedman"] or found["tests"]["all_blocks"]["friedman"]
+    if ranking is None:
+        return Section("Ranks")
+    note = (
+        f"Friedman test over {ranking['blocks']} blocks: F = {number(ranking['statistic'])}, p = {number(ranking['p'], 2)}."
+        f" Rows joined by a bar differ by less than Nemenyi's critical difference of"
+        f" {number(ranking['critical_difference'])} in mean rank."
+    )
+    rows = [(r["name"], f"{r['rank']:.2f}") for r in ranking["ranks"]]
+    return Section("Ranks", note, ("", "mean rank"), rows[:MOST], critical_difference(ranking))
+
+
+def _combinations(found: Mapping[str, Any]) -> Section:
+    best: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for row in found["rows"]:
+        if row["average_precision"] is not None:
+            best[(row["ensemble"], row["set"], row["fuser"])].append(row["average_precision"])
+    most = max(map(len, best.values()), default=0)
+    order = sorted((k for k in best if len(best[k]) == most), key=lambda k: -sum(best[k]))
+    rows = [(*k, number(sum(best[k]) / len(best[k]))) for k in order[:MOST]]
+    note = "Shown rows that were judged in every block; the best of them were found with the labels, so they are optimistic."
+    return Section("Combinations", note, ("ensemble", "set", "fuser", "mean AP"), rows)
+
+
+def _leave_one_out(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (r["ensemble"], r["fuser"], r["detector"], f"{r['gain']:+.3f}", f"{r['lo']:+.3f} … {r['hi']:+.3f}")
+        for r in sorted(found["leave_one_out"], key=lambda r: (r["ensemble"], r["fuser"], -r["gain"]))
+    ]
+    note = "Average precision of the whole ensemble minus that without the detector."
+    return Section("Leave one out", note, ("ensemble", "fuser", "detector", "gain", "95 % interval"), rows)
+
+
+def _shapley(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (r["ensemble"], r["fuser"], r["detector"], f"{r['value']:+.3f}")
+        for r in sorted(found["shapley"], key=lambda r: (r["ensemble"], r["fuser"], -r["value"]))
+    ]
+    note = "Mean gain in average precision when the detector joins, over all orders of joining; they sum to the gain over chance."
+    return Section("Shapley values", note, ("ensemble", "fuser", "detector", "value"), rows)
+
+
+def _pareto(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (r["ensemble"], r["set"], r["fuser"], number(r["seconds"]), number(r["average_precision"]))
+        for r in found["pareto"]
+    ]
+    note = "Sets that no cheaper set equals; seconds to fit and score a data set, mean. Chosen with the labels."
+    headers = ("ensemble", "set", "fuser", "seconds", "mean AP")
+    return Section("Accuracy against seconds", note, headers, rows[:MOST], pareto_front(found["pareto"]))
+
+
+def _classes(found: Mapping[str, Any]) -> Section:
+    names = ("data", "pool", "ensemble", "fault_type")
+    rows = [
+        (*(r[name] for name in names), *(number(r[name]) for name in ("n", "roc_auc", "recall_at_budget")))
+        for r in sorted(found["per_class"], key=lambda r: (r["data"], r["pool"], r["ensemble"], r["roc_auc"] or 0))
+    ]
+    headers = ("data", "pool", "ensemble", "fault", "n a draw", "ROC AUC", "recall at budget")
+    return Section("Fault classes", "Each class against all normal records; mean over the seeds.", headers, rows)
+
+
+def _confound(found: Mapping[str, Any]) -> Section:
+    names = ("machine_from_score_auc", "sensor_from_score_auc", "machine_seen_auc", "level_auc")
+    rows = [
+        (r["data"], r["pool"], r["subset"], r["ensemble"], *(number(r[n]) for n in names))
+        for r in found["confound"]["rows"]
+    ]
+    note = (
+        "Normal records only: 0.5 = the score does not tell machines or sensors apart, nor whether a machine was seen in"
+        " fitting. Last column: ROC AUC of the plain level."
+    )
+    headers = ("data", "pool", "judged on", "ensemble", "machine", "sensor", "machine seen", "level")
+    return Section("Confound panel", note, headers, rows)
+
+
+def _data(found: Mapping[str, Any]) -> Section:
+    def whole(d: Mapping[str, Any]) -> Sequence[str]:
+        return [str(d[n]) for n in ("records", "normal", "anomalous", "machines", "sensors", "length")]
+
+    rows = [(d["name"], *whole(d), number(d["fs"]), d["fingerprint"][:12]) for d in found["data"]]
+    headers = ("data", "records", "normal", "anomalous", "machines", "sensors", "samples", "Hz", "fingerprint")
+    return Section("Data", "", headers, rows)

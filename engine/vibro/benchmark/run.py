@@ -1,0 +1,256 @@
+"""Runs a suite: every trial fitted once, every combination judged on its scores; failures are kept, not fatal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from vibro.api import Fuser, Thresholder
+from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets
+from vibro.benchmark.datasets import Labelled, SetEntry
+from vibro.benchmark.evaluate import intervals, per_class, tell_apart
+from vibro.benchmark.grid import PARTS, Table, Thresholding, judge, stack
+from vibro.benchmark.metrics import roc_auc
+from vibro.benchmark.suite import PoolEntry, Suite
+from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
+from vibro.context import Context
+from vibro.engine import resolved
+from vibro.errors import ConfigError, VibroError
+from vibro.events import StageFinished, StageStarted, TaskFinished, TaskStarted
+from vibro.host import PluginHost
+from vibro.plan import Plan, without_use
+from vibro.store.rundir import RunDir
+from vibro.tensors import load_tensors, save_tensors
+
+Load = Callable[[SetEntry, int], Labelled]
+STAGE = "benchmark"
+
+
+@dataclass
+class Outcome:
+    """All that came of a suite: the table of results, one detail a trial, failures, seconds."""
+
+    suite: Suite
+    table: Table
+    details: list[dict[str, Any]] = field(default_factory=list)
+    data: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    ensembles: dict[str, Any] = field(default_factory=dict)
+    trials: dict[str, Path] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    judge_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every trial of a suite shares."""
+
+    host: PluginHost
+    suite: Suite
+    plans: Mapping[str, Plan]
+    run: RunDir
+    executor: Executor | None = None
+    device: str = "cpu"
+    memory: int = 1 << 30
+
+    def fusers(self, plan: Plan) -> list[FuserSpec]:
+        """The ensemble's own fuser first, then those of the suite."""
+        own = plan.ensemble.fuser
+        found = [FuserSpec(own["use"], plan.fuser, without_use(own))]
+        for name in self.suite.fusers:
+            if name != own["use"]:
+                cls = self.host.component("fuser", name)
+                assert issubclass(cls, Fuser)
+                found.append(FuserSpec(name, cls, {}))
+        return found
+
+    def cuts(self, plan: Plan, seed: int) -> list[Thresholding]:
+        """Thresholders of the suite at its budget; the ensemble's own keeps its settings."""
+        own = plan.ensemble.thresholder
+        found = []
+        for name in self.suite.thresholders:
+            cls = self.host.component("thresholder", name)
+            assert issubclass(cls, Thresholder)
+            if cls.needs_labels:
+                raise ConfigError(f"thresholder {name} learns from labels and would see those it is judged on")
+            settings = without_use(own) if name == own["use"] else {}
+            made = cls.make(settings, Context(seed=seed).child(f"thresholder:{name}"), where=f"thresholder {name}")
+            found.append(Thresholding(name, made, self.suite.budget))
+        return found
+
+
+def run_suite(bench: Bench, load: Load) -> Outcome:
+    """Fits and judges every trial; VibroError only if none of them worked."""
+    suite = bench.suite
+    out = Outcome(suite, {}, ensembles={name: resolved(plan) for name, plan in bench.plans.items()})
+    tables: list[Table] = []
+    first_error: VibroError | None = None
+    for plan in bench.plans.values():
+        bench.fusers(plan), bench.cuts(plan, 0), subsets(len(plan.detectors), suite.combinations)
+    total = (
+        sum(len(_pools(suite, e)) for e in suite.sets) * len(bench.plans) * suite.seeds * (1 + len(suite.labelled_k))
+    )
+    clock = perf_counter()
+    bench.host.emit(StageStarted(STAGE, total))
+    for entry, pool, name, key, data in _trials(bench, load, out):
+        begun = perf_counter()
+        bench.host.emit(TaskStarted(STAGE, key.name))
+        try:
+            trial = _fitted(bench, bench.plans[name], entry, pool, key, data, out)
+        except VibroError as error:
+            first_error = first_error or error
+            out.failures.append({"trial": key.name, "error": type(error).__name__, "message": error.message})
+            continue
+        if trial.error:
+            out.failures.append({"trial": key.name, "error": "fit", "message": trial.error})
+        out.warnings += [w for w in trial.warnings if w not in out.warnings]
+        table, detail = _judged(bench, bench.plans[name], trial)
+        tables.append(table)
+        out.details.append(detail)
+        out.judge_seconds += detail.pop("judge_seconds")
+        bench.host.emit(TaskFinished(STAGE, key.name, perf_counter() - begun))
+    bench.host.emit(StageFinished(STAGE, perf_counter() - clock))
+    if not tables and first_error is not None:
+        raise first_error
+    return replace(out, table=stack(tables))
+
+
+def _pools(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
+    """Pools drawn from a data set; one of light faults only where the set names some."""
+    named = [p for p in suite.pools if not p.sets or entry.name in p.sets]
+    return [p for p in named if p.variant != "light" or entry.light]
+
+
+def _trials(bench: Bench, load: Load, out: Outcome) -> Iterator[tuple[SetEntry, PoolEntry, str, TrialKey, Labelled]]:
+    """Every trial of the suite; a data set is read once, a simulated one once a seed."""
+    suite = bench.suite
+    for entry in suite.sets:
+        data = None
+        for seed in range(suite.seeds):
+            if data is None or entry.simulate:
+                try:
+                    data = load(entry, seed)
+                except VibroError as error:
+                    out.failures.append({"trial": entry.name, "error": type(error).__name__, "message": error.message})
+                    if len(suite.sets) == 1:
+                        raise
+                    break
+                check_labels(data)
+                if seed == 0:
+                    out.data.append(about(entry, data))
+            for pool in _pools(suite, entry):
+                for name in bench.plans:
+                    for k in (0, *suite.labelled_k):
+                        yield entry, pool, name, TrialKey(entry.name, pool.name, name, k, seed), data
+
+
+def check_labels(data: Labelled) -> None:
+    """ConfigError unless both classes are labelled."""
+    for value, word in ((0, "normal"), (1, "anomalous")):
+        if not (data.y == value).any():
+            raise ConfigError(
+                f"the labels of {data.name} hold no {word} record: nothing can be ranked",
+                hint="label 0 is normal, 1 anomalous, empty or -1 unknown",
+            )
+
+
+def about(entry: SetEntry, data: Labelled) -> dict[str, Any]:
+    """What a data set is."""
+    batch = data.batch
+    return {
+        "name": entry.name,
+        "path": entry.path or ("simulated" if entry.simulate else ""),
+        "fingerprint": batch.fingerprint,
+        "records": len(batch),
+        "normal": int((data.y == 0).sum()),
+        "anomalous": int((data.y == 1).sum()),
+        "machines": len(batch.machines),
+        "sensors": len(batch.sensors),
+        "fs": batch.fs,
+        "length": batch.length,
+        "channels": batch.channels,
+        "covariates": list(batch.covariate_names),
+    }
+
+
+def _fitted(
+    bench: Bench, plan: Plan, entry: SetEntry, pool: PoolEntry, key: TrialKey, data: Labelled, out: Outcome
+) -> Trial:
+    """The trial from its finished stage, or fitted now."""
+    stage_name = f"fit-{key.name}"
+    with bench.run.stage(stage_name, cache_key(plan, data, pool, bench.suite, key)) as stage:
+        path = stage.path / "trial.safetensors"
+        if not stage.reused:
+            clock = perf_counter()
+            trial = fit_trial(
+                bench.host,
+                plan,
+                data,
+                pool,
+                bench.suite,
+                key,
+                light=entry.light,
+                executor=bench.executor,
+                device=bench.device,
+                memory=bench.memory,
+                folder=bench.run.path / "stages" / "work",
+            )
+            out.fit_seconds += perf_counter() - clock
+            save_tensors(path, to_state(trial))
+    out.trials[key.name] = stage.path / "trial.safetensors"
+    return from_state(key, load_tensors(out.trials[key.name]))
+
+
+def _judged(bench: Bench, plan: Plan, trial: Trial) -> tuple[Table, dict[str, Any]]:
+    """The table of a trial, and what stands in the report about its full ensemble."""
+    clock = perf_counter()
+    fusers, cuts = bench.fusers(plan), bench.cuts(plan, trial.key.seed)
+    sets = subsets(len(trial.detectors), bench.suite.combinations)
+    table = judge(trial, sets, fusers, cuts, bench.suite.budget)
+    seconds = perf_counter() - clock
+    return table, {**headline(trial, fusers[0], bench.suite.budget), "judge_seconds": seconds}
+
+
+def headline(trial: Trial, fuser: FuserSpec, budget: float) -> dict[str, Any]:
+    """Classes, intervals and the confound panel of the whole ensemble under its own fuser, on each part."""
+    key = trial.key
+    alive = tuple(j for j in range(len(trial.detectors)) if np.isfinite(trial.reference[:, j]).any())
+    out: dict[str, Any] = {
+        "data": key.data,
+        "pool": key.pool,
+        "ensemble": key.ensemble,
+        "labelled_k": key.labelled_k,
+        "seed": key.seed,
+        "how": trial.how,
+        "reasons": dict(trial.reasons),
+        "parts": {},
+    }
+    if not alive or fuser.cls.needs_labels:
+        return out
+    ctx = Context(seed=key.seed, names=trial.detectors)
+    _, fused, _ = next(fuse_subsets(fuser, ctx, trial.z, trial.reference, [alive]))
+    for name, bit in PARTS.items():
+        mask = (trial.part & bit) > 0
+        if not mask.any():
+            continue
+        y, score = trial.y[mask], fused[0][mask]
+        normal = y == 0
+        machine, sensor, recording = trial.groups[mask].T
+        out["parts"][name] = {
+            "per_class": per_class(y, score, trial.fault_type[mask], budget),
+            "interval": intervals(y, score, recording, np.random.default_rng(key.seed)),
+            "confound": {
+                "machine_from_score_auc": tell_apart(machine[normal], score[normal]),
+                "sensor_from_score_auc": tell_apart(sensor[normal], score[normal]),
+                "machine_seen_auc": roc_auc(trial.seen[mask][normal].astype(np.int16), score[normal]),
+                "level_auc": roc_auc(y, trial.trivial["rms"][mask]),
+            },
+        }
+    return out

@@ -1,0 +1,139 @@
+"""From the table of all results to what a reader needs: means with intervals, contributions, tests, warnings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from vibro.benchmark.comparison import block_of, contributions, front, leave_one_out, mean_of, tests, treatments
+from vibro.benchmark.evaluate import TELLS
+from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
+from vibro.benchmark.run import Outcome
+
+FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
+IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
+BEST = 20  # combinations of each block shown beside the named ones
+REPEATS = 1000
+
+
+def summarise(outcome: Outcome) -> dict[str, Any]:
+    """The content of ``benchmark.json`` but for file names and machine."""
+    rows = grouped(outcome.table)
+    named = [r for r in rows if not r["set"].startswith(BASELINE)]
+    base = [r for r in rows if r["set"].startswith(BASELINE)]
+    blocks = treatments(rows, outcome)
+    return {
+        "data": outcome.data,
+        "splits": sorted({d["how"] for d in outcome.details}),
+        "seeds": list(range(outcome.suite.seeds)),
+        "rows": [_plain(r) for r in shown(named, outcome)],
+        "combinations": len(named),
+        "baselines": [_plain(r) | {"set": r["set"].removeprefix(BASELINE)} for r in base],
+        "per_class": _per_class(outcome),
+        "leave_one_out": leave_one_out(named, outcome),
+        "shapley": contributions(named, outcome),
+        "pareto": front(named),
+        "confound": confound(outcome),
+        "tests": tests(blocks, next(iter(outcome.ensembles))),
+        "failures": outcome.failures,
+        "warnings": outcome.warnings,
+        "timings": {"fit": outcome.fit_seconds, "judge": outcome.judge_seconds},
+        "ensembles": outcome.ensembles,
+    }
+
+
+def grouped(table: Table) -> list[dict[str, Any]]:
+    """One entry a combination: its identity, and ``values`` of every figure by seed, in the order of seeds."""
+    import pyarrow as pa
+
+    columns = {name: table[name] for name in (*IDENTITY, *FIGURES, "n", "n_anomalous", "n_detectors", "status", "seed")}
+    frame = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()}).sort_by("seed")
+    lists = [(name, "list") for name in (*FIGURES, "status")]
+    firsts = [(name, "first") for name in ("n", "n_anomalous", "n_detectors")]
+    out = []
+    for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *firsts]).to_pylist():
+        entry = {name: row[name] for name in IDENTITY}
+        entry |= {name: row[f"{name}_first"] for name in ("n", "n_anomalous", "n_detectors")}
+        entry["values"] = {name: np.array(row[f"{name}_list"], dtype=np.float64) for name in FIGURES}
+        entry["status"] = "; ".join(sorted({s for s in row["status_list"] if s != "ok"})) or "ok"
+        out.append(entry)
+    return out
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Mean and deviation over seeds, and the bootstrap interval of the mean for the ranking metrics."""
+    out = {name: row[name] for name in (*IDENTITY, "n", "n_anomalous", "n_detectors", "status")}
+    for name in FIGURES:
+        v = row["values"][name]
+        v = v[np.isfinite(v)]
+        out[name] = None if not len(v) else float(v.mean())
+        if name in METRICS and len(v):
+            out[f"{name}_sd"] = float(v.std(ddof=1)) if len(v) > 1 else 0.0
+            draws = v[np.random.default_rng(0).integers(len(v), size=(REPEATS, len(v)))].mean(axis=1)
+            out[f"{name}_interval"] = [float(q) for q in np.quantile(draws, (0.025, 0.975))]
+    return out
+
+
+def shown(rows: list[dict[str, Any]], outcome: Outcome) -> list[dict[str, Any]]:
+    """Singles, whole ensembles and those without one detector, and the best of the rest in each block."""
+    keep = []
+    rest: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        size = len(outcome.ensembles[row["ensemble"]]["detectors"])
+        if row["n_detectors"] == 1 or row["n_detectors"] >= size - 1:
+            keep.append(row)
+        else:
+            rest[(*block_of(row), row["ensemble"])].append(row)
+    for many in rest.values():
+        keep += sorted(many, key=lambda r: -np.nan_to_num(mean_of(r), nan=-1.0))[:BEST]
+    return keep
+
+
+def _per_class(outcome: Outcome) -> list[dict[str, Any]]:
+    """Each fault type under the whole ensemble, mean over seeds."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for detail in outcome.details:
+        for part, figures in detail["parts"].items():
+            for fault, row in figures["per_class"].items():
+                found[(detail["data"], detail["pool"], detail["ensemble"], part, fault)].append(row)
+    out = []
+    for (data, pool, ensemble, part, fault), many in found.items():
+        figures = {
+            name: float(np.mean([r[name] for r in many if r[name] is not None] or [np.nan]))
+            for name in ("n", "roc_auc", "recall_at_budget")
+        }
+        out.append({"data": data, "pool": pool, "ensemble": ensemble, "subset": part, "fault_type": fault, **figures})
+    return out
+
+
+def confound(outcome: Outcome) -> dict[str, Any]:
+    """Mean over trials of how well the score of normal records tells machine, sensor, and whether the machine was seen."""
+    rows = []
+    groups: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
+    for detail in outcome.details:
+        for part, figures in detail["parts"].items():
+            groups[(detail["data"], detail["pool"], detail["ensemble"], part)].append(figures["confound"])
+    warnings = []
+    for (data, pool, ensemble, part), many in groups.items():
+        row: dict[str, Any] = {"data": data, "pool": pool, "ensemble": ensemble, "subset": part}
+        for name in many[0]:
+            known = [m[name] for m in many if np.isfinite(m[name])]
+            row[name] = float(np.mean(known)) if known else None
+        rows.append(row)
+        where = f"{data}/{pool}/{part}, {ensemble}"
+        tells, seen = row["machine_from_score_auc"], row["machine_seen_auc"]
+        if tells is not None and tells > TELLS:
+            warnings.append(f"{where}: the score of a normal record tells its machine (AUC {tells:.2f})")
+        if seen is not None and (seen < 1 - TELLS or seen > TELLS):
+            warnings.append(f"{where}: the score tells whether a machine was seen in fitting (AUC {seen:.2f})")
+    return {"rows": rows, "warnings": warnings} | _worst(rows)
+
+
+def _worst(rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    out: dict[str, float | None] = {}
+    for name in ("machine_from_score_auc", "sensor_from_score_auc", "machine_seen_auc"):
+        known = [r[name] for r in rows if r[name] is not None]
+        out[name] = max(known, key=lambda v: abs(v - 0.5)) if known else None
+    return out
