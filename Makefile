@@ -24,8 +24,8 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 lint: setup
-	$(BIN)/ruff format --check engine plugins tests benchmarks
-	$(BIN)/ruff check engine plugins tests benchmarks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -33,6 +33,9 @@ check: lint test
 
 bench: setup
 	$(BIN)/python -m benchmarks.run
+
+docs: setup
+	$(BIN)/python docs/make_cli.py
 
 clean:
 	rm -rf $(VENV) OUT build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
