@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +52,11 @@ class Lock:
         if isinstance(lock, SoftFileLock):
             lock.release()
             raise _no_kernel_lock(folder)
-        held = cls(folder, lock, path.stat().st_ino)
+        try:
+            held = cls(folder, lock, path.stat().st_ino)
+        except FileNotFoundError:
+            lock.release()
+            raise LockedError(f"another run has just given up {folder}", hint="start again") from None
         started = datetime.now(UTC).isoformat(timespec="seconds")
         info = {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
         try:
@@ -74,7 +79,8 @@ class Lock:
 
     def release(self, folder: Path) -> None:
         """Gives the lock back; ``folder`` is where its files lie by now."""
-        (folder / LOCK_INFO).unlink(missing_ok=True)
+        with suppress(OSError):  # the side file is information only
+            (folder / LOCK_INFO).unlink(missing_ok=True)
         self._lock.release(force=True)
 
 

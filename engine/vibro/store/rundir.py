@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vibro import files
-from vibro.errors import ConfigError
+from vibro.errors import ConfigError, ResourceError
 from vibro.store.lock import LOCK, LOCK_INFO, Lock, network_file_system
 
 STAGES = "stages"
@@ -163,11 +163,12 @@ class RunDir:
         try:
             yield run
         finally:
-            if not content(out):  # nothing came of it: no trace stays
-                (out / LOCK).unlink(missing_ok=True)
-                (out / LOCK_INFO).unlink(missing_ok=True)
-                if created:
-                    out.rmdir()
+            with suppress(OSError, ResourceError):  # nothing came of it: no trace stays, if the disk allows
+                if not content(out):
+                    (out / LOCK).unlink(missing_ok=True)
+                    (out / LOCK_INFO).unlink(missing_ok=True)
+                    if created:
+                        out.rmdir()
             for lock in run._locks:
                 lock.release(out)
 
@@ -197,7 +198,8 @@ class RunDir:
             files.swap_folders(self.path, self.out)
         except BaseException:
             if keep:
-                self._keep_evidence()
+                with suppress(OSError):  # the error under way matters more
+                    self._keep_evidence()
             else:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
