@@ -57,13 +57,13 @@ class Finding:
     excerpt: str
 
     def as_row(self) -> dict[str, Any]:
-        """Columns of cli.md 8.2."""
+        """Columns of cli.md 8.2; numbers that are not known are None."""
         return {
             "source": self.source,
-            "row": self.row,
-            "line": self.line,
+            "row": _known(self.row),
+            "line": _known(self.line),
             "pointer": self.pointer,
-            "byte_offset": self.byte_offset,
+            "byte_offset": _known(self.byte_offset),
             "record_id": self.record_id,
             "sensor_id": self.sensor_id,
             "data_time": self.data_time,
@@ -73,6 +73,10 @@ class Finding:
             "detail": self.detail,
             "excerpt": self.excerpt,
         }
+
+
+def _known(number: int) -> int | None:
+    return number if number >= 0 else None
 
 
 @dataclass

@@ -76,6 +76,8 @@ def _look(path: Path, listing: Listing, readers: Sequence[Reader], seen: set[tup
         listing.problems.append((source, _why(error)))
         return
     reader = _taker(path, head, readers)
+    if reader is None and named:  # what the user names is read, so that the reader can say what is wrong with it
+        reader = next((r for r in readers if path.name.lower().endswith(r.extensions)), None)
     if reader is not None:
         seen.add((status.st_dev, status.st_ino))
         listing.files.append(Found(path, source, reader))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from vibro.ingest.quality import signal_quality
 from vibro.ingest.sift import Sift, check_options
 
 SIGNALS = "signals.npy"
+Prepare = Callable[[Record], Iterable[Record | Rejected]]
 _TELL = 500  # records between two progress events
+_MANY = 20  # files from which on they are one task
 
 
 class NothingAccepted(DataError):
@@ -60,8 +62,11 @@ def ingest(
     options: IngestOptions,
     workdir: Path,
     emit: Callable[[Event], None],
+    prepare: Prepare | None = None,
 ) -> Ingested:
     """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
+
+    ``prepare`` turns every record of a reader into the records that count: cut, resampled, refused.
 
     The batch is sorted by source and row, its samples are a read-only memory map. DataError where no record is
     accepted, ConfigError where options cannot be or the sampling rate stays unknown, PluginError if a reader fails.
@@ -70,9 +75,8 @@ def ingest(
     workdir.mkdir(parents=True, exist_ok=True)
     listing = find_files(paths, [_configured(reader, options) for reader in readers if isinstance(reader, Reader)])
     with SampleFile(workdir / SIGNALS) as samples:
-        intake = _Intake(Accounting(workdir), samples, emit)
-        for source, item in sorted(_entries(listing), key=lambda entry: entry[0]):
-            intake.take(source, item)
+        intake = _Intake(Accounting(workdir), samples, emit, prepare)
+        _take_all(intake, listing)
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
         for span in intake.withdrawn:
             sift.withdraw(*span)
@@ -96,13 +100,32 @@ def ingest(
     return Ingested(batch, intake.books, rate.origin, mains, sources, warnings, listing.ignored, listing.root)
 
 
+def _take_all(intake: _Intake, listing: Listing) -> None:
+    """Every file in the order of its name; each is a task, or all of them are one where there are many."""
+    entries = sorted(_entries(listing), key=lambda entry: entry[0])
+    together = f"{len(entries)} files" if len(entries) > _MANY else ""
+    clock = time.perf_counter()
+    for done, (source, item) in enumerate(entries):
+        if not (together and done):
+            intake.emit(TaskStarted("ingest", together or source))
+        intake.take(source, item)
+        if together and done % _MANY == 0:
+            intake.emit(TaskProgress("ingest", together, done, len(entries)))
+        if not together or done == len(entries) - 1:
+            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock))
+            clock = time.perf_counter()
+
+
 class _Intake:
     """Takes files one by one: rejected items to the books, samples to disk, the rest to the index."""
 
-    def __init__(self, books: Accounting, samples: SampleFile, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, books: Accounting, samples: SampleFile, emit: Callable[[Event], None], prepare: Prepare | None
+    ) -> None:
         self.books = books
         self.samples = samples
         self.emit = emit
+        self.prepare = prepare
         self.index = IndexBuilder()
         self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
         self.withdrawn: list[tuple[int, int, str, str]] = []  # first and last + 1 candidate, code, why
@@ -115,8 +138,6 @@ class _Intake:
         if isinstance(item, str):
             self.books.reject(source, Rejected("Q020", item))
             return
-        self.emit(TaskStarted("ingest", source))
-        clock = time.perf_counter()
         try:
             before = item.path.stat()
             self._read(item)
@@ -129,11 +150,12 @@ class _Intake:
             self.notes.append((source, "the file changed while it was read"))
         self.notes += [(source, note) for note in item.reader.notes()]
         self.sources.append({"source": source, "sha256": sha256, "bytes": size})
-        self.emit(TaskFinished("ingest", source, time.perf_counter() - clock))
 
     def _read(self, found: Found) -> None:
-        first, last_row = len(self.index), -1
-        for item in _guarded(found):
+        first, last_row, size = len(self.index), -1, found.path.stat().st_size
+        for count, item in enumerate(_guarded(found), 1):
+            if count % _TELL == 0 and 0 <= item.offset <= size:
+                self.emit(TaskProgress("ingest", found.source, item.offset, size))
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
                 if item.row < 0 and len(self.index) > first:
@@ -141,10 +163,11 @@ class _Intake:
                 continue
             _check(item, found, last_row)
             last_row = item.row
-            self._add(item, found.source)
-            count = len(self.index) - first
-            if count % _TELL == 0:
-                self.emit(TaskProgress("ingest", found.source, count, 0))
+            for part in (item,) if self.prepare is None else self.prepare(item):
+                if isinstance(part, Rejected):
+                    self.books.reject(found.source, part)
+                else:
+                    self._add(part, found.source)
 
     def _add(self, record: Record, source: str) -> None:
         bits, words = signal_quality(record.signal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
 from vibro_plugins._text.fast import Numbers
 from vibro_plugins._text.items import SIGNAL, TEXTS, BadField, ItemReader
-from vibro_plugins._text.lines import Line, excerpt, lines
+from vibro_plugins._text.lines import BOM, Line, excerpt, lines
 from vibro_plugins._text.numbers import BadNumber, parse_text
 
+_SAMPLES = re.compile(rb"(?:^|[,\"\s])(?:signal_value|v0)(?:[,\"\s]|$)")
 _FIELDS = ("sensor_id", "data_time", SIGNAL, "fs", *TEXTS)
 
 
@@ -22,6 +24,13 @@ class CsvTable(Reader):
     name = "csv"
     summary = "one record a row"
     extensions = (".csv", ".csv.gz")
+
+    @classmethod
+    def accepts(cls, path: Path, head: bytes) -> bool:
+        """By the extension, unless the header shows a table of something else, such as labels or covariates."""
+        first, newline, _ = head.removeprefix(BOM).partition(b"\n")
+        foreign = newline and not path.name.lower().endswith(".gz") and not _SAMPLES.search(first)
+        return super().accepts(path, head) and not foreign
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)

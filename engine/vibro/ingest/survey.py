@@ -1,0 +1,108 @@
+"""What ``vibro data check`` says about data: files, sensors, times, sampling rate, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vibro.data import Quality, SignalBatch
+from vibro.files import iso_time
+from vibro.ingest.accounting import Accounting
+from vibro.ingest.reader import Ingested
+from vibro.ingest.tables import Labels
+
+GAP = 2.5  # times the usual step of a sensor
+
+
+def file_table(books: Accounting) -> list[dict[str, Any]]:
+    """One entry a file; ``by_code`` counts what was quarantined, ``remarks`` what was not."""
+    return [
+        {
+            "source": source,
+            "read": count.read,
+            "accepted": count.accepted,
+            "quarantined": count.quarantined,
+            "invalid": count.invalid,
+            "by_code": dict(sorted(count.by_code.items())),
+            "remarks": dict(sorted(count.others.items())),
+        }
+        for source, count in books.files.items()
+    ]
+
+
+def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: Sequence[str]) -> dict[str, Any]:
+    """What ``vibro data check --json`` prints; ``batch`` is that of ``got`` with its tables joined."""
+    total = got.accounting.total
+    known = batch.time[~np.isnat(batch.time)]
+    return {
+        "files": file_table(got.accounting),
+        "ignored": [{"source": source, "reason": reason} for source, reason in got.ignored],
+        "records": got.accounting.summary(),
+        "sensors": [_sensor(batch, code) for code in range(len(batch.sensors))],
+        "machines": len(batch.machines),
+        "recordings": len(batch.recordings),
+        "time": {
+            "first": iso_time(known.min()) if len(known) else None,
+            "last": iso_time(known.max()) if len(known) else None,
+            "without": len(batch) - len(known),
+        },
+        "duplicates": {"exact": total.by_code["Q012"], "conflicting": total.by_code["Q011"]},
+        "signal": {
+            "fs": batch.fs or None,
+            "fs_source": got.fs_source,
+            "fs_check": _fs_check(got),
+            "unit": batch.unit,
+            "length": batch.length,
+            "channels": batch.channels,
+            "mains_hz": got.mains_hz or None,
+        },
+        "covariates": {
+            name: int(np.isfinite(batch.covariates[:, j]).sum()) for j, name in enumerate(batch.covariate_names)
+        },
+        "labels": None if labels is None else _labels(labels),
+        "warnings": list(warnings),
+    }
+
+
+def _sensor(batch: SignalBatch, code: int) -> dict[str, Any]:
+    """Records, times and gaps of one sensor."""
+    rows = batch.sensor == code
+    machines = sorted({batch.machines[m] for m in np.unique(batch.machine[rows])})
+    times = np.unique(batch.time[rows & ~np.isnat(batch.time)])
+    steps = np.diff(times).astype(np.int64) / 1e9
+    step = float(np.median(steps)) if len(steps) else None
+    gaps = steps[steps > GAP * step] if step else steps[:0]
+    return {
+        "sensor_id": batch.sensors[code],
+        "machine_id": machines[0] if len(machines) == 1 else machines,
+        "records": int(rows.sum()),
+        "invalid": int((rows & ~batch.valid).sum()),
+        "first": iso_time(times[0]) if len(times) else None,
+        "last": iso_time(times[-1]) if len(times) else None,
+        "step_seconds": step,
+        "gaps": len(gaps),
+        "longest_gap_seconds": float(gaps.max()) if len(gaps) else None,
+    }
+
+
+def _fs_check(got: Ingested) -> str:
+    """What the comb of the mains says about fs."""
+    if got.batch.fs == 0:
+        return "unknown"
+    if got.mains_hz:
+        return "agrees"
+    return "disagrees" if np.any(got.batch.quality & int(Quality.FS_COMB)) else "no comb"
+
+
+def _labels(labels: Labels) -> dict[str, Any]:
+    counts = np.bincount(labels.y + 1, minlength=3)
+    return {
+        "key": labels.key,
+        "matched": labels.matched,
+        "unmatched": labels.unmatched,
+        "normal": int(counts[1]),
+        "anomalous": int(counts[2]),
+        "unknown": int(counts[0]),
+    }
