@@ -179,14 +179,20 @@ def _chunks(columns: Columns) -> Iterator[slice]:
 
 
 def _column(name: str, values: NDArray[Any]) -> list[str]:
-    """A chunk of a column as CSV cells."""
+    """A chunk of a column as CSV cells: what ``cell`` gives, but quick."""
     if name in _TEXT:
-        return [_text(value) for value in values.tolist()]
+        texts: list[str] = values.tolist()
+        cells = {value: _text(value) for value in set(texts)}
+        return [cells[value] for value in texts]
     if name == "data_time":
-        return [files.iso_time(value) for value in values.astype("datetime64[ns]")]
+        times = values.astype("datetime64[ns]")
+        if np.isnat(times).any() or (times.astype(np.int64) % 1_000_000_000).any():
+            return [files.iso_time(value) for value in times]
+        return [f"{value}Z" for value in np.datetime_as_string(times, unit="s").tolist()]
     if name == "row":
         return [str(value) for value in values.tolist()]
-    return [_number(value) for value in values.astype(np.float64).tolist()]
+    numbers = (values.astype(np.float64) + 0.0).tolist()
+    return ["%.9g" % value if value == value else "" for value in numbers]  # noqa: UP031
 
 
 def _text(value: str) -> str:
