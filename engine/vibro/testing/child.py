@@ -12,17 +12,23 @@ from typing import Any
 import numpy as np
 
 
-def find(module: str, file: str | None, qualname: str) -> Any:
-    """The class by module and name; a module that cannot be imported by name is read from its file."""
+def find_module(module: str, file: str | None) -> Any:
+    """The module by its name; one that cannot be imported by name is read from its file."""
     try:
-        found: Any = importlib.import_module(module)
-    except ImportError:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
         if file is None:
             raise
-        spec = importlib.util.spec_from_file_location(module, file)
-        assert spec is not None and spec.loader is not None  # a .py path always has a loader
-        found = sys.modules[module] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
+    spec = importlib.util.spec_from_file_location(module, file)
+    assert spec is not None and spec.loader is not None  # a .py path always has a loader
+    found = sys.modules[module] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def find(module: str, file: str | None, qualname: str) -> Any:
+    """The class by module and name."""
+    found = find_module(module, file)
     for part in qualname.split("."):
         found = getattr(found, part)
     return found
