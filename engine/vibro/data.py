@@ -140,7 +140,8 @@ class SignalBatch:
     @property
     def valid(self) -> NDArray[np.bool_]:
         """(n,) rows whose data can be trusted."""
-        return np.equal(self.quality & int(Quality.INVALID), 0)
+        valid: NDArray[np.bool_] = np.equal(self.quality & int(Quality.INVALID), 0)
+        return valid
 
     @property
     def fingerprint(self) -> str:

@@ -18,7 +18,7 @@ from vibro.errors import ConfigError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host import PluginHost
 from vibro.ingest import Ingested, IngestOptions, NothingAccepted, ingest
-from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors
+from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.jobs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
@@ -123,15 +123,16 @@ def read_input(work: Job, data: DataOptions) -> Input:
             hint="read quarantine.csv, mend the data, or raise --max-quarantine",
         )
     batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
-    if data.sensors is not None:
-        batch, found = read_sensors(data.sensors, batch)
-        warnings += found
-    if data.covariates is not None:
-        batch, found = read_covariates(data.covariates, batch, data.covariate_tolerance)
-        warnings += found
     labels = None
+    if data.sensors is not None:
+        batch, said = read_sensors(data.sensors, batch)
+        warnings += said
+    if data.covariates is not None:
+        batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
+        warnings += said
     if data.labels is not None:
-        labels = read_labels(data.labels, batch, partial=data.labels_partial)
+        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting)
+        batch = with_recordings(batch, labels)
         warnings += labels.warnings
     work.parts["fingerprint"] = batch.fingerprint
     return Input(batch, got, labels, tuple(warnings))
