@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field
 
+from vibro.api import Params
 from vibro.cli import run
 from vibro.cli.parameters import describe_parameters
 from vibro.errors import ConfigError
@@ -97,24 +101,18 @@ def test_info_of_an_unknown_name(vibro):
     assert "did you mean mahalanobis?" in err
 
 
+@dataclass(frozen=True)
+class Settings(Params):
+    """``size``: rows of the image; ``mode``: how borders are met."""
+
+    size: Annotated[int, Field(ge=8, le=512)] = 64
+    mode: Literal["mirror", "zero"] = "mirror"
+    rate: Annotated[float, Field(gt=0)] | None = None  # steps a second
+    names: list[str] = field(default_factory=list)
+    depth: Annotated[int, Field(description="layers")] = 2
+
+
 def test_parameters_in_words():
-    from dataclasses import dataclass, field
-    from typing import Annotated, Literal
-
-    from pydantic import Field
-
-    from vibro.api import Params
-
-    @dataclass(frozen=True)
-    class Settings(Params):
-        """``size``: rows of the image; ``mode``: how borders are met."""
-
-        size: Annotated[int, Field(ge=8, le=512)] = 64
-        mode: Literal["mirror", "zero"] = "mirror"
-        rate: Annotated[float, Field(gt=0)] | None = None  # steps a second
-        names: list[str] = field(default_factory=list)
-        depth: Annotated[int, Field(description="layers")] = 2
-
     found = {p["name"]: p for p in describe_parameters(Settings)}
     assert found["size"] == {
         "name": "size",
@@ -206,7 +204,10 @@ def test_new_writes_a_plugin_that_passes_its_checks(vibro, tmp_path, kind):
     report = check_plugin(file.stem, str(file), None, quick=True, seed=0)
     assert [c["name"] for c in report["components"]] == [f"my_{kind}"]
     assert [c for c in report["components"][0]["checks"] if c["status"] != "passed"] == []
-    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,B,UP", folder], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,B,UP", "--line-length", "120", folder],
+        check=True,
+    )
 
 
 def test_new_refuses(vibro, tmp_path):

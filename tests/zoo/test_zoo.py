@@ -19,9 +19,9 @@ from vibro.engine import Engine
 from vibro.errors import PluginError, PluginLoadError
 from vibro.events import DetectorFailed
 from vibro.host import PluginHost
-from vibro.isolation import load_isolated
-from vibro.isolation.limits import Limits
-from vibro.isolation.worker import MARK
+from vibro.isolate import load_isolated
+from vibro.isolate.limits import Limits
+from vibro.isolate.worker import MARK
 from vibro.plan import make_plan
 from vibro.testing.signals import FS, records
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from vibro.errors import PluginError, PluginLoadError, PluginTimeoutError
 from vibro.files import write_text
-from vibro.isolation.limits import Limits
-from vibro.isolation.proxy import Source
-from vibro.isolation.worker import Worker
+from vibro.isolate.limits import Limits
+from vibro.isolate.proxy import Source
+from vibro.isolate.worker import Worker
 
 FORM = 1  # of a kept answer
 

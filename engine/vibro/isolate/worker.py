@@ -21,8 +21,8 @@ from typing import Any
 
 from vibro import errors
 from vibro.errors import ContractError, PluginError, PluginLoadError, PluginTimeoutError, VibroError
-from vibro.isolation.codec import decode, encode
-from vibro.isolation.limits import Limits
+from vibro.isolate.codec import decode, encode
+from vibro.isolate.limits import Limits
 
 IDLE = 5.0  # seconds after which an unused process is ended
 MARK = "VIBRO_PLUGIN_PROCESS"  # in the environment of the process and of all it starts
@@ -125,7 +125,7 @@ class Worker:
         (self._folder / "setup.json").write_text(json.dumps(setup))
         (self._folder / "work").mkdir()
         process = subprocess.Popen(
-            [sys.executable, "-m", "vibro.isolation.child", str(self._folder)],
+            [sys.executable, "-m", "vibro.isolate.child", str(self._folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

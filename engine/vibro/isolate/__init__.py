@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vibro.isolation.limits import Limits
+    from vibro.isolate.limits import Limits
 
 
 def load_isolated(
@@ -21,7 +21,7 @@ def load_isolated(
     The plugin is probed in its own process (``cache``: folder where the answer is kept by the hash of its files).
     PluginLoadError if its import raises or ends the process, PluginTimeoutError if it takes too long.
     """
-    from vibro.isolation.probe import probe
-    from vibro.isolation.proxy import hooks, stand_ins
+    from vibro.isolate.probe import probe
+    from vibro.isolate.proxy import hooks, stand_ins
 
     return hooks(stand_ins(probe(plugin, module, file=file, limits=limits, cache=cache)))

@@ -21,8 +21,8 @@ from vibro.api import KINDS, Component, Params, State, ViewKey, settings_of, vie
 from vibro.context import Context
 from vibro.errors import NotFittedError
 from vibro.hookspecs import hookimpl
-from vibro.isolation.limits import Limits
-from vibro.isolation.worker import Worker
+from vibro.isolate.limits import Limits
+from vibro.isolate.worker import Worker
 
 _PLAIN = ("item", "needs_labels", "exclusive", "cross_fit", "min_rows", "wants_audition", "higher_is_better")
 

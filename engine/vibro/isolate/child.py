@@ -58,18 +58,11 @@ def take_limits(limits: dict[str, Any]) -> None:
 
 def load(setup: dict[str, Any]) -> list[Any]:
     """The component classes of the plugin, registered with a host of its own."""
-    import importlib
-
     from vibro.host import PluginHost
+    from vibro.isolate.modules import find_module
 
     host = PluginHost.create(autoload=False, environ={})
-    if setup["file"] is not None:
-        from vibro.testing.child import find_module
-
-        module = find_module(setup["module"], setup["file"])
-    else:
-        module = importlib.import_module(setup["module"].partition(":")[0])
-    return host.register_module(setup["plugin"], module)
+    return host.register_module(setup["plugin"], find_module(setup["module"].partition(":")[0], setup["file"]))
 
 
 def describe(cls: Any) -> dict[str, Any]:
@@ -97,7 +90,7 @@ def describe(cls: Any) -> dict[str, Any]:
 
 def answer(folder: Path, classes: list[Any], objects: dict[str, Any], send: Send) -> None:
     """Carries out the request that lies in a folder."""
-    from vibro.isolation.codec import decode, encode
+    from vibro.isolate.codec import decode, encode
 
     try:
         request = decode(json.loads((folder / "request.json").read_text()), folder, files=True)
