@@ -1,27 +1,33 @@
-"""Wavelet maps of a batch in the frequency domain, computed only at the columns that an image keeps.
+"""Wavelet maps of a batch in the frequency domain, computed only at the instants that an image needs.
 
-One zero-padded real FFT a record. A band's spectrum is narrow, so multiplying it by the wavelet's response and folding
-the product to L points (aliasing it on purpose) gives, after a short inverse FFT, exactly every (N/L)-th sample of the
-band's analytic signal. N is chosen so that these samples fall evenly into the columns: n of them in each, at the
-midpoints of n equal parts. Magnitudes are pooled over the n samples.
+One zero-padded real FFT a record. A band's spectrum is narrow: multiplied by the wavelet's response and folded (aliased
+on purpose) to L points it gives, after one short inverse FFT, exactly every (N / L)-th sample of the band's analytic
+signal. Its power is averaged over the columns by weights that integrate an interpolation of those samples, so columns
+and samples need not be aligned.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, gcd, log2, pi, sqrt
+from math import ceil, log2, pi, sqrt
 
 import numpy as np
-import pywt
-import scipy.fft
+import torch
+from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins._resize import adaptive_weights, area_weights, point_weights
+from vibro_plugins._resize import area_weights
 from vibro_plugins._sigma import decibel, unit_records
 
-SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of |cmor1.5-1.0| over frequency, as a share of the centre frequency
+SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
-RATE = 6.0  # samples of a band's signal per standard deviation of its response
+RATE = 5.0  # samples of a band's signal per standard deviation of its response
+NODES = 3  # samples a column at least
+CORRECTION = 0.25  # at most this share of a mean may come from the cubic part of the interpolation
+CACHE = 1 << 18  # bytes of band signals worked on at a time
+BLOCK = 32  # records worked on at a time
+FLOOR = -80.0  # dB against the reference level
+REACH = 3.6  # standard deviations of the longest wavelet in time that the zero padding covers
 
 
 def log_frequencies(fs: float, samples: int, f_min: float = 25.0, per_octave: int = 12) -> NDArray[np.float64]:
@@ -36,136 +42,186 @@ def log_frequencies(fs: float, samples: int, f_min: float = 25.0, per_octave: in
     return top * 2.0 ** (-np.arange(count) / per_octave)
 
 
-def padded_length(samples: int, columns: int, reach: int) -> tuple[int, int]:
-    """FFT length N >= samples + reach (or twice the samples) with N columns / samples = whole number; both numbers."""
-    step = columns // gcd(samples, columns)
-    slots = step * ceil(columns * min(1 + reach / samples, 2) / step)
-    choices = [s for s in range(slots, slots + 8 * step + 1, step) if s <= max(2 * columns, slots)]
-    best = min(choices, key=lambda s: scipy.fft.next_fast_len(s) * (1 + 0.5 * (scipy.fft.next_fast_len(s) > s)))
-    return samples * best // columns, best
-
-
 @dataclass(frozen=True)
-class Band:
-    """The kept part of one response: bins ``first``.. of the FFT of length N, and how many samples a column takes."""
+class Group:
+    """Bands whose signals have the same number of ``points``.
 
-    first: int
-    taps: NDArray[np.complex64]
-    per_column: int
+    Band b multiplies bins ``first[b]``.. of the FFT by the real ``taps[offset[b] : offset[b + 1]]``; it is row ``rows[b]``
+    of the map. Column j is the sum of ``weights[0][j]`` times the samples from ``start[j]`` on; more weights are finer ones.
+    """
+
+    points: int
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    taps: NDArray[np.float32]
+    start: NDArray[np.int64]
+    weights: tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Bands over records of ``samples``; ``length`` is N and ``slots`` = N columns / samples."""
+    """Bands over records of ``samples``, which stand ``lead`` samples inside an FFT of ``length``, of which ``bins`` count."""
 
     samples: int
     columns: int
     length: int
-    slots: int
-    bands: tuple[Band, ...]
+    lead: int
+    bins: int
+    height: int
+    groups: tuple[Group, ...]
 
     def spectrum(self, x: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """(n, samples) -> FFT bins 0..last that any band needs; those above N / 2 mirror the ones below."""
-        half = scipy.fft.rfft(x, self.length, axis=-1)
-        last = max(band.first + len(band.taps) for band in self.bands)
-        mirror = half[:, self.length - last + 1 : (self.length + 1) // 2][:, ::-1]
-        return np.concatenate([half, mirror.conj()], axis=1) if last > half.shape[1] else half
-
-    def signal(self, spectrum: NDArray[np.complex64], band: Band) -> NDArray[np.complex64]:
-        """The band's analytic signal (n, columns, per_column) at the midpoints of the columns' parts."""
-        points = self.slots * band.per_column
-        folded = np.zeros((len(spectrum), points), np.complex64)
-        at, last = band.first, band.first + len(band.taps)
-        while at < last:
-            stop = min(last, (at // points + 1) * points)
-            folded[:, at % points : at % points + stop - at] += (
-                spectrum[:, at:stop] * band.taps[at - band.first : stop - band.first]
-            )
-            at = stop
-        wave = scipy.fft.ifft(folded, axis=-1, overwrite_x=True)
-        return wave[:, : self.columns * band.per_column].reshape(len(spectrum), self.columns, band.per_column)
+        """(n, samples) -> (n, bins); bins above half of the length mirror the ones below."""
+        padded = np.zeros((len(x), self.length), np.float32)
+        padded[:, self.lead : self.lead + self.samples] = x
+        half = torch.fft.rfft(torch.from_numpy(padded)).numpy()
+        if self.bins <= half.shape[1]:
+            return half
+        mirror = half[:, self.length - self.bins + 1 : (self.length + 1) // 2][:, ::-1]
+        return np.concatenate([half, mirror.conj()], axis=1)
 
 
-def make_band(
-    response: NDArray[np.complex128], first: int, rate: float, samples: int, columns: int, slots: int
-) -> Band:
-    """A band from its response at the bins ``first``..; ``rate`` is the wished number of samples a record."""
-    per_column = max(2, ceil(rate / columns))
-    per_column = next(n for n in range(per_column, 2 * per_column + 2) if scipy.fft.next_fast_len(n) == n)
-    length = samples * slots // columns
-    part = samples / (columns * per_column)
-    bins = first + np.arange(len(response))
-    shift = np.exp(2j * pi * bins / length * (part - 1) / 2)
-    scale = slots * per_column / length
-    return Band(first, (response * shift * scale).astype(np.complex64), per_column)
+def smooth_length(least: float) -> int:
+    """The smallest 8 * 2^a, 9 * 2^a, 10 * 2^a, 12 * 2^a or 15 * 2^a that is not below ``least``."""
+    return min(odd << max(2, ceil(log2(max(least / odd, 1)))) for odd in (1, 3, 5, 9, 15))
 
 
 def morlet_bank(samples: int, columns: int, frequencies: NDArray[np.float64]) -> Bank:
     """Bank of the complex Morlet ``cmor1.5-1.0`` at centre ``frequencies`` (cycles a sample).
 
-    A sine of RMS 1 at a band's centre gives magnitude 1, but for the factor sinc(f) of ``pywt.cwt``, which averages the
+    A sine of RMS 1 at a band's centre gives power 1, but for the factor sinc(f)^2 of ``pywt.cwt``, which averages the
     wavelet over each sample interval. Near fs / 2 the sampled wavelet's response goes on beyond it, as it must: cutting
     it there would ring.
     """
-    reach = ceil(4 / (2 * pi * SIGMA * frequencies.min()))
-    length, slots = padded_length(samples, columns, reach)
-    bands = []
+    node = samples / columns / NODES
+    pad = max(REACH / (2 * pi * SIGMA * frequencies.min()), 6 * node)
+    length = smooth_length(samples + min(pad, samples + 6 * node))
+    lead = (length - samples) // 2
+    edges = lead - 0.5 + np.arange(columns + 1) * (samples / columns)
+    points, first, taps = [], [], []
     for f in frequencies:
         half = MAIN_LOBE * SIGMA * f
         bins = np.arange(max(ceil((f - half) * length), 1), int(min(f + half, 1) * length))
-        response = sqrt(2) * np.exp(-0.5 * ((bins / length - f) / (SIGMA * f)) ** 2) * np.sinc(bins / length)
-        bands.append(make_band(response, int(bins[0]), RATE * SIGMA * f * samples, samples, columns, slots))
-    return Bank(samples, columns, length, slots, tuple(bands))
+        response = np.exp(-0.5 * ((bins / length - f) / (SIGMA * f)) ** 2) * np.sinc(bins / length)
+        points.append(smooth_length(max(RATE * SIGMA * f * length, length / node)))
+        first.append(int(bins[0]))
+        taps.append(sqrt(2) / length * response)
+    groups = band_groups(
+        points, first, taps, lambda size: averaging(edges[:-1], edges[1:], length / size, (_linear, _cubic))
+    )
+    last = max(at + len(t) for at, t in zip(first, taps, strict=True))
+    return Bank(samples, columns, length, lead, last, len(frequencies), groups)
+
+
+def band_groups(points, first, taps, average, row=None) -> tuple[Group, ...]:
+    """Bands (one entry each in ``points``, ``first``, ``taps`` and, unless 0, 1, 2.., ``row``) by their number of points."""
+    groups = []
+    for size in sorted(set(points)):
+        chosen = np.flatnonzero(np.equal(points, size))
+        picked = [taps[band] for band in chosen]
+        offset = np.cumsum([0, *map(len, picked)])
+        rows = chosen if row is None else row[chosen]
+        joined = np.concatenate(picked).astype(np.float32)
+        groups.append(Group(size, rows, np.take(first, chosen), offset, joined, *average(size)))
+    return tuple(groups)
+
+
+def averaging(low, high, spacing, kernels):
+    """Weights by which samples at 0, ``spacing``, 2 ``spacing``.. give the means of a curve over ``low``..``high``.
+
+    A kernel is the antiderivative of an interpolation's impulse response, in units of the spacing, from -2 to 2.
+    """
+    start = np.floor(low / spacing).astype(np.int64) - 1
+    count = int((np.floor(high / spacing) - start).max()) + 3
+    nodes = start[:, None] + np.arange(count)
+    below, above = (edge[:, None] / spacing - nodes for edge in (low, high))
+    weights = [(kernel(above) - kernel(below)) * spacing / (high - low)[:, None] for kernel in kernels]
+    return start, tuple(w.astype(np.float32) for w in weights)
+
+
+def decibel_map(bank: Bank, raw: NDArray[np.float32], sigma: NDArray[np.float64], height: int) -> NDArray[np.float32]:
+    """Wavelet power in dB of ``sigma`` (n, C): (n, C, T) -> (n, C, height, columns), highest frequency first."""
+    n, channels, samples = raw.shape
+    rows = area_weights(bank.height, height)
+    out = np.empty((n * channels, height, bank.columns), np.float32)
+    records, reference = raw.reshape(-1, samples), sigma.reshape(-1)
+    for start in range(0, len(records), BLOCK):
+        part = slice(start, start + BLOCK)
+        unit, level = unit_records(records[part])
+        out[part] = decibel(np.matmul(rows, pooled_power(bank, unit)), level / reference[part], FLOOR)
+    return out.reshape(n, channels, height, bank.columns)
+
+
+def _linear(x):
+    """Antiderivative of the hat: interpolation by straight lines."""
+    x = np.clip(x, -1, 1)
+    return 0.5 + x - np.sign(x) * x * x / 2
+
+
+def _cubic(x):
+    """Antiderivative of cubic Lagrange interpolation between the two nearest samples on each side."""
+    a = np.minimum(np.abs(x), 2)
+    inner = a - a**2 / 4 - a**3 / 3 + a**4 / 8
+    outer = a - 11 * a**2 / 12 + a**3 / 3 - a**4 / 24
+    at_one = 1 - 1 / 4 - 1 / 3 + 1 / 8 - (1 - 11 / 12 + 1 / 3 - 1 / 24)
+    return 0.5 + np.sign(x) * np.where(a <= 1, inner, outer + at_one)
 
 
 def pooled_power(bank: Bank, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean power of every band in every column: (n, samples) -> (n, bands, columns)."""
-    spectrum = bank.spectrum(x)
-    out = np.empty((len(x), len(bank.bands), bank.columns), np.float32)
-    for row, band in enumerate(bank.bands):
-        wave = bank.signal(spectrum, band)
-        out[:, row] = (wave.real**2 + wave.imag**2).mean(axis=-1)
+    spectrum = bank.spectrum(x).view(np.float32)
+    out = np.empty((len(x), bank.height, bank.columns), np.float32)
+    for group in bank.groups:
+        step = max(1, CACHE // (8 * len(x) * group.points))
+        for begin in range(0, len(group.rows), step):
+            bands = slice(begin, begin + step)
+            rows = group.rows[bands]
+            folded = np.empty((len(x), len(rows), group.points), np.complex64)
+            fold(spectrum, group.first[bands], group.offset[begin:], group.taps, folded.view(np.float32))
+            wave = torch.fft.ifft(torch.from_numpy(folded), norm="forward").numpy()
+            _pool_power(wave.view(np.float32), group.start, *group.weights, rows, out)
     return out
 
 
-FLOOR = -80.0  # dB against the reference level: below the quantisation of 16 bit
-BLOCK = 32  # records worked on at a time, so that their spectra stay in cache
+@njit(fastmath=True, cache=True, nogil=True)
+def fold(spectrum, first, offset, taps, folded):
+    """Product of taps and spectrum (real and imaginary parts side by side), bin k added to point k mod L."""
+    n, bands, width = folded.shape
+    for r in range(n):
+        for b in range(bands):
+            out = folded[r, b]
+            out[:] = 0
+            done, total, at = 0, offset[b + 1] - offset[b], first[b] % (width // 2)
+            while done < total:
+                size = min(total - done, width // 2 - at)
+                source = spectrum[r, 2 * (first[b] + done) : 2 * (first[b] + done + size)]
+                factor = taps[offset[b] + done : offset[b] + done + size]
+                target = out[2 * at : 2 * (at + size)]
+                for i in range(size):
+                    target[2 * i] += source[2 * i] * factor[i]
+                    target[2 * i + 1] += source[2 * i + 1] * factor[i]
+                done += size
+                at = 0
 
 
-def decibel_map(
-    raw: NDArray[np.float32],
-    sigma: NDArray[np.float64],
-    fs: float,
-    height: int,
-    width: int,
-    f_min: float = 25.0,
-    per_octave: int = 12,
-) -> NDArray[np.float32]:
-    """Wavelet power in dB of ``sigma`` (n, C): (n, C, T) -> (n, C, height, width), highest frequency first."""
-    n, channels, samples = raw.shape
-    bank = morlet_bank(samples, width, log_frequencies(fs, samples, f_min, per_octave) / fs)
-    rows = area_weights(len(bank.bands), height)
-    out = np.empty((n, channels, height, width), np.float32)
-    flat = out.reshape(n * channels, height, width)
-    records = raw.reshape(n * channels, samples)
-    for start in range(0, len(records), BLOCK):
-        part = slice(start, start + BLOCK)
-        unit, level = unit_records(records[part])
-        power = np.matmul(rows, pooled_power(bank, unit))
-        flat[part] = decibel(power, level / sigma.reshape(-1)[part], FLOOR)
-    return out
-
-
-SCALES = np.arange(1, 129)
-
-
-def classic_map(raw: NDArray[np.float32], height: int, width: int, resize: str = "area") -> NDArray[np.float32]:
-    """|``pywt.cwt``(x, 1..128, ``morl``)| resized: (n, C, T) -> (n, C, height, width), scale 1 first."""
-    n, channels, samples = raw.shape
-    weights = {"area": adaptive_weights, "point": point_weights}[resize]
-    rows, columns = weights(len(SCALES), height), weights(samples, width)
-    out = np.empty((n, channels, height, width), np.float32)
-    for row, record in zip(out.reshape(-1, height, width), raw.reshape(-1, samples), strict=True):
-        magnitude = np.abs(pywt.cwt(record.astype(np.float64), SCALES, "morl", method="fft")[0])
-        row[:] = rows @ (magnitude.astype(np.float32) @ columns.T)
-    return out
+@njit(fastmath=True, cache=True, nogil=True)
+def _pool_power(wave, start, weights, cubic, rows, out):
+    """Column means of the power by linear interpolation, corrected towards cubic by a bounded share."""
+    n, bands, width = wave.shape
+    columns, count = weights.shape
+    power = np.empty(width // 2, np.float32)
+    for r in range(n):
+        for b in range(bands):
+            w = wave[r, b]
+            for i in range(width // 2):
+                power[i] = w[2 * i] * w[2 * i] + w[2 * i + 1] * w[2 * i + 1]
+            for j in range(columns):
+                part = power[start[j] : start[j] + count]
+                straight = np.float32(0)
+                curved = np.float32(0)
+                for i in range(count):
+                    straight += part[i] * weights[j, i]
+                    curved += part[i] * cubic[j, i]
+                limit = CORRECTION * straight
+                out[r, rows[b], j] = straight + min(max(curved - straight, -limit), limit)

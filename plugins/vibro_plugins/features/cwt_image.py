@@ -12,7 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import classic_map, decibel_map
+from vibro_plugins._cwt import Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
 from vibro_plugins._sigma import fit_sigma, sigma_of
 
 
@@ -43,12 +44,14 @@ class CwtImage(FeatureExtractor):
     summary = "wavelet power image in dB of the sensor's level, or the classic |CWT| picture"
     Params = CwtImageParams
     item = "c h w"
-    requires = ("scipy", "pywt")
+    requires = ("pywt", "numba", "torch")
     test_settings: Mapping[str, Any] = {"size": 16}
 
     def __init__(self, params: CwtImageParams, ctx: Any) -> None:
         super().__init__(params, ctx)
         self._sigma: NDArray[np.float64] | None = None
+        self._bank: Bank | None = None
+        self._classic: ClassicBank | None = None
 
     @classmethod
     def inputs(cls, params: CwtImageParams) -> tuple[str, ...]:
@@ -62,13 +65,18 @@ class CwtImage(FeatureExtractor):
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, C, size, size)."""
-        raw, size = inputs["raw"], self.params.size
-        if self.params.layout == "classic":
-            return classic_map(raw, size, size, self.params.resize)
+        raw, p = inputs["raw"], self.params
+        samples = raw.shape[-1]
+        if p.layout == "classic":
+            if self._classic is None or self._classic.samples != samples:
+                self._classic = classic_bank(samples, p.size, p.resize)
+            return classic_map(self._classic, raw)
         if self._sigma is None:
             raise NotFittedError("cwt_image has no reference level yet")
-        p = self.params
-        return decibel_map(raw, sigma_of(self._sigma, inputs["sensor"]), self.ctx.fs, size, size, p.f_min, p.per_octave)
+        if self._bank is None or self._bank.samples != samples:
+            frequencies = log_frequencies(self.ctx.fs, samples, p.f_min, p.per_octave)
+            self._bank = morlet_bank(samples, p.size, frequencies / self.ctx.fs)
+        return decibel_map(self._bank, raw, sigma_of(self._sigma, inputs["sensor"]), p.size)
 
     def state(self) -> State:
         """Levels by sensor; NotFittedError before ``fit``."""

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import FLOOR, classic_map, decibel_map
+from vibro_plugins._cwt import FLOOR, Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
 from vibro_plugins._fold import Fold, choose_fold, cycle_map, lock
 from vibro_plugins._resize import adaptive_weights, area_weights
 from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
@@ -49,12 +50,14 @@ class Hetero(FeatureExtractor):
     summary = "three-channel image: wavelet map, short-time spectrum, phase-locked cycle map"
     Params = HeteroParams
     item = "c h w"
-    requires = ("scipy", "pywt", "numba")
+    requires = ("scipy", "pywt", "numba", "torch")
     test_settings: Mapping[str, Any] = {"size": 16}
 
     def __init__(self, params: HeteroParams, ctx: Context) -> None:
         super().__init__(params, ctx)
         self._state: State | None = {} if params.layout == "classic" else None
+        self._bank: Bank | None = None
+        self._classic: ClassicBank | None = None
 
     @classmethod
     def inputs(cls, params: HeteroParams) -> tuple[str, ...]:
@@ -80,7 +83,9 @@ class Hetero(FeatureExtractor):
         """(n, 3 C, size, size)."""
         raw, state = inputs["raw"], self.state()
         if self.params.layout == "classic":
-            return _classic(raw, self.params.size)
+            if self._classic is None or self._classic.samples != raw.shape[-1]:
+                self._classic = classic_bank(raw.shape[-1], self.params.size, "area")
+            return _classic(self._classic, raw, self.params.size)
         fold = Fold(int(state["mode"]), float(state["period"]), int(state["rows"]))
         images = self._images(raw, sigma_of(state["sigma"], inputs["sensor"]), fold)
         low = state["low"].astype(np.float32)[:, None, None]
@@ -103,7 +108,9 @@ class Hetero(FeatureExtractor):
         size, fs = self.params.size, self.ctx.fs
         n, channels, samples = raw.shape
         out = np.empty((n, channels, 3, size, size), np.float32)
-        out[:, :, 0] = decibel_map(raw, sigma, fs, size, size)
+        if self._bank is None or self._bank.samples != samples:
+            self._bank = morlet_bank(samples, size, log_frequencies(fs, samples) / fs)
+        out[:, :, 0] = decibel_map(self._bank, raw, sigma, size)
         rows = area_weights(fold.rows, size)
         for start in range(0, n, BLOCK):
             part = slice(start, start + BLOCK)
@@ -134,7 +141,7 @@ def _stft(unit: NDArray[np.float32], fs: float, size: int) -> NDArray[np.float32
     return np.matmul(rows, np.matmul(columns, power).swapaxes(1, 2))
 
 
-def _classic(raw: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """The classic three channels, (n, 3 C, size, size)."""
     n, channels, samples = raw.shape
     out = np.empty((n, channels, 3, size, size), np.float32)
@@ -142,7 +149,7 @@ def _classic(raw: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     for start in range(0, n, BLOCK):
         part = slice(start, start + BLOCK)
         unit = unit_records(raw[part])[0]
-        out[part, :, 0] = classic_map(unit, size, size)
+        out[part, :, 0] = classic_map(bank, unit)
         x = unit.reshape(-1, samples)
         padded = np.pad(x, ((0, 0), (line // 2, line // 2 + (-samples) % (line - line // 2))))
         maps = np.abs(_frames(padded, line, line - line // 2)).swapaxes(1, 2), x[:, : samples // line * line]
