@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,11 +48,12 @@ class Suite(Params):
 
 
 def read_suite(path: Path) -> Suite:
-    """The suite of a TOML file; ConfigError names every wrong key."""
+    """The suite of a TOML file, its other files found beside it; ConfigError names every wrong key."""
     table = read_toml(path)
     suite: Suite = check_settings(Suite, {"name": path.stem, **table}, f"suite {path.name}")
     check_suite(suite)
-    return suite
+    beside = tuple(str(path.parent / e) if e.endswith(".toml") else e for e in suite.ensembles)
+    return replace(suite, ensembles=beside, plugins=tuple(str(path.parent / p) for p in suite.plugins))
 
 
 def check_suite(suite: Suite) -> None:

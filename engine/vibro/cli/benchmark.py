@@ -132,7 +132,7 @@ def run(
         lang=session.lang,
         argv=("vibro", *sys.argv[1:]),
     )
-    host = session.host([data[0].parent / name for name in suite.plugins] if is_suite else ())
+    host = session.host([Path(name) for name in suite.plugins])
     with console.progress(host):
         found = run_benchmark(host, BenchmarkOptions(suite, source, root), options, out)
     if not session.result(found):

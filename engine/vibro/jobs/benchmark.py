@@ -15,6 +15,7 @@ from vibro.context import resolve_device
 from vibro.errors import ConfigError
 from vibro.executor import make_executor
 from vibro.host import PluginHost
+from vibro.ingest.tables import with_recordings
 from vibro.jobs.job import Job, job, read_input
 from vibro.jobs.options import DataOptions, RunOptions
 from vibro.overrides import customise, find_ensemble
@@ -34,7 +35,7 @@ def run_benchmark(host: PluginHost, what: BenchmarkOptions, options: RunOptions,
     """Runs it into OUT and returns the content of benchmark.json."""
     suite = what.suite
     check_suite(suite)
-    plans = {name: _plan(host, name, options) for name in suite.ensembles}
+    plans = {plan.name: plan for plan in (_plan(host, name, options) for name in suite.ensembles)}
     device = resolve_device(options.device)
     with job(host, out, options) as work, make_executor(options.executor) as executor:
         work.parts["device"] = device
@@ -64,7 +65,8 @@ def _loader(work: Job, what: BenchmarkOptions) -> Load:
     assert got.labels is not None  # the command asks for them
     labels = got.labels
     name = what.suite.sets[0].name
-    data = Labelled(name, got.batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched)
+    batch = with_recordings(got.batch, labels)
+    data = Labelled(name, batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched)
     check_labels(data)
     return lambda entry, seed: data
 

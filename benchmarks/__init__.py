@@ -1,0 +1,1 @@
+"""Figures of vibro, each made by a command and written to ``benchmarks/results``."""
