@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vibro_plugins._dsp import Rows, log10, ratio
+from vibro_plugins._kernels import differences, moments, recurrences, runs
 
 SHAPE = (
     "log_crest",
@@ -27,33 +30,22 @@ def shape_statistics(y: Rows) -> Rows:
     Mobility and complexity are Hjorth's (Electroencephalography and Clinical Neurophysiology 29, 1970). A block is one
     of up to 16 equal parts of at least 32 samples; its variation is that of the blocks' RMS about their mean.
     """
-    size = np.abs(y)
-    square = y * y
-    power = square.mean(axis=1)
-    rms = np.sqrt(power)
-    high, low = y.max(axis=1), y.min(axis=1)
-    crest = ratio(size.max(axis=1), rms, 1.0)
-    kurtosis = ratio((square * square).mean(axis=1), power**2, 1.0)
-    skewness = ratio((square * y).mean(axis=1), rms**3)
-    clearance = ratio(size.max(axis=1), np.sqrt(size).mean(axis=1) ** 2, 1.0)
-    waveform = ratio(rms, size.mean(axis=1), 1.0)
-    slope = np.diff(y, axis=1)
-    bend = np.diff(slope, axis=1)
-    slope_rms = np.sqrt((slope * slope).mean(axis=1))
-    mobility = ratio(slope_rms, rms, 1.0)
-    complexity = ratio(np.sqrt((bend * bend).mean(axis=1)), slope_rms * mobility, 1.0)
-    blocks = block_rms(square)
+    power, cube, fourth, size, root, high, low, crossings = moments_of(y)
+    slope, bend = np.sqrt(_filled(differences, y, 2))
+    rms, peak = np.sqrt(power), np.maximum(high, -low)
+    mobility = ratio(slope, rms, 1.0)
+    blocks = block_rms(y)
     middle = blocks.mean(axis=1)
     return np.stack(
         [
-            log10(crest),
-            log10(kurtosis),
-            skewness,
-            log10(clearance),
-            log10(waveform),
-            zero_crossings(y) / (y.shape[1] - 1),
+            log10(ratio(peak, rms, 1.0)),
+            log10(ratio(fourth, power**2, 1.0)),
+            ratio(cube, rms**3),
+            log10(ratio(peak, root**2, 1.0)),
+            log10(ratio(rms, size, 1.0)),
+            crossings,
             log10(mobility),
-            log10(complexity),
+            log10(ratio(bend, slope * mobility, 1.0)),
             ratio(high + low, high - low),
             log10(ratio(blocks.std(axis=1), middle) + 1e-3),
             log10(ratio(blocks.max(axis=1), middle, 1.0)),
@@ -62,18 +54,17 @@ def shape_statistics(y: Rows) -> Rows:
     )
 
 
-def zero_crossings(y: Rows) -> Rows:
-    """Number of changes of sign (rows,)."""
-    negative = np.signbit(y)
-    return np.count_nonzero(negative[:, 1:] != negative[:, :-1], axis=1).astype(np.float64)
+def moments_of(y: Rows) -> Rows:
+    """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)); largest and smallest y; changes of sign a step: (8, rows)."""
+    return _filled(moments, y, 8)
 
 
-def block_rms(square: Rows) -> Rows:
-    """RMS of up to 16 equal parts of at least 32 samples (rows, parts), from the squared samples; the rest is left out."""
-    rows, samples = square.shape
+def block_rms(y: Rows) -> Rows:
+    """RMS of up to 16 equal parts of at least 32 samples (rows, parts); what is left over at the end is not in any."""
+    rows, samples = y.shape
     parts = min(max(samples // 32, 1), 16)
     each = samples // parts
-    return np.sqrt(square[:, : parts * each].reshape(rows, parts, each).mean(axis=2))
+    return np.sqrt(np.square(y[:, : parts * each]).reshape(rows, parts, each).mean(axis=2))
 
 
 def cycle_statistics(y: Rows, period: float) -> tuple[Rows, Rows]:
@@ -120,28 +111,14 @@ def determinism(y: Rows, points: int) -> Rows:
     Two samples recur when they differ by less than a tenth of the standard deviation of the record (Webber and Zbilut,
     Journal of Applied Physiology 76, 1994, without embedding). 1 where nothing recurs: a constant row is determined.
     """
-    taken = y[:, :: -(-y.shape[1] // points)].astype(np.float32)
-    reach = (0.1 * y.std(axis=1, keepdims=True)).astype(np.float32)
-    found, alone = np.zeros(len(y)), np.zeros(len(y))
-    for lag in range(1, taken.shape[1] - 1):
-        recurs = np.abs(taken[:, lag:] - taken[:, :-lag]) <= reach
-        beside = np.zeros_like(recurs)
-        beside[:, 1:] |= recurs[:, :-1]
-        beside[:, :-1] |= recurs[:, 1:]
-        found += np.count_nonzero(recurs, axis=1)
-        alone += np.count_nonzero(recurs & ~beside, axis=1)
+    taken = np.ascontiguousarray(y[:, :: -(-y.shape[1] // points)])
+    found, alone = _filled(recurrences, taken, 2, 0.1 * y.std(axis=1))
     return 1 - ratio(alone, found)
 
 
 def quality_shares(x: Rows) -> tuple[Rows, Rows, Rows]:
     """(share of samples within 0.1 % of the range from its ends, longest run of equal samples, share of distinct ones)."""
-    high, low = x.max(axis=1, keepdims=True), x.min(axis=1, keepdims=True)
-    margin = 1e-3 * (high - low)
-    clipped = ((x >= high - margin) | (x <= low + margin)).mean(axis=1)
-    index = np.arange(x.shape[1])
-    changes = np.ones(x.shape, bool)
-    changes[:, 1:] = x[:, 1:] != x[:, :-1]
-    run = (index - np.maximum.accumulate(np.where(changes, index, 0), axis=1)).max(axis=1) + 1.0
+    clipped, run = _filled(runs, x, 2)
     ordered = np.sort(x.astype(np.float32), axis=1)
     distinct = (np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1) + 1.0) / x.shape[1]
     return clipped, run, distinct
@@ -151,3 +128,10 @@ def entropy(weight: Rows) -> Rows:
     """Entropy (rows,) in bits of non-negative weights (rows, values) taken as shares; 0 for no weight."""
     share = ratio(weight, weight.sum(axis=1, keepdims=True))
     return -(share * np.log2(np.maximum(share, 1e-30))).sum(axis=1)
+
+
+def _filled(kernel: Any, y: Rows, count: int, *more: Rows) -> Rows:
+    """What a kernel writes to (rows, count), as (count, rows)."""
+    out = np.empty((len(y), count))
+    kernel(y, *more, out)
+    return out.T
