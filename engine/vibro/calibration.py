@@ -14,7 +14,7 @@ METHODS = ("robust", "z", "ecdf", "unify")
 SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as much as the pool's
 KNOTS = 1025  # points of the stored distribution of ``ecdf``
 TAIL = 0.9  # quantile of the pool where the generalised-Pareto tail of ``ecdf`` begins
-CHUNK = 65_536  # rows worked on at a time
+CHUNK = 8_192  # rows worked on at a time
 
 Floats = NDArray[np.float64]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,19 +11,27 @@ from vibro.api import Fuser, NotFittedError, State
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 
-def weighted_mean(z: Floats, ok: Mask, weights: Floats) -> Floats:
-    """Mean of the usable cells (n, d) by weights (d,) >= 0; NaN where no usable cell has weight.
+def weighted_mean(z: Floats, ok: Mask, weights: Floats, bend: Callable[[Floats], Floats] | None = None) -> Floats:
+    """Mean of the usable cells (n, d), bent or plain, by weights (d,) >= 0; NaN where no usable cell has weight.
 
     Column by column, so that a row's result does not depend on how many rows are in the call.
     """
-    total, used = np.zeros(len(z)), np.zeros(len(z))
-    for j in np.flatnonzero(weights > 0):
-        present = ok[:, j] & np.isfinite(z[:, j])
-        total += np.where(present, weights[j] * z[:, j], 0.0)
-        used += weights[j] * present
-    return np.divide(total, used, out=np.full(len(z), np.nan), where=used > 0)
+    mean = np.full(len(z), np.nan)
+    columns = np.flatnonzero(weights > 0)
+    for start in range(0, len(z), CHUNK):
+        rows = slice(start, start + CHUNK)
+        total, used = np.zeros(len(z[rows])), np.zeros(len(z[rows]))
+        for j in columns:
+            column = z[rows, j]
+            present = ok[rows, j] & np.isfinite(column)
+            column = np.where(present, column, 0.0)
+            total += weights[j] * (bend(column) if bend else column)
+            used += weights[j] * present
+        np.divide(total, used, out=mean[rows], where=used > 0)
+    return mean
 
 
 def ranks(z: Floats) -> Floats:
@@ -64,6 +74,20 @@ def dead(z: Floats) -> Mask:
         if len(known):
             silent[j] = np.unique(known, return_counts=True)[1].max() > max(0.95 * len(known), 1)
     return silent
+
+
+def tail_precision(score: Floats, target: Floats, tail: int) -> float:
+    """Average precision of ``score`` for the ``tail`` largest of ``target``, from 0 at chance to 1; ties go by row."""
+    n = len(score)
+    tail = min(tail, n - 1)
+    if tail < 1:
+        return 0.0
+    wanted = np.zeros(n, np.bool_)
+    wanted[np.argsort(-target, kind="stable")[:tail]] = True
+    hits = np.flatnonzero(wanted[np.argsort(-score, kind="stable")])
+    precision = float(np.mean(np.arange(1, tail + 1) / (hits + 1)))
+    chance = tail / n
+    return max((precision - chance) / (1.0 - chance), 0.0)
 
 
 def normalised(weights: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The default: drops members that speak against the others or not at all, lets clones share one vote, takes the mean."""
+"""The default: members that agree in the tail count most; inverted, dead and cloned ones are found and named."""
 
 from __future__ import annotations
 
@@ -12,27 +12,44 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params, State
-from vibro_plugins._fusion import LinearFuser, dead, spearman
+from vibro_plugins._fusion import LinearFuser, dead, normalised, spearman, tail_precision, weighted_mean
 
-KEPT, DEAD, INVERTED, CLONE, SPARE = range(5)
+KEPT, DEAD, INVERTED, OPPOSED, CLONE = range(5)
+SAID = {
+    DEAD: "is dead: its scores hardly vary; weight 0",
+    INVERTED: "is inverted: it ranks records against the other members; weight 0",
+    OPPOSED: "contradicts the only other member, and nothing tells which of the two is right",
+    CLONE: "repeats another member; they share one vote",
+}
+ROUNDS = 8
+FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
 
 
 class Auto(LinearFuser):
-    """Weighted mean of a small diverse set of members, found from their scores alone.
+    """Weighted mean of curved z, with weights from the scores alone.
 
-    Source: diversity pruning after consensus screening, in the line of Schubert et al. (SDM 2012) and Rayana and Akoglu
-    (TKDD 2016), with the plain mean of scaled scores that beats learned combinations in TSB-AutoAD (VLDB 2025).
+    A member weighs by how well it finds the records that the *others* place in their tail: the average precision above
+    chance, to the power ``sharpness``, found in a few rounds in which the consensus itself is weighted, and drawn to
+    equal weights where the tail holds few records. Before that, constant members and those that rank against the
+    others are left out, and members alike share one vote and do not vouch for each other. The mean is quasi-arithmetic,
+    g^-1(sum w g(z)) with g(z) = z + max(z, 0)^2: one member far out tells more than many slightly up.
+
+    Sources: consensus selection of Rayana and Akoglu (TKDD 2016) and Schubert et al. (SDM 2012), whose whole-range
+    correlation is replaced by agreement in the tail; generalised means of Aggarwal and Sathe (SIGKDD Explorations 2015).
     """
 
     name = "auto"
-    summary = "mean of a diverse set of members; inverted, dead and cloned ones are found and named"
+    summary = "members weighted by agreement in the tail; inverted, dead and cloned ones found and named"
 
     @dataclass(frozen=True)
     class Params(Params):
-        """``k`` members at most; ``floor`` of the mean rank correlation with the others; ``clone`` above which two are one."""
+        """``tail``: share of the reference taken as tail; ``sharpness``: power of the weights, 0 = equal ones.
 
-        k: Annotated[int, Field(ge=1)] = 5
-        floor: Annotated[float, Field(ge=-1, le=1)] = 0.0
+        ``clone``: rank correlation above which two members are one.
+        """
+
+        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+        sharpness: Annotated[float, Field(ge=0)] = 4.0
         clone: Annotated[float, Field(gt=0, le=1)] = 0.98
 
     _status: NDArray[np.int8] | None = None
@@ -43,51 +60,80 @@ class Auto(LinearFuser):
         y: NDArray[np.int16] | None = None,
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
-        """Chooses the members on the held-out reference."""
-        d = z.shape[1]
-        status = np.where(dead(z), DEAD, KEPT).astype(np.int8)
+        """Screens and weighs the members on the held-out reference."""
         agreement = spearman(z)
-        while (status == KEPT).sum() > 2:
-            rows = np.flatnonzero(status == KEPT)
-            mean = (agreement[np.ix_(rows, rows)].sum(axis=1) - 1.0) / (len(rows) - 1)
-            if mean.min() >= self.params.floor:
-                break
-            status[rows[np.argmin(mean)]] = INVERTED
-        alive = np.flatnonzero(status == KEPT)
-        if len(alive):
-            mean = agreement[np.ix_(alive, alive)].mean(axis=1)
-            chosen = [int(alive[np.argmax(mean)])]
-            while len(chosen) < min(self.params.k, len(alive)):
-                rest = [j for j in alive if j not in chosen]
-                closest = agreement[np.ix_(rest, chosen)].max(axis=1)
-                if closest.min() > self.params.clone:
-                    break
-                chosen.append(int(rest[np.argmin(closest)]))
-            for j in alive:
-                if j not in chosen:
-                    status[j] = CLONE if agreement[j, chosen].max() > self.params.clone else SPARE
-        weights = (status == KEPT).astype(np.float64)
-        self._status = status
-        self._weights = weights / weights.sum() if weights.sum() else np.full(d, 1.0 / max(d, 1))
+        self._status = _screen(z, agreement)
+        group = _groups(agreement, self.params.clone, self._status)
+        alive = np.isin(self._status, (KEPT, OPPOSED))
+        size = np.array([np.sum(alive & (group == g)) for g in group])
+        self._status[alive & (size > 1)] = CLONE
+        equal = normalised(np.where(alive, 1.0 / np.maximum(size, 1), 0.0))
+        tail = max(FEWEST, self.params.tail * len(z))
+        trust = tail / (tail + FEWEST) if alive.sum() > 2 else 0.0
+        weights = equal
+        for _ in range(ROUNDS if trust else 0):
+            found = np.array([self._vouched(z, j, weights, group) if alive[j] else 0.0 for j in range(z.shape[1])])
+            weights = normalised(equal * found**self.params.sharpness)
+        self._weights = trust * weights + (1.0 - trust) * equal
+
+    def _vouched(self, z: NDArray[np.float64], j: int, weights: NDArray[np.float64], group: NDArray[np.int8]) -> float:
+        """How well member j finds the tail of the members outside its group, 0 = chance, 1 = all of it first."""
+        others = np.where(group == group[j], 0.0, weights)
+        if not others.any():
+            return 1.0
+        consensus = _curved_mean(z, np.isfinite(z), others)
+        rows = np.isfinite(consensus) & np.isfinite(z[:, j])
+        return tail_precision(z[rows, j], consensus[rows], max(FEWEST, round(self.params.tail * rows.sum())))
+
+    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(n, d) and the mask of usable cells -> (n,)."""
+        return _curved_mean(z, ok, self._fitted())
 
     def notes(self) -> list[str]:
         """Members found inverted, dead or alike."""
-        said = {
-            DEAD: "is dead (its scores hardly vary)",
-            INVERTED: "speaks against the others (inverted)",
-            CLONE: "repeats another member",
-        }
         status = () if self._status is None else self._status
-        return [f"{name} {said[int(s)]}: weight 0" for name, s in zip(self.ctx.names, status, strict=True) if s in said]
+        return [f"{name} {SAID[int(s)]}" for name, s in zip(self.ctx.names, status, strict=True) if int(s) in SAID]
 
     def state(self) -> State:
-        """Weights and what was found of each member."""
+        """Weights (d,) and what was found of each member (d,)."""
         return {**super().state(), "status": np.asarray(self._status, dtype=np.int8)}
 
     def load_state(self, state: State) -> None:
         """Restores them."""
         super().load_state(state)
         self._status = np.asarray(state["status"], dtype=np.int8)
+
+
+def _screen(z: NDArray[np.float64], agreement: NDArray[np.float64]) -> NDArray[np.int8]:
+    """(d,) DEAD, INVERTED, OPPOSED or KEPT: the most contrary member is left out until none is contrary beyond chance."""
+    status = np.where(dead(z), DEAD, KEPT).astype(np.int8)
+    chance = max(0.05, 2.0 / np.sqrt(max(len(z), 1)))
+    while True:
+        rows = np.flatnonzero(status == KEPT)
+        if len(rows) < 2:
+            return status
+        mean = (agreement[np.ix_(rows, rows)].sum(axis=1) - 1.0) / (len(rows) - 1)
+        if mean.min() >= -chance:
+            return status
+        if len(rows) == 2:
+            status[rows] = OPPOSED
+            return status
+        status[rows[np.argmin(mean)]] = INVERTED
+
+
+def _groups(agreement: NDArray[np.float64], limit: float, status: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(d,) group of each member: members that correlate above the limit are in one group, directly or through others."""
+    group = np.arange(len(agreement), dtype=np.int8)
+    for i, j in zip(*np.nonzero(np.triu(agreement > limit, 1)), strict=True):
+        if status[i] == status[j] == KEPT:
+            group[group == group[j]] = group[i]
+    return group
+
+
+def _curved_mean(z: NDArray[np.float64], ok: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) g^-1 of the weighted mean of g(z) = z + max(z, 0)^2 over the usable cells; NaN without any."""
+    mean = weighted_mean(z, ok, weights, bend=lambda column: column + np.square(np.maximum(column, 0.0)))
+    return np.where(mean > 0, (np.sqrt(1.0 + 4.0 * np.maximum(mean, 0.0)) - 1.0) / 2.0, mean)
 
 
 @hookimpl
