@@ -46,13 +46,16 @@ def histogram(score: Array, cuts: tuple[float | None, float | None], t: Texts) -
             parts.append(element("rect", label, x=x, y=y, width=wide, height=base - y, class_=f"bar {level}"))
     parts.append(text(left - 8, top - 14, t["axis_records"], "axis-label", "end"))
     parts += _bottom_axis(scale, base, t["axis_score"], height)
-    ends = ("end", "start") if all(c is not None for c in cuts) else ("start", "start")
-    for name, cut, anchor in zip(("attention", "alarm"), cuts, ends, strict=True):
+    for name, cut in zip(("attention", "alarm"), cuts, strict=True):
         if cut is not None:
             x = float(scale(cut))
             parts.append(element("line", x1=x, x2=x, y1=top - 10, y2=base, class_=f"cut {name}"))
-            shift = -6 if anchor == "end" else 6
-            parts.append(text(x + shift, top - 14, f"{t[name]} {_short(cut)}", f"cut-label {name}", anchor))
+            leftward = name == "attention" or x > WIDTH - 120
+            low = top if name == "attention" and cuts[1] is not None and x > WIDTH - 240 else top - 14
+            label = f"{t[name]} {_short(cut)}"
+            parts.append(
+                text(x - 6 if leftward else x + 6, low, label, f"cut-label {name}", "end" if leftward else "start")
+            )
     return drawing(WIDTH, height, t["h_scores"], *parts)
 
 
@@ -199,7 +202,7 @@ def dots(rows: Sequence[tuple[str, str, float | None, float | None]], prior: flo
         parts.append(text(left - 10, y + 4, _clip(name, 24), f"label {group}", "end"))
         for shape, value, what in (("attention", ap, t["average_precision"]), ("normal", auc, t["roc_auc"])):
             if value is not None and np.isfinite(value):
-                bad = " worse" if shape == "normal" and value < 0.5 else ""
+                bad = " worse" if shape == "normal" and value < 0.5 and group != "baselines" else ""
                 title = f"{name} · {what} {value:.3f}"
                 sign = mark(shape, float(scale(value)), y, 5 if shape == "attention" else 7, title)
                 parts.append(element("g", sign, class_=f"{'ap' if shape == 'attention' else 'auc'}{bad} {group}"))
@@ -261,9 +264,8 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
         return [*parts, text((scale.start + scale.end) / 2, base + 16, t["axis_order"], "axis-label", "middle")]
     for value, label in time_ticks(scale.lo, scale.hi, most):
         x = float(scale(value))
-        anchor = "end" if scale.end - x < 30 else "start" if x - scale.start < 10 else "middle"
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
-        parts.append(text(x, base + 16, label, "tick", anchor))
+        parts.append(text(x, base + 16, label, "tick", "middle"))
     return parts
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_SPACING = 38  # smallest distance of two ticks in pixels
+_SPACING = (48, 22)  # smallest distance of two ticks in pixels, across and up
 _STEPS = (1, 5, 15, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600)  # seconds
 _DAYS = (1, 2, 5, 10, 15, 30, 60, 91, 182, 365, 730, 1826, 3652)
 
@@ -40,13 +40,17 @@ class Scale:
         part = (self.bend(value) - lo) / (hi - lo)
         return self.start + np.clip(part, 0, 1) * (self.end - self.start)
 
+    @property
+    def _spacing(self) -> int:
+        return _SPACING[self.start > self.end]
+
     def ticks(self) -> list[float]:
         """Round values, none too near to another."""
         return self._bent_ticks() if self.width else self._even_ticks()
 
     def _even_ticks(self) -> list[float]:
         span = self.hi - self.lo
-        least = span * _SPACING / abs(self.end - self.start)
+        least = span * self._spacing / abs(self.end - self.start)
         power = 10.0 ** math.floor(math.log10(least))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= least)
         first, last = math.ceil(self.lo / step), math.floor(self.hi / step)
@@ -60,7 +64,7 @@ class Scale:
         kept: list[float] = []
         for value in wanted:
             place = float(self(value))
-            if self.lo <= value <= self.hi and all(abs(place - float(self(v))) >= _SPACING for v in kept):
+            if self.lo <= value <= self.hi and all(abs(place - float(self(v))) > self._spacing for v in kept):
                 kept.append(value)
         return sorted(kept)
 

@@ -332,7 +332,7 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
         "labels": table.get("labels") or {},
         "prior": table.get("prior"),
         "figures": [{"name": n, "value": fused.get(n), "interval": interval.get(n)} for n in names],
-        "below": [name for name, _, auc, _ in rows if auc is not None and auc < 0.5],
+        "below": [name for name, group, auc, _ in rows if group != "baselines" and auc is not None and auc < 0.5],
         "dots": charts.dots(rows, table.get("prior"), t),
         "per_class": [
             {"name": name, "n": c.get("n"), "roc_auc": c.get("roc_auc"), "recall": c.get("recall_at_budget")}

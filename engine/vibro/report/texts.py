@@ -168,6 +168,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "● ROC AUC (chance 0.5)   ◆ average precision (chance {prior})",
         "● ROC AUC（随机 0.5）   ◆ 平均精度（随机 {prior}）",
     ),
+    "h_classes": ("By fault type", "按故障类型"),
     "fault_type": ("fault type", "故障类型"),
     "n": ("n", "数量"),
     "h_data": ("Data and quarantine", "数据与隔离"),
