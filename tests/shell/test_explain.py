@@ -192,6 +192,8 @@ def test_sources_that_moved_or_changed(tmp_path):
     assert "--data" in lost.notes[0] and lost.table["features"] == [] and lost.table["lines"] == []
     assert len(lost.table["neighbours"]) == 10
     assert "--data" in render_explanation(lost)
+    with pytest.raises(ConfigError, match="does not exist"):
+        explain(Host(), run, f"a.npz:{ODD}", data=tmp_path / "nowhere")
     again = explain(Host(), run, f"a.npz:{ODD}", data=moved)
     assert again.notes == () and again.table["features"]
     with np.load(moved / "a.npz") as arrays:

@@ -46,16 +46,7 @@ def histogram(score: Array, cuts: tuple[float | None, float | None], t: Texts) -
             parts.append(element("rect", label, x=x, y=y, width=wide, height=base - y, class_=f"bar {level}"))
     parts.append(text(left - 8, top - 14, t["axis_records"], "axis-label", "end"))
     parts += _bottom_axis(scale, base, t["axis_score"], height)
-    for name, cut in zip(("attention", "alarm"), cuts, strict=True):
-        if cut is not None:
-            x = float(scale(cut))
-            parts.append(element("line", x1=x, x2=x, y1=top - 10, y2=base, class_=f"cut {name}"))
-            leftward = name == "attention" or x > WIDTH - 120
-            low = top if name == "attention" and cuts[1] is not None and x > WIDTH - 240 else top - 14
-            label = f"{t[name]} {_short(cut)}"
-            parts.append(
-                text(x - 6 if leftward else x + 6, low, label, f"cut-label {name}", "end" if leftward else "start")
-            )
+    parts += _upright_cuts(scale, cuts, top, base, t)
     return drawing(WIDTH, height, t["h_scores"], *parts)
 
 
@@ -244,6 +235,23 @@ def _zone(value: float, cuts: tuple[float | None, float | None]) -> str:
     if alarm is not None and value > alarm:
         return "alarm"
     return "attention" if attention is not None and value > attention else "normal"
+
+
+def _upright_cuts(
+    scale: Scale, cuts: tuple[float | None, float | None], top: float, base: float, t: Texts
+) -> list[Svg]:
+    """The cuts as lines with their names, which keep clear of the right border and of each other."""
+    parts = []
+    for name, cut in zip(("attention", "alarm"), cuts, strict=True):
+        if cut is None:
+            continue
+        x = float(scale(cut))
+        below = name == "attention" and cuts[1] is not None and x > WIDTH - 240
+        place, anchor = (x - 6, "end") if name == "attention" or x > WIDTH - 120 else (x + 6, "start")
+        parts.append(element("line", x1=x, x2=x, y1=top - 10, y2=base, class_=f"cut {name}"))
+        label = f"{t[name]} {_short(cut)}"
+        parts.append(text(place, top if below else top - 14, label, f"cut-label {name}", anchor))
+    return parts
 
 
 def _count_ticks(most: int) -> list[int]:

@@ -110,8 +110,7 @@ def read_signals(
 ) -> tuple[dict[int, NDArray[np.float32]], list[str]]:
     """The samples of these records from their sources, as far as those are there and unchanged, and notes on the rest."""
     readers = [cls.make({}, Context()) for cls in host.components("reader") if issubclass(cls, Reader)]
-    given = [data] if data is not None else [Path(p) for p in run.manifest.get("settings", {}).get("paths", [])]
-    files = {found.source: found for found in find_files([path for path in given if path.exists()], readers).files}
+    files = {found.source: found for found in find_files(_source_paths(run, data), readers).files}
     wanted: dict[str, dict[int, int]] = {}
     for row in rows:
         wanted.setdefault(str(run.scores["source"][row]), {})[int(run.scores["row"][row])] = row
@@ -235,6 +234,16 @@ def neighbours(run: RunData, row: int) -> list[dict[str, Any]]:
         for i in near
         if i != row
     ]
+
+
+def _source_paths(run: RunData, data: Path | None) -> list[Path]:
+    """Where the sources may lie: below ``data``, else where the run found them, else in its own ``data`` (the demo)."""
+    if data is not None:
+        if not data.exists():
+            raise ConfigError(f"--data {data} does not exist")
+        return [data]
+    known = [Path(path) for path in run.manifest.get("settings", {}).get("paths", [])]
+    return [path for path in known if path.exists()] or [path for path in [run.folder / "data"] if path.exists()]
 
 
 def _findings(path: Path) -> list[dict[str, str]]:

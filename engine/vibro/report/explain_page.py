@@ -154,14 +154,14 @@ def line_bars(found: Explanation, mains: float, t: Texts) -> Svg:
     zero = float(up(0))
     for i, line in enumerate(lines):
         x, y = left + i * wide, float(up(over[i]))
-        title = element("title", f"{line['hz']:g} Hz: {over[i]:+.1f} dB")
+        title = element("title", f"{line['hz']:.1f} Hz: {over[i]:+.1f} dB")
         kind = "normal" if low[i] - 1 <= over[i] <= high[i] + 1 else "alarm"
         usual = {"width": wide - 1, "height": float(up(low[i]) - up(high[i]))}
         parts.append(element("rect", x=x + 0.5, y=float(up(high[i])), class_="band", **usual))
         size = {"width": max(1.0, wide / 2), "height": max(1.0, abs(zero - y))}
         parts.append(element("rect", title, x=x + wide / 4, y=min(y, zero), class_=f"bar {kind}", **size))
         if len(lines) <= 20 or line["multiple"] % 2 == 0:
-            parts.append(text(x + wide / 2, height - bottom + 16, f"{line['hz']:g}", "tick", "middle"))
+            parts.append(text(x + wide / 2, height - bottom + 16, f"{line['hz']:.0f}", "tick", "middle"))
     parts.append(element("line", x1=left, x2=WIDTH - 12, y1=zero, y2=zero, class_="axis"))
     parts.append(text((left + WIDTH) / 2, height - 4, "Hz", "axis-label", "middle"))
     parts.append(text(left - 8, 12, "dB", "axis-label", "start"))

@@ -45,7 +45,7 @@ def indicators(x: NDArray[np.float32], fs: float) -> dict[str, Array]:
         "crest_db": decibel(peak**2 / floor),
         "kurtosis": ((y / scale) ** 4).mean(axis=1),
         "skewness": ((y / scale) ** 3).mean(axis=1),
-        "offset": mean[:, 0],
+        "offset": mean[:, 0] / scale[:, 0],
         "centroid_hz": (spectrum * hz).sum(axis=1) / np.maximum(spectrum.sum(axis=1), 1e-30),
     }
     for low, high in octaves(hz):

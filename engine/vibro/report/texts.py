@@ -257,7 +257,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "i_crest_db": ("crest factor", "峰值因数"),
     "i_kurtosis": ("kurtosis", "峭度"),
     "i_skewness": ("skewness", "偏度"),
-    "i_offset": ("offset", "直流偏置"),
+    "i_offset": ("offset in multiples of the RMS", "直流偏置（有效值的倍数）"),
     "i_centroid_hz": ("spectral centroid in Hz", "频谱重心（Hz）"),
     "i_band": ("level {low}–{high} Hz", "{low}–{high} Hz 电平"),
     "indicator": ("indicator", "指标"),
