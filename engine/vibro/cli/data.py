@@ -124,7 +124,7 @@ def convert(
     from vibro.ingest.writers import check_ending, write_batch
 
     check_ending(out)
-    beside = out.with_name(f"{out.name.partition('.')[0]}.quarantine.csv")
+    beside = out.with_name(f"{out.name}.quarantine.csv")
     for path in (out, beside, labels_out):
         _must_be_new(path)
     cut = Cutter(fs, window, hop, resample) if window or hop or resample else None

@@ -41,8 +41,8 @@ def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float
     share = 0.0
     for extreme in (high, low):
         at = int(np.count_nonzero(x == extreme))
-        if at < CLIP_SHARE / 2 * len(x) or at < 3:
-            continue
+        if not max(3, CLIP_SHARE / 2 * len(x)) <= at <= len(x) / 2:
+            continue  # too few, or the value at which the record rests
         rest = x[x != extreme]
         gap = np.abs(np.float64(extreme) - rest)
         reach = max(BAND * (np.float64(high) - np.float64(low)), float(gap.min()) * 1.5)

@@ -240,6 +240,9 @@ def _nothing(listing: Listing, books: Accounting, options: IngestOptions) -> Not
     if not total.read:
         return NothingAccepted(f"no record in {', '.join(list(books.files)[:3])}", books)
     first = next(books.findings())
+    if set(books.by_code) == {"Q020"}:
+        more = f" (and {total.read - 1} more)" if total.read > 1 else ""
+        return NothingAccepted(f"nothing can be read: {first.source}: {first.detail}{more}", books)
     place = f"{first.source}" + (
         f" line {first.line}" if first.line > 0 else f" row {first.row}" if first.row >= 0 else ""
     )

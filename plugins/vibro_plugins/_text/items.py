@@ -154,7 +154,7 @@ def _number(value: object, name: str) -> float | None:
         found = float(value)
     except OverflowError:
         found = math.inf
-    if not abs(found) <= np.finfo(np.float32).max:
+    if not abs(found) <= float(np.finfo(np.float32).max):
         raise BadField("Q007", name, f"{name} is too large")
     return found
 

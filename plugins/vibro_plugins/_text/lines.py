@@ -44,13 +44,14 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        count = self._stream.readinto(buffer)
-        self._out += count
+        data = self._stream.read1(len(buffer))  # what one step gives, so that damage costs nothing before it
+        buffer[: len(data)] = data
+        self._out += len(data)
         if self._out > MAX_UNPACKED:
             raise ArchiveLimit(f"the archive unpacks to more than {MAX_UNPACKED >> 30} GiB")
         if self._out > FREE and self._out > MAX_RATIO * self._packed.tell():
             raise ArchiveLimit(f"the archive unpacks to more than {MAX_RATIO} times its size")
-        return count
+        return len(data)
 
     def close(self) -> None:
         if not self.closed:
@@ -83,7 +84,7 @@ def lines(path: Path) -> Iterator[Line | Rejected]:
                 start, offset = offset, offset + len(data)
                 if len(data) > MAX_LINE and not data.endswith(b"\n"):
                     head = data[:200]
-                    while (rest := stream.readline(1 << 16)) and not rest.endswith(b"\n"):
+                    while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
                         offset += len(rest)
                     offset += len(rest)
                     yield Rejected(
