@@ -60,6 +60,7 @@ class PluginHost:
     strict: bool = False
     trace: bool = False
     log: Callable[[str], None] = _mute
+    isolate: Callable[[str, str, Path | None], Any] | None = None
     plugins: dict[str, PluginInfo] = field(default_factory=dict)
     _manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager("vibro"))
     _loaded: dict[str, list[type[Component]]] = field(default_factory=dict)
@@ -74,11 +75,15 @@ class PluginHost:
         files: Sequence[Path] = (),
         environ: dict[str, str] | None = None,
         log: Callable[[str], None] = _mute,
+        isolate: Callable[[str, str, Path | None], Any] | None = None,
+        isolate_files: bool = False,
     ) -> PluginHost:
         """Finds plugins without importing any bundled one.
 
         ``autoload`` off leaves out installed distributions (`--no-plugins`). Of ``environ`` it reads VIBRO_PLUGINS
-        (allow-list of third parties, empty = none), VIBRO_STRICT_PLUGINS=1 and VIBRO_TRACE_PLUGINS=1.
+        (allow-list of third parties, empty = none), VIBRO_STRICT_PLUGINS=1 and VIBRO_TRACE_PLUGINS=1. ``isolate(name,
+        module, file)`` gives stand-ins for plugins that are not trusted; without it everything runs in this process.
+        Local ``files`` are trusted unless ``isolate_files``.
         """
         env = dict(os.environ) if environ is None else environ
         host = cls(
@@ -86,6 +91,7 @@ class PluginHost:
             strict=env.get("VIBRO_STRICT_PLUGINS") == "1",
             trace=env.get("VIBRO_TRACE_PLUGINS") == "1",
             log=log,
+            isolate=isolate,
         )
         host._manager.add_hookspecs(hookspecs)
         allowed = env.get("VIBRO_PLUGINS")
@@ -94,7 +100,7 @@ class PluginHost:
         if autoload:
             host._add_distributions(allow)
         for path in files:
-            host._add_file(path)
+            host._add_file(path, trusted=not isolate_files)
         return host
 
     # --- discovery ----------------------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ class PluginHost:
                 )
             )
 
-    def _add_file(self, path: Path) -> None:
+    def _add_file(self, path: Path, *, trusted: bool) -> None:
         if not path.is_file():
             raise PluginLoadError(f"no such plugin file: {path}", plugin=path.stem)
         name = path.stem
@@ -153,9 +159,12 @@ class PluginHost:
                 f"the plugin file {path} has the name of {self._who(name)}", plugin=name, hint="rename the file"
             )
         module_name = f"vibro_local_{name}"
+        self.plugins[name] = PluginInfo(name, module_name, "file", trusted=trusted)
+        if not trusted and self.isolate is not None:
+            self._register(name, self.isolate(name, module_name, path))
+            return
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None and spec.loader is not None  # a .py path always has a loader
-        self.plugins[name] = PluginInfo(name, module_name, "file", trusted=True)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -201,7 +210,11 @@ class PluginHost:
                 f"plugin {name} is {info.state}: {info.reason}", plugin=name, hint="vibro plugins list"
             )
         try:
-            module = importlib.import_module(info.module.partition(":")[0])
+            module_name = info.module.partition(":")[0]
+            if info.trusted or self.isolate is None:
+                module = importlib.import_module(module_name)
+            else:
+                module = self.isolate(name, module_name, None)
         except (Exception, SystemExit) as error:
             raise self._broken(name, _said(error)) from error
         return self._register(name, module)
@@ -366,6 +379,12 @@ def _said(error: BaseException) -> str:
 def describe(plugins: Iterable[PluginInfo]) -> list[dict[str, Any]]:
     """Plugins for the manifest."""
     return [
-        {"name": p.name, "origin": p.origin, "distribution": p.distribution, "version": p.version, "isolated": False}
+        {
+            "name": p.name,
+            "origin": p.origin,
+            "distribution": p.distribution,
+            "version": p.version,
+            "isolated": not p.trusted,
+        }
         for p in plugins
     ]

@@ -28,15 +28,25 @@ class Session:
     registry: Path | None = None
     no_plugins: bool = False
 
-    def host(self, files: Sequence[Path] = ()) -> PluginHost:
-        """The plugin host of this command; warnings about plugins go to stderr."""
+    def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
+        """The plugin host of this command; third parties work in processes of their own, warnings go to stderr."""
         from vibro.cli import console
         from vibro.host import PluginHost
-        from vibro.paths import find_overlay
+        from vibro.isolate import load_isolated
+        from vibro.paths import cache_folder, find_overlay
         from vibro.registry import find_base
 
-        overlay = find_overlay(self.registry, find_base())
-        return PluginHost.create(overlay=overlay, autoload=not self.no_plugins, files=files, log=console.note)
+        def isolate(name: str, module: str, file: Path | None) -> Any:
+            return load_isolated(name, module, file=file, cache=cache_folder() / "plugins")
+
+        return PluginHost.create(
+            overlay=find_overlay(self.registry, find_base()),
+            autoload=not self.no_plugins,
+            files=files,
+            log=console.note,
+            isolate=isolate,
+            isolate_files=isolate_files,
+        )
 
     def result(self, value: Mapping[str, Any] | Sequence[Any]) -> bool:
         """With ``--json`` prints the one object and returns True."""

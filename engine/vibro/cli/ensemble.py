@@ -66,6 +66,7 @@ def run(
     device: Device = "auto",
     fit_on: Annotated[str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME.")] = "all",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
+    isolate: Annotated[bool, typer.Option("--isolate", help="Run --plugin files in a process of their own.")] = False,
     executor: ExecutorName = "serial",
     memory: Memory = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels.")] = False,
@@ -85,7 +86,7 @@ def run(
     from vibro.jobs.run import run_ensemble
 
     check_fail_on(fail_on)
-    host = session.host(files=plugin or ())
+    host = session.host(files=plugin or (), isolate_files=isolate)
     options = RunOptions(
         ensemble=ensemble,
         detectors=None if detectors is None else tuple(name.strip() for name in detectors.split(",") if name.strip()),
