@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vibro.report.scale import Scale, score_scale, time_ticks
 from vibro.report.svg import Svg, drawing, element, mark, polyline, text
+from vibro.report.texts import Texts
 
-Texts = Mapping[str, str]
 Array = NDArray[np.float64]
 WIDTH = 1080.0
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)

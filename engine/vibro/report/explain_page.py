@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from vibro import files
 from vibro.report import charts, indicators
-from vibro.report.charts import WIDTH, Texts
+from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS
 from vibro.report.explain import Explanation
 from vibro.report.page import fill, number
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
-from vibro.report.texts import texts
+from vibro.report.texts import Texts, texts
 
 COLUMNS = 900  # of the waveform's envelope
 CHANNELS = 4  # drawn

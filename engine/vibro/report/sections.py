@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro import files
-from vibro.report import charts
+from vibro.report import background, charts
 from vibro.report.charts import ALARM, ATTENTION, INVALID
 from vibro.report.data import LEVELS, RunData
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
-from vibro.report.texts import texts
+from vibro.report.texts import Texts, texts
 from vibro.store.tables import printable
 
 TOP = 20  # records
@@ -24,14 +22,6 @@ PANELS = 8  # sensors with a trend of their own
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
 _BINS = 72
-CONFOUND = (
-    "machine_from_score_auc",
-    "sensor_from_score_auc",
-    "source_from_score_auc",
-    "level_auc",
-    "level_rank_correlation",
-)
-Texts = Mapping[str, str]
 
 
 def sections(run: RunData, lang: str) -> dict[str, Any]:
@@ -53,11 +43,11 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "top": top(run),
         "ids": run.detectors,
         "sensors": sensors(run, order),
-        "detectors": detectors(run),
-        "alike": alike(run, t),
-        "metrics": metrics(run, t),
-        "data": data(run),
-        "how": how(run),
+        "detectors": background.detectors(run),
+        "alike": background.alike(run, t),
+        "metrics": background.metrics(run, t),
+        "data": background.data(run),
+        "how": background.how(run),
         "table": TABLE,
     }
 
@@ -275,126 +265,6 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     return rows
 
 
-def detectors(run: RunData) -> list[dict[str, Any]]:
-    """One row a detector, with a bar for its weight."""
-    told = run.summary.get("detectors", [])
-    most = max((d.get("weight") or 0.0 for d in told), default=0.0)
-    metrics = (run.summary.get("metrics") or {}).get("detectors", {})
-    rows = []
-    for d in told:
-        sentinel = d.get("sentinel") or {}
-        seconds = [d.get("fit_seconds"), d.get("score_seconds")]
-        rows.append(
-            {
-                "id": d["id"],
-                "component": d.get("component", ""),
-                "view": str(d.get("view", "")).replace("of=", ""),
-                "status": d.get("status", ""),
-                "reason": d.get("reason") or "",
-                "weight": d.get("weight"),
-                "bar": charts.meter(d.get("weight"), most),
-                "cut": d.get("cut"),
-                "passed": sentinel.get("passed"),
-                "margin": sentinel.get("margin"),
-                "health": d.get("health") or {},
-                "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
-                "auc": metrics.get(d["id"], {}).get("roc_auc"),
-            }
-        )
-    return rows
-
-
-def alike(run: RunData, t: Texts) -> Svg | None:
-    """The matrix of rank correlations, or None with less than two detectors."""
-    fusion = run.summary.get("fusion") or {}
-    rows = fusion.get("correlation") or []
-    names = list(fusion.get("weights") or run.detectors)
-    values = np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
-    if values.ndim != 2 or values.shape != (len(names), len(names)) or len(names) < 2:
-        return None
-    return charts.matrix(names, values, t)
-
-
-def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
-    """Figures against the labels, if there were any."""
-    table = run.summary.get("metrics")
-    if not table:
-        return None
-    fused = table.get("fused") or {}
-    rows = [(t["fused"], "fused", fused.get("roc_auc"), fused.get("average_precision"))]
-    for group, entries in (("detectors", table.get("detectors")), ("baselines", table.get("baselines"))):
-        listed = [(name, *_pair(value)) for name, value in (entries or {}).items()]
-        listed.sort(key=lambda row: -(row[1] if row[1] is not None else -1.0))
-        rows += [(name, group, auc, ap) for name, auc, ap in listed]
-    names = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "false_alarm_rate", "f1")
-    interval = fused.get("interval") or {}
-    return {
-        "labels": table.get("labels") or {},
-        "prior": table.get("prior"),
-        "figures": [{"name": n, "value": fused.get(n), "interval": interval.get(n)} for n in names],
-        "below": [name for name, group, auc, _ in rows if group != "baselines" and auc is not None and auc < 0.5],
-        "dots": charts.dots(rows, table.get("prior"), t),
-        "per_class": [
-            {"name": name, "n": c.get("n"), "roc_auc": c.get("roc_auc"), "recall": c.get("recall_at_budget")}
-            for name, c in (table.get("per_class") or {}).items()
-        ],
-        "confound": [(name, v) for name in CONFOUND if (v := (table.get("confound") or {}).get(name)) is not None],
-        "warnings": table.get("warnings") or [],
-    }
-
-
-def data(run: RunData) -> dict[str, Any]:
-    """The account of what was read, and the findings."""
-    codes = sorted(run.codes.items())
-    records = run.summary.get("records") or {}
-    return {
-        "records": {key: f"{int(records.get(key) or 0):,}" for key in ("read", "accepted", "quarantined")},
-        "by_file": records.get("by_file") or [],
-        "codes": [{"code": c, "reason": r, "disposition": d, "n": n} for (c, r, d), n in codes],
-        "findings": run.findings,
-        "total": sum(run.codes.values()),
-    }
-
-
-def how(run: RunData) -> dict[str, Any]:
-    """What it takes to repeat the run: facts by the key of their text, and the decisions."""
-    m, summary = run.manifest, run.summary
-    machine, resources = m.get("machine") or {}, summary.get("resources") or {}
-    memory = resources.get("max_rss_mb")
-    computer = [machine.get("cpu"), f"{machine.get('cores')} × CPU", machine.get("gpu"), machine.get("system")]
-    facts = {
-        "command": shlex.join(map(str, m.get("command", []))),
-        "seed": m.get("seed"),
-        "device": m.get("device"),
-        "started": m.get("started"),
-        "finished": m.get("finished"),
-        "computer": ", ".join(filter(None, computer)) if machine else None,
-        "versions": _listed({"vibro": m.get("vibro"), **m.get("libraries", {})}),
-        "fingerprint": m.get("fingerprint"),
-        "rows": _listed(m.get("rows") or {}),
-        "timings": _listed({k: f"{v:.3g}" for k, v in (summary.get("timings") or {}).items() if v is not None}),
-        "memory": files.human_bytes(memory * 2**20) if memory else None,
-    }
-    decisions = []
-    for entry in m.get("decisions", []):
-        budget, cuts = entry.get("budget"), entry.get("cuts") or {}
-        decisions.append(
-            {
-                "time": entry.get("time"),
-                "method": entry.get("method"),
-                "budget": budget.get("alarm") if isinstance(budget, Mapping) else budget,
-                "attention": cuts.get("attention"),
-                "alarm": cuts.get("alarm"),
-            }
-        )
-    shown = [(name, value) for name, value in facts.items() if value not in (None, "")]
-    return {"facts": shown, "decisions": decisions, "fusion": summary.get("fusion") or {}}
-
-
-def _listed(table: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in table.items() if value is not None)
-
-
 def _machine_of(run: RunData) -> dict[str, str]:
     rows = run.summary.get("sensors", [])
     return {row["sensor_id"]: row["machine_id"] for row in rows if row.get("machine_id")}
@@ -412,12 +282,6 @@ def _z_cell(z: float, cut: float | None, weight: float | None) -> dict[str, Any]
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sorts S2 before S10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
-
-
-def _pair(value: Any) -> tuple[float | None, float | None]:
-    if isinstance(value, Mapping):
-        return value.get("roc_auc"), value.get("average_precision")
-    return value, None
 
 
 def _float(value: str | None) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from vibro.errors import ConfigError
 
 LANGUAGES = ("en", "zh")
+Texts = Mapping[str, str]
 
 # key: (English, Chinese)
 _TEXTS: Mapping[str, tuple[str, str]] = {
