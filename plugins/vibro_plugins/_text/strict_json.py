@@ -54,7 +54,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _deeper(value: Any, limit: int) -> bool:
     """Whether lists and objects nest deeper than the limit; level by level, so that nothing recurses."""
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             item
             for node in level
