@@ -89,6 +89,8 @@ def _compare(blocks: dict[Block, dict[str, Draws]], names: Sequence[str], lead: 
     for name in everywhere:
         if name != lead:
             d = paired_difference([b[lead] for b in blocks.values()], [b[name] for b in blocks.values()], rng)
+            if np.isnan(d.mean):
+                continue
             out["paired"].append({"against": name, "diff": d.mean, "lo": d.low, "hi": d.high, "p": d.p})
     contenders = [n for n in everywhere if not n.endswith(("best_member", "mean_member"))]
     values = np.array([[np.nanmean(b[n]) for n in contenders] for b in blocks.values()])
@@ -137,6 +139,8 @@ def leave_one_out(rows: list[Row], outcome: Outcome) -> list[Row]:
                 without = "+".join(i for i in ids if i != ident)
                 if "+".join(ids) in sets and without in sets:
                     d = paired_difference(sets["+".join(ids)], sets[without], rng)
+                    if np.isnan(d.mean):
+                        continue
                     out.append(
                         {"ensemble": ensemble, "fuser": fuser, "detector": ident}
                         | {"gain": d.mean, "lo": d.low, "hi": d.high, "p": d.p}
@@ -166,6 +170,10 @@ def contributions(rows: list[Row], outcome: Outcome) -> list[Row]:
     return out
 
 
+def _gain(rows: list[Row]) -> float:
+    return float(np.mean([mean_of(r) for r in rows]))
+
+
 def front(rows: list[Row]) -> list[Row]:
     """Combinations that no cheaper one equals: mean AP over the blocks against mean seconds to fit and score."""
     found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
@@ -173,8 +181,8 @@ def front(rows: list[Row]) -> list[Row]:
         found[(row["ensemble"], row["set"], row["fuser"])].append(row)
     names = list(found)
     most = max((len({block_of(r) for r in many}) for many in found.values()), default=0)
-    names = [n for n in names if len({block_of(r) for r in found[n]}) == most]
-    gain = np.array([np.mean([mean_of(r) for r in found[n]]) for n in names])
+    names = [n for n in names if len({block_of(r) for r in found[n]}) == most and np.isfinite(_gain(found[n]))]
+    gain = np.array([_gain(found[n]) for n in names])
     cost = np.array(
         [np.mean([mean_of(r, "fit_seconds") + mean_of(r, "score_seconds") for r in found[n]]) for n in names]
     )

@@ -1,0 +1,300 @@
+"""``vibro benchmark run`` and ``compare`` end to end on toy detectors: results, resume, failures, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import textwrap
+
+import numpy as np
+import pytest
+
+from vibro.benchmark.grid import COLUMNS
+from vibro.benchmark.suite import read_suite
+from vibro.cli import run
+from vibro.errors import ConfigError
+
+PLUGIN = """
+import numpy as np
+from vibro import hookimpl
+from vibro.api import Detector
+
+class Level(Detector):
+    name = "toy_level"
+    view = "raw"
+    item = "c t"
+    def fit(self, x, y=None):
+        self.middle = np.asarray(np.median(x.std(axis=(1, 2))))
+    def score(self, x):
+        return np.abs(x.std(axis=(1, 2)) - self.middle).astype(np.float64)
+    def state(self):
+        return {"middle": self.middle}
+    def load_state(self, state):
+        self.middle = state["middle"]
+
+class Peak(Level):
+    name = "toy_peak"
+    def score(self, x):
+        return np.abs(x).max(axis=(1, 2)).astype(np.float64)
+
+class Fragile(Peak):
+    name = "toy_fragile"
+    def fit(self, x, y=None):
+        if self.params is not None and x.shape[0] % 2 == ODD:
+            raise RuntimeError("not today")
+        super().fit(x)
+
+@hookimpl
+def register_detectors(register):
+    for cls in (Level, Peak, Fragile):
+        register(cls)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with toy recordings of two machines, their labels, a suite and a plugin."""
+    rng = np.random.default_rng(0)
+    n = 160
+    label = np.zeros(n, np.int8)
+    label[[5, 6, 45, 46, 85, 86, 125, 126]] = 1
+    signals = rng.standard_normal((n, 64)).astype(np.float32) * np.where(label, 2.0, 1.0)[:, None].astype(np.float32)
+    machine = np.array([f"m{i // 40}" for i in range(n)])
+    np.savez(
+        tmp_path / "toy.npz",
+        signals=signals,
+        fs=100.0,
+        label=label,
+        sensor_id=machine,
+        machine_id=machine,
+        source_file=np.array([f"r{i // 20}" for i in range(n)]),
+        fault_type=np.where(label, "loud", "normal"),
+    )
+    rows = "\n".join(f"toy.npz,{i},{label[i]},loud" for i in range(n))
+    (tmp_path / "labels.csv").write_text(f"source,row,label,fault_type\n{rows}\n")
+    (tmp_path / "toy.py").write_text(PLUGIN.replace("ODD", "2"))
+    (tmp_path / "toy_ensemble.toml").write_text(
+        textwrap.dedent(
+            """
+            detectors = [{ use = "toy_level" }, { use = "toy_peak" }]
+            fuser = { use = "weighted_mean" }
+            """
+        )
+    )
+    (tmp_path / "suite.toml").write_text(
+        textwrap.dedent(
+            """
+            summary = "toys"
+            ensembles = ["toy_ensemble.toml"]
+            plugins = ["toy.py"]
+            fusers = ["weighted_mean", "auto"]
+            seeds = 2
+            [[sets]]
+            name = "toy"
+            path = "toy.npz"
+            """
+        )
+    )
+    monkeypatch.setenv("VIBRO_TEST_DATA", str(tmp_path))
+    monkeypatch.setenv("VIBRO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("VIBRO_REGISTRY", raising=False)
+    return tmp_path
+
+
+def bench(place, *more, out="out", suite="suite.toml"):
+    return run(["benchmark", "run", str(place / suite), "-o", str(place / out), "--quiet", *more])
+
+
+def results(place, out="out"):
+    with (place / out / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_report_and_manifest(place):
+    assert bench(place) == 0
+    rows = results(place)
+    assert tuple(rows[0]) == COLUMNS
+    sets = {r["set"] for r in rows if not r["set"].startswith("baseline:")}
+    assert sets == {"toy_level", "toy_peak", "toy_level+toy_peak"}
+    assert {"rms", "kurtosis", "mean_template", "random", "rank_consensus", "mean_member", "best_member"} <= {
+        r["set"].removeprefix("baseline:") for r in rows
+    }
+    whole = [r for r in rows if r["set"] == "toy_level+toy_peak" and r["fuser"] == "weighted_mean"]
+    assert {(r["seed"], r["subset"]) for r in whole} == {(s, p) for s in "01" for p in ("pool", "test")}
+    assert all(float(r["roc_auc"]) > 0.95 for r in whole)
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert set(found) >= {
+        "schema", "data", "splits", "seeds", "rows", "baselines", "per_class", "leave_one_out", "confound", "tests"
+    }  # fmt: skip
+    assert found["splits"] == ["half of the machines; pool; five folds by time block"]
+    assert {c["fault_type"] for c in found["per_class"]} == {"loud"}
+    assert {c["detector"] for c in found["shapley"]} == {"toy_level", "toy_peak"}
+    assert json.loads((place / "out" / "manifest.json").read_text())["status"] == "complete"
+    assert len(list((place / "out" / "scores").glob("*.safetensors"))) == 2
+    page = (place / "out" / "report.html").read_text()
+    assert "toy_level+toy_peak" in page and "http" not in page.replace("http-equiv", "").replace(
+        "http://www.w3.org", ""
+    )
+    assert "| toy | all | test |" in (place / "out" / "report.md").read_text()
+
+
+def test_same_seed_same_results(place):
+    assert bench(place, out="a") == bench(place, out="b") == 0
+    drop = ("fit_seconds", "score_seconds")
+    a, b = ([{k: v for k, v in r.items() if k not in drop} for r in results(place, o)] for o in "ab")
+    assert a == b
+
+
+def test_resume_fits_only_what_is_missing(place, monkeypatch):
+    import vibro.benchmark.run as module
+
+    real, calls = module.fit_trial, []
+
+    def interrupted(*args, **settings):
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return real(*args, **settings)
+
+    monkeypatch.setattr(module, "fit_trial", interrupted)
+    assert bench(place) == 130
+    monkeypatch.setattr(module, "fit_trial", lambda *a, **s: (calls.append(1), real(*a, **s))[1])
+    assert bench(place) == 2  # unfinished: say --resume or --force
+    assert bench(place, "--resume") == 0
+    assert len(calls) == 2
+    assert {r["seed"] for r in results(place)} == {"0", "1"}
+
+
+def test_a_detector_that_fails_leaves_its_rows_empty_and_the_others_whole(place):
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
+    text = (
+        (place / "toy_ensemble.toml")
+        .read_text()
+        .replace('{ use = "toy_peak" }', '{ use = "toy_peak" }, { use = "toy_fragile" }')
+    )
+    (place / "toy_ensemble.toml").write_text(text)
+    assert bench(place) == 0
+    rows = [r for r in results(place) if r["fuser"] == "auto"]
+    broken = [r for r in rows if "toy_fragile" in r["set"]]
+    assert broken and all(r["roc_auc"] == "" and "not today" in r["status"] for r in broken)
+    assert all(r["roc_auc"] for r in rows if "toy_fragile" not in r["set"])
+
+
+def test_protocols_and_splits(place, capsys):
+    assert bench(place, "--protocol", "normals", "--split", "recording", out="n") == 0
+    assert {r["subset"] for r in results(place, "n")} == {"test"}
+    assert bench(place, "--split", "none", "--contamination", "0.02", out="c") == 0
+    assert {(r["n"], r["n_anomalous"]) for r in results(place, "c")} == {("155", "3")}
+    assert bench(place, "--split", "record", out="r") == 0
+    assert (
+        "leak" in (place / "r" / "report.md").read_text()
+        or "windows of one recording" in (place / "r" / "report.md").read_text()
+    )
+    assert bench(place, "--protocol", "normals", "--split", "none", out="x") == 2
+
+
+def test_few_labels_reach_learners_and_are_not_judged(place):
+    overlay = place / "overlay.toml"
+    overlay.write_text('[plugins.stacked]\nmodule = "vibro_plugins.fusers.stacked"\nprovides = ["fuser:stack"]\n')
+    more = ["--labelled-k", "2", "--fusers", "stack", "--split", "none", "--registry", str(overlay)]
+    assert bench(place, *more) == 0
+    rows = results(place)
+    assert {r["labelled_k"] for r in rows} == {"0", "2"}
+    assert {(r["n"], r["n_anomalous"]) for r in rows if r["labelled_k"] == "2"} == {("156", "6")}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label": 0}, "no anomalous record"),
+        ({"machine": "one"}, "one machine only"),
+        ({"suite": 'sets = [{ name = "a", pathh = "x" }]'}, "unknown parameter"),
+        ({"suite": "seeds = 0\n[[sets]]\nname = 'a'"}, "out of bounds"),
+        ({"suite": "seeds = 1"}, "names no data set"),
+        ({"missing": True}, "is missing"),
+        ({"fuser": "nothing"}, "nothing"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(place, capsys, change, said):
+    with np.load(place / "toy.npz") as file:
+        arrays = dict(file)
+    more = []
+    if "label" in change:
+        arrays["label"][:] = 0
+    if "machine" in change:
+        arrays["machine_id"][:] = arrays["sensor_id"][:] = "m0"
+        more = ["--split", "machine"]
+    if "fuser" in change:
+        more = ["--fusers", "nothing"]
+    np.savez(place / "toy.npz", **arrays)
+    if "suite" in change:
+        (place / "suite.toml").write_text(change["suite"])
+    if "missing" in change:
+        (place / "toy.npz").unlink()
+    assert bench(place, *more) in (2, 3)
+    text = capsys.readouterr().err
+    assert said in text and "Traceback" not in text
+
+
+def test_data_of_the_user_with_a_label_table(place, capsys):
+    table = place / "own.csv"
+    with np.load(place / "toy.npz") as file:
+        table.write_text("source,row,label\n" + "".join(f"toy.npz,{i},{v}\n" for i, v in enumerate(file["label"])))
+    common = ["--ensemble", str(place / "toy_ensemble.toml"), "--quiet", "--seeds", "1"]
+    command = ["benchmark", "run", str(place / "toy.npz"), "-o", str(place / "own"), *common]
+    assert run(command) == 2  # no labels
+    assert "--labels" in capsys.readouterr().err
+    assert run([*command, "--labels", str(table)]) == 2  # toy detectors are in no registry
+    detectors = ["--ensemble", "quick", "--detectors", "mahalanobis"]
+    assert (
+        run(
+            [
+                "benchmark",
+                "run",
+                str(place / "toy.npz"),
+                "-o",
+                str(place / "own"),
+                "--labels",
+                str(table),
+                "--seeds",
+                "1",
+                "--quiet",
+                *detectors,
+            ]
+        )
+        == 0
+    )
+    assert {r["data"] for r in results(place, "own")} == {"toy"}
+
+
+def test_compare_says_what_is_worse(place, capsys):
+    assert bench(place, out="a") == 0
+    capsys.readouterr()
+    assert run(["benchmark", "compare", str(place / "a"), str(place / "a"), "--json"]) == 0
+    same = json.loads(capsys.readouterr().out)
+    assert same["rows"] and all(r["diff"] == 0 for r in same["rows"])
+    with np.load(place / "toy.npz") as file:
+        arrays = dict(file)
+    arrays["signals"] /= arrays["signals"].std(axis=1, keepdims=True)  # the level is gone
+    np.savez(place / "toy.npz", **arrays)
+    assert bench(place, out="b") == 0
+    pair = ["benchmark", "compare", str(place / "a"), str(place / "b")]
+    assert run(pair) == 0
+    assert run([*pair, "--fail-on-worse", "average_precision:0.1"]) == 1
+    assert run([*pair[:2], pair[3], pair[2], "--fail-on-worse", "average_precision:0.1"]) == 0
+    assert run([*pair, "--fail-on-worse", "speed:0.1"]) == 2
+    assert run(["benchmark", "compare", str(place / "a"), str(place)]) == 6
+
+
+def test_suites_of_the_repository_are_valid():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[2] / "benchmarks" / "suites"
+    suites = sorted(folder.glob("*.toml"))
+    assert suites
+    for path in suites:
+        suite = read_suite(path)
+        assert suite.summary and suite.name == path.stem
+        assert all(Path(e).is_file() for e in suite.ensembles if e.endswith(".toml"))
+    with pytest.raises(ConfigError, match="no such file"):
+        read_suite(folder / "none.toml")

@@ -1,0 +1,112 @@
+"""Statistics of the benchmark against known answers."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.stats import friedmanchisquare
+
+from vibro.api import Context
+from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets, weighted_means
+from vibro.benchmark.statistics import friedman, paired_difference, pareto, shapley
+from vibro.errors import ConfigError
+from vibro_plugins.fusers.agreement import Agreement
+from vibro_plugins.fusers.auto import Auto
+from vibro_plugins.fusers.robust import Median
+from vibro_plugins.fusers.weighted_mean import WeightedMean
+
+
+def test_paired_difference_sees_what_blocks_share():
+    rng = np.random.default_rng(0)
+    hard = [rng.random(5) for _ in range(8)]
+    better = [block + 0.05 + 0.01 * rng.standard_normal(5) for block in hard]
+    found = paired_difference(better, hard, rng)
+    assert 0.04 < found.low < found.mean < found.high < 0.06
+    assert found.p < 0.01
+    assert paired_difference(hard, hard, rng).mean == 0
+    noise = paired_difference([rng.random(5) for _ in range(8)], hard, rng)
+    assert noise.low < 0 < noise.high
+
+
+def test_missing_draws_are_left_out_pairwise():
+    a, b = [np.array([1.0, np.nan, 3.0])], [np.array([0.0, 5.0, 2.0])]
+    assert paired_difference(a, b, np.random.default_rng(0)).mean == 1.0
+    assert np.isnan(paired_difference([np.array([np.nan])], [np.ones(1)], np.random.default_rng(0)).mean)
+
+
+def test_friedman_agrees_with_scipy_and_nemenyi_with_the_table():
+    rng = np.random.default_rng(1)
+    values = rng.random((10, 4)) + np.array([0, 0.1, 0.5, 1.0])
+    found = friedman(values, ["a", "b", "c", "d"])
+    chi = friedmanchisquare(*values.T).statistic
+    assert found.statistic == pytest.approx(9 * chi / (10 * 3 - chi))
+    assert found.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / 60), rel=1e-3)  # Demsar 2006, table 5
+    assert found.ranks[3] == min(found.ranks)
+    assert friedman(values[:1], list("abcd")) is None
+
+
+def test_cliques_hold_neighbours_only():
+    values = np.array([[3.0, 2.9, 0.0, 0.1], [3.0, 3.1, 0.1, 0.0]] * 20)
+    found = friedman(values, ["a", "b", "c", "d"])
+    assert sorted(map(sorted, found.cliques)) == [["a", "b"], ["c", "d"]]
+
+
+def test_shapley_of_known_games():
+    worth = np.array([1.0, 2.0, 4.0])
+
+    def additive(sets):
+        return np.array([worth[list(s)].sum() for s in sets])
+
+    assert shapley(3, additive, 0.0) == pytest.approx(worth)
+
+    def glove(sets):  # one left glove (0), two right ones
+        return np.array([float(0 in s and len(s) > 1) for s in sets])
+
+    assert shapley(3, glove, 0.0) == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    many = shapley(14, lambda sets: np.array([len(set(s) & {0, 1}) > 0 for s in sets], float), 0.0)
+    assert many.sum() == pytest.approx(1)
+    assert many[:2] == pytest.approx([0.5, 0.5], abs=0.15) and not many[2:].any()
+
+
+def test_pareto_keeps_the_cheapest_best():
+    cost, gain = np.array([1, 2, 3, 3, 0.5]), np.array([0.5, 0.4, 0.9, 0.8, np.nan])
+    assert list(pareto(cost, gain)) == [True, False, True, False, False]
+
+
+def test_subsets_hold_the_whole_and_the_whole_without_one():
+    assert len(subsets(12, "all")) == 4095
+    assert subsets(3, "1") == [(0,), (1,), (2,), (0, 1, 2), (1, 2), (0, 2), (0, 1)]
+    pairs = subsets(6, "pairs")
+    assert len(pairs) == 6 + 15 + 1 + 6 == len(set(pairs))
+    assert subsets(1, "pairs") == [(0,)]
+    for wrong in ("some", "0", "-1"):
+        with pytest.raises(ConfigError):
+            subsets(3, wrong)
+    with pytest.raises(ConfigError, match="sets"):
+        subsets(20, "all")
+
+
+@pytest.mark.parametrize("cls", [Auto, Median, WeightedMean, Agreement])
+def test_fusing_many_sets_equals_fusing_each(cls):
+    rng = np.random.default_rng(2)
+    z, reference = rng.standard_normal((60, 4)) + rng.standard_normal((60, 1)), rng.standard_normal((80, 4))
+    z[3, 1] = np.nan
+    z[5] = np.nan
+    sets = [s for k in (1, 2, 4) for s in combinations(range(4), k)]
+    ctx = Context(names=("a", "b", "c", "d"))
+    ((start, fused, held),) = fuse_subsets(FuserSpec(cls.name, cls, {}), ctx, z, reference, sets)
+    assert start == 0 and held.shape == (len(sets), 80)
+    for i, members in enumerate(sets):
+        fuser = cls.make({}, ctx)
+        fuser.fit(reference[:, members])
+        cells = z[:, members]
+        assert np.allclose(fused[i], fuser.fuse(cells, np.isfinite(cells)), equal_nan=True)
+
+
+def test_weighted_means_skip_missing_cells():
+    z = np.array([[1.0, 3.0], [np.nan, 5.0], [np.nan, np.nan]])
+    assert np.allclose(
+        weighted_means(z, np.array([[1.0, 1.0], [1.0, 0.0]])), [[2, 5, np.nan], [1, np.nan, np.nan]], equal_nan=True
+    )
