@@ -13,7 +13,7 @@ from vibro.errors import ConfigError
 METHODS = ("robust", "z", "ecdf", "unify")
 SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as much as the pool's
 KNOTS = 1025  # points of the stored distribution of ``ecdf``
-TAIL = 0.9  # quantile of the pool where the generalised-Pareto tail of ``ecdf`` begins
+TAIL = 20  # largest reference scores that make the generalised-Pareto tail of ``ecdf``, within 2 and 10 % of them
 CHUNK = 8_192  # rows worked on at a time
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ class Calibration:
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
-    and ``tail`` (3, d).
+    and ``tail`` (4, d).
     """
 
     method: str
@@ -94,12 +94,12 @@ class Calibration:
         knots, quantiles, tail = self.arrays["knots"], self.arrays["quantiles"], self.arrays["tail"]
         for j in range(part.shape[1]):
             column = part[:, j].copy()
-            start, sigma, shape = tail[:, j]
+            share, start, sigma, shape = tail[:, j]
             part[:, j] = np.interp(column, knots[:, j], quantiles[:, j])
             above = column > start
             excess = (column[above] - start) / sigma
             logp = -excess if shape < 1e-6 else -np.log1p(shape * excess) / shape
-            part[above, j] = -ndtri(np.maximum((1.0 - TAIL) * np.exp(logp), 1e-300))
+            part[above, j] = -ndtri(np.maximum(share * np.exp(logp), 1e-300))
             part[np.isnan(column), j] = np.nan
 
     def own(self) -> NDArray[np.bool_]:
@@ -149,21 +149,22 @@ def _spread(score: Floats, robust: bool) -> float:
 
 
 def _distribution(z: Floats) -> State:
-    """Knots of each column's empirical distribution and its tail: start, scale, shape >= 0 (so that it never ends)."""
+    """Knots of each column's empirical distribution and its tail: share, start, scale, shape >= 0 (it never ends)."""
     from scipy.special import ndtri
 
     d = z.shape[1]
     level = np.linspace(0.0, 1.0, KNOTS)
-    knots, quantiles, tail = np.full((KNOTS, d), np.nan), np.full((KNOTS, d), np.nan), np.full((3, d), np.nan)
+    knots, quantiles, tail = np.full((KNOTS, d), np.nan), np.full((KNOTS, d), np.nan), np.full((4, d), np.nan)
     for j in range(d):
         known = np.sort(z[np.isfinite(z[:, j]), j])
         if not len(known):
             continue
         knots[:, j] = np.quantile(known, level)
+        share = min(max(TAIL / len(known), 0.02), 0.1)
         middle = np.searchsorted(known, knots[:, j], "left") + np.searchsorted(known, knots[:, j], "right")
-        quantiles[:, j] = ndtri(np.clip(middle / (2 * len(known)), 0.5 / len(known), TAIL))
-        start = np.quantile(known, TAIL)
-        tail[:, j] = start, *_pareto(known[known > start] - start)
+        quantiles[:, j] = ndtri(np.clip(middle / (2 * len(known)), 0.5 / len(known), 1.0 - share))
+        start = np.quantile(known, 1.0 - share)
+        tail[:, j] = share, start, *_pareto(known[known > start] - start)
     return {"knots": knots, "quantiles": quantiles, "tail": tail}
 
 

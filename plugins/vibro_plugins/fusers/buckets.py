@@ -12,6 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, NotFittedError, Params, State
+from vibro.context import child_seed
 
 
 class Max(Fuser):
@@ -49,11 +50,12 @@ class Aom(Fuser):
         y: NDArray[np.int16] | None = None,
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
-        """Deals the members by the seed."""
-        d, rng = z.shape[1], self.ctx.rng()
-        self._bucket = np.array(
-            [rng.permutation(d) // self.params.size for _ in range(self.params.deals)], dtype=np.int16
-        )
+        """Deals the members by the seed and their names, so that the order of the columns does not matter."""
+        names = self.ctx.names or tuple(map(str, range(z.shape[1])))
+        self._bucket = np.zeros((self.params.deals, len(names)), np.int16)
+        for i, deal in enumerate(self._bucket):
+            lot = [child_seed(self.ctx.seed, f"{name}:{i}") for name in names]
+            deal[np.argsort(lot)] = np.arange(len(names)) // self.params.size
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""

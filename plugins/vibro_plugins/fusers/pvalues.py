@@ -13,7 +13,7 @@ from vibro_plugins import _gpd
 from vibro_plugins._fusion import correlation
 
 KNOTS = 1025  # points of the stored reference of a member
-TAIL = 0.9  # quantile where its generalised-Pareto tail begins
+TAIL = 20  # largest reference scores that make its generalised-Pareto tail, within 2 and 10 % of them
 SMALLEST = 1e-300
 
 
@@ -31,31 +31,32 @@ class _Combination(Fuser):
     ) -> None:
         """Stores the distribution of every member on the held-out reference."""
         d = z.shape[1]
-        self._knots, self._tail = np.full((KNOTS, d), np.nan), np.full((3, d), np.nan)
+        self._knots, self._tail = np.full((KNOTS, d), np.nan), np.full((4, d), np.nan)
         for j in range(d):
             known = z[np.isfinite(z[:, j]), j]
             if not len(known):
                 continue
             self._knots[:, j] = np.quantile(known, np.linspace(0.0, 1.0, KNOTS))
-            start = np.quantile(known, TAIL)
+            share = min(max(TAIL / len(known), 0.02), 0.1)
+            start = np.quantile(known, 1.0 - share)
             excess = known[known > start] - start
             scale, shape = _gpd.fit_moments(excess) if len(excess) else (1.0, 0.0)
-            self._tail[:, j] = start, scale, max(shape, 0.0)
+            self._tail[:, j] = share, start, scale, max(shape, 0.0)
 
     def p_value(self, z: NDArray[np.float64], j: int) -> NDArray[np.float64]:
         """(n,) survival of member j's z: empirical below its tail, generalised Pareto above; NaN where z is."""
         if self._knots is None:
             raise NotFittedError(f"fuser {self.name} was used before fit")
-        knots, (start, scale, shape) = self._knots[:, j], self._tail[:, j]
+        knots, (share, start, scale, shape) = self._knots[:, j], self._tail[:, j]
         below = np.searchsorted(knots, z, "left") + np.searchsorted(knots, z, "right")
-        p = np.clip(1.0 - below / (2.0 * KNOTS), 1.0 - TAIL, 1.0 - 0.5 / KNOTS)
+        p = np.clip(1.0 - below / (2.0 * KNOTS), share, 1.0 - 0.5 / KNOTS)
         above = z > start
-        p[above] = (1.0 - TAIL) * _gpd.survival(z[above] - start, scale, shape)
+        p[above] = share * _gpd.survival(z[above] - start, scale, shape)
         p[np.isnan(z) | np.isnan(start)] = np.nan
         return np.maximum(p, SMALLEST)
 
     def state(self) -> State:
-        """Knots (k, d) and tails (3, d)."""
+        """Knots (k, d) and tails (4, d): share, start, scale, shape."""
         if self._knots is None:
             raise NotFittedError(f"fuser {self.name} was used before fit")
         return {"knots": self._knots, "tail": self._tail}

@@ -1,0 +1,155 @@
+"""Calibration: frozen, per sensor with shrinkage, robust, safe on degenerate references (traps T25, T26)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from vibro.errors import ConfigError
+from vibro.scores import METHODS, Calibration
+
+NAN = np.nan
+
+
+def codes(n, sensors):
+    return (np.arange(n) % sensors).astype(np.int32)
+
+
+def test_robust_z_of_many_rows_is_median_and_mad_of_the_sensor():
+    rng = np.random.default_rng(0)
+    sensor = codes(20_000, 2)
+    raw = (
+        rng.normal(size=(20_000, 1)) * np.where(sensor == 0, 1.0, 5.0)[:, None]
+        + np.where(sensor == 0, 3.0, -7.0)[:, None]
+    )
+    z = Calibration.fit(raw, sensor, 2).apply(raw, sensor)
+    for s in (0, 1):
+        assert abs(np.median(z[sensor == s])) < 0.05
+        assert abs(1.4826 * np.median(np.abs(z[sensor == s])) - 1) < 0.05
+
+
+def test_location_and_scale_are_shrunk_to_the_pool_by_n_over_n_plus_50():
+    raw = np.concatenate([np.zeros(50), np.tile([-1.0, 1.0], 475)])[:, None]
+    sensor = np.concatenate([np.zeros(50), np.ones(950)]).astype(np.int32)
+    raw[:50, 0] = 10.0
+    c = Calibration.fit(raw, sensor, 2, "z")
+    pool = raw.mean()
+    assert c.arrays["location"][0, 0] == pytest.approx(0.5 * 10.0 + 0.5 * pool)
+    assert c.arrays["location"][1, 0] == pytest.approx(0.95 * 0.0 + 0.05 * pool)
+    assert c.arrays["location"][2, 0] == pytest.approx(pool)
+
+
+def test_an_unknown_sensor_gets_the_pool_and_a_short_one_is_called_pooled():
+    rng = np.random.default_rng(1)
+    raw = rng.normal(size=(300, 2))
+    sensor = np.where(np.arange(300) < 290, 0, 1).astype(np.int32)
+    c = Calibration.fit(raw, sensor, 3)
+    assert c.own().tolist() == [True, False, False]
+    z = c.apply(np.zeros((3, 2)), np.array([-1, 2, 1], np.int32))
+    np.testing.assert_allclose(z[0], (0.0 - np.median(raw, axis=0)) / c.arrays["scale"][-1])
+    assert np.isfinite(z).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trap_25_one_record_scores_as_in_company(method):
+    rng = np.random.default_rng(2)
+    reference, sensor = rng.gamma(2.0, size=(400, 3)), codes(400, 4)
+    c = Calibration.fit(reference, sensor, 4, method)
+    raw, where = rng.gamma(2.0, size=(9_000, 3)), codes(9_000, 4)
+    raw[5, 1] = NAN
+    whole = c.apply(raw, where)
+    for i in (0, 5, 8_192, 8_999):
+        assert np.array_equal(c.apply(raw[i : i + 1], where[i : i + 1])[0], whole[i], equal_nan=True)
+    assert np.isnan(whole[5, 1]) and np.isfinite(whole[5, [0, 2]]).all()
+    assert np.isfinite(c.apply(np.array([[np.inf, -np.inf, 0.0]]), np.array([0], np.int32))).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_z_rises_with_the_raw_score(method):
+    rng = np.random.default_rng(3)
+    c = Calibration.fit(rng.gamma(2.0, size=(500, 1)), codes(500, 1), 1, method)
+    raw = np.linspace(-5.0, 60.0, 2_000)[:, None]
+    z = c.apply(raw, np.zeros(2_000, np.int32))[:, 0]
+    assert (np.diff(z) >= 0).all() and z[-1] > z[0]
+
+
+def test_five_percent_anomalies_move_the_robust_z_of_a_normal_record_little():
+    rng = np.random.default_rng(4)
+    clean = rng.gamma(4.0, size=(2_000, 1))
+    dirty = clean.copy()
+    dirty[:100] += 50.0
+    sensor, probe = codes(2_000, 4), np.quantile(clean, [0.5, 0.9, 0.99])[:, None]
+    where = np.zeros(3, np.int32)
+    a = Calibration.fit(clean, sensor, 4).apply(probe, where)
+    b = Calibration.fit(dirty, sensor, 4).apply(probe, where)
+    assert np.abs(a - b).max() < 0.4
+    plain = Calibration.fit(clean, sensor, 4, "z").apply(probe, where) - Calibration.fit(dirty, sensor, 4, "z").apply(
+        probe, where
+    )
+    assert np.abs(plain).max() > 1.0
+
+
+def test_the_floors_of_the_scale():
+    def scale(score):
+        score = np.asarray(score, float)[:, None]
+        return Calibration.fit(score, np.zeros(len(score), np.int32), 1).arrays["scale"][-1, 0]
+
+    mostly_equal = np.r_[np.zeros(60), np.ones(40)]
+    assert scale(mostly_equal) == pytest.approx(1.0 / 1.349)
+    assert scale(np.r_[np.zeros(99), 5.0]) == pytest.approx(np.std(np.r_[np.zeros(99), 5.0]))
+    assert 0 < scale(np.full(100, 7.0)) < 1e-6
+
+
+def test_a_dead_detector_and_one_without_scores_stay_what_they_are():
+    reference = np.column_stack([np.full(100, 2.0), np.full(100, NAN), np.arange(100.0)])
+    c = Calibration.fit(reference, codes(100, 2), 2)
+    z = c.apply(np.array([[2.0, 1.0, 50.0], [3.0, NAN, 1e9]]), np.array([0, 1], np.int32))
+    assert z[0, 0] == 0.0 and z[1, 0] == 30.0 and np.isnan(z[:, 1]).all() and z[1, 2] == 30.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("method", METHODS)
+def test_few_reference_rows_give_finite_z(n, method):
+    reference = np.arange(float(n))[:, None] * np.array([1.0, 0.0])
+    c = Calibration.fit(reference, np.zeros(n, np.int32), 1, method)
+    assert np.isfinite(c.apply(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, -1], np.int32))).all()
+
+
+def test_ecdf_gives_normal_quantiles_and_orders_what_lies_beyond_the_reference():
+    rng = np.random.default_rng(5)
+    reference = rng.exponential(size=(20_000, 1))
+    c = Calibration.fit(reference, np.zeros(20_000, np.int32), 1, "ecdf")
+    probe = -np.log(np.array([0.5, 0.2, 0.05, 0.01, 1e-3, 1e-6]))[:, None]
+    z = c.apply(probe, np.zeros(6, np.int32))[:, 0]
+    np.testing.assert_allclose(z[:5], -ndtri([0.5, 0.2, 0.05, 0.01, 1e-3]), atol=0.12)
+    assert z[4] < z[5] < 30
+
+
+def test_unify_lies_between_0_and_1_and_is_0_for_the_better_half():
+    rng = np.random.default_rng(6)
+    reference = rng.normal(size=(1_000, 1))
+    z = Calibration.fit(reference, codes(1_000, 1), 1, "unify").apply(reference, codes(1_000, 1))
+    assert z.min() == 0 and z.max() <= 1 and 0.4 < np.mean(z == 0) < 0.6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_state_is_enough(method):
+    rng = np.random.default_rng(7)
+    reference, sensor = rng.gamma(2.0, size=(200, 2)), codes(200, 3)
+    c = Calibration.fit(reference, sensor, 3, method, (-4.0, 12.0))
+    state = {name: array.copy() for name, array in c.state().items()}
+    back = Calibration.from_state(c.method, c.clip, state)
+    assert np.array_equal(back.apply(reference, sensor), c.apply(reference, sensor))
+    assert np.array_equal(back.own(), c.own())
+    assert all(array.dtype.kind in "fiub" for array in state.values())
+
+
+def test_wrong_settings_are_refused():
+    one = np.zeros((3, 1)), np.zeros(3, np.int32), 1
+    with pytest.raises(ConfigError, match="ranks"):
+        Calibration.fit(*one, "ranks")
+    with pytest.raises(ConfigError, match="interval"):
+        Calibration.fit(*one, "robust", (3.0, 3.0))
+    with pytest.raises(ConfigError, match="does not fit"):
+        Calibration.fit(np.zeros((3, 1)), np.zeros(2, np.int32), 1)
