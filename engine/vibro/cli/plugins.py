@@ -158,7 +158,7 @@ def _facts(host: PluginHost, cls: type[Component]) -> dict[str, Any]:
         "requires": list(cls.requires),
         "needs_labels": getattr(cls, "needs_labels", False),
         "parameters": describe_parameters(cls.Params),
-        "path": inspect.getsourcefile(cls),
+        "path": getattr(cls, "path", None) or inspect.getsourcefile(cls),
     }
 
 

@@ -28,7 +28,7 @@ def probe(
     outcome is kept under the hash of the plugin's files and of what is installed, so that it costs once.
     """
     limits = limits or Limits.read()
-    kept = cache / "plugins" / f"{fingerprint(plugin, module, file)}.json" if cache is not None else None
+    kept = cache / f"{fingerprint(plugin, module, file)}.json" if cache is not None else None
     found = _read(kept)
     if found is None:
         found = _ask(plugin, module, file, limits)
