@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, NotFittedError, StandAside
-from vibro_plugins.detectors.mahalanobis import Mahalanobis, Scatter
+from vibro_plugins._scatter import RIDGE, Scatter, ledoit_wolf
+from vibro_plugins.detectors.mahalanobis import Mahalanobis
 from vibro_plugins.detectors.pyod_baselines import PyOD
 
 BUNDLED = ["ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM"]
@@ -166,30 +167,41 @@ def test_more_columns_than_rows(case):
     assert np.median(detector.score(far)) > np.median(detector.score(x[50:]))
 
 
-def test_mahalanobis_shrinks_like_ledoit_and_wolf():
-    from sklearn.covariance import ledoit_wolf
+def test_ledoit_wolf_equals_scikit_learn():
+    from sklearn.covariance import ledoit_wolf as peer
 
     for n, p in ((40, 90), (300, 12)):
         x = np.random.default_rng(n).standard_normal((n, p)) * np.linspace(0.2, 3, p)
-        scatter = Scatter.fit(x)
-        expected, shrink = ledoit_wolf(x)
-        np.testing.assert_allclose(np.linalg.inv(scatter.whiten @ scatter.whiten.T), expected, atol=1e-10)
-        assert scatter.shrink == pytest.approx(shrink)
+        covariance, shrink = ledoit_wolf(x - x.mean(axis=0))
+        expected, expected_shrink = peer(x)
+        np.testing.assert_allclose(covariance, expected, atol=1e-10)
+        assert shrink == pytest.approx(expected_shrink)
 
 
-def test_mahalanobis_measures_a_fit_row_as_if_it_had_been_left_out():
-    x = np.random.default_rng(2).standard_normal((60, 25))
-    fitted = Scatter.fit(x)
-    quick = fitted.distance(x, np.arange(60))
+def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
+    x = np.random.default_rng(2).standard_normal((60, 25)) * np.linspace(1, 4, 25)
+    fitted = Scatter.fit(x, x.std(axis=0))
+    u = (x - x.mean(axis=0)) / x.std(axis=0)
     slow = []
     for i in range(60):
-        rest = np.delete(x, i, axis=0)
-        covariance = (1 - fitted.shrink) * np.cov(rest.T, bias=True) * 59 / 60
-        mean = np.trace(np.cov(x.T, bias=True)) / 25
-        away = x[i] - rest.mean(axis=0)
-        slow.append(np.sqrt(away @ np.linalg.solve(covariance + fitted.shrink * mean * np.eye(25), away) / 25))
+        rest = np.delete(u, i, axis=0)
+        covariance = (1 - fitted.shrink) * np.cov(rest.T, bias=True) * 59 / 60 + (fitted.shrink + RIDGE) * np.eye(25)
+        away = u[i] - rest.mean(axis=0)
+        slow.append(np.sqrt(away @ np.linalg.solve(covariance, away) / 25))
+    quick = fitted.distance(x, np.arange(60))
     np.testing.assert_allclose(quick, slow, rtol=1e-9)
     assert np.all(quick > fitted.distance(x, np.zeros(60, bool)))
+
+
+def test_clean_keeps_anomalies_out_of_the_stored_rows():
+    rng = np.random.default_rng(8)
+    pool = rng.standard_normal((300, 10)).astype(np.float32)
+    pool[270:] = pool[270:] * 0.1 + 6  # a cluster: each has near neighbours
+    plain, clean = make("KNN"), make("KNN", clean=0.12)
+    plain.fit(pool)
+    clean.fit(pool)
+    assert np.median(plain.score(pool[270:])) < np.median(plain.score(pool[:270]))
+    assert clean.score(pool[270:]).min() > clean.score(pool[:270]).max()
 
 
 def test_mahalanobis_is_not_moved_by_anomalies_among_its_fit_rows():

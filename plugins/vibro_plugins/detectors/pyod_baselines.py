@@ -14,9 +14,11 @@ from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, StandAside, State
 from vibro_plugins._neighbours import LocalOutlierFactor, NearestDistance
 from vibro_plugins._pyod import Refitted, find_class, known_settings
+from vibro_plugins._scatter import concentrate
 from vibro_plugins._tabular import Columns, in_blocks, leading_axes, one_thread
 from vibro_plugins._tails import CopulaTails, Histograms, Tails
 
+ROUNDS = 8  # most refits of the Mahalanobis distance for ``clean``
 COMPUTED_HERE: dict[str, type[Any]] = {
     "ecod": Tails,
     "copod": CopulaTails,
@@ -47,11 +49,14 @@ RECIPES = {  # seconds to fit / to score 2,000 x 1,200 on one core stand in the 
 
 @dataclass(frozen=True)
 class PyODParams(Params):
-    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, 0 none, unset: by model."""
+    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, 0 none, unset: by model;
+    ``clean``: share of the fit rows, the farthest by trimmed Mahalanobis distance, that the model does not see.
+    """
 
     model: str = "ECOD"
     settings: dict[str, Any] = field(default_factory=dict)
     pca: Annotated[int, Field(ge=0, le=4096)] | None = None
+    clean: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
 
 
 class PyOD(Detector):
@@ -87,6 +92,9 @@ class PyOD(Detector):
         with one_thread():
             columns = Columns.fit(x)
             z = columns.apply(x)
+            if self.params.clean:
+                x = x[concentrate(z, self.params.clean, ROUNDS)[1]]
+                z = columns.apply(x)
             axes = recipe.axes if self.params.pca is None else self.params.pca
             axes = min(axes, len(z) // recipe.rows_an_axis)
             self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
