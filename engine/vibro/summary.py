@@ -29,11 +29,13 @@ def sensors(batch: SignalBatch, verdict: Verdict, own: Mapping[str, bool]) -> li
     """Counts a sensor; ``own`` tells which sensors are judged by their own calibration."""
     rows = []
     for code in np.unique(batch.sensor):
-        mine = verdict.level[batch.sensor == code]
+        rows_of = np.flatnonzero(batch.sensor == code)
+        mine = verdict.level[rows_of]
         name = batch.sensors[code]
         rows.append(
             {
                 "sensor_id": name,
+                "machine_id": batch.machines[batch.machine[rows_of[0]]],
                 "records": len(mine),
                 "invalid": int((mine == INVALID).sum()),
                 "attention": int((mine == ATTENTION).sum()),

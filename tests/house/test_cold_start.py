@@ -9,7 +9,7 @@ import pytest
 
 HEAVY = {
     *("torch", "pyod", "sklearn", "scipy", "numba", "pywt", "pandas", "matplotlib"),
-    *("pyarrow", "plotly", "jinja2", "pydantic", "tomlkit", "safetensors", "distributed"),
+    *("pyarrow", "jinja2", "pydantic", "tomlkit", "safetensors", "distributed"),
 }
 HELP = "from vibro.cli import run\nassert run({argv}) == 0"
 HOST = "from vibro.host import PluginHost\nassert PluginHost.create(autoload=False, environ={}).plugins"

@@ -136,6 +136,33 @@ def run_tables(found: Mapping[str, Any], lang: str) -> None:
         note(f"warning: {clean(text)}")
 
 
+def explanation(found: Mapping[str, Any]) -> None:
+    """The answer of ``vibro explain``."""
+    time = _time(found["data_time"]) or "no time"
+    line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
+    line(
+        ", ".join([f"level {found['level']}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))])
+    )
+    line()
+    rows = [
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["vote"] else "no")
+        for d in found["detectors"]
+    ]
+    table(("detector", "z", "its cut", "weight", "votes"), rows)
+    if found["features"]:
+        line()
+        keys = ("value", "baseline_median", "z")
+        table(("feature", *keys), [(f["name"], *(_number(f[key]) for key in keys)) for f in found["features"]])
+    if found["lines"]:
+        line()
+        shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
+        table(("line (Hz)", "multiple of the mains", "dB over the baseline"), shown)
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "-"
+
+
 _METRICS = (
     ("ROC AUC", "roc_auc"),
     ("average precision", "average_precision"),

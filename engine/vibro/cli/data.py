@@ -127,8 +127,8 @@ def convert(
     beside = out.with_name(f"{out.name}.quarantine.csv")
     for path in (out, beside, labels_out):
         _must_be_new(path)
-    cut = Cutter(fs, window, hop, resample) if window or hop or resample else None
-    options = IngestOptions(None if resample else fs, unit, length, strict_quality, mat_key, need_fs=False)
+    cut = None if (window, hop, resample) == (None, None, None) else Cutter(fs, window, hop, resample)
+    options = IngestOptions(fs if resample is None else None, unit, length, strict_quality, mat_key, need_fs=False)
 
     def write(got: Ingested) -> dict[str, Any]:
         truth = labels_of_arrays(got.batch, got.root) if labels_out is not None else []

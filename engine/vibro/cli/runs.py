@@ -1,4 +1,4 @@
-"""``vibro score | threshold | report``: work with a run or a model."""
+"""``vibro score | threshold | report | explain``: work with a run or a model."""
 
 from __future__ import annotations
 
@@ -149,8 +149,34 @@ def report(
         console.line(f"report: {path}")
 
 
+def explain(
+    session: Session,
+    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
+    record: Annotated[
+        str, typer.Argument(help="Record id, a unique prefix of six digits or more, or SOURCE:ROW.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write a page: FILE.html.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Where the sources lie now, if they moved.")] = None,
+) -> None:
+    """Why a record got its verdict: detectors, features and lines against its sensor's own baseline, neighbours."""
+    from vibro.cli import console
+    from vibro.report.explain import explain as explain_record
+    from vibro.report.explain_page import write_explanation
+
+    found = explain_record(session.host(), run, record, data=data)
+    if out is not None:
+        write_explanation(found, out, session.lang)
+    if not session.result(found.table):
+        for text in found.notes:
+            console.note(f"warning: {text}")
+        console.explanation(found.table)
+        if out is not None:
+            console.line(f"page: {out}")
+
+
 def add_to(app: typer.Typer) -> None:
     """Adds the commands at the top level."""
     command(app, "score")(score)
     command(app, "threshold")(threshold)
     command(app, "report")(report)
+    command(app, "explain")(explain)

@@ -103,8 +103,8 @@ def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, v
     )
     work.parts["failures"] = found["failures"]
     run.write_json("summary.json", found)
-    work.write_manifest("complete")
     if options.report:
+        work.write_manifest("interrupted")
         with work.stage("report"):
             write_report(run.path, run.path / "report.html", lang=options.lang)
         found["timings"]["report"] = work.timings["report"]
