@@ -67,7 +67,7 @@ def fingerprint(plugin: str, module: str, file: Path | None) -> str:
     hasher = sha256(f"{plugin}|{module}|{file}|{__version__}|{sys.version}|{FORM}".encode())
     for entry in sys.path:
         folder = Path(entry or ".")
-        if folder.is_dir():
+        if folder.name in ("site-packages", "dist-packages") and folder.is_dir():
             hasher.update(f"{folder}|{folder.stat().st_mtime_ns}".encode())
     for path in sorted(_files(module, file)):
         hasher.update(f"{path}|".encode() + path.read_bytes())

@@ -85,7 +85,7 @@ class Remote:
     def _call(self, method: str, *args: Any) -> Any:
         """The value of a method called in the process; state and health come back with it."""
         worker = self.worker
-        known = self._generation == worker.generation
+        known = self._generation == worker.ready()
         request = {
             **_request(type(self), method, args, self.params, self.ctx),
             "token": self._token,

@@ -69,12 +69,7 @@ class Worker:
     ) -> Any:
         """The answer to one request, whose values may be arrays; the plugin's error, or a PluginError for its end."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._process is not None and _has_ended(self._process.pid):
-                self.close()
-            if self._process is None:
-                self.describe()
+            self.ready()
             assert self._folder is not None
             folder = Path(tempfile.mkdtemp(dir=self._folder))
             try:
@@ -87,6 +82,17 @@ class Worker:
                     self._timer = threading.Timer(IDLE, self.close)
                     self._timer.daemon = True
                     self._timer.start()
+
+    def ready(self) -> int:
+        """Starts the process if it does not run; its generation, which tells one process from the next."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._process is not None and _has_ended(self._process.pid):
+                self.close()
+            if self._process is None:
+                self.describe()
+            return self.generation
 
     def close(self) -> None:
         """Ends the process, everything it has started, and its folder."""
