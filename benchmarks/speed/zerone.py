@@ -2,31 +2,37 @@
 
     python -m benchmarks.speed.zerone
 
-Writes benchmarks/results/speed/zerone.json and zerone.md. The plain loop is also the independent reference of the tests.
+Writes ``benchmarks/results/speed/zerone.json`` and ``.md``. The plain loop is also the independent reference of the tests.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import time
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable
+from time import thread_time
 
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+import numpy as np
+import scipy.fft
+import scipy.signal
+import scipy.stats
 
-import numpy as np  # noqa: E402
-import scipy.signal  # noqa: E402
-import scipy.stats  # noqa: E402
-
-RESULTS = Path(__file__).parents[1] / "results" / "speed"
 THRESHOLDS = (1000, 2000, 3000, 4000)
-RECORDS, ROUNDS, FS, LENGTH = 256, 7, 8192.0, 8192
+RECORDS, PLAIN, ROUNDS, FS, LENGTH, EPS = 256, 32, 11, 8192.0, 8192, 1e-9
 
 
-def plain(x: np.ndarray, fs: float, eps: float | None = None) -> np.ndarray:
+def checked_moments(y: np.ndarray) -> tuple[float, float]:
+    """Kurtosis and skewness as most would write them; scipy.stats takes about a millisecond to check its input."""
+    return scipy.stats.kurtosis(y, fisher=False), scipy.stats.skew(y)
+
+
+def bare_moments(y: np.ndarray) -> tuple[float, float]:
+    """Kurtosis and skewness from NumPy alone."""
+    y = y - y.mean()
+    power = np.mean(y**2)
+    return np.mean(y**4) / power**2, np.mean(y**3) / power**1.5
+
+
+def plain(x: np.ndarray, fs: float, eps: float | None = None, moments: Callable = checked_moments) -> np.ndarray:
     """The 1,200 values of one record, written as one would: layout v2 with ``eps``, classic without."""
     x = np.asarray(x, dtype=np.float64)
     v2 = eps is not None
@@ -34,10 +40,17 @@ def plain(x: np.ndarray, fs: float, eps: float | None = None) -> np.ndarray:
     f, density = scipy.signal.welch(
         x, fs, "hann", nperseg=min(4096, len(x)), noverlap=min(4096, len(x)) // 2, nfft=len(x), scaling="density"
     )
-    return np.concatenate([plain_time(x, y, v2), plain_frames(y, fs, v2), plain_lines(f, density, fs, eps), plain_ratios(f, density, fs, v2)])
+    return np.concatenate(
+        [
+            plain_time(x, y, v2, moments),
+            plain_frames(y, fs, v2),
+            plain_lines(f, density, fs, eps),
+            plain_ratios(f, density, fs, v2),
+        ]
+    )
 
 
-def plain_time(x: np.ndarray, y: np.ndarray, v2: bool) -> list[float]:
+def plain_time(x: np.ndarray, y: np.ndarray, v2: bool, moments: Callable) -> list[float]:
     """15 values."""
     rms, size = np.sqrt(np.mean(y**2)), np.abs(y)
     peak = size.max() if v2 else y.max()
@@ -50,8 +63,7 @@ def plain_time(x: np.ndarray, y: np.ndarray, v2: bool) -> list[float]:
         y.max(),
         y.min(),
         np.ptp(y),
-        scipy.stats.kurtosis(y, fisher=False),
-        scipy.stats.skew(y),
+        *moments(y),
         np.mean(np.diff(y < 0)),
         size.mean(),
         peak / rms,
@@ -99,3 +111,99 @@ def plain_ratios(f: np.ndarray, density: np.ndarray, fs: float, v2: bool) -> lis
         power = np.trapezoid(density[above], f[above]) / np.trapezoid(density, f)
         out += [density[above].mean() / density[below].mean(), power]
     return out
+
+
+def ways(x: np.ndarray) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Each way or part with the records it handles in one call."""
+    from vibro.context import Context
+    from vibro_plugins import _fft, _zerone
+    from vibro_plugins._dsp import hann, scaled
+    from vibro_plugins.features.zerone import Zerone
+
+    inputs = {"raw": x[:, None], "sensor": np.zeros((len(x), 1), np.float32)}
+    view = Zerone.make({}, Context(fs=FS))
+    view.fit(inputs)
+    rows, grid = scaled(x[:64]), _zerone.Grid(FS, LENGTH, "v2")
+    gain = np.ldexp(1.0, rows.exponent)[:, None]
+    segments = np.stack([rows.y[:, i : i + 4096] * hann(4096) for i in (0, 2048, 4096)], axis=1)
+    frames = np.lib.stride_tricks.sliding_window_view(rows.y, 128, axis=1)[:, ::64] * hann(128)
+    power = _zerone.density(rows, grid)
+    return {
+        "plain loop": (PLAIN, lambda: [plain(row, FS, EPS) for row in x[:PLAIN]]),
+        "plain loop, bare moments": (PLAIN, lambda: [plain(row, FS, EPS, bare_moments) for row in x[:PLAIN]]),
+        "zerone v2": (len(x), lambda: view.transform(inputs)),
+        "  scale and centre": (64, lambda: scaled(x[:64])),
+        "  time values": (64, lambda: _zerone._time_v2(rows, gain)),
+        "  three padded segments": (64, lambda: _fft.segment_power(rows.y, grid.hop, grid.window)),
+        "  127 frames": (64, lambda: _zerone._frames_v2(rows, gain)),
+        "  lines and logarithm": (64, lambda: np.log(_zerone._lines(power, grid) + EPS)),
+        "  ratios": (64, lambda: _zerone._ratios(power, grid)),
+        "scipy.fft of the same segments and frames alone": (
+            64,
+            lambda: (scipy.fft.rfft(segments, n=8192), scipy.fft.rfft(frames)),
+        ),
+    }
+
+
+def worst_error(x: np.ndarray) -> dict[str, float]:
+    """Largest relative difference from the plain loop over records and values: of the float64 core and as float32."""
+    from vibro_plugins._dsp import finite32, scaled
+    from vibro_plugins._zerone import Grid, values
+
+    truth = np.stack([plain(row, FS, EPS) for row in x[:PLAIN]])
+    core = values(scaled(x[:PLAIN]), Grid(FS, LENGTH, "v2"), np.full(PLAIN, EPS))
+    size = np.maximum(np.abs(truth), 1e-12)
+    return {
+        "float64": float((np.abs(core - truth) / size).max()),
+        "float32": float((np.abs(finite32(core) - truth) / size).max()),
+    }
+
+
+def main() -> int:
+    """Measures in turns, in seconds of this thread's processor time, and writes the results."""
+    from benchmarks.common import RESULTS, table, where
+
+    from vibro.demo.simulate import simulate
+
+    x = simulate(records=RECORDS, seed=0).x[:, 0]
+    todo = ways(x)
+    taken: dict[str, list[float]] = {name: [] for name in todo}
+    for _, work in todo.values():
+        work()
+    for _ in range(ROUNDS):
+        for name, (records, work) in todo.items():
+            begun = thread_time()
+            work()
+            taken[name].append((thread_time() - begun) / records * 1e6)
+    against = {name: np.array(taken[name]) / np.array(taken["zerone v2"]) for name in list(todo)[:2]}
+    found = {
+        "microseconds_a_record": {
+            name: {"median": np.median(t), "low": min(t), "high": max(t)} for name, t in taken.items()
+        },
+        "ratio": {name: {"median": np.median(r), "low": r.min(), "high": r.max()} for name, r in against.items()},
+        "worst_relative_error": worst_error(x),
+        "rounds": ROUNDS,
+    }
+    lines = [
+        f"{RECORDS} simulated records of {LENGTH} samples, {ROUNDS} rounds in turns, processor time of one thread.",
+        "",
+        *table(["way", "us a record", "low", "high"], [[n, np.median(t), min(t), max(t)] for n, t in taken.items()]),
+        *table(
+            ["zerone v2 against", "times", "low", "high"],
+            [[n, np.median(r), r.min(), r.max()] for n, r in against.items()],
+        ),
+        f"Largest relative error against the plain loop: {found['worst_relative_error']['float64']:.1e} in float64, "
+        f"{found['worst_relative_error']['float32']:.1e} as the float32 view.",
+    ]
+    folder = RESULTS / "speed"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = where()
+    head = f"{about['date']}, {about['cpu']}, load of the machine {about['load']}, Python {about['python']}"
+    (folder / "zerone.json").write_text(json.dumps({"about": about, **found}, indent=1) + "\n")
+    (folder / "zerone.md").write_text("\n".join(["# speed of zerone", "", head, "", *lines, ""]))
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -49,10 +49,11 @@ def scaled(x: NDArray[Any]) -> Scaled:
     """(rows, samples) as ``Scaled``; powers of two keep every digit, so a gain of 2^k changes the exponent alone."""
     from vibro_plugins._kernels import scale_rows
 
-    y, mean, exponent = np.empty(x.shape), np.empty(len(x)), np.empty(len(x), np.int32)
+    exponent = np.frexp(np.maximum(x.max(axis=1), -x.min(axis=1)).astype(np.float64))[1]
+    y, mean = np.empty(x.shape), np.empty(len(x))
     rows = np.ascontiguousarray(x).view()
     rows.flags.writeable = False  # as the engine gives them: one compiled form for all
-    scale_rows(rows, y, mean, exponent)
+    scale_rows(rows, exponent, y, mean)
     return Scaled(y, mean, exponent)
 
 

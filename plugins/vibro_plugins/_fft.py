@@ -17,6 +17,7 @@ SIDE = 64
 PITCH = 72  # floats from row to row of a matrix: 64 would send every row to the same lines of the cache
 FRAME, HOP = 2 * SIDE, SIDE
 SEGMENT = SIDE * SIDE  # samples; padded with as many zeros
+FUSE = {"contract", "nsz"}  # multiply-adds in one rounding
 ROOT_HALF = float(np.sqrt(0.5))
 
 
@@ -34,7 +35,7 @@ SEGMENT_COS, SEGMENT_SIN = _circle(np.arange(SEGMENT) / (2 * SEGMENT))
 
 
 # fmt: off
-@njit(inline="always")
+@njit(inline="always", fastmath=FUSE)
 def _eight(a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7):
     """8-point transform of a + jb, from two of 4 points."""
     sr, si, dr, di = a0 + a4, b0 + b4, a0 - a4, b0 - b4
@@ -49,13 +50,13 @@ def _eight(a0, b0, a1, b1, a2, b2, a3, b3, a4, b4, a5, b5, a6, b6, a7, b7):
             c0 - e0, d0 - f0, c1 - e1, d1 - f1, c2 - e2, d2 - f2, c3 - e3, d3 - f3)
 
 
-@njit(inline="always")
+@njit(inline="always", fastmath=FUSE)
 def _rotated(a, b, cos, sin):
     """(a + jb)(cos + j sin)."""
     return a * cos - b * sin, a * sin + b * cos
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _transform(re, im, cos, sin):
     """64-point transforms, in place, of the columns of a flat matrix; frequency q + 8 p ends in row 8 q + p."""
     s = 8 * PITCH
@@ -87,7 +88,7 @@ def _transform(re, im, cos, sin):
 # fmt: on
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _turn(re, im, to_re, to_im, cos, sin):
     """Turns the transformed matrix, column n into row n in order of frequency, and twiddles it."""
     for n in range(SIDE):
@@ -100,20 +101,20 @@ def _turn(re, im, to_re, to_im, cos, sin):
             to_re[at + k], to_im[at + k] = _rotated(to_re[at + k], to_im[at + k], cos[n, k], sin[n, k])
 
 
-@njit(inline="always")
+@njit(inline="always", fastmath=FUSE)
 def _real_power(a, b, c, d, cos, sin):
     """abs(X_k)^2 of real samples packed in pairs, from Z_k = a + jb and Z_-k = c + jd."""
     odd_re, odd_im = _rotated(b + d, c - a, cos, sin)
     return 0.25 * ((a + c + odd_re) ** 2 + (b - d + odd_im) ** 2)
 
 
-@njit(inline="always")
+@njit(inline="always", fastmath=FUSE)
 def _mirror(r):
     """The row of frequency -k where row r > 0 holds k."""
     return 8 - r if r < 8 else 71 - r
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _pack_segment(y, even, odd, re, im):
     """Windowed samples without their mean, in pairs, as the upper half of a matrix; zeros below."""
     sums = np.zeros(SIDE)
@@ -130,7 +131,7 @@ def _pack_segment(y, even, odd, re, im):
     im[SIDE // 2 * PITCH :] = 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _add_power(re, im, out, cos, sin):
     """Adds abs(X)^2 of the real samples whose pairs were transformed, bins 0..4096, to ``out``."""
     out[0] += (re[0] + im[0]) ** 2
@@ -152,7 +153,7 @@ def _matrices(count):
     return [np.zeros(SIDE * PITCH) for _ in range(count)]
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _segments(rows, hop, even, odd, out, re, im, to_re, to_im, cos, sin, turn_cos, turn_sin, last_cos, last_sin):
     for r in range(len(rows)):
         for start in range(0, rows.shape[1] - SEGMENT + 1, hop):
@@ -172,7 +173,7 @@ def segment_power(rows, hop, window):
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=FUSE)
 def _pack_frames(y, window, lanes, re, im):
     """One windowed frame a column, its samples in pairs."""
     for lane in range(lanes):
@@ -182,50 +183,56 @@ def _pack_frames(y, window, lanes, re, im):
             im[n * PITCH + lane] = frame[2 * n + 1] * window[2 * n + 1]
 
 
-@njit(cache=True)
-def _amplitudes(re, im, out, cos, sin):
-    """abs(X) of bins 1..64 of the 64 frames whose pairs were transformed, to ``out`` (64 * 64,), frames within bins."""
+@njit(cache=True, fastmath=FUSE)
+def _amplitudes(re, im, values, first, pitch, cos, sin):
+    """abs(X) of bins 1..64 of the 64 frames whose pairs were transformed, to columns from ``first`` of ``values``."""
     for r in range(1, SIDE):
         k = r % 8 * 8 + r // 8
-        i, j, o = r * PITCH, _mirror(r) * PITCH, (k - 1) * SIDE
+        i, j, o = r * PITCH, _mirror(r) * PITCH, (k - 1) * pitch + first
         a, b, c, d = re[i : i + SIDE], im[i : i + SIDE], re[j : j + SIDE], im[j : j + SIDE]
-        line, u, v = out[o : o + SIDE], cos[k], sin[k]
+        line, u, v = values[o : o + SIDE], cos[k], sin[k]
         for m in range(SIDE):
             line[m] = np.sqrt(_real_power(a[m], b[m], c[m], d[m], u, v))
-    line = out[SIDE * (SIDE - 1) :]
+    o = (SIDE - 1) * pitch + first
+    line = values[o : o + SIDE]
     for m in range(SIDE):
         line[m] = abs(re[m] - im[m])
 
 
 @njit(cache=True, fastmath=REORDER)
-def _mean_and_deviation(values, out):
-    """Mean and standard deviation of values (bins, frames) over frames, to (bins, 2), in two passes."""
+def _over_time(values, pitch, count, out):
+    """Mean and standard deviation of each bin over the frames, to (64, 2), in two passes."""
     for k in range(SIDE):
-        row = values[k]
+        row = values[k * pitch : k * pitch + count]
         total = 0.0
-        for i in range(len(row)):
+        for i in range(count):
             total += row[i]
-        middle = total / len(row)
+        middle = total / count
         square = 0.0
-        for i in range(len(row)):
+        for i in range(count):
             square += (row[i] - middle) ** 2
-        out[k, 0], out[k, 1] = middle, np.sqrt(square / len(row))
+        out[k, 0], out[k, 1] = middle, np.sqrt(square / count)
 
 
-@njit(cache=True)
-def _frames(rows, window, bins, envelope, values, block, re, im, cos, sin, last_cos, last_sin):
-    count = values.shape[1]
+@njit(cache=True, fastmath=FUSE)
+def _over_bins(values, pitch, count, out):
+    """Mean of each frame over its bins, to (frames,)."""
+    for k in range(SIDE):
+        row = values[k * pitch : k * pitch + count]
+        for i in range(count):
+            out[i] += row[i] / SIDE
+
+
+@njit(cache=True, fastmath=FUSE)
+def _frames(rows, window, by_bin, by_frame, values, re, im, cos, sin, last_cos, last_sin):
+    count, pitch = by_frame.shape[1], len(values) // SIDE
     for r in range(len(rows)):
         for first in range(0, count, SIDE):
-            lanes = min(SIDE, count - first)
-            _pack_frames(rows[r, first * HOP :], window, lanes, re, im)
+            _pack_frames(rows[r, first * HOP :], window, min(SIDE, count - first), re, im)
             _transform(re, im, cos, sin)
-            _amplitudes(re, im, block, last_cos, last_sin)
-            for k in range(SIDE):
-                values[k, first : first + lanes] = block[k * SIDE : k * SIDE + lanes]
-                for lane in range(lanes):
-                    envelope[r, first + lane] += block[k * SIDE + lane] / SIDE
-        _mean_and_deviation(values, bins[r])
+            _amplitudes(re, im, values, first, pitch, last_cos, last_sin)
+        _over_time(values, pitch, count, by_bin[r])
+        _over_bins(values, pitch, count, by_frame[r])
 
 
 def frame_statistics(rows, window):
@@ -235,8 +242,8 @@ def frame_statistics(rows, window):
     and no frames for rows shorter than one.
     """
     count = max((rows.shape[1] - FRAME) // HOP + 1, 0)
-    bins, envelope, values = np.zeros((len(rows), SIDE, 2)), np.zeros((len(rows), count)), np.empty((SIDE, count))
+    by_bin, by_frame = np.zeros((len(rows), SIDE, 2)), np.zeros((len(rows), count))
     if count:
-        room = values, np.empty(SIDE * SIDE), *_matrices(2)
-        _frames(rows, window, bins, envelope, *room, COS, SIN, FRAME_COS, FRAME_SIN)
-    return bins, envelope
+        values = np.zeros(SIDE * SIDE * -(-count // SIDE))  # frames within bins, whole blocks of 64
+        _frames(rows, window, by_bin, by_frame, values, *_matrices(2), COS, SIN, FRAME_COS, FRAME_SIN)
+    return by_bin, by_frame

@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 REORDER = {"reassoc", "contract", "nsz", "nnan"}
 
 
 @njit(cache=True, fastmath=REORDER)
-def scale_rows(x, y, mean, exponent):
-    """y = x / 2^exponent less its mean, the exponent the least that leaves abs(x) below 1."""
+def scale_rows(x, exponent, y, mean):
+    """y = x / 2^exponent less its mean."""
     for r in range(len(x)):
         row, out = x[r], y[r]
-        high = low = row[0]
-        for i in range(len(row)):
-            high, low = max(high, row[i]), min(low, row[i])
-        exponent[r] = math.frexp(max(abs(np.float64(high)), abs(np.float64(low))))[1]
         unit = math.ldexp(1.0, -exponent[r])
         total = 0.0
         for i in range(len(row)):
@@ -34,11 +29,10 @@ def scale_rows(x, y, mean, exponent):
 
 @njit(cache=True, fastmath=REORDER)
 def moments(y, out):
-    """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)); largest and smallest y; changes of sign a step (rows, 8)."""
+    """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)), and changes of sign a step (rows, 6)."""
     for r in range(len(y)):
         row = y[r]
         second = third = fourth = size = root = 0.0
-        high = low = row[0]
         for i in range(len(row)):
             v = row[i]
             square, absolute = v * v, abs(v)
@@ -47,13 +41,12 @@ def moments(y, out):
             fourth += square * square
             size += absolute
             root += math.sqrt(absolute)
-            high, low = max(high, v), min(low, v)
         crossings = 0
         for i in range(1, len(row)):
             crossings += (row[i] < 0) != (row[i - 1] < 0)
         n = len(row)
         out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4] = second / n, third / n, fourth / n, size / n, root / n
-        out[r, 5], out[r, 6], out[r, 7] = high, low, crossings / (n - 1)
+        out[r, 5] = crossings / (n - 1)
 
 
 @njit(cache=True, fastmath=REORDER)

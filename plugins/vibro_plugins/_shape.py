@@ -30,7 +30,7 @@ def shape_statistics(y: Rows) -> Rows:
     Mobility and complexity are Hjorth's (Electroencephalography and Clinical Neurophysiology 29, 1970). A block is one
     of up to 16 equal parts of at least 32 samples; its variation is that of the blocks' RMS about their mean.
     """
-    power, cube, fourth, size, root, high, low, crossings = moments_of(y)
+    power, cube, fourth, size, root, crossings, high, low = moments_of(y)
     slope, bend = np.sqrt(_filled(differences, y, 2))
     rms, peak = np.sqrt(power), np.maximum(high, -low)
     mobility = ratio(slope, rms, 1.0)
@@ -55,8 +55,8 @@ def shape_statistics(y: Rows) -> Rows:
 
 
 def moments_of(y: Rows) -> Rows:
-    """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)); largest and smallest y; changes of sign a step: (8, rows)."""
-    return _filled(moments, y, 8)
+    """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)); changes of sign a step; largest and smallest y: (8, rows)."""
+    return np.stack([*_filled(moments, y, 6), y.max(axis=1), y.min(axis=1)])
 
 
 def block_rms(y: Rows) -> Rows:

@@ -106,7 +106,7 @@ def values(rows: Scaled, grid: Grid, eps: NDArray[np.float64]) -> Rows:
 
 def _time_v2(rows: Scaled, gain: Rows) -> Rows:
     """Of the centred record, with the largest abs(y) as its peak; the mean is that of the record."""
-    power, cube, fourth, size, root, high, low, crossings = moments_of(rows.y)
+    power, cube, fourth, size, root, crossings, high, low = moments_of(rows.y)
     rms, peak = np.sqrt(power), np.maximum(high, -low)
     columns = {
         "mean": rows.mean,
@@ -131,7 +131,7 @@ def _time_v2(rows: Scaled, gain: Rows) -> Rows:
 def _time_classic(rows: Scaled, gain: Rows) -> Rows:
     """Of the record as it is."""
     power, cube, fourth = moments_of(rows.y)[:3]
-    raw_power, _, raw_fourth, size, _, high, low, crossings = moments_of(rows.y + rows.mean[:, None])
+    raw_power, _, raw_fourth, size, _, crossings, high, low = moments_of(rows.y + rows.mean[:, None])
     rms = np.sqrt(raw_power)
     columns = {
         "mean": rows.mean,

@@ -1,0 +1,83 @@
+"""``zerone_image``: the 1,200 Zerone values laid out as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import hookimpl
+from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+
+HEIGHT, WIDTH = 30, 40
+RANGE = (0.01, 0.99)  # quantiles of the fit rows that become 0 and 1
+
+
+@dataclass(frozen=True)
+class ZeroneImageParams(Params):
+    """``of``: the vector view to lay out: ``zerone`` or what is made from it."""
+
+    of: str | dict[str, Any] = "zerone"
+
+
+class ZeroneImage(FeatureExtractor):
+    """(C, 30, 40) in [0, 1]: value 40 r + c of a channel stands in row r, column c.
+
+    So the top row begins with the 15 time values; the short frames fill values 15..141 (rows 0..3), the spectrum 142..1191
+    from low to high frequency line by line, and the 8 ratios end the bottom row. Neighbours in a row are neighbours in
+    frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own 1 % and 99 % quantiles of the fit
+    rows and cut to [0, 1], never by the picture it stands in; values that do not vary are 0. A vector of another length than
+    1,200 a channel becomes one picture of as many rows of 40 as it needs, the last one filled with 0.
+    """
+
+    name = "zerone_image"
+    summary = "the 1,200 Zerone values as a 30 x 40 picture"
+    Params = ZeroneImageParams
+    item = "c h 40"
+
+    _low: NDArray[np.float64] | None = None  # (1200 C,)
+    _reach: NDArray[np.float64]  # (1200 C,), 0 where a value does not vary
+
+    @classmethod
+    def inputs(cls, params: ZeroneImageParams) -> tuple[str | ViewKey, ...]:
+        """The vector view."""
+        return (view_key(params.of),)
+
+    def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Learns the range of each value."""
+        low, high = np.quantile(self._vector(inputs), RANGE, axis=0)
+        self._low, self._reach = low, high - low
+
+    def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """(n, 1200 C) -> (n, C, 30, 40)."""
+        low = self._fitted()
+        x = self._vector(inputs)
+        unit = np.divide(x - low, self._reach, out=np.zeros_like(x), where=self._reach > 0)
+        full = np.pad(np.clip(unit, 0, 1).astype(np.float32), ((0, 0), (0, -x.shape[1] % WIDTH)))
+        height = full.shape[1] // WIDTH if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
+        return full.reshape(len(x), -1, height, WIDTH)
+
+    def state(self) -> State:
+        """Low end and reach of each value."""
+        return {"low": self._fitted(), "reach": self._reach}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._low, self._reach = state["low"], state["reach"]
+
+    def _fitted(self) -> NDArray[np.float64]:
+        if self._low is None:
+            raise NotFittedError("zerone_image is not fitted")
+        return self._low
+
+    def _vector(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        return np.asarray(inputs[str(view_key(self.params.of))], np.float64)
+
+
+@hookimpl
+def register_features(register) -> None:
+    """Offers ``zerone_image``."""
+    register(ZeroneImage)
