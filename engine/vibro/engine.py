@@ -122,6 +122,8 @@ class Engine:
         fuser.fit(z, None if y is None or not fuser.needs_labels else y[rows.fit][usable])
         fused = fuse(fuser, z, np.isfinite(z))
         cuts, details = find_cuts(self.make_thresholder(plan), z, fused, plan.ensemble.budgets)
+        below_clip = np.nextafter(entry.clip[1], -np.inf)  # a z at the clip is above any cut
+        cuts = replace(cuts, own=np.minimum(cuts.own, below_clip))
 
         raw = np.stack([_column(results[i].scores) for i in survivors], axis=1)
         matrix = self._matrix(tuple(survivors), batch, raw, calibration)
