@@ -1,117 +1,161 @@
-"""One verdict a machine: its two worst sensors at every instant, and what persists over several instants."""
+"""One verdict a machine: its sensors fused at the same instant, alarms that persist, and sensors that deviate alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import SignalBatch
+from vibro.data import NO_TIME, SignalBatch
 from vibro.scores import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, Cuts, Verdict
 
-WINDOW = 5  # consecutive instants, of which
-SHARE = 0.6  # this share must be above a cut: 3 of 5, one odd second is not a fault
+K, N = 3, 5  # an alarm stands when K of N consecutive instants are over the cut; attention when all N are
+COMPANY = 3  # sensors present from which one alone can be told from a machine
+UNTIMED = 0.8  # without times a sensor counts by the score that one in five of its records reach
+
+Floats = NDArray[np.float64]
 
 
-def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
-    """Rows of ``machines.csv``, worst first.
+@dataclass(frozen=True)
+class _Machine:
+    """Fused scores of one machine: ``table`` (instants, sensors), NaN = no trusted record; ``times`` (instants,)."""
 
-    At an instant a machine scores the mean of its two worst sensors, so a lone sensor counts half. ``score`` is the
-    highest value that at least 3 of 5 consecutive instants reach; the level follows from it and the cuts. ``since`` is
-    the first instant above the cut in the last stretch at that level, ``sensors_alarm`` counts the sensors that were above
-    it there, ``confidence`` is the mean agreement of the detectors there (over all instants for a normal machine).
-    Records without a time count as consecutive in the order of their source. Machines with invalid records only are
-    ``invalid``, those without a score ``indeterminate``.
+    table: Floats
+    times: NDArray[np.datetime64]
+    sensors: NDArray[np.int32]
+    timed: bool
+
+
+def machine_rows(
+    batch: SignalBatch, verdict: Verdict, cuts: Cuts, confidence: Floats | None = None
+) -> list[dict[str, Any]]:
+    """Rows of ``machines.csv`` (cli.md 8), one a machine in the order of ``batch.machines``.
+
+    An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
+    held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
+    ``attention``: all of 5 over the attention cut; with fewer instants the same shares. ``score``: the highest score
+    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
+    an alarm by themselves; ``confidence``: mean over the deciding records of ``confidence`` (n,), by default of their
+    agreement. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since`` is empty.
     """
-    rows = [
-        _machine(batch, verdict, cuts, code) for code in range(len(batch.machines)) if (batch.machine == code).any()
-    ]
-    order = {level: i for i, level in enumerate((ALARM, ATTENTION, INDETERMINATE, INVALID, NORMAL))}
-    rows.sort(key=lambda row: (order[LEVELS.index(row["level"])], -np.nan_to_num(row["score"]), row["machine_id"]))
+    sure = verdict.agreement if confidence is None else confidence
+    rows = []
+    for name, mine, kept in _by_machine(batch, verdict):
+        row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
+        if not len(kept):
+            level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
+            rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
+            continue
+        machine = _gather(batch, verdict.score, kept)
+        level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
+        own = [_judge(column[np.isfinite(column)], cuts, machine)[0] for column in machine.table.T]
+        deciding = kept[verdict.level[kept] >= level] if level else kept
+        known = sure[deciding][np.isfinite(sure[deciding])]
+        rows.append(
+            row
+            | {
+                "level": LEVELS[level],
+                "since": since,
+                "sensors_alarm": sum(o == ALARM for o in own),
+                "score": score,
+                "confidence": float(known.mean()) if len(known) else np.nan,
+            }
+        )
     return rows
 
 
-def _machine(batch: SignalBatch, verdict: Verdict, cuts: Cuts, code: int) -> dict[str, Any]:
-    mine = np.flatnonzero(batch.machine == code)
-    row: dict[str, Any] = {
-        "machine_id": batch.machines[code],
-        "level": LEVELS[INVALID],
-        "since": None,
-        "sensors_alarm": 0,
-        "sensors_total": len(np.unique(batch.sensor[mine])),
-        "score": float("nan"),
-        "confidence": float("nan"),
-    }
-    judged = mine[verdict.level[mine] != INVALID]
-    if not len(judged):
-        return row
-    judged = judged[np.isfinite(verdict.score[judged])]
-    if not len(judged):
-        return row | {"level": LEVELS[INDETERMINATE]}
-    instant, times = instants(batch, judged)
-    worst = two_worst(verdict.score[judged], batch.sensor[judged], instant, len(times))
-    lasting = persistent(worst)
-    level = ALARM if lasting.max() > cuts.alarm else ATTENTION if lasting.max() > cuts.attention else NORMAL
-    row |= {"level": LEVELS[level], "score": float(lasting.max())}
-    if level == NORMAL:
-        return row | {"confidence": float(np.nanmean(verdict.agreement[judged]))}
-    cut = cuts.alarm if level == ALARM else cuts.attention
-    first, last = last_stretch(worst, lasting, cut)
-    inside = judged[(instant >= first) & (instant <= last)]
-    above = inside[verdict.score[inside] > cut]
-    return row | {
-        "since": times[first],
-        "sensors_alarm": len(np.unique(batch.sensor[above])),
-        "confidence": float(np.nanmean(verdict.agreement[inside])),
-    }
+def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
+    """Sentences on sensors that keep up an alarm which no other sensor of their machine shares at the same instants."""
+    said = []
+    for name, _, kept in _by_machine(batch, verdict):
+        machine = _gather(batch, verdict.score, kept) if len(kept) else None
+        if machine is None or machine.table.shape[1] < COMPANY:
+            continue
+        alone = _alone(machine.table, cuts)
+        for j, sensor in enumerate(machine.sensors):
+            mine = np.where(alone & (machine.table[:, j] > cuts.alarm), machine.table[:, j], -np.inf)
+            if _judge(mine[np.isfinite(machine.table[:, j])], cuts, machine)[0] == ALARM:
+                said.append(
+                    f"sensor {batch.sensors[sensor]} of machine {name} deviates alone: "
+                    "look at the sensor and its mounting first"
+                )
+    return said
 
 
-def instants(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.datetime64]]:
-    """The number of its instant for each row, and the instants' times; without times, the n-th record of each sensor."""
+def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:
+    """Every machine that has records: its name, their rows, and the rows whose score can be trusted."""
+    trusted = np.isfinite(verdict.score) & (verdict.level != INVALID) & (verdict.level != INDETERMINATE)
+    order = np.argsort(batch.machine, kind="stable")
+    ends = np.searchsorted(batch.machine[order], np.arange(len(batch.machines) + 1))
+    for code, name in enumerate(batch.machines):
+        mine = order[ends[code] : ends[code + 1]]
+        if len(mine):
+            yield name, mine, mine[trusted[mine]]
+
+
+def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machine:
+    """The scores of some records of one machine by instant and sensor."""
+    sensors, column = np.unique(batch.sensor[rows], return_inverse=True)
     time = batch.time[rows]
-    if not np.isnat(time).any():
-        times, number = np.unique(time, return_inverse=True)
-        return number, times
-    order = np.lexsort((batch.row[rows], batch.source[rows], time, batch.sensor[rows]))
-    sensor = batch.sensor[rows][order]
-    starts = np.flatnonzero(np.r_[True, sensor[1:] != sensor[:-1]])
-    rank = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
-    number = np.empty(len(rows), np.intp)
-    number[order] = rank
-    return number, np.full(int(number.max()) + 1, np.datetime64("NaT", "ns"))
+    if np.isnat(time).any():
+        table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
+        return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
+    times, instant = _instants(time.astype("datetime64[ns]"), column)
+    table = np.full((len(times), len(sensors)), np.nan)
+    np.fmax.at(table, (instant, column), score[rows])
+    return _Machine(table, times, sensors, timed=True)
 
 
-def two_worst(
-    score: NDArray[np.float64], sensor: NDArray[np.int32], instant: NDArray[np.intp], count: int
-) -> NDArray[np.float64]:
-    """(count,) mean of the two highest scores at each instant; the only one where a machine has one sensor."""
-    order = np.lexsort((-score, instant))
-    starts = np.searchsorted(instant[order], np.arange(count))
-    top = score[order][starts]
-    if len(np.unique(sensor)) == 1:
-        return top
-    ends = np.r_[starts[1:], len(order)]
-    second = np.where(ends - starts > 1, score[order][np.minimum(starts + 1, len(order) - 1)], np.minimum(top, 0.0))
-    return (top + second) / 2
+def _instants(
+    time: NDArray[np.datetime64], sensor: NDArray[np.intp]
+) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
+    """Starts of the instants and each record's instant; records within half a sensor's usual period are one instant."""
+    order = np.lexsort((time, sensor))
+    gaps = np.diff(time[order].view(np.int64))[np.diff(sensor[order]) == 0]
+    gaps = gaps[gaps > 0]
+    tolerance = int(np.median(gaps)) // 2 if len(gaps) and len(np.unique(sensor)) > 1 else 0
+    distinct, where = np.unique(time.view(np.int64), return_inverse=True)
+    group, start, count = np.empty(len(distinct), np.intp), int(distinct[0]), 0
+    for i, t in enumerate(distinct.tolist()):
+        if t - start > tolerance:
+            start, count = t, count + 1
+        group[i] = count
+    first = np.searchsorted(group, np.arange(count + 1))
+    return distinct[first].view("datetime64[ns]"), group[where]
 
 
-def persistent(worst: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each window of up to five instants, the value that at least three fifths of them reach."""
-    n = min(WINDOW, len(worst))
-    k = ceil(SHARE * n)
-    windows = np.lib.stride_tricks.sliding_window_view(worst, n)
-    found: NDArray[np.float64] = np.sort(windows, axis=1)[:, n - k]
-    return found
+def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
+    """(instants,) one sensor over the alarm cut while at least two others are present and not even over attention."""
+    present = np.isfinite(table).sum(axis=1)
+    over = (table > cuts.alarm).sum(axis=1)
+    return np.asarray((present >= COMPANY) & (over == 1) & ((table > cuts.attention).sum(axis=1) == 1))
 
 
-def last_stretch(worst: NDArray[np.float64], lasting: NDArray[np.float64], cut: float) -> tuple[int, int]:
-    """First and last instant above the cut in the last run of windows that hold it."""
-    n = min(WINDOW, len(worst))
-    held = np.flatnonzero(lasting > cut)
-    gaps = np.flatnonzero(np.diff(held) > 1)
-    begin = held[gaps[-1] + 1] if len(gaps) else held[0]
-    inside = np.arange(begin, held[-1] + n)
-    above = inside[worst[inside] > cut]
-    return int(above[0]), int(above[-1])
+def _worst_two(table: Floats, cuts: Cuts) -> Floats:
+    """(instants,) mean of the two worst sensors present, or the only one; a lone deviation ends at the alarm cut."""
+    ordered = -np.sort(-table, axis=1)  # NaN last
+    second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
+    value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + second))
+    return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
+
+
+def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:
+    """Level, highest persistent score and start of the latest episode of a series of instants."""
+    if not len(value):
+        return NORMAL, float("nan"), NO_TIME
+    n = min(N, len(value))
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(value, n), axis=1)
+    reached = {ALARM: windows[:, n - ceil(K * n / N)], ATTENTION: windows[:, 0]}
+    score = float(reached[ALARM].max())
+    for level, cut in ((ALARM, cuts.alarm), (ATTENTION, cuts.attention)):
+        held = np.flatnonzero(reached[level] > cut)
+        if len(held):
+            breaks = np.flatnonzero(np.diff(held) > n)
+            first = int(held[breaks[-1] + 1] if len(breaks) else held[0])
+            begin = first + int(np.argmax(value[first : first + n] > cut))
+            return level, score, machine.times[begin] if machine.timed else NO_TIME
+    return NORMAL, score, NO_TIME
