@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Fuser
+from vibro.api import Fuser, check_settings
 from vibro.context import Context
 from vibro.errors import ConfigError
 
@@ -28,6 +29,18 @@ class FuserSpec:
     name: str
     cls: type[Fuser]
     settings: Mapping[str, Any]
+
+    @cached_property
+    def params(self) -> Any:
+        """The checked settings."""
+        return check_settings(self.cls.Params, self.settings, f"fuser {self.name}")
+
+    def params_for(self, names: Sequence[str]) -> Any:
+        """The same with the stated weights of these detectors only; equal ones where none of them has a weight."""
+        stated = self.settings.get("weights")
+        if not isinstance(stated, Mapping) or not stated:
+            return self.params
+        return replace(self.params, weights={name: w for name, w in stated.items() if name in names})
 
 
 def subsets(d: int, how: str) -> list[Subset]:
@@ -64,6 +77,7 @@ def fuse_subsets(
     Each fuser is fitted on the reference columns of its set, with labels ``y`` (r,) where it learns from them.
     ``ctx.names`` holds the detector ids.
     """
+    ctx = ctx.child(f"fuser:{spec.name}")
     rule = bool(sets) and is_linear(_fitted(spec, ctx, reference[:, list(sets[-1])], sets[-1], y), len(sets[-1]))
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
@@ -96,12 +110,9 @@ def is_linear(fuser: Fuser, d: int) -> bool:
 
 
 def _fitted(spec: FuserSpec, ctx: Context, z: Floats, members: Subset, y: NDArray[np.int16] | None) -> Fuser:
+    """A fuser made and fitted as the engine does it, but for the check of its settings, which are those of the spec."""
     names = tuple(ctx.names[j] for j in members)
-    settings = dict(spec.settings)
-    if spec.name == "weighted_mean" and settings.get("weights"):
-        settings["weights"] = {i: w for i, w in settings["weights"].items() if i in names} or {}
-    child = Context(seed=ctx.child(f"fuser:{spec.name}").seed, device=ctx.device, fs=ctx.fs, names=names)
-    fuser = spec.cls.make(settings, child, where=f"fuser {spec.name}")
+    fuser = spec.cls(spec.params_for(names), replace(ctx, names=names))
     fuser.fit(z, y if fuser.needs_labels else None)
     return fuser
 

@@ -56,11 +56,11 @@ class Thresholding:
 def judge(
     trial: Trial, sets: Sequence[Subset], fusers: Sequence[FuserSpec], cuts: Sequence[Thresholding], budget: float
 ) -> Table:
-    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part, then the baselines.
+    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part.
 
     A set with a detector that gave nothing keeps its row, with empty figures and the reason as ``status``.
     """
-    parts = {name: (trial.part & bit) > 0 for name, bit in PARTS.items() if (trial.part & bit).any()}
+    parts = parts_of(trial)
     dead = {j: trial.reasons.get(i, "no scores") for j, i in enumerate(trial.detectors) if not _alive(trial, j)}
     whole = [s for s in sets if not dead.keys() & set(s)]
     out: list[Table] = []
@@ -72,9 +72,17 @@ def judge(
                 for cut in cuts:
                     row = _rows(trial, [subset], fuser.name, cut.name, name, mask)
                     out.append(row | {"status": np.array([trial.error or reason])})
-    for name, mask in parts.items():
-        out.append(_baseline_rows(trial, name, mask, budget))
     return stack(out)
+
+
+def judge_baselines(trial: Trial, budget: float) -> Table:
+    """Rows of the trivial scores, the consensus rules, the mean member and the best member in hindsight."""
+    return stack(_baseline_rows(trial, name, mask, budget) for name, mask in parts_of(trial).items())
+
+
+def parts_of(trial: Trial) -> dict[str, NDArray[np.bool_]]:
+    """Masks (n,) of the parts on which a trial is judged."""
+    return {name: (trial.part & bit) > 0 for name, bit in PARTS.items() if (trial.part & bit).any()}
 
 
 def _alive(trial: Trial, j: int) -> bool:
@@ -115,7 +123,6 @@ def _cut(cut: Thresholding, held: Floats) -> float:
 
 
 def _baseline_rows(trial: Trial, part: str, mask: NDArray[np.bool_], budget: float) -> Table:
-    """Trivial scores, consensus rules on all members, the mean member and the best member in hindsight."""
     alive = [j for j in range(len(trial.detectors)) if _alive(trial, j)]
     scores = dict(trial.trivial)
     if alive:

@@ -15,7 +15,7 @@ from vibro.api import Fuser, Thresholder
 from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets
 from vibro.benchmark.datasets import Labelled, SetEntry
 from vibro.benchmark.evaluate import intervals, per_class, tell_apart
-from vibro.benchmark.grid import PARTS, Table, Thresholding, judge, stack
+from vibro.benchmark.grid import Table, Thresholding, judge, judge_baselines, parts_of, stack
 from vibro.benchmark.metrics import roc_auc
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
@@ -23,6 +23,7 @@ from vibro.context import Context
 from vibro.engine import resolved
 from vibro.errors import ConfigError, VibroError
 from vibro.events import StageFinished, StageStarted, TaskFinished, TaskStarted
+from vibro.executor import SerialExecutor
 from vibro.host import PluginHost
 from vibro.plan import Plan, without_use
 from vibro.store.rundir import RunDir
@@ -30,6 +31,7 @@ from vibro.tensors import load_tensors, save_tensors
 
 Load = Callable[[SetEntry, int], Labelled]
 STAGE = "benchmark"
+SETS = 1024  # sets judged in one task
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Bench:
     suite: Suite
     plans: Mapping[str, Plan]
     run: RunDir
-    executor: Executor | None = None
+    executor: Executor = field(default_factory=SerialExecutor)
     device: str = "cpu"
     memory: int = 1 << 30
 
@@ -213,7 +215,13 @@ def _judged(bench: Bench, plan: Plan, trial: Trial) -> tuple[Table, dict[str, An
     clock = perf_counter()
     fusers, cuts = bench.fusers(plan), bench.cuts(plan, trial.key.seed)
     sets = subsets(len(trial.detectors), bench.suite.combinations)
-    table = judge(trial, sets, fusers, cuts, bench.suite.budget)
+    budget = bench.suite.budget
+    jobs = [
+        bench.executor.submit(judge, trial, sets[start : start + SETS], [fuser], cuts, budget)
+        for fuser in fusers
+        for start in range(0, len(sets), SETS)
+    ]
+    table = stack([*(job.result() for job in jobs), judge_baselines(trial, budget)])
     seconds = perf_counter() - clock
     return table, {**headline(trial, fusers[0], bench.suite.budget), "judge_seconds": seconds}
 
@@ -236,10 +244,7 @@ def headline(trial: Trial, fuser: FuserSpec, budget: float) -> dict[str, Any]:
         return out
     ctx = Context(seed=key.seed, names=trial.detectors)
     _, fused, _ = next(fuse_subsets(fuser, ctx, trial.z, trial.reference, [alive]))
-    for name, bit in PARTS.items():
-        mask = (trial.part & bit) > 0
-        if not mask.any():
-            continue
+    for name, mask in parts_of(trial).items():
         y, score = trial.y[mask], fused[0][mask]
         normal = y == 0
         machine, sensor, recording = trial.groups[mask].T
