@@ -127,7 +127,7 @@ def test_terminal_codes_in_the_data_do_not_reach_the_terminal(vibro, tmp_path):
 # --- convert ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["b.npz", "b.jsonl", "b.jsonl.gz"])
+@pytest.mark.parametrize("name", ["b.npz", "b.jsonl", "b.jsonl.gz", "b.parquet"])
 def test_convert_keeps_every_record_and_its_id(vibro, data, tmp_path, name):
     out = tmp_path / "out" / name
     out.parent.mkdir()
@@ -146,8 +146,9 @@ def _ids(vibro, path, tmp_path):
     from vibro.ingest import IngestOptions, ingest
     from vibro_plugins.readers.jsonl import JsonLines
     from vibro_plugins.readers.npz import Npz
+    from vibro_plugins.readers.parquet import Parquet
 
-    readers = [cls.make({}, Context()) for cls in (JsonLines, Npz)]
+    readers = [cls.make({}, Context()) for cls in (JsonLines, Npz, Parquet)]
     batch = ingest([path], readers, IngestOptions(), tmp_path / "work", lambda event: None).batch
     assert batch.fs == 100 and batch.unit == "g" and batch.machines == ("T1",)
     assert batch.recordings == ("data.jsonl",)

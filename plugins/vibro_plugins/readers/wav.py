@@ -1,0 +1,134 @@
+"""Reader ``wav``: one record a channel of a RIFF WAVE file, sampling rate from its header."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import hookimpl
+from vibro.api import Reader, Record, Rejected
+from vibro_plugins._text.items import BadField
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_TYPES = {
+    (_PCM, 8): "u1",
+    (_PCM, 16): "<i2",
+    (_PCM, 24): "u1",
+    (_PCM, 32): "<i4",
+    (_FLOAT, 32): "<f4",
+    (_FLOAT, 64): "<f8",
+}
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What the ``fmt`` chunk says."""
+
+    tag: int
+    channels: int
+    rate: int
+    bits: int
+
+
+class Wav(Reader):
+    """PCM of 8, 16, 24 or 32 bits, as a share of full scale (-1 to 1), or float of 32 or 64 bits as it is.
+
+    The sensor is file name and channel; a file does not say when it was recorded.
+    """
+
+    name = "wav"
+    summary = "one record a channel of a WAVE file"
+    extensions = (".wav",)
+
+    def read(self, path: Path) -> Iterator[Record | Rejected]:
+        """Every channel; a file that is cut short or of another kind is one Rejected."""
+        try:
+            with path.open("rb") as stream:
+                format, start, size = _chunks(stream)
+            samples = _samples(path, format, start, size)
+        except BadField as error:
+            yield Rejected(error.code, error.detail)
+            return
+        for channel in range(format.channels):
+            signal = _scaled(samples[:, channel], format)
+            where = {"row": channel, "sensor": f"{path.name}:{channel}"}
+            finite = np.isfinite(signal)
+            if not finite.all():
+                at = int(np.argmin(finite))
+                yield Rejected("Q007", f"sample {at} is {signal[at]}, not a finite float32", **where)
+                continue
+            yield Record(signal[None], fs=float(format.rate), **where)
+
+
+def _chunks(stream: BinaryIO) -> tuple[_Format, int, int]:
+    """The format, and where the samples stand."""
+    head = stream.read(12)
+    if head[:4] in (b"RIFX", b"RF64"):
+        raise BadField("Q001", "", f"{head[:4].decode()} files are not read; save as RIFF WAVE")
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        raise BadField("Q001", "", "no RIFF WAVE file")
+    format = None
+    while len(head := stream.read(8)) == 8:
+        name, size = head[:4], int.from_bytes(head[4:], "little")
+        if name == b"data":
+            if format is None:
+                raise BadField("Q001", "", "samples without a format")
+            return format, stream.tell(), size
+        start = stream.tell()
+        if name == b"fmt ":
+            format = _format(stream.read(min(size, 40)))
+        stream.seek(start + size + size % 2)
+    raise BadField("Q001", "", "the file ends before its samples")
+
+
+def _format(chunk: bytes) -> _Format:
+    if len(chunk) < 16:
+        raise BadField("Q001", "", "the format is cut short")
+    tag, channels, rate, _, block, bits = struct.unpack("<HHIIHH", chunk[:16])
+    if tag == _EXTENSIBLE and len(chunk) >= 26:
+        tag = int.from_bytes(chunk[24:26], "little")
+    if (tag, bits) not in _TYPES:
+        raise BadField("Q001", "", f"samples of format {tag} with {bits} bits are not read; save as PCM or float")
+    if not channels or not rate or block != channels * bits // 8:
+        raise BadField("Q001", "", f"a format that cannot be: {channels} channels, {rate} Hz, {block} bytes a frame")
+    return _Format(tag, channels, rate, bits)
+
+
+def _samples(path: Path, format: _Format, start: int, size: int) -> NDArray[np.generic]:
+    """The samples as a memory map (n, channels), or (n, channels, 3) for 24 bits."""
+    have = path.stat().st_size - start
+    if have < size:
+        raise BadField("Q001", "", f"the samples end early: {have} of {size} bytes")
+    width = format.bits // 8
+    count = size // (width * format.channels)
+    if not count:
+        return np.zeros((0, format.channels, *([3] if format.bits == 24 else [])), _TYPES[format.tag, format.bits])
+    shape = (count, format.channels, 3) if format.bits == 24 else (count, format.channels)
+    return np.memmap(path, _TYPES[format.tag, format.bits], "r", start, shape)
+
+
+def _scaled(column: NDArray[np.generic], format: _Format) -> NDArray[np.float32]:
+    """One channel as float32, integers as a share of full scale."""
+    if format.tag == _FLOAT:
+        with np.errstate(over="ignore"):
+            return np.asarray(column, dtype=np.float32)
+    if format.bits == 8:
+        return (np.asarray(column, np.float32) - 128) / 128
+    if format.bits == 24:
+        padded = np.zeros((len(column), 4), np.uint8)
+        padded[:, 1:] = column
+        column = padded.view("<i4")[:, 0]
+    bits = 32 if format.bits == 24 else format.bits
+    return (np.asarray(column, np.float64) / 2.0 ** (bits - 1)).astype(np.float32)
+
+
+@hookimpl
+def register_readers(register):
+    """Offers the reader."""
+    register(Wav)

@@ -1,0 +1,207 @@
+"""Readers of WAVE, MATLAB and Parquet files: values, rates and rows as promised, damage named, nothing half read."""
+
+from __future__ import annotations
+
+import struct
+import wave
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from scipy.io import savemat, wavfile
+
+from vibro.api import Context, Record, Rejected
+from vibro_plugins.readers.mat import Mat
+from vibro_plugins.readers.parquet import Parquet
+from vibro_plugins.readers.wav import Wav
+
+X = np.random.default_rng(0).uniform(-0.9, 0.9, (2, 500))
+STAMP = "2024-03-01T00:00:00Z"
+
+
+def read(cls, path, **settings):
+    return list(cls.make(settings, Context()).read(path))
+
+
+def one_rejected(cls, path, code, *words, **settings):
+    (item,) = read(cls, path, **settings)
+    assert isinstance(item, Rejected) and (item.code, item.row) == (code, -1)
+    for word in words:
+        assert word in item.detail
+    return item
+
+
+# --- wav --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("int16", 2**15), ("int32", 2**31), ("uint8", 2**7), ("float32", 1), ("float64", 1)]
+)
+def test_wav_kinds(tmp_path, kind, scale):
+    x = X.T * scale if scale > 1 else X.T
+    stored = (np.rint(x) + (128 if kind == "uint8" else 0)).astype(kind) if scale > 1 else x.astype(kind)
+    wavfile.write(tmp_path / "a.wav", 12800, stored)
+    items = read(Wav, tmp_path / "a.wav")
+    assert [(item.row, item.sensor, item.fs) for item in items] == [(0, "a.wav:0", 12800.0), (1, "a.wav:1", 12800.0)]
+    for channel, item in enumerate(items):
+        assert item.signal.dtype == np.float32 and item.signal.shape == (1, 500) and np.isnat(item.time)
+        assert np.abs(item.signal[0] - X[channel]).max() <= 0.6 / scale + 1e-7
+
+
+def test_wav_24_bits(tmp_path):
+    counts = np.rint(X[0] * 2**23).astype(np.int32)
+    counts[:4] = [2**23 - 1, -(2**23), -1, 0]
+    with wave.open(str(tmp_path / "a.wav"), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(3)
+        out.setframerate(8192)
+        out.writeframes(b"".join(struct.pack("<i", c)[:3] for c in counts))
+    (item,) = read(Wav, tmp_path / "a.wav")
+    assert np.array_equal(item.signal[0], (counts / 2**23).astype(np.float32))
+
+
+def test_wav_damage(tmp_path):
+    path = tmp_path / "a.wav"
+    wavfile.write(path, 8000, X[0].astype(np.float32))
+    whole = path.read_bytes()
+    for cut in range(0, len(whole) - 1, 97):
+        path.write_bytes(whole[:cut])
+        one_rejected(Wav, path, "Q001")
+    path.write_bytes(b"RF64" + whole[4:])
+    one_rejected(Wav, path, "Q001", "RF64")
+    path.write_bytes(whole.replace(struct.pack("<HH", 3, 1), struct.pack("<HH", 7, 1), 1))
+    one_rejected(Wav, path, "Q001", "format 7")
+    bad = X.T.astype(np.float32)
+    bad[9, 1] = np.nan
+    wavfile.write(path, 8000, bad)
+    items = read(Wav, path)
+    assert (
+        isinstance(items[0], Record) and (items[1].code, items[1].row) == ("Q007", 1) and "sample 9" in items[1].detail
+    )
+
+
+def test_wav_passes_over_other_chunks(tmp_path):
+    path = tmp_path / "a.wav"
+    wavfile.write(path, 8000, np.arange(6, dtype=np.int16))
+    whole = path.read_bytes()
+    note = b"LIST" + struct.pack("<I", 3) + b"abc\0"
+    path.write_bytes(whole[:12] + note + whole[12:] + note)
+    (item,) = read(Wav, path)
+    assert np.array_equal(item.signal[0] * 2**15, np.arange(6))
+
+
+# --- mat --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat_vectors(tmp_path, compressed):
+    content = {"DE": X[0][:, None], "FE": X[1][None, :], "rpm": 1797.0, "Fs": 12000, "note": "text", "m": X, "e": []}
+    savemat(tmp_path / "a.mat", content, do_compression=compressed)
+    reader = Mat.make({}, Context())
+    items = list(reader.read(tmp_path / "a.mat"))
+    assert [(item.row, item.sensor, item.fs) for item in items] == [(0, "", 12000.0), (1, "", 12000.0)]
+    assert np.array_equal(np.concatenate([item.signal for item in items]), X.astype(np.float32))
+    assert "baseline" in reader.notes()[0]
+
+
+def test_mat_key(tmp_path):
+    content = {"bearing": {"sr": 97656.0, "gs": X[0]}, "m": X, "t": X.T, "name": "x", "rate": 5.0}
+    savemat(tmp_path / "a.mat", content)
+    (item,) = read(Mat, tmp_path / "a.mat", mat_key="bearing.gs")
+    assert item.fs == 97656.0 and np.array_equal(item.signal[0], X[0].astype(np.float32))
+    for key in ("m", "t"):
+        items = read(Mat, tmp_path / "a.mat", mat_key=key)
+        assert [item.row for item in items] == [0, 1]
+        assert np.array_equal(np.concatenate([item.signal for item in items]), X.astype(np.float32))
+    one_rejected(Mat, tmp_path / "a.mat", "Q005", "no variable nothing", mat_key="nothing")
+    one_rejected(Mat, tmp_path / "a.mat", "Q005", "bearing.x", "gs", mat_key="bearing.x")
+    one_rejected(Mat, tmp_path / "a.mat", "Q006", "numeric", mat_key="name")
+    one_rejected(Mat, tmp_path / "a.mat", "Q005", "--mat-key")
+
+
+def test_mat_damage(tmp_path):
+    path = tmp_path / "a.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file" + b" " * 600)
+    one_rejected(Mat, path, "Q001", "7.3", "-v7")
+    for content in (b"", b"hello", b"MATLAB 5.0 MAT-file" + b" " * 200):
+        path.write_bytes(content)
+        one_rejected(Mat, path, "Q001")
+    savemat(path, {"x": X[0]}, do_compression=True)
+    whole = path.read_bytes()
+    for cut in range(130, len(whole) - 1, 211):
+        path.write_bytes(whole[:cut])
+        items = read(Mat, path)
+        assert len(items) == 1 and isinstance(items[0], Rejected)
+    savemat(path, {"x": np.where(X == X[0, 3], np.inf, X)[0], "y": X[1]})
+    items = read(Mat, path)
+    assert (items[0].code, items[0].row) == ("Q007", 0) and isinstance(items[1], Record)
+    savemat(path, {"x": X[0] + 1j})
+    one_rejected(Mat, path, "Q005")
+
+
+# --- parquet ----------------------------------------------------------------------------------------------------------
+
+
+def table(**columns):
+    n = len(next(iter(columns.values())))
+    return pa.table({"sensor_id": ["s"] * n, "data_time": [STAMP] * n, **columns})
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64(), pa.int32()])
+def test_parquet_lists(tmp_path, kind):
+    values = pa.array([[1, 2, 3], [4, 5, 6]], pa.list_(kind))
+    parquet.write_table(table(signal_value=values, fs=[50.0, None], other=[1, 2]), tmp_path / "a.parquet")
+    items = read(Parquet, tmp_path / "a.parquet")
+    assert [item.signal.tolist() for item in items] == [[[1, 2, 3]], [[4, 5, 6]]]
+    assert [(item.row, item.fs) for item in items] == [(0, 50.0), (1, 0.0)]
+    assert items[0].time == np.datetime64("2024-03-01", "ns")
+
+
+def test_parquet_texts_timestamps_and_covariates(tmp_path):
+    columns = {
+        "sensor_id": ["s"],
+        "data_time": pa.array([1709251200123456789], pa.timestamp("ns", tz="UTC")),
+        "signal_value": ["1,2.5"],
+        "covariates": pa.array(
+            [{"load": 0.5, "fan": None}], pa.struct([("load", pa.float64()), ("fan", pa.float64())])
+        ),
+        "machine_id": ["T1"],
+        "recording": ["r"],
+        "unit": ["g"],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (item,) = read(Parquet, tmp_path / "a.parquet")
+    assert item.signal.tolist() == [[1, 2.5]] and item.covariates == {"load": 0.5}
+    assert item.time == np.datetime64("2024-03-01T00:00:00.123456789", "ns")
+    assert (item.machine, item.recording, item.unit) == ("T1", "r", "g")
+
+
+def test_parquet_bad_rows_cost_themselves(tmp_path):
+    values = pa.array([[1, 2], None, [1, None], [1, float("nan")], [3, 1e300], [], [5, 6]], pa.list_(pa.float64()))
+    parquet.write_table(table(signal_value=values), tmp_path / "a.parquet")
+    items = read(Parquet, tmp_path / "a.parquet")
+    assert [getattr(item, "code", "") for item in items] == ["", "Q005", "Q006", "Q007", "Q007", "", ""]
+    assert items[2].pointer == "/signal_value/1" and items[5].signal.shape == (1, 0)
+    texts = table(signal_value=["1,2", "1,x", None])
+    parquet.write_table(texts, tmp_path / "b.parquet")
+    assert [getattr(i, "code", "") for i in read(Parquet, tmp_path / "b.parquet")] == ["", "Q006", "Q005"]
+    parquet.write_table(table(signal_value=[True, False]), tmp_path / "c.parquet")
+    assert {item.code for item in read(Parquet, tmp_path / "c.parquet")} == {"Q006"}
+
+
+def test_parquet_damage(tmp_path):
+    path = tmp_path / "a.parquet"
+    parquet.write_table(table(signal_value=[[1.0, 2.0]] * 300), path, compression="zstd")
+    whole = path.read_bytes()
+    for content in (b"", b"hello", whole[:100], whole[:-3], whole[200:]):
+        path.write_bytes(content)
+        one_rejected(Parquet, path, "Q001")
+    parquet.write_table(pa.table({"x": [1]}), path)
+    one_rejected(Parquet, path, "Q005", "sensor_id")
+
+
+@pytest.mark.parametrize("cls", [Wav, Mat, Parquet])
+def test_a_missing_file_is_an_os_error(cls, tmp_path):
+    with pytest.raises(OSError):
+        read(cls, tmp_path / f"nowhere{cls.extensions[0]}")
