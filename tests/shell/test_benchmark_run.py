@@ -165,19 +165,34 @@ def test_resume_fits_only_what_is_missing(place, monkeypatch):
     assert {r["seed"] for r in results(place)} == {"0", "1"}
 
 
-def test_a_detector_that_fails_leaves_its_rows_empty_and_the_others_whole(place):
+def test_a_detector_that_fails_costs_its_own_rows_only(place):
     (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
-    text = (
-        (place / "toy_ensemble.toml")
-        .read_text()
-        .replace('{ use = "toy_peak" }', '{ use = "toy_peak" }, { use = "toy_fragile" }')
-    )
+    whole = '{ use = "toy_peak" }, { use = "toy_fragile" }'
+    text = (place / "toy_ensemble.toml").read_text().replace('{ use = "toy_peak" }', whole)
     (place / "toy_ensemble.toml").write_text(text)
     assert bench(place) == 0
-    rows = [r for r in results(place) if r["fuser"] == "auto"]
+    rows = results(place)
     broken = [r for r in rows if "toy_fragile" in r["set"]]
-    assert broken and all(r["roc_auc"] == "" and "not today" in r["status"] for r in broken)
-    assert all(r["roc_auc"] for r in rows if "toy_fragile" not in r["set"])
+    assert broken and all("not today" in r["status"] for r in broken)
+    for r in rows:
+        assert (r["roc_auc"] == "") == (r["set"] == "toy_fragile")
+
+    def figures(name):
+        wanted = [r for r in rows if r["set"] == name and r["fuser"] == "weighted_mean"]
+        return [r["average_precision"] for r in wanted]
+
+    assert figures("toy_level+toy_peak+toy_fragile") == figures("toy_level+toy_peak")  # as the engine does it
+
+
+def test_an_ensemble_that_cannot_be_fitted_counts_as_chance(place):
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
+    (place / "toy_ensemble.toml").write_text('detectors = [{ use = "toy_fragile" }]')
+    assert bench(place) == 0
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert {f["trial"] for f in found["failures"]} == {f"toy-all-toy_ensemble-seed{s}" for s in (0, 1)}
+    mean = found["tests"]["all_blocks"]["mean"]
+    assert mean["toy_ensemble"] == pytest.approx(0.05) and mean["rms"] > 0.9
+    assert "not today" in (place / "out" / "report.md").read_text()
 
 
 def test_protocols_and_splits(place, capsys):

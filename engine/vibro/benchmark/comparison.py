@@ -41,8 +41,12 @@ def _own_fuser(outcome: Outcome, ensemble: str) -> str:
 
 
 def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws]]:
-    """AP by seed of every named competitor in every block: ensembles, their equal-weight mean, members, baselines."""
+    """AP by seed of every named competitor in every block: ensembles, their equal-weight mean, members, baselines.
+
+    A competitor that gave nothing for a seed counts as chance there, for leaving the block out would flatter it.
+    """
     blocks: dict[Block, dict[str, Draws]] = defaultdict(dict)
+    chance = {block_of(r): r["values"]["prior"] for r in rows if r["set"] == f"{BASELINE}random"}
     several = len(outcome.ensembles) > 1
     for row in rows:
         ensemble = row["ensemble"]
@@ -57,7 +61,12 @@ def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws
             name = prefix + row["set"]
         else:
             continue
-        blocks[block_of(row)].setdefault(name, row["values"][MAIN])
+        found = row["values"][MAIN]
+        filled = np.where(np.isfinite(found), found, chance[block_of(row)])
+        blocks[block_of(row)].setdefault(name, filled)
+    names = {name for block in blocks.values() for name in block}
+    for key, block in blocks.items():
+        block.update(dict.fromkeys(sorted(names - block.keys()), chance[key]))
     return dict(blocks)
 
 

@@ -58,21 +58,24 @@ def judge(
 ) -> Table:
     """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part.
 
-    A set with a detector that gave nothing keeps its row, with empty figures and the reason as ``status``.
+    A detector that gave nothing is left out of the sets that name it, as the engine does it, and ``status`` says why; a
+    set without any survivor keeps its rows, with empty figures.
     """
     parts = parts_of(trial)
     dead = {j: trial.reasons.get(i, "no scores") for j, i in enumerate(trial.detectors) if not _alive(trial, j)}
-    whole = [s for s in sets if not dead.keys() & set(s)]
+    some = [s for s in sets if set(s) - dead.keys()]
+    none = [s for s in sets if not set(s) - dead.keys()]
     out: list[Table] = []
     for fuser in fusers:
-        out += _fused_rows(trial, whole, fuser, cuts, budget, parts)
-        for subset in (s for s in sets if dead.keys() & set(s)):
-            reason = "; ".join(f"{trial.detectors[j]}: {dead[j]}" for j in subset if j in dead)
-            for name, mask in parts.items():
-                for cut in cuts:
-                    row = _rows(trial, [subset], fuser.name, cut.name, name, mask)
-                    out.append(row | {"status": np.array([trial.error or reason])})
-    return stack(out)
+        out += _fused_rows(trial, some, frozenset(dead), fuser, cuts, budget, parts)
+        for name, mask in parts.items():
+            out += [_rows(trial, none, fuser.name, cut.name, name, mask) for cut in cuts]
+    table = stack(out)
+    told = {trial.detectors[j]: f"{trial.detectors[j]}: {reason}" for j, reason in dead.items()}
+    if told:
+        status = ["; ".join(told[i] for i in text.split("+") if i in told) or "ok" for text in table["set"].tolist()]
+        table["status"] = np.array([trial.error or text for text in status])
+    return table
 
 
 def judge_baselines(trial: Trial, budget: float) -> Table:
@@ -92,6 +95,7 @@ def _alive(trial: Trial, j: int) -> bool:
 def _fused_rows(
     trial: Trial,
     sets: Sequence[Subset],
+    dead: frozenset[int],
     fuser: FuserSpec,
     cuts: Sequence[Thresholding],
     budget: float,
@@ -104,7 +108,8 @@ def _fused_rows(
         y = np.concatenate([np.full(len(reference), -1, np.int16), trial.known[shown]])
         reference = np.concatenate([reference, trial.z[shown]])
     out = []
-    for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, sets, y):
+    survivors = [tuple(j for j in s if j not in dead) for s in sets] if dead else sets
+    for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, survivors, y):
         members = sets[start : start + len(fused)]
         held = held[:, : len(trial.reference)]
         levels = [np.array([_cut(c, row) for row in held]) for c in cuts]

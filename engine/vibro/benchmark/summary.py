@@ -45,18 +45,21 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 
 
 def grouped(table: Table) -> list[dict[str, Any]]:
-    """One entry a combination: its identity, and ``values`` of every figure by seed, in the order of seeds."""
+    """One entry a combination: its identity, and ``values`` (seeds,) of every figure, NaN where a seed has none."""
     import pyarrow as pa
 
     columns = {name: table[name] for name in (*IDENTITY, *FIGURES, "n", "n_anomalous", "n_detectors", "status", "seed")}
     frame = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()}).sort_by("seed")
-    lists = [(name, "list") for name in (*FIGURES, "status")]
+    lists = [(name, "list") for name in (*FIGURES, "status", "seed")]
+    seeds = int(table["seed"].max()) + 1
     firsts = [(name, "first") for name in ("n", "n_anomalous", "n_detectors")]
     out = []
     for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *firsts]).to_pylist():
         entry = {name: row[name] for name in IDENTITY}
         entry |= {name: row[f"{name}_first"] for name in ("n", "n_anomalous", "n_detectors")}
-        entry["values"] = {name: np.array(row[f"{name}_list"], dtype=np.float64) for name in FIGURES}
+        entry["values"] = {name: np.full(seeds, np.nan) for name in FIGURES}
+        for name in FIGURES:
+            entry["values"][name][row["seed_list"]] = row[f"{name}_list"]
         entry["status"] = "; ".join(sorted({s for s in row["status_list"] if s != "ok"})) or "ok"
         out.append(entry)
     return out
