@@ -33,7 +33,7 @@ class PerSensor(FeatureExtractor):
     swallow an anomaly among them.
     Spread: 1.4826 median abs(value - location), in logs drawn to the pool's by n / (n + prior). The pool's is that of all
     rows about their own sensor's location, or, for a handful of rows, that of all rows about the pool's. No spread is below
-    a tenth of the standard deviation; a column that does not vary at all is 0 and masked in ``kept``.
+    an eighth of the 80 % quantile of abs(value - location); a column that does not vary is 0 and masked in ``kept``.
     A sensor unknown at fit (code -1) is measured by the pool's median and the spread of all rows about it.
     """
 
