@@ -292,3 +292,44 @@ def test_leading_axes_on_request(rows):
     detector.fit(rows[:150])
     assert detector.state()["axes"].shape == (23, 4)
     assert detector.state()["model.rows"].shape == (150, 4)
+
+
+def pool_of(real, name: str, seed: int, share: float = 0.1):
+    """All normal records of a set and so many anomalies that they are ``share`` of the whole, as a standardised view."""
+    from vibro_plugins.features.per_sensor import PerSensor
+    from vibro_plugins.features.spectrum import Spectrum
+
+    rng = np.random.default_rng(seed)
+    data = real(name)
+    signals = data["signals"][:, None, :4096].astype(np.float32)
+    label, sensor = data["label"].astype(int), np.unique(data["sensor_id"], return_inverse=True)[1]
+    normal = rng.permutation(np.flatnonzero(label == 0))[:900]
+    some = rng.choice(np.flatnonzero(label == 1), round(share / (1 - share) * len(normal)), replace=False)
+    rows = np.concatenate([normal, some])
+    ctx = Context(fs=float(data["fs"]) or 1.0)
+    spectrum = Spectrum.make({}, ctx).transform({"raw": signals[rows]})
+    inputs = {"spectrum": spectrum, "sensor": sensor[rows, None].astype(np.float32)}
+    scaled = PerSensor.make({"of": "spectrum"}, ctx)
+    scaled.fit(inputs)
+    return scaled.transform(inputs), label[rows]
+
+
+@pytest.mark.parametrize("name", ["ecg5000", "pronostia"])
+def test_on_contaminated_pools_trimming_pays(real, name):
+    from sklearn.metrics import average_precision_score
+
+    x, y = pool_of(real, name, seed=0)
+    precision = {}
+    for case, settings in {
+        "mahalanobis": {},
+        "untrimmed": {"trim": 0.0},
+        "KNN": {},
+        "clean KNN": {"clean": 0.1},
+        "ECOD": {},
+    }.items():
+        detector = make({"untrimmed": "mahalanobis", "clean KNN": "KNN"}.get(case, case), **settings)
+        detector.fit(x)
+        precision[case] = average_precision_score(y, detector.score(x))
+    assert precision["mahalanobis"] > max(0.7, precision["untrimmed"] + 0.05)
+    assert precision["clean KNN"] > precision["KNN"] + 0.05
+    assert precision["mahalanobis"] > precision["ECOD"]
