@@ -8,10 +8,12 @@ from vibro.errors import PluginError
 from vibro.host import PluginHost
 from vibro.testing import elsewhere
 from vibro.testing.parametrize import BoundCheck
-from vibro.testing.runner import case_for, checks, declared_failures
+from vibro.testing.runner import case_for, checks, declared_failures, run_checks
 
 # kind:name -> {check: reason}; strict: a declared check that passes is an error.
 EXPECTED: dict[str, dict[str, str]] = {}
+LAST_BIT = "refitted from its stored rows PCA differs in the last bit (2e-16): the rows lie in another memory order"
+PYOD = ("ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM")
 SLOW = {"deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae", "hetero_cnn"}
 
 
@@ -60,6 +62,30 @@ def test_bundled(check, request):
     if "process" in check.name:
         request.getfixturevalue("answers_of_one_child")
     check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=pytest.mark.xfail(reason=LAST_BIT, strict=True)) if m == "PCA" else m for m in PYOD],
+)
+def test_every_bundled_model_of_pyod_scores_rows_by_themselves(model):
+    cls = next(case.cls for case in CASES if (case.cls.kind, case.cls.name) == ("detector", "pyod"))
+    words = (
+        "one_row",
+        "batches",
+        "row_order",
+        "neighbours",
+        "copies",
+        "seed",
+        "process",
+        "state",
+        "refit",
+        "unchanged",
+    )
+    outcomes = run_checks(cls, settings={"model": model}, only=lambda name: any(word in name for word in words))
+    assert len(outcomes) >= 12
+    assert [(o.name, o.detail) for o in outcomes if not o.ok] == []
 
 
 def test_every_plugin_loads():
