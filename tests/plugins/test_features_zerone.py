@@ -207,7 +207,12 @@ def test_image_layout():
     assert [str(k) for k in view.inputs(view.params)] == list(inputs)
     view.fit(inputs)
     image = view.transform(inputs)
-    assert image.shape == (50, 2, 30, 40) and image.min() == 0 and image.max() == 1
-    assert not image[:, 0, 0, 7].any()
-    order = np.argsort(x[:, 1200 + 40 * 3 + 5], kind="stable")[2:-2]
+    assert image.shape == (50, 2, 30, 40) and 0 <= image.min() and image.max() <= 1
+    assert np.quantile(image[:, 1], [0.01, 0.99]) == pytest.approx([0.25, 0.75], abs=0.02)
+    assert (image[:, 0, 0, 7] == 0.5).all()
+    far = view.transform(
+        {name: value + 1e3 * np.arange(1, 51, dtype=np.float32)[:, None] for name, value in inputs.items()}
+    )
+    assert len(np.unique(far[:, 1, 0, 0])) == 50  # gross values stay apart
+    order = np.argsort(x[:, 1200 + 40 * 3 + 5], kind="stable")
     assert (np.diff(image[order, 1, 3, 5]) > 0).all()  # value 40 r + c of channel 1 stands in row r, column c

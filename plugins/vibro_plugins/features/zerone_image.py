@@ -13,7 +13,7 @@ from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 
 HEIGHT, WIDTH = 30, 40
-RANGE = (0.01, 0.99)  # quantiles of the fit rows that become 0 and 1
+RANGE = (0.01, 0.99)  # quantiles of the fit rows that become 1/4 and 3/4
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class ZeroneImage(FeatureExtractor):
 
     So the top row begins with the 15 time values; the short frames fill values 15..141 (rows 0..3), the spectrum 142..1191
     from low to high frequency line by line, and the 8 ratios end the bottom row. Neighbours in a row are neighbours in
-    frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own 1 % and 99 % quantiles of the fit
-    rows and cut to [0, 1], never by the picture it stands in; values that do not vary are 0. A vector of another length than
-    1,200 a channel becomes one picture of as many rows of 40 as it needs, the last one filled with 0.
+    frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own quantiles over the fit rows, never
+    by the picture it stands in: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which leaves gross values apart that
+    a cut would make equal; values that do not vary are 1/2. A vector of another length than 1,200 a channel becomes one
+    picture of as many rows of 40 as it needs, the last one filled with 0.
     """
 
     name = "zerone_image"
@@ -38,8 +39,8 @@ class ZeroneImage(FeatureExtractor):
     Params = ZeroneImageParams
     item = "c h 40"
 
-    _low: NDArray[np.float64] | None = None  # (1200 C,)
-    _reach: NDArray[np.float64]  # (1200 C,), 0 where a value does not vary
+    _middle: NDArray[np.float64] | None = None  # (1200 C,) of the range
+    _reach: NDArray[np.float64]  # (1200 C,) from there to its ends, 0 where a value does not vary
 
     @classmethod
     def inputs(cls, params: ZeroneImageParams) -> tuple[str | ViewKey, ...]:
@@ -49,29 +50,30 @@ class ZeroneImage(FeatureExtractor):
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns the range of each value."""
         low, high = np.quantile(self._vector(inputs), RANGE, axis=0)
-        self._low, self._reach = low, high - low
+        self._middle, self._reach = (low + high) / 2, (high - low) / 2
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, 1200 C) -> (n, C, 30, 40)."""
-        low = self._fitted()
+        middle = self._fitted()
         x = self._vector(inputs)
-        unit = np.divide(x - low, self._reach, out=np.zeros_like(x), where=self._reach > 0)
-        full = np.pad(np.clip(unit, 0, 1).astype(np.float32), ((0, 0), (0, -x.shape[1] % WIDTH)))
+        unit = np.divide(x - middle, self._reach, out=np.zeros_like(x), where=self._reach > 0)
+        shade = (0.5 + np.arctan(unit) / np.pi).astype(np.float32)
+        full = np.pad(shade, ((0, 0), (0, -x.shape[1] % WIDTH)))
         height = full.shape[1] // WIDTH if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
         return full.reshape(len(x), -1, height, WIDTH)
 
     def state(self) -> State:
-        """Low end and reach of each value."""
-        return {"low": self._fitted(), "reach": self._reach}
+        """Middle and reach of each value's range."""
+        return {"middle": self._fitted(), "reach": self._reach}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._low, self._reach = state["low"], state["reach"]
+        self._middle, self._reach = state["middle"], state["reach"]
 
     def _fitted(self) -> NDArray[np.float64]:
-        if self._low is None:
+        if self._middle is None:
             raise NotFittedError("zerone_image is not fitted")
-        return self._low
+        return self._middle
 
     def _vector(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         return np.asarray(inputs[str(view_key(self.params.of))], np.float64)
