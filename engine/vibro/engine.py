@@ -24,7 +24,7 @@ from vibro.plan import Budgets, Plan, without_use
 from vibro.scores import Calibration, Cuts, ScoreMatrix, Verdict, decide
 from vibro.sentinel import ROWS as SENTINEL_ROWS
 from vibro.sentinel import Sentinel, disturb, judge
-from vibro.views import ROOTS, ViewStore, inputs_of
+from vibro.views import ROOTS, Cache, ViewStore, inputs_of
 
 PROBES = 16
 PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
@@ -68,12 +68,14 @@ class Engine:
         executor: Executor | None = None,
         memory: int = 1 << 30,
         folder: Path | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.host = host
         self.ctx = ctx
         self.executor = executor or SerialExecutor()
         self.memory = memory
         self.folder = folder
+        self.cache = cache
 
     # --- fit ----------------------------------------------------------------------------------------------------------
 
@@ -237,6 +239,7 @@ class Engine:
             plan.readers,
             memory=self.memory if serial else 0,
             folder=self.folder,
+            cache=self.cache,
             emit=self.host.emit,
             **how,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +63,20 @@ def items_agree(given: str, wanted: str) -> bool:
     return len(a) == len(b) and all(p == q or not (p.isdigit() and q.isdigit()) for p, q in zip(a, b, strict=True))
 
 
+@lru_cache(maxsize=64)
+def code_of(cls: type) -> str:
+    """Hash of the source of the package that a class lives in, so that a changed extractor never meets an old array."""
+    top = sys.modules[cls.__module__.partition(".")[0]]
+    folder = getattr(top, "__path__", None)
+    sources = (
+        sorted(Path(folder[0]).rglob("*.py")) if folder else [Path(f) for f in [getattr(top, "__file__", None)] if f]
+    )
+    found = sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
+    for path in sources:
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
 def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
     """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed."""
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
@@ -70,6 +87,16 @@ def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.floa
         row = int(np.flatnonzero(~np.isfinite(values.reshape(rows, -1)).all(axis=1))[0])
         raise ContractError(f"view {key} is not finite (first in row {row})")
     return np.ascontiguousarray(values)
+
+
+class Cache(Protocol):
+    """Where views are kept from one run to the next; ``vibro.store.viewcache`` holds them on disk."""
+
+    def get(self, key: str) -> tuple[NDArray[np.float32], State] | None:
+        """The array and the extractor's state, or None."""
+
+    def put(self, key: str, array: NDArray[np.float32], state: State) -> None:
+        """Keeps both."""
 
 
 class ViewStore:
@@ -89,6 +116,7 @@ class ViewStore:
         states: Mapping[ViewKey, State] | None = None,
         memory: int = 1 << 30,
         folder: Path | None = None,
+        cache: Cache | None = None,
         emit: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.batch = batch
@@ -98,10 +126,13 @@ class ViewStore:
         self.states: dict[ViewKey, State] = dict(states or {})
         self.memory = memory
         self.folder = folder
+        self.cache = cache
         self.emit = emit
         self.kept: dict[ViewKey, NDArray[np.bool_] | None] = {}
         self._arrays: dict[ViewKey, NDArray[np.float32]] = {}
         self._failed: dict[ViewKey, Exception] = {}
+        self._digests: dict[ViewKey, str] = {}
+        self._spilled = 0
 
     def get(self, key: ViewKey) -> NDArray[np.float32]:
         """The view's array (n, *item), read-only; the error of its extractor if that failed."""
@@ -124,7 +155,11 @@ class ViewStore:
         self.readers[key] -= 1
         if self.readers[key] <= 0:
             array = self._arrays.pop(key, None)
-            if isinstance(array, np.memmap) and array.filename is not None:
+            if (
+                isinstance(array, np.memmap)
+                and array.filename is not None
+                and Path(array.filename).parent == self.folder
+            ):
                 Path(array.filename).unlink(missing_ok=True)
 
     def _root(self, name: str) -> NDArray[np.float32]:
@@ -137,19 +172,55 @@ class ViewStore:
     def _compute(self, key: ViewKey) -> NDArray[np.float32]:
         extractor = self.extractors[key]
         below = inputs_of(key, type(extractor), extractor.params)
-        inputs = {str(k): self.get(k) for k in below}
         start = time.perf_counter()
-        if key in self.states:
+        name = self.digest(key) if self.cache else ""
+        found = self.cache.get(name) if self.cache else None
+        if found is not None:
+            array, self.states[key] = found
             extractor.load_state(self.states[key])
-        elif self.fit_rows is not None:
-            extractor.fit(self._sample(inputs))
-            self.states[key] = extractor.state()
-        self.kept[key] = extractor.kept
-        array = self._transform(key, extractor, inputs)
+            self.kept[key] = extractor.kept
+        else:
+            inputs = {str(k): self.get(k) for k in below}
+            start = time.perf_counter()
+            if key in self.states:
+                extractor.load_state(self.states[key])
+            elif self.fit_rows is not None:
+                extractor.fit(self._sample(inputs))
+                self.states[key] = extractor.state()
+            self.kept[key] = extractor.kept
+            array = self._transform(key, extractor, inputs)
+            if self.cache:
+                self.cache.put(name, array, self.states.get(key, {}))
         for k in below:
             self.release(k)
-        self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start))
+        self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start, cached=found is not None))
         return array
+
+    def digest(self, key: ViewKey) -> str:
+        """Hash of all that decides a view's array: records, parameters, code, and its state or the rows it is fitted on."""
+        if key not in self._digests:
+            self._digests[key] = self._digest(key)
+        return self._digests[key]
+
+    def _digest(self, key: ViewKey) -> str:
+        batch, parts = self.batch, sha256()
+        if key.name in ROOTS:
+            root = self._root(key.name)
+            content = [f"{root.shape} {batch.fs}".encode(), "".join(batch.ids).encode()]
+            content += [] if key.name == "raw" else [np.ascontiguousarray(root).tobytes()]
+        else:
+            extractor = self.extractors[key]
+            below = inputs_of(key, type(extractor), extractor.params)
+            content = [f"{key} {key.params} {extractor.ctx.device}".encode(), code_of(type(extractor)).encode()]
+            content += [self.digest(k).encode() for k in below]
+            if key in self.states:
+                for name, array in sorted(self.states[key].items()):
+                    content += [name.encode(), np.ascontiguousarray(array).tobytes()]
+            elif self.fit_rows is not None:
+                content.append(b"fit" + np.sort(self.fit_rows).astype("<i8").tobytes())
+        for part in content:
+            parts.update(len(part).to_bytes(8, "little") + part)
+        return parts.hexdigest()
 
     def _sample(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The fit rows of the inputs, thinned evenly over sensors and time to FIT_BYTES."""
@@ -183,9 +254,10 @@ class ViewStore:
         held = sum(a.nbytes for a in self._arrays.values() if not isinstance(a, np.memmap))
         if held + int(np.prod(shape)) * 4 <= self.memory:
             return np.empty(shape, np.float32)
-        folder = self.folder or Path(mkdtemp(prefix="vibro-views-"))
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"view-{len(list(folder.iterdir())):03d}.npy"
+        self.folder = self.folder or Path(mkdtemp(prefix="vibro-views-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._spilled += 1
+        path = self.folder / f"view-{self._spilled:03d}.npy"
         return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 

@@ -27,12 +27,14 @@ from vibro.jobs.options import DataOptions, RunOptions, settings
 from vibro.machines import machine_rows
 from vibro.model import MODEL, load_model, save_model, verify_model
 from vibro.overrides import customise, find_ensemble
+from vibro.paths import cache_folder
 from vibro.plan import Plan, make_plan
 from vibro.report import write_report
 from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict
 from vibro.store import manifest, tables
 from vibro.store.index import index_state
 from vibro.store.rundir import RunDir
+from vibro.store.viewcache import ViewCache
 from vibro.tensors import encode_text, save_tensors
 
 SCORES = "stages/50-score/scores.safetensors"
@@ -61,7 +63,14 @@ def run_ensemble(
             say(line)
         ctx = Context(seed=options.seed, device=device, fs=batch.fs)
         scratch = work.run.path / "stages" / "work"
-        engine = Engine(host, ctx, executor=executor, memory=options.memory, folder=scratch)
+        engine = Engine(
+            host,
+            ctx,
+            executor=executor,
+            memory=options.memory,
+            folder=scratch,
+            cache=ViewCache(cache_folder() / "views"),
+        )
         y = got.labels.y if got.labels is not None else None
         with work.stage("detect"):
             fitted, matrix = engine.run(plan, batch, rows, y if plan.fuser.needs_labels else None)
@@ -165,6 +174,7 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
             executor=executor,
             memory=options.memory,
             folder=work.run.path / "stages" / "work",
+            cache=ViewCache(cache_folder() / "views"),
         )
         with work.stage("detect"):
             matrix = engine.score(fitted, got.batch)

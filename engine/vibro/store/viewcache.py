@@ -1,0 +1,79 @@
+"""Views kept from one run to the next, by content: same records, same view, same code, same array."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import State
+from vibro.errors import ResourceError, StateError
+from vibro.files import digest, sync_tree
+from vibro.tensors import load_tensors, save_tensors
+
+LIMIT = 20 << 30  # bytes; beyond it the entries used longest ago go
+ARRAY, STATE, SEAL = "view.npy", "state.safetensors", "sha256"
+
+
+class ViewCache:
+    """A folder of entries, each a folder with the array, the extractor's state and the hash of both.
+
+    An entry appears whole or not at all, so runs side by side may share the folder. One that is torn or damaged is
+    removed and counts as missing. A disk that is full costs the cache, never the run.
+    """
+
+    def __init__(self, folder: Path, limit: int = LIMIT) -> None:
+        self.folder = folder
+        self.limit = limit
+
+    def get(self, key: str) -> tuple[NDArray[np.float32], State] | None:
+        """The array as a read-only memory map, and the state; None if there is no sound entry."""
+        entry = self.folder / key
+        try:
+            if (entry / SEAL).read_text("ascii") != _seal(entry):
+                raise StateError(f"{entry} is damaged")
+            array = np.load(entry / ARRAY, mmap_mode="r", allow_pickle=False)
+            state = load_tensors(entry / STATE)
+            os.utime(entry)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, StateError):
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        return array, state
+
+    def put(self, key: str, array: NDArray[np.float32], state: State) -> None:
+        """Keeps an array and a state; the oldest entries make room."""
+        if array.nbytes > self.limit // 2:
+            return
+        building = self.folder / f".tmp-{os.getpid()}-{key}"
+        try:
+            building.mkdir(parents=True)
+            np.save(building / ARRAY, array, allow_pickle=False)
+            save_tensors(building / STATE, state)
+            (building / SEAL).write_text(_seal(building), "ascii")
+            sync_tree(building)
+            building.rename(self.folder / key)
+            self._shrink()
+        except (OSError, ResourceError):  # full, read-only, or another run was quicker
+            shutil.rmtree(building, ignore_errors=True)
+
+    def _shrink(self) -> None:
+        entries = [(e.stat().st_mtime, e, _size(e)) for e in self.folder.iterdir() if not e.name.startswith(".")]
+        total = sum(size for _, _, size in entries)
+        for _, entry, size in sorted(entries, key=lambda item: item[0]):
+            if total <= self.limit:
+                return
+            shutil.rmtree(entry, ignore_errors=True)
+            total -= size
+
+
+def _seal(entry: Path) -> str:
+    return " ".join(digest(entry / name)[0] for name in (ARRAY, STATE))
+
+
+def _size(entry: Path) -> int:
+    return sum(path.stat().st_size for path in entry.iterdir())
