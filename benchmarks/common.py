@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -84,3 +85,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 
     lines = ["| " + " | ".join(headers) + " |", "|" + " --- |" * len(headers)]
     return [*lines, *("| " + " | ".join(map(cell, row)) + " |" for row in rows), ""]
+
+
+def sources() -> str:
+    """Hash of the program's own files: a figure holds for one state of them."""
+    root = Path(__file__).parent.parent
+    digest = sha256((root / "registry.toml").read_bytes())
+    for path in sorted([*root.glob("engine/**/*.py"), *root.glob("plugins/**/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
