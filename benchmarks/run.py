@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("house", "verdict", "combinations")
+SCRIPTS = ("house", "verdict")
 
 
 def main(names: list[str]) -> int:

@@ -131,6 +131,7 @@ def test_results_report_and_manifest(place):
     assert {c["detector"] for c in found["shapley"]} == {"toy_level", "toy_peak"}
     assert json.loads((place / "out" / "manifest.json").read_text())["status"] == "complete"
     assert len(list((place / "out" / "scores").glob("*.safetensors"))) == 2
+    assert not (place / "out" / "stages").exists()
     page = (place / "out" / "report.html").read_text()
     assert "toy_level+toy_peak" in page and "http" not in page.replace("http-equiv", "").replace(
         "http://www.w3.org", ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,7 @@ def run_benchmark(host: PluginHost, what: BenchmarkOptions, options: RunOptions,
             outcome = run_suite(bench, load)
         with work.stage("report"):
             found = write_outcome(work.run.path, outcome, bom=options.csv_bom, lang=options.lang)
+        shutil.rmtree(work.run.path / "stages", ignore_errors=True)  # the scores stand in scores/
         work.parts["failures"] = found["failures"]
         work.end("complete")
     return found
