@@ -201,7 +201,7 @@ class Fuser(Component):
         """(n, d) and the mask of usable cells -> (n,); a row without any usable cell is NaN."""
 
     def weights(self) -> NDArray[np.float64] | None:
-        """(d,) weights summing to 1 if the rule is linear, else None."""
+        """(d,) weights summing to 1: how much each member counts, exactly so for a linear rule; None if unknown."""
         return None
 
     def notes(self) -> Sequence[str]:

@@ -16,9 +16,9 @@ KINDS = ("gain", "odd_harmonics", "clip", "dropout", "band_noise")
 
 @dataclass(frozen=True)
 class Sentinel:
-    """Whether the median score of at least one disturbance passes the clean 90th percentile, and by how much.
+    """Whether the median score of at least one disturbance passes a high percentile of the clean ones, and by how much.
 
-    ``margin`` is (best median - clean q90) over the clean inter-decile range.
+    ``margin`` is (best median - that percentile) over the clean range from the 10th percentile to it.
     """
 
     passed: bool
@@ -63,7 +63,7 @@ def judge(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Sentinel]:
     """The verdict on the scores (rows x (1 + kinds),) that every detector gave to ``disturb``'s records.
 
     Records to be fitted on may hold faults, which would hide a disturbance. So a detector is judged on the half that
-    the other detectors rank lowest; a lone detector on all.
+    the other detectors rank lowest, against its 90th percentile there; a lone detector on all, against the 75th.
     """
     tables = {ident: column.reshape(1 + len(KINDS), -1) for ident, column in scores.items()}
     ranks = {ident: np.argsort(np.argsort(np.nan_to_num(table[0], nan=np.inf))) for ident, table in tables.items()}
@@ -72,16 +72,16 @@ def judge(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Sentinel]:
     for ident, table in tables.items():
         others = total - ranks[ident]
         calm = others <= np.median(others)
-        found[ident] = _judge(table[:, calm])
+        found[ident] = _judge(table[:, calm], 0.9 if len(tables) > 1 else 0.75)
     return found
 
 
-def _judge(table: NDArray[np.float64]) -> Sentinel:
+def _judge(table: NDArray[np.float64], level: float) -> Sentinel:
     clean = table[0][np.isfinite(table[0])]
     if not len(clean):
         return Sentinel(False, float("nan"))
-    q10, q90 = np.quantile(clean, [0.1, 0.9])
+    low, high = np.quantile(clean, [0.1, level])
     medians = [np.median(row[np.isfinite(row)]) for row in table[1:] if np.isfinite(row).any()]
     best = max(medians, default=float("-inf"))
-    spread = max(float(q90 - q10), 1e-12 * max(1.0, abs(float(q90))))
-    return Sentinel(bool(best > q90), float(np.clip((best - q90) / spread, -1e6, 1e6)))
+    spread = max(float(high - low), 1e-12 * max(1.0, abs(float(high))))
+    return Sentinel(bool(best > high), float(np.clip((best - high) / spread, -1e6, 1e6)))

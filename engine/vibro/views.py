@@ -179,6 +179,8 @@ class ViewStore:
             array, self.states[key] = found
             extractor.load_state(self.states[key])
             self.kept[key] = extractor.kept
+            for k in below:
+                self._restore(k)
         else:
             inputs = {str(k): self.get(k) for k in below}
             start = time.perf_counter()
@@ -195,6 +197,19 @@ class ViewStore:
             self.release(k)
         self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start, cached=found is not None))
         return array
+
+    def _restore(self, key: ViewKey) -> None:
+        """The states of a view that was not needed itself, and of those below it: new records will need them."""
+        if key.name in ROOTS or key in self.states:
+            return
+        found = self.cache.get(self.digest(key)) if self.cache else None
+        if found is None:
+            self.get(key)
+            return
+        self.states[key] = found[1]
+        extractor = self.extractors[key]
+        for k in inputs_of(key, type(extractor), extractor.params):
+            self._restore(k)
 
     def digest(self, key: ViewKey) -> str:
         """Hash of all that decides a view's array: records, parameters, code, and its state or the rows it is fitted on."""

@@ -97,6 +97,32 @@ def test_a_damaged_entry_is_computed_again(view, batch, tmp_path, name, harm):
     assert work == 1 and again.tobytes() == first.tobytes()
 
 
+class Doubled(FeatureExtractor):
+    name = "doubled"
+
+    @classmethod
+    def inputs(cls, params):
+        return ("centred",)
+
+    def transform(self, inputs):
+        return 2 * inputs["centred"]
+
+
+def test_a_cached_view_brings_the_states_of_those_below_it(batch, tmp_path):
+    top = ViewKey("doubled")
+    cache = ViewCache(tmp_path / "cache")
+
+    def run():
+        extractors = {KEY: Centred.make({}, Context()), top: Doubled.make({}, Context())}
+        store = ViewStore(batch, extractors, {KEY: 1, top: 1}, fit_rows=np.arange(20), cache=cache)
+        return np.array(store.get(top)), store.states[KEY]["mean"]
+
+    first, mean = run()
+    again, same = run()
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(mean, same)
+
+
 def test_the_oldest_entries_make_room(view, batch, tmp_path):
     cache = ViewCache(tmp_path / "small", limit=3 * 40 * 16 * 4)
     for rows in (10, 20, 30, 40):

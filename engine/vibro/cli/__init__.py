@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -15,11 +16,17 @@ for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_pool, "1")  # nested pools collapse throughput; one outer level is the executor's
 
 
-def make_app() -> Any:
-    """The typer application with all of its commands; nothing heavier than typer is imported."""
-    import typer
+GROUPS = {
+    "ensemble": "Run, list and show ensembles.",
+    "data": "Check, convert, label and simulate data.",
+    "plugins": "List, inspect, write and check plugins.",
+    "benchmark": "Compare detector combinations on labelled data.",
+}
 
-    from vibro.cli import benchmark, data, demo, ensemble, plugins, runs
+
+def make_app(group: str | None = None) -> Any:
+    """The typer application; with ``group`` only the commands of that group are filled in, which is quicker."""
+    import typer
 
     app = typer.Typer(
         name="vibro",
@@ -29,12 +36,12 @@ def make_app() -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.add_typer(ensemble.app, name="ensemble", help="Run, list and show ensembles.")
-    app.add_typer(data.app, name="data", help="Check, convert, label and simulate data.")
-    app.add_typer(plugins.app, name="plugins", help="List, inspect, write and check plugins.")
-    app.add_typer(benchmark.app, name="benchmark", help="Compare detector combinations on labelled data.")
-    runs.add_to(app)
-    demo.add_to(app)
+    for name, text in GROUPS.items():
+        filled = group is None or name == group
+        commands = import_module(f"vibro.cli.{name}").app if filled else typer.Typer()
+        app.add_typer(commands, name=name, help=text)
+    for name in ("runs", "demo"):
+        import_module(f"vibro.cli.{name}").add_to(app)
     return app
 
 
@@ -59,14 +66,17 @@ def run(argv: list[str]) -> int:
     debug = "--debug" in argv
     if argv == ["--version"]:
         argv = ["ensemble", "list", "--version"]
+    group = argv[0] if argv else ""
     try:
-        code = typer.main.get_command(make_app()).main(argv, prog_name="vibro", standalone_mode=False)
+        code = typer.main.get_command(make_app(group)).main(argv, prog_name="vibro", standalone_mode=False)
         return int(code or 0)
     except VibroError as error:
         return _report(error.message, error.hint, error.exit_code, debug=debug)
     except typer.Exit as error:
         return error.exit_code
     except _usage_error() as error:
+        if not error.message:  # no command was given: its help stands on the screen already
+            return 2
         context = error.ctx
         hint = f"{context.command_path} --help" if context is not None else None
         return _report(error.message, hint, 2, debug=debug)
