@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from vibro.hookspecs import hookimpl
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vibro.hookspecs import hookimpl
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "hookimpl"]
+
+
+def __getattr__(name: str) -> Any:
+    """``hookimpl`` on first use: the help of a command needs no plugin machinery."""
+    if name == "hookimpl":
+        from vibro.hookspecs import hookimpl
+
+        return hookimpl
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
