@@ -33,6 +33,10 @@ def line(signal, **more) -> bytes:
     return json.dumps({"data_time": STAMP, "signal_value": signal, "sensor_id": "s", **more}).encode()
 
 
+def plain(data: bytes, start: int, stop: int, numbers: Numbers | None = None, **more):
+    return (numbers or compiled()).plain(np.frombuffer(data, np.uint8), start, stop, **more)
+
+
 def compiled() -> Numbers:
     numbers = Numbers(worth=0)
     numbers._compiled = digits
@@ -90,10 +94,10 @@ def test_both_parsers_agree_with_a_slow_one(tokens):
     if expected is not None:
         assert same(checked, expected)
     data = b" " * 24 + text.encode() + b'"'
-    plain = compiled().plain(data, 24, len(data) - 1)
-    if plain is not None:
+    found = plain(data, 24, len(data) - 1)
+    if found is not None:
         assert expected is not None, text
-        assert same(plain, expected)
+        assert same(found, expected)
 
 
 @pytest.mark.parametrize("form", ["{:.5f}", "{:.3f}", "{:.7g}", "{:.9g}", "{!r}", "{:.0f}", "{:.4e}", "{:+.2f}"])
@@ -101,9 +105,8 @@ def test_both_parsers_agree_with_a_slow_one(tokens):
 def test_the_compiled_parser_takes_usual_text_and_is_exact(form, scale):
     x = scale * np.random.default_rng(1).standard_normal(3000)
     tokens = [form.format(float(v)) for v in x]
-    numbers = compiled()
     data = b" " * 24 + ",".join(tokens).encode() + b'", "sensor_id": "s"}'
-    found = numbers.plain(data, 24, data.index(b'"'))
+    found = plain(data, 24, data.index(b'"'))
     if form == "{!r}" and scale > 1:  # 17 digits with several before the point: left to the checked parser
         return
     assert found is not None
@@ -119,7 +122,7 @@ def test_the_compiled_parser_on_floats_next_to_midpoints():
     numbers = compiled()
     for token_ in tokens:
         data = b" " * 24 + token_.encode() + b'"' + b" " * 40
-        found = numbers.plain(data, 24, data.index(b'"'))
+        found = plain(data, 24, data.index(b'"'), numbers)
         if found is not None:
             assert found[0] == np.float32(float(token_)), token_
 
@@ -128,7 +131,7 @@ def test_the_compiled_parser_never_reads_beyond_its_text():
     for n in range(1, 40):
         for tail in (b'"', b'",', b'"' + b"9" * 40):
             data = b" " * 24 + b"1" * n + tail
-            found = compiled().plain(data, 24, 24 + n)
+            found = plain(data, 24, 24 + n)
             if found is not None:
                 assert same(found, [np.float32(float("1" * n))])
 
@@ -144,7 +147,7 @@ def test_commas_and_blanks():
         " ": None,
     }.items():
         data = b" " * 24 + text.encode() + b'"' + b" " * 40
-        found = numbers.plain(data, 24, data.index(b'"', 24))
+        found = plain(data, 24, data.index(b'"', 24), numbers)
         assert (found is None) == (expected is None), text
         if expected:
             assert same(found, expected)
@@ -162,14 +165,65 @@ def test_json_numbers_are_kept_strict():
         "0,1": True,
     }.items():
         data = b" " * 24 + text.encode() + b"]" + b" " * 40
-        assert (numbers.plain(data, 24, 24 + len(text), as_json=True) is not None) == good, text
+        assert (plain(data, 24, 24 + len(text), numbers, as_json=True) is not None) == good, text
 
 
 def test_the_room_follows_the_data():
     numbers = compiled()
     for n in (10, 5000, 3, 9000, 8192, 8192):
         data = b" " * 24 + ",".join(["0.25"] * n).encode() + b'"'
-        assert numbers.plain(data, 24, len(data) - 1).tolist() == [0.25] * n
+        assert plain(data, 24, len(data) - 1, numbers).tolist() == [0.25] * n
+
+
+def test_runs_of_different_widths():
+    rng = np.random.default_rng(4)
+    forms = ["{:.4f}", "{:.9f}", "{:.0f}", "{:.3e}", "{!r}", "{:.12f}", "{:+.2f}"]
+    for first in range(0, 520, 37):
+        tokens = [f"{v:.5f}" for v in rng.standard_normal(700)]
+        for k in range(first, first + 9):
+            tokens[k] = forms[k % len(forms)].format(float(rng.standard_normal()))
+        data = b" " * 24 + ",".join(tokens).encode() + b'"'
+        assert same(plain(data, 24, len(data) - 1), [np.float32(float(token)) for token in tokens])
+
+
+@pytest.mark.parametrize("good", ["0.12345", "-0.123456789", "0.12345678901234567", "12.5", "1234"])
+def test_one_wrong_character_anywhere_is_seen(good):
+    for place in (0, 255, 256, 300, 599):
+        for at in range(len(good)):
+            for c in range(32, 127):
+                if chr(c) in '0123456789,"' or chr(c) == good[at] or c == 32:
+                    continue
+                wrong = good[:at] + chr(c) + good[at + 1 :]
+                if slow(wrong) is not None:
+                    continue
+                tokens = [*[good] * place, wrong, *[good] * (600 - place)]
+                data = b" " * 24 + ",".join(tokens).encode() + b'"' + b"1.5," * 20
+                assert plain(data, 24, data.index(b'"')) is None, wrong
+            if place:  # every character is tried once, every place with a few of them
+                break
+
+
+def test_one_wrong_token_anywhere_is_seen():
+    good = ["0.12345"] * 600
+    wrongs = (
+        "",
+        "x",
+        "0..1234",
+        "0.123.5",
+        "-",
+        "--0.123",
+        "0.12\x7f45",
+        "1_0.123",
+        "0/12345",
+        "0:12345",
+        ".12345",
+        "0.12 ",
+    )
+    for place in (0, 1, 255, 256, 300, 511, 512, 598, 599):
+        for wrong in wrongs:
+            tokens = [*good[:place], wrong, *good[place + 1 :]]
+            data = b" " * 24 + ",".join(tokens).encode() + b'"' + b"1.5," * 20
+            assert plain(data, 24, data.index(b'"')) is None, (place, wrong)
 
 
 def test_lists_name_their_bad_element():

@@ -27,7 +27,7 @@ def one_application():
     command, host = typer.main.get_command(cli.make_app()), Session().host()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.main, "get_command", lambda app: command)
-        patch.setattr(cli, "make_app", lambda: None)
+        patch.setattr(cli, "make_app", lambda *parts: None)
         patch.setattr(Session, "host", lambda self: host)
         patch.setattr(host, "observe", lambda observer, name: None)
         yield

@@ -20,7 +20,7 @@ class Numbers:
     def __init__(self, worth: int = WORTH) -> None:
         self._worth = worth
         self._expected = 0
-        self._room = 4096
+        self._ends = np.zeros(0, np.int32)
         self._compiled: Any = None
 
     def expect(self, path: Path) -> None:
@@ -31,28 +31,24 @@ class Numbers:
 
             self._compiled = digits
 
-    def plain(self, data: bytes, start: int, stop: int, *, as_json: bool = False) -> NDArray[np.float32] | None:
-        """The numbers of ``data[start:stop]``, which another byte must follow; None where a closer look is needed."""
+    def plain(
+        self, text: NDArray[np.uint8], start: int, stop: int, *, as_json: bool = False
+    ) -> NDArray[np.float32] | None:
+        """The numbers of ``text[start:stop]`` (read-only); None where a closer look is needed, or nothing is compiled."""
         if self._compiled is None or start >= stop:
             return None
-        if start < PADDING:
-            data, start, stop = b" " * PADDING + data, start + PADDING, stop + PADDING
-        text = np.frombuffer(data, np.uint8)
-        for room in (self._room, (stop - start) // 2 + 1):
-            out = np.empty(room, np.float32)
-            count = self._compiled.parse(text, start, stop, as_json, out)
-            if count != self._compiled.FULL:
-                break
-        if count < 0:
-            return None
-        self._room = count
-        return out if count == len(out) else out[:count].copy()
+        if start < PADDING or stop >= len(text):
+            return self.plain(*_padded(text[start:stop].tobytes()), as_json=as_json)
+        if len(self._ends) < stop - start + self._compiled.SPARE:
+            self._ends = np.empty(stop - start + self._compiled.SPARE, np.int32)
+        count = self._compiled.split(text, start, stop, self._ends)
+        out = np.empty(count, np.float32)
+        return out if self._compiled.convert(text, start, self._ends, count, as_json, out) else None
 
     def text(self, text: str) -> NDArray[np.float32]:
         """The numbers of a text; BadNumber names the first that is none."""
         if self._compiled is not None and text.isascii():
-            data = b"".join((b" " * PADDING, text.encode(), b" "))
-            found = self.plain(data, PADDING, len(data) - 1)
+            found = self.plain(*_padded(text.encode()))
             if found is not None:
                 return found
         return parse_text(text)
@@ -64,3 +60,9 @@ class Numbers:
         if isinstance(value, list):
             return parse_list(value)
         raise BadNumber("Q006", 0, f"signal_value is {shown(value)}, neither a text nor a list of numbers")
+
+
+def _padded(data: bytes) -> tuple[NDArray[np.uint8], int, int]:
+    """Text with room to look back and one character behind it, and where it starts and stops."""
+    text = np.frombuffer(b"".join((b" " * PADDING, data, b" ")), np.uint8)
+    return text, PADDING, PADDING + len(data)

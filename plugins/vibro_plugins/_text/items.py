@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,20 +57,23 @@ class ItemReader:
         raw: bytes | str = "",
     ) -> Record | Rejected:
         """A Record of the item, or a Rejected with the first reason found; ``signal`` turns its samples into (T,)."""
-        base = Rejected("", "", row, line, offset, pointer, excerpt(raw))
+        sensor = stamp = ""
+
+        def refused(code: str, detail: str, field: str = "") -> Rejected:
+            where = f"{pointer}/{field}" if field else pointer
+            return Rejected(code, detail, row, line, offset, where, excerpt(raw), sensor, excerpt(str(stamp or ""), 40))
+
         if not isinstance(table, Mapping):
-            return replace(base, code="Q004", detail=f"a record is an object, not {_kind(table)}")
+            return refused("Q004", f"a record is an object, not {_kind(table)}")
         try:
             sensor = identifier(table.get("sensor_id"), "sensor_id")
-            base = replace(base, sensor=sensor)
             stamp = table.get("data_time")
             if stamp is None or stamp == "":
                 raise BadField("Q005", "data_time", "data_time is missing")
-            base = replace(base, time=excerpt(str(stamp), 40))
-            time = self._time(stamp)
-            machine, recording, unit = (text(table.get(name), name) for name in TEXTS)
-            fs = rate(table.get("fs"))
-            covariates = numbers(table.get("covariates"))
+            time, zone = _time(stamp)
+            machine, recording, unit = (text(table[name], name) if name in table else "" for name in TEXTS)
+            fs = rate(table["fs"]) if "fs" in table else 0.0
+            covariates = numbers(table["covariates"]) if "covariates" in table else {}
             if table.get(SIGNAL) is None:
                 raise BadField("Q005", SIGNAL, f"{SIGNAL} is missing")
             samples = signal(table[SIGNAL])
@@ -79,23 +81,23 @@ class ItemReader:
                 if name not in KNOWN and (constant := _constant(value)):
                     raise BadField("Q002", name, f"{constant} is no JSON")
         except BadField as error:
-            return replace(base, code=error.code, detail=error.detail, pointer=_joined(pointer, error.field))
+            return refused(error.code, error.detail, error.field)
         except BadNumber as error:
-            where = _joined(pointer, f"{SIGNAL}/{error.index}")
-            return replace(base, code=error.code, detail=error.detail, pointer=where)
+            return refused(error.code, error.detail, f"{SIGNAL}/{error.index}")
+        self.without_zone += not zone
         return Record(
             samples[None, :], sensor, time, fs, unit, machine, recording, covariates, row=row, line=line, offset=offset
         )
 
-    def _time(self, stamp: object) -> np.datetime64:
-        if not isinstance(stamp, str):
-            raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, not ISO 8601 text")
-        try:
-            time, zone = parse_time(stamp)
-        except ValueError as error:
-            raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
-        self.without_zone += not zone
-        return time
+
+def _time(stamp: object) -> tuple[np.datetime64, bool]:
+    """The instant, and whether its zone is named."""
+    if not isinstance(stamp, str):
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, not ISO 8601 text")
+    try:
+        return parse_time(stamp)
+    except ValueError as error:
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
 
 
 def identifier(value: object, name: str) -> str:
@@ -166,10 +168,6 @@ def _constant(value: object) -> str:
     if isinstance(value, Mapping | list):
         return next(filter(None, map(_constant, value.values() if isinstance(value, Mapping) else value)), "")
     return ""
-
-
-def _joined(pointer: str, field: str) -> str:
-    return f"{pointer}/{field}"
 
 
 def _kind(value: object) -> str:

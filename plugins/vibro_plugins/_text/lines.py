@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vibro.api import Rejected
 
 MAX_LINE = 16 << 20  # bytes
@@ -17,19 +20,74 @@ MAX_RATIO = 100  # bytes out for a byte in
 FREE = 1 << 20  # bytes of an archive that no ratio is asked of
 MAX_UNPACKED = 64 << 30  # bytes
 BOM = b"\xef\xbb\xbf"
+_BLOCK = 1 << 18  # bytes read at a time
+_BLANK = b" \t\r\n"
 
 
 class ArchiveLimit(Exception):
     """An archive grows beyond what is allowed, or holds another archive."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
-    """One line without its end; ``number`` from 1, ``offset`` in bytes of the unpacked stream (3 behind a BOM)."""
+    """One line with its end, ``text[start:stop]``; ``number`` from 1, ``offset`` in bytes of the stream (3 behind a BOM).
 
-    data: bytes
+    ``text`` (uint8, read-only) is a buffer that the next line may overwrite.
+    """
+
+    buffer: bytearray
+    text: NDArray[np.uint8]
+    start: int
+    stop: int
     number: int
     offset: int
+
+    @property
+    def data(self) -> bytes:
+        """The line without its end, a copy."""
+        return bytes(memoryview(self.buffer)[self.start : self.stop]).rstrip(b"\r\n")
+
+
+class _Buffer:
+    """Bytes of a stream, filled from behind and cut off in front; lines are looked for in place."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.start = self.stop = 0
+        self._allot(_BLOCK)
+
+    def _allot(self, size: int) -> None:
+        held = bytes(memoryview(self.bytes)[self.start : self.stop]) if self.stop else b""
+        self.bytes = bytearray(size)
+        self.bytes[: len(held)] = held
+        self.text = np.frombuffer(self.bytes, np.uint8)
+        self.text.flags.writeable = False
+        self.start, self.stop = 0, len(held)
+
+    def fill(self) -> bool:
+        """Reads on behind what is held; False at the end of the stream."""
+        held = self.stop - self.start
+        if self.start:
+            view = memoryview(self.bytes)
+            view[:held] = view[self.start : self.stop].tobytes()
+            self.start, self.stop = 0, held
+        elif held == len(self.bytes):
+            self._allot(2 * held)
+        count = self._stream.readinto(memoryview(self.bytes)[self.stop :])
+        self.stop += count
+        return count > 0
+
+    def line(self) -> int:
+        """Where the line that starts at ``start`` stops, its end included; a line beyond the cap stops early."""
+        scanned = self.start
+        while True:
+            end = self.bytes.find(b"\n", scanned, self.stop)
+            if end >= 0:
+                return end + 1
+            held = self.stop - self.start
+            if held > MAX_LINE or not self.fill():
+                return self.stop
+            scanned = self.start + held
 
 
 class _Unpacked(io.RawIOBase):
@@ -61,9 +119,8 @@ class _Unpacked(io.RawIOBase):
 
 
 def open_stream(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked on the way if its name ends in ``.gz``."""
-    raw = _Unpacked(path) if path.name.lower().endswith(".gz") else path.open("rb", buffering=0)
-    return io.BufferedReader(raw, 1 << 20)
+    """The bytes of a file, without a buffer, unpacked on the way if its name ends in ``.gz``."""
+    return _Unpacked(path) if path.name.lower().endswith(".gz") else path.open("rb", buffering=0)
 
 
 def lines(path: Path) -> Iterator[Line | Rejected]:
@@ -75,32 +132,28 @@ def lines(path: Path) -> Iterator[Line | Rejected]:
     number, offset = 0, 0
     try:
         with open_stream(path) as stream:
-            verdict = foreign(stream.peek(4)[:4], packed=path.name.lower().endswith(".gz"))
-            if verdict:
-                yield verdict
-                return
-            while data := stream.readline(MAX_LINE + 1):
+            buffer = _Buffer(stream)
+            while (stop := buffer.line()) > buffer.start:
                 number += 1
-                start, offset = offset, offset + len(data)
-                if len(data) > MAX_LINE and not data.endswith(b"\n"):
-                    head = data[:200]
-                    while (rest := stream.readline(1 << 20)) and not rest.endswith(b"\n"):
-                        offset += len(rest)
-                    offset += len(rest)
-                    yield Rejected(
-                        "Q009",
-                        f"the line is {offset - start} bytes long, the limit is {MAX_LINE}",
-                        row=number - 1,
-                        line=number,
-                        offset=start,
-                        excerpt=excerpt(head),
-                    )
+                start, begun = buffer.start, offset
+                if number == 1:
+                    head = bytes(buffer.bytes[: min(4, buffer.stop)])
+                    if verdict := foreign(head, packed=path.name.lower().endswith(".gz")):
+                        yield verdict
+                        return
+                offset += stop - start
+                buffer.start = stop
+                if stop - start > MAX_LINE:
+                    shown = excerpt(bytes(buffer.bytes[start : start + 200]))
+                    offset += _skip(buffer, stop)
+                    detail = f"the line is {offset - begun} bytes long, the limit is {MAX_LINE}"
+                    yield Rejected("Q009", detail, number - 1, number, begun, excerpt=shown)
                     continue
-                data = data.rstrip(b"\r\n")
-                if number == 1 and data.startswith(BOM):
-                    data, start = data[3:], 3
-                if data.strip(b" \t"):
-                    yield Line(data, number, start)
+                if number == 1 and head[:3] == BOM:
+                    start, begun = start + 3, 3
+                if start == stop or (buffer.bytes[start] in _BLANK and not buffer.bytes[start:stop].strip()):
+                    continue
+                yield Line(buffer.bytes, buffer.text, start, stop, number, begun)
     except ArchiveLimit as error:
         yield Rejected("Q019", str(error))
     except EOFError:
@@ -108,6 +161,23 @@ def lines(path: Path) -> Iterator[Line | Rejected]:
         yield Rejected("Q001", detail, row=number, line=number + 1, offset=offset)
     except (gzip.BadGzipFile, zlib.error) as error:
         yield Rejected("Q001", f"the gzip data are damaged ({error}): no line of the file can be trusted")
+
+
+def _skip(buffer: _Buffer, stop: int) -> int:
+    """Passes over the rest of a line that was cut at ``stop``; returns its bytes."""
+    if buffer.bytes[stop - 1 : stop] == b"\n":
+        return 0
+    skipped = 0
+    while True:
+        end = buffer.bytes.find(b"\n", buffer.start, buffer.stop)
+        if end >= 0:
+            skipped += end + 1 - buffer.start
+            buffer.start = end + 1
+            return skipped
+        skipped += buffer.stop - buffer.start
+        buffer.start = buffer.stop
+        if not buffer.fill():
+            return skipped
 
 
 def foreign(head: bytes, packed: bool) -> Rejected | None:
@@ -125,5 +195,6 @@ def foreign(head: bytes, packed: bool) -> Rejected | None:
 def excerpt(data: bytes | str, limit: int = 120) -> str:
     """The start of a line as it may be shown: at most 120 characters, whatever cannot be printed escaped."""
     text = data[:limit].decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data[:limit]
+    text = text.rstrip("\r\n")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."

@@ -24,7 +24,7 @@ def parse(text: str) -> Any:
     """The value of a JSON text; NaN and infinities come as ``Constant`` for the caller to refuse where they stand."""
     try:
         try:
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=Constant)
+            value = _DECODER.decode(text)
         except json.JSONDecodeError:
             raise
         except BadJson:
@@ -65,3 +65,6 @@ def _deeper(value: Any, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=Constant)

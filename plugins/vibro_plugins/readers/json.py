@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ class JsonDocument(Reader):
     def _document(self, path: Path) -> Any:
         """The parsed document, or a Rejected for the file as a whole."""
         try:
-            with open_stream(path) as stream:
+            with io.BufferedReader(open_stream(path)) as stream:
                 data = stream.read(MAX_DOCUMENT + 1)
         except ArchiveLimit as error:
             return Rejected("Q019", str(error))

@@ -55,35 +55,40 @@ class JsonLines(Reader):
 
     def _record(self, line: Line) -> Record | Rejected:
         place = {"row": line.number - 1, "line": line.number, "offset": line.offset}
-        rest, samples = self._cut(line.data)
+        rest, samples = self._cut(line)
         if samples is not None:
             try:
                 table = strict_json.parse(rest.decode("utf-8"))
             except ValueError:
                 table = None
             if isinstance(table, dict) and table.get(SIGNAL) in ("", []):
-                return self._items.item(table, lambda hole: samples, **place, raw=line.data)
+                item = self._items.item(table, lambda hole: samples, **place)
+                if isinstance(item, Record):
+                    return item  # a Rejected is made anew from the whole line, which it shows
+        data = line.data
         try:
-            table = strict_json.parse(line.data.decode("utf-8"))
+            table = strict_json.parse(data.decode("utf-8"))
         except UnicodeDecodeError as error:
             detail = f"byte {error.start} of the line is no UTF-8"
-            return Rejected("Q001", detail, **place, excerpt=excerpt(line.data))
+            return Rejected("Q001", detail, **place, excerpt=excerpt(data))
         except strict_json.BadJson as error:
-            return Rejected(error.code, error.detail, **place, excerpt=excerpt(line.data))
-        return self._items.item(table, self._numbers.value, **place, raw=line.data)
+            return Rejected(error.code, error.detail, **place, excerpt=excerpt(data))
+        return self._items.item(table, self._numbers.value, **place, raw=data)
 
-    def _cut(self, data: bytes) -> tuple[bytes, NDArray[np.float32] | None]:
-        """A plain line without its samples, and the samples; any other line as it is, and None."""
-        key = data.find(_KEY)
-        opening = _OPENING.match(data, key) if key >= 0 else None
+    def _cut(self, line: Line) -> tuple[bytes | bytearray, NDArray[np.float32] | None]:
+        """A plain line without its samples, and the samples; nothing and None where it needs a closer look."""
+        buffer = line.buffer
+        key = buffer.find(_KEY, line.start, line.stop)
+        opening = _OPENING.match(buffer, key, line.stop) if key >= 0 else None
         if opening is None:
-            return data, None
+            return b"", None
         start, as_list = opening.end(), opening[1] == b"["
-        stop = data.find(b"]" if as_list else b'"', start)
-        samples = self._numbers.plain(data, start, stop, as_json=as_list) if stop > 0 else None
-        if samples is None or data.find(_KEY, stop) >= 0 or b"\\" in (rest := data[:start] + data[stop:]):
-            return data, None
-        return rest, samples
+        stop = buffer.find(b"]" if as_list else b'"', start, line.stop)
+        samples = self._numbers.plain(line.text, start, stop, as_json=as_list)
+        if samples is None or buffer.find(_KEY, stop, line.stop) >= 0:
+            return b"", None
+        rest = buffer[line.start : start] + buffer[stop : line.stop]
+        return (b"", None) if b"\\" in rest else (rest, samples)
 
 
 @hookimpl
