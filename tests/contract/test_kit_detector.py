@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -298,6 +299,7 @@ around("check_environment", "fit", before=lambda self, x: os.environ.update(VIBR
 around("check_environment", "score", before=lambda self, x: os.chdir("/"))
 around("check_signal_handlers", "fit", before=lambda self, x: signal.signal(signal.SIGUSR1, signal.SIG_IGN))
 around("check_open_files", "score", before=lambda self, x: HOARD.append(open(os.devnull)))
+around("check_files_left", "fit", before=lambda self, x: Path(f"left-{len(HOARD)}.tmp").touch() or HOARD.append(0))
 around("check_processes", "fit", before=lambda self, x: HOARD.append(_child()))
 around("check_processes", "fit", before=lambda self, x: _thread())
 around("check_output", "fit", before=lambda self, x: print("epoch 1"))
@@ -329,10 +331,11 @@ def _thread():
 
 
 @pytest.fixture(autouse=True)
-def tidy():
+def tidy(tmp_path, monkeypatch):
     """Puts away what the wrong detectors leave behind."""
     from threadpoolctl import threadpool_info, threadpool_limits
 
+    monkeypatch.chdir(tmp_path)
     pools = threadpool_info()
     yield
     threadpool_limits({pool["prefix"]: pool["num_threads"] for pool in pools})
@@ -401,6 +404,14 @@ def test_expected_and_stale():
         run_checks(KeepsInput, {"check_nothing": "why not"})
     with pytest.raises(ConfigError, match="without a reason"):
         run_checks(KeepsInput, {"check_one_row": " "})
+
+
+def test_one_check_hides_nothing_from_the_next():
+    """A change that the first fit makes for good is still seen by the check that looks for it."""
+    for name in ("check_numpy_random_state", "check_signal_handlers", "check_numpy_functions"):
+        cls = next(cls for check, cls in WRONG if check == name)
+        found = {o.name: o.status for o in run_checks(cls, only=lambda n: "process" not in n)}
+        assert found[name] == "failed"
 
 
 def test_checks_are_named_and_ordered():

@@ -115,7 +115,7 @@ ZOO: dict[str, Hostile] = {
     # --- manners ------------------------------------------------------------------------------------------------------
     "mutates_input": Hostile("run", fit="x[:] = 0", said="read-only"),
     "forces_input": Hostile("", fit="with contextlib.suppress(ValueError):\n    x.flags.writeable = True\n    x[:] = 0"),
-    "keeps_a_reference": Hostile("", fit="self.kept = x", score="s = s + 0 * np.sum(getattr(self, 'kept', 0))"),
+    "keeps_a_reference": Hostile("", fit="self.kept = x", score="s = s + 1e-9 * np.sum(getattr(self, 'kept', 0))"),
     "global_seeds": Hostile("", fit="np.random.seed(0); random.seed(0)"),
     "changes_the_process": Hostile(
         "", fit='os.chdir("/"); os.environ["HOME"] = "/"; warnings.simplefilter("error"); os.umask(0)'
@@ -142,8 +142,14 @@ ZOO: dict[str, Hostile] = {
     "many_files": Hostile("run", fit="Hostile.files = [open(os.devnull) for _ in range(10_000)]", said="Too many open files"),
     "large_file": Hostile("run", fit='open("big", "wb").write(bytes(200 << 20))', said="File too large"),
     "floods_the_channel": Hostile(
-        "run", fit="[os.write(n, b'{} nonsense\\n' * 10) for n in range(3, 64) if _pipe(n)]",
-        top="import stat\ndef _pipe(n):\n    with contextlib.suppress(OSError): return stat.S_ISFIFO(os.fstat(n).st_mode)",
+        "run",
+        fit="""
+        for n in range(3, 64):
+            with contextlib.suppress(OSError):
+                if stat.S_ISFIFO(os.fstat(n).st_mode):
+                    os.write(n, b"{} nonsense\\n" * 10)
+        """,
+        top="import stat",
         said="nonsense",
     ),
 }  # fmt: skip

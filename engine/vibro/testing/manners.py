@@ -30,6 +30,7 @@ ASPECTS = {
     "environment": "environment variables, working directory, umask and sys.path are put back",
     "signal_handlers": "signal handlers are put back",
     "open_files": "no file stays open",
+    "files_left": "no file is left in the working directory",
     "processes": "no process and no thread stays behind",
     "output": "nothing is printed",
 }
@@ -38,22 +39,32 @@ _MODULES = (np, np.linalg, np.random, np.fft, np.lib)
 
 @contextlib.contextmanager
 def observed() -> Iterator[dict[str, str]]:
-    """Watches the body; the yielded table is filled with {aspect: what changed} at its end, and the rest is put back."""
+    """Watches the body in an empty folder; the yielded table is filled with {aspect: what changed} at its end, and the rest is put back."""
     found: dict[str, str] = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = _snapshot()
+    with tempfile.TemporaryDirectory(prefix="vibro-kit-") as folder, contextlib.chdir(folder), restored():
+        before = _snapshot() | _traces()
         with _captured() as read:
             yield found
         gc.collect()
-        after = _snapshot()
-        text = read()
-        for aspect, value in after.items():
+        for aspect, value in (_snapshot() | _traces()).items():
             if aspect in before and value[0] != before[aspect][0]:
                 found[aspect] = _difference(before[aspect][0], value[0])
-                before[aspect][1]()
-        if text:
+        if text := read():
             found["output"] = f"printed {text[:200]!r}"
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Puts back what the body changes, so that one check cannot hide a change from the next."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = _snapshot()
+        try:
+            yield
+        finally:
+            for aspect, value in _snapshot().items():
+                if aspect in before and value[0] != before[aspect][0]:
+                    before[aspect][1]()
 
 
 Snapshot = dict[str, tuple[Any, Callable[[], Any]]]  # aspect -> (comparable value, how to put it back)
@@ -98,19 +109,26 @@ def _snapshot() -> Snapshot:
     parts: Snapshot = {
         "numpy_random_state": (_hash(repr((legacy[1].tobytes(), legacy[2:]))), lambda: np.random.set_state(legacy)),
         "python_random_state": (_hash(repr(python)), lambda: random.setstate(python)),
-        "thread_pools": (_pools(), lambda: None),
         "warning_filters": (filters, restore_filters),
         "numpy_settings": ((errors, printing), restore_settings),
         "numpy_functions": ({k: id(v) for k, v in functions.items()}, restore_functions),
         "environment": ((environ, str(cwd), umask, path), restore_environment),
         "signal_handlers": (dict(handlers), restore_handlers),
-        "open_files": (_descriptors(), lambda: None),
-        "processes": (_company(), lambda: None),
     }
     torch: Any = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "random"):
         parts |= _torch_snapshot(torch)
     return parts
+
+
+def _traces() -> Snapshot:
+    """What can be seen, but not put back."""
+    return {
+        "thread_pools": (_pools(), lambda: None),
+        "open_files": (_descriptors(), lambda: None),
+        "files_left": (sorted(path.name for path in Path.cwd().iterdir()), lambda: None),
+        "processes": (_company(), lambda: None),
+    }
 
 
 def _torch_snapshot(torch: Any) -> Snapshot:

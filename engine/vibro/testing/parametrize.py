@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vibro.api import Component
+from vibro.testing import manners
 from vibro.testing.case import Case
 from vibro.testing.runner import Check, case_for, checks, declared_failures
 
@@ -18,7 +19,8 @@ class BoundCheck:
 
     def __call__(self) -> None:
         """Raises CheckFailedError where the component breaks the clause."""
-        self.check(self.case)
+        with manners.restored():
+            self.check(self.case)
 
     def __repr__(self) -> str:
         return f"{self.case.cls.name}-{self.name}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from vibro.api import Component
 from vibro.errors import ConfigError
-from vibro.testing import common, learner
+from vibro.testing import common, learner, manners
 from vibro.testing.case import Case, CheckFailedError
 from vibro.testing.classifier import ClassifierCase
 from vibro.testing.detector import DetectorCase
@@ -109,7 +109,8 @@ def run_one(case: Case, name: str, check: Check, reason: str | None = None) -> O
     start = time.perf_counter()
     case.shown = case.given
     try:
-        check(case)
+        with manners.restored():
+            check(case)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and worse from a component under test
