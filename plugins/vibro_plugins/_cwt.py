@@ -2,14 +2,15 @@
 
 One zero-padded real FFT a record. A band's spectrum is narrow: multiplied by the wavelet's response and folded (aliased
 on purpose) to L points it gives, after one short inverse FFT, exactly every (N / L)-th sample of the band's analytic
-signal. Its power is averaged over the columns by weights that integrate an interpolation of those samples, so columns
-and samples need not be aligned.
+signal. N is chosen so that a whole number of samples falls into every column, at the same places; a column's mean is then
+a fixed sum of neighbouring samples that integrates their interpolation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log2, pi, sqrt
+from math import ceil, gcd, log2, pi, sqrt
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share o
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
 RATE = 5.0  # samples of a band's signal per standard deviation of its response
 NODES = 3  # samples a column at least
-CORRECTION = 0.25  # at most this share of a mean may come from the cubic part of the interpolation
+CORRECTION = np.float32(0.25)  # at most this share of a mean may come from the cubic part of the interpolation
 CACHE = 1 << 18  # bytes of band signals worked on at a time
 BLOCK = 32  # records worked on at a time
 FLOOR = -80.0  # dB against the reference level
@@ -43,48 +44,143 @@ def log_frequencies(fs: float, samples: int, f_min: float = 25.0, per_octave: in
 
 
 @dataclass(frozen=True)
-class Group:
-    """Bands whose signals have the same number of ``points``.
-
-    Band b multiplies bins ``first[b]``.. of the FFT by the real ``taps[offset[b] : offset[b + 1]]``; it is row ``rows[b]``
-    of the map. Column j is the sum of ``weights[0][j]`` times the samples from ``start[j]`` on; more weights are finer ones.
-    """
-
-    points: int
-    rows: NDArray[np.int64]
-    first: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    taps: NDArray[np.float32]
-    start: NDArray[np.int64]
-    weights: tuple[NDArray[np.float32], ...]
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Bands over records of ``samples``, which stand ``lead`` samples inside an FFT of ``length``, of which ``bins`` count."""
+class Grid:
+    """``length`` N of the FFT in which records of ``samples`` stand ``lead`` inside, and ``slots`` columns fill N."""
 
     samples: int
     columns: int
     length: int
     lead: int
+    slots: int
+
+    @property
+    def column(self) -> float:
+        """Samples a column."""
+        return self.samples / self.columns
+
+    def spectrum(self, x: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """(n, samples) -> (n, N / 2 + 1)."""
+        padded = np.zeros((len(x), self.length), np.float32)
+        padded[:, self.lead : self.lead + self.samples] = x
+        return torch.fft.rfft(torch.from_numpy(padded)).numpy()
+
+
+def make_grid(samples: int, columns: int, pad: float) -> Grid:
+    """The cheapest even N of at least ``samples`` + ``pad`` and 8 spare columns that holds a whole number of columns."""
+    step = columns // gcd(samples, columns)
+    step *= 1 + samples * step // columns % 2
+    least = max(columns + 8, ceil(columns * (1 + pad / samples)))
+    choices = range(-(-least // step) * step, 2 * least + 2 * step, step)
+    slots = min(
+        choices, key=lambda n: (n * samples // columns) * (1 + roughness(n * samples // columns) + roughness(n))
+    )
+    length = slots * samples // columns
+    return Grid(samples, columns, length, (length - samples) // 2, slots)
+
+
+def roughness(length: int) -> float:
+    """How much dearer an FFT is for its prime factors: 0 for 2, 3 and 5."""
+    for prime in (2, 3, 5):
+        while length % prime == 0:
+            length //= prime
+    return length / 50 if length > 1 else 0.0
+
+
+def smooth(least: float) -> int:
+    """The smallest 2^a 3^b 5^c that is not below ``least``."""
+    n = max(ceil(least), 1)
+    while roughness(n):
+        n += 1
+    return n
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bands whose signals have the same number of samples ``per_column`` and of ``points`` in all.
+
+    Band b multiplies bins ``first[b]``.. of the FFT by the real ``taps[offset[b] : offset[b + 1]]``; it is row ``rows[b]``
+    of the map.
+    """
+
+    per_column: int
+    points: int
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    taps: NDArray[np.float32]
+
+    def signals(self, spectrum: NDArray[np.complex64]) -> Iterator[tuple[slice, NDArray[np.complex64]]]:
+        """Bands a few at a time, and their signals (n, bands, points)."""
+        n = len(spectrum)
+        step = max(1, CACHE // (8 * n * self.points))
+        for begin in range(0, len(self.rows), step):
+            part = slice(begin, begin + step)
+            folded = np.empty((n, len(self.rows[part]), self.points), np.complex64)
+            _fold(spectrum.view(np.float32), self.first[part], self.offset[begin:], self.taps, folded.view(np.float32))
+            yield part, torch.fft.ifft(torch.from_numpy(folded), norm="forward").numpy()
+
+
+def band_groups(grid: Grid, rate, first, taps, rows) -> tuple[Group, ...]:
+    """Bands (one entry each in ``rate``, samples a column at least, ``first``, ``taps`` and ``rows``) by their samples."""
+    per_column = np.array([smooth(r) for r in rate], np.int64)
+    groups = []
+    for n in np.unique(per_column):
+        chosen = np.flatnonzero(per_column == n)
+        picked = [taps[band] for band in chosen]
+        offset = np.cumsum([0, *map(len, picked)])
+        joined = np.concatenate(picked).astype(np.float32)
+        groups.append(Group(int(n), grid.slots * int(n), np.take(rows, chosen), np.take(first, chosen), offset, joined))
+    return tuple(groups)
+
+
+def averaging(low, high, spacing, per_column, kernel, turn=0.0):
+    """Weights by which samples at 0, ``spacing``, 2 ``spacing``.. give the means of a curve over ``low``..``high``.
+
+    The curve is interpolated by ``kernel`` (of width 4, in units of the spacing), on a carrier that turns by ``turn``
+    radians from sample to sample; without one the weights are real. Column j is the sum over i of ``weights[i, j]`` times
+    sample ``start`` + i + j ``per_column``. Returns ``start`` and ``weights`` (count, columns).
+    """
+    shift = np.arange(len(low)) * per_column
+    start = int(np.floor(low / spacing - shift).min()) - 1
+    count = int(np.floor(high / spacing - shift).max()) + 3 - start
+    u = np.linspace(-2, 2, 4001)
+    curve = kernel(u) * np.exp(1j * turn * u)
+    integral = np.concatenate([[0], np.cumsum(curve[1:] + curve[:-1])]) * (u[1] - u[0]) / 2
+    nodes = start + np.arange(count)[:, None] + shift
+    weights = (np.interp(high / spacing - nodes, u, integral) - np.interp(low / spacing - nodes, u, integral)) * spacing
+    weights /= high - low
+    return start, weights if turn else weights.real.astype(np.float32)
+
+
+def linear(u):
+    """Interpolation by straight lines."""
+    return np.maximum(1 - np.abs(u), 0)
+
+
+def cubic(u):
+    """Lagrange interpolation between the two nearest samples on each side."""
+    a = np.abs(u)
+    return np.where(a <= 1, 1 - a / 2 - a**2 + a**3 / 2, 1 - 11 * a / 6 + a**2 - a**3 / 6)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Weights of the samples from ``start`` on in the first column; ``cubic`` are finer, but some are negative."""
+
+    start: int
+    straight: NDArray[np.float32]
+    cubic: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Bands of a map of ``height`` rows, and the number of FFT ``bins`` that they reach."""
+
+    grid: Grid
     bins: int
     height: int
     groups: tuple[Group, ...]
-
-    def spectrum(self, x: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """(n, samples) -> (n, bins); bins above half of the length mirror the ones below."""
-        padded = np.zeros((len(x), self.length), np.float32)
-        padded[:, self.lead : self.lead + self.samples] = x
-        half = torch.fft.rfft(torch.from_numpy(padded)).numpy()
-        if self.bins <= half.shape[1]:
-            return half
-        mirror = half[:, self.length - self.bins + 1 : (self.length + 1) // 2][:, ::-1]
-        return np.concatenate([half, mirror.conj()], axis=1)
-
-
-def smooth_length(least: float) -> int:
-    """The smallest 8 * 2^a, 9 * 2^a, 10 * 2^a, 12 * 2^a or 15 * 2^a that is not below ``least``."""
-    return min(odd << max(2, ceil(log2(max(least / odd, 1)))) for odd in (1, 3, 5, 9, 15))
+    means: tuple[Mean, ...]
 
 
 def morlet_bank(samples: int, columns: int, frequencies: NDArray[np.float64]) -> Bank:
@@ -94,63 +190,38 @@ def morlet_bank(samples: int, columns: int, frequencies: NDArray[np.float64]) ->
     wavelet over each sample interval. Near fs / 2 the sampled wavelet's response goes on beyond it, as it must: cutting
     it there would ring.
     """
-    node = samples / columns / NODES
-    pad = max(REACH / (2 * pi * SIGMA * frequencies.min()), 6 * node)
-    length = smooth_length(samples + min(pad, samples + 6 * node))
-    lead = (length - samples) // 2
-    edges = lead - 0.5 + np.arange(columns + 1) * (samples / columns)
-    points, first, taps = [], [], []
+    grid = make_grid(samples, columns, min(REACH / (2 * pi * SIGMA * frequencies.min()), samples))
+    first, taps = [], []
     for f in frequencies:
         half = MAIN_LOBE * SIGMA * f
-        bins = np.arange(max(ceil((f - half) * length), 1), int(min(f + half, 1) * length))
-        response = np.exp(-0.5 * ((bins / length - f) / (SIGMA * f)) ** 2) * np.sinc(bins / length)
-        points.append(smooth_length(max(RATE * SIGMA * f * length, length / node)))
+        bins = np.arange(max(ceil((f - half) * grid.length), 1), int(min(f + half, 1) * grid.length))
+        nu = bins / grid.length
+        response = np.exp(-0.5 * ((nu - f) / (SIGMA * f)) ** 2) * np.sinc(nu)
         first.append(int(bins[0]))
-        taps.append(sqrt(2) / length * response)
-    groups = band_groups(
-        points, first, taps, lambda size: averaging(edges[:-1], edges[1:], length / size, (_linear, _cubic))
-    )
+        taps.append(sqrt(2) / grid.length * response)
+    rate = np.maximum(RATE * SIGMA * frequencies * grid.column, NODES)
+    groups = band_groups(grid, rate, first, taps, np.arange(len(frequencies)))
+    low = np.array([grid.lead - 0.5])
+    means = []
+    for group in groups:
+        start, straight = averaging(low, low + grid.column, grid.column / group.per_column, group.per_column, linear)
+        fine = averaging(low, low + grid.column, grid.column / group.per_column, group.per_column, cubic)[1]
+        means.append(Mean(start, straight[:, 0], fine[:, 0]))
     last = max(at + len(t) for at, t in zip(first, taps, strict=True))
-    return Bank(samples, columns, length, lead, last, len(frequencies), groups)
-
-
-def band_groups(points, first, taps, average, row=None) -> tuple[Group, ...]:
-    """Bands (one entry each in ``points``, ``first``, ``taps`` and, unless 0, 1, 2.., ``row``) by their number of points."""
-    groups = []
-    for size in sorted(set(points)):
-        chosen = np.flatnonzero(np.equal(points, size))
-        picked = [taps[band] for band in chosen]
-        offset = np.cumsum([0, *map(len, picked)])
-        rows = chosen if row is None else row[chosen]
-        joined = np.concatenate(picked).astype(np.float32)
-        groups.append(Group(size, rows, np.take(first, chosen), offset, joined, *average(size)))
-    return tuple(groups)
-
-
-def averaging(low, high, spacing, kernels):
-    """Weights by which samples at 0, ``spacing``, 2 ``spacing``.. give the means of a curve over ``low``..``high``.
-
-    A kernel is the antiderivative of an interpolation's impulse response, in units of the spacing, from -2 to 2.
-    """
-    start = np.floor(low / spacing).astype(np.int64) - 1
-    count = int((np.floor(high / spacing) - start).max()) + 3
-    nodes = start[:, None] + np.arange(count)
-    below, above = (edge[:, None] / spacing - nodes for edge in (low, high))
-    weights = [(kernel(above) - kernel(below)) * spacing / (high - low)[:, None] for kernel in kernels]
-    return start, tuple(w.astype(np.float32) for w in weights)
+    return Bank(grid, last, len(frequencies), groups, tuple(means))
 
 
 def decibel_map(bank: Bank, raw: NDArray[np.float32], sigma: NDArray[np.float64], height: int) -> NDArray[np.float32]:
     """Wavelet power in dB of ``sigma`` (n, C): (n, C, T) -> (n, C, height, columns), highest frequency first."""
     n, channels, samples = raw.shape
     rows = area_weights(bank.height, height)
-    out = np.empty((n * channels, height, bank.columns), np.float32)
+    out = np.empty((n * channels, height, bank.grid.columns), np.float32)
     records, reference = raw.reshape(-1, samples), sigma.reshape(-1)
     for start in range(0, len(records), BLOCK):
         part = slice(start, start + BLOCK)
         unit, level = unit_records(records[part])
         out[part] = decibel(np.matmul(rows, pooled_power(bank, unit)), level / reference[part], FLOOR)
-    return out.reshape(n, channels, height, bank.columns)
+    return out.reshape(n, channels, height, bank.grid.columns)
 
 
 def _linear(x):
@@ -170,22 +241,24 @@ def _cubic(x):
 
 def pooled_power(bank: Bank, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean power of every band in every column: (n, samples) -> (n, bands, columns)."""
-    spectrum = bank.spectrum(x).view(np.float32)
-    out = np.empty((len(x), bank.height, bank.columns), np.float32)
-    for group in bank.groups:
-        step = max(1, CACHE // (8 * len(x) * group.points))
-        for begin in range(0, len(group.rows), step):
-            bands = slice(begin, begin + step)
-            rows = group.rows[bands]
-            folded = np.empty((len(x), len(rows), group.points), np.complex64)
-            fold(spectrum, group.first[bands], group.offset[begin:], group.taps, folded.view(np.float32))
-            wave = torch.fft.ifft(torch.from_numpy(folded), norm="forward").numpy()
-            _pool_power(wave.view(np.float32), group.start, *group.weights, rows, out)
+    spectrum = _mirrored(bank.grid.spectrum(x), bank.grid.length, bank.bins)
+    out = np.empty((len(x), bank.height, bank.grid.columns), np.float32)
+    for group, mean in zip(bank.groups, bank.means, strict=True):
+        for part, wave in group.signals(spectrum):
+            rows = group.rows[part]
+            _pool_power(wave.view(np.float32), group.per_column, mean.start, mean.straight, mean.cubic, rows, out)
     return out
 
 
+def _mirrored(half: NDArray[np.complex64], length: int, bins: int) -> NDArray[np.complex64]:
+    """The first ``bins`` of a real signal's spectrum: those above half of the length mirror the ones below."""
+    if bins <= half.shape[1]:
+        return half
+    return np.concatenate([half, half[:, length - bins + 1 : half.shape[1] - 1][:, ::-1].conj()], axis=1)
+
+
 @njit(fastmath=True, cache=True, nogil=True)
-def fold(spectrum, first, offset, taps, folded):
+def _fold(spectrum, first, offset, taps, folded):
     """Product of taps and spectrum (real and imaginary parts side by side), bin k added to point k mod L."""
     n, bands, width = folded.shape
     for r in range(n):
@@ -205,23 +278,26 @@ def fold(spectrum, first, offset, taps, folded):
                 at = 0
 
 
-@njit(fastmath=True, cache=True, nogil=True)
-def _pool_power(wave, start, weights, cubic, rows, out):
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+def _pool_power(wave, per_column, start, straight, cubic, rows, out):
     """Column means of the power by linear interpolation, corrected towards cubic by a bounded share."""
     n, bands, width = wave.shape
-    columns, count = weights.shape
-    power = np.empty(width // 2, np.float32)
+    count = len(straight)
+    flat = wave.reshape(-1)
+    power = np.empty(len(flat) // 2, np.float32)
+    for i in range(len(power)):
+        power[i] = flat[2 * i] * flat[2 * i] + flat[2 * i + 1] * flat[2 * i + 1]
     for r in range(n):
         for b in range(bands):
-            w = wave[r, b]
-            for i in range(width // 2):
-                power[i] = w[2 * i] * w[2 * i] + w[2 * i + 1] * w[2 * i + 1]
-            for j in range(columns):
-                part = power[start[j] : start[j] + count]
-                straight = np.float32(0)
-                curved = np.float32(0)
+            row = out[r, rows[b]]
+            at = (r * bands + b) * (width // 2) + start
+            for j in range(len(row)):
+                part = power[at : at + count]
+                mean = np.float32(0)
+                finer = np.float32(0)
                 for i in range(count):
-                    straight += part[i] * weights[j, i]
-                    curved += part[i] * cubic[j, i]
-                limit = CORRECTION * straight
-                out[r, rows[b], j] = straight + min(max(curved - straight, -limit), limit)
+                    mean += part[i] * straight[i]
+                    finer += part[i] * cubic[i]
+                limit = CORRECTION * mean
+                row[j] = mean + min(max(finer - mean, -limit), limit)
+                at += per_column

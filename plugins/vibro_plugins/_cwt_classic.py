@@ -1,9 +1,10 @@
-"""The classic wavelet picture: |``pywt.cwt``(x, 1..128, ``morl``)| resized, without computing it at every sample.
+"""The classic wavelet picture: |``pywt.cwt``(x, 1..128, ``morl``)| resized, without computing most of its samples.
 
-A row of scale a is a narrow band around 0.8 / a cycles a sample, so its rectified wave is evaluated on a grid of about
-five points a half period. ``pywt.cwt`` builds its filters by picking samples of a tabulated integral, which leaves stray
-pass-bands at a few per cent of the main one. Where a record holds so much power in them that the picture would change,
-the row is computed from the whole filter at every sample.
+A row of scale a is a narrow band around 0.8 / a cycles a sample, A(t) cos p(t), and |cos p| = 2 / pi + 4 / (3 pi) cos 2p
+- .. . Over a pixel, A and A cos 2p are averaged from a few samples of the band's analytic signal by interpolation on their
+carriers. But ``pywt.cwt`` builds its filters by picking samples of a tabulated integral, which leaves stray pass-bands at a
+few per cent of the main one. Where a record holds so much power in them that the picture would change, the row is
+computed from the whole filter at every sample, two rows in one complex transform.
 """
 
 from __future__ import annotations
@@ -17,86 +18,104 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins._cwt import CACHE, Group, averaging, band_groups, fold, smooth_length
+from vibro_plugins._cwt import Grid, Group, averaging, band_groups, cubic, make_grid
 from vibro_plugins._resize import adaptive_weights, point_weights
 
 SCALES = 128
 REACH = 8  # half length of the wavelet, in scales
 CENTRE, WIDTH = 5 / (2 * pi), 1 / (2 * pi)  # of the response of morl at scale 1, cycles a sample
 MAIN_LOBE = 3.3  # standard deviations of a response that are kept
-POINTS = 5.0  # grid points a half period
-STRAY = 5e-4  # share of a picture's power that may be left out with the stray pass-bands
-BINS = 16  # FFT bins joined when stray power is judged
-BLOCK = 16  # records worked on at a time
+STEP = 1.04  # ratio of the scales that are computed; the response is 20 % wide, so rows between are interpolated
+RATE, LOW_RATE = 1.25, 2.0  # samples a cycle; the second where a pixel holds fewer than FEW cycles
+FEW = 4
+SHORT = 20  # samples a pixel below which every row is computed at every sample
+STRAY = 4e-3  # share of a picture's power that may be left out with the stray pass-bands
+FINE, JOINED = 256, 32  # FFT bins judged one by one, and the number joined above them
 DELAY = 0.5  # samples by which the output of pywt.cwt runs late
-LARGEST = float(np.finfo(np.float32).max)
+BLOCK, PAIRS = 32, 8  # records, and pairs of whole rows, worked on at a time
+SILENT = 1e-30
+ZERO, ONE, TINY = np.float32(0), np.float32(1), np.float32(1e-30)
+LARGEST = np.float32(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class ClassicBank:
-    """Filters for records of ``samples`` in an FFT of ``length``: ``groups`` hold the rows on coarse grids.
+    """What images of records of a ``grid`` need.
 
-    ``response`` (128, bins) are the whole filters, ``total`` and ``stray`` (128, joined bins) their power gains, in all and
-    outside the main band; ``start`` and ``weights`` average every sample over the columns.
+    ``groups`` hold the main bands, ``means`` the start and weights (bands, count, 3, columns) of their means.
+    ``response`` (128, bins) are
+    the whole filters, with ``whole_start`` and ``whole_weights`` for means of every sample; ``total`` and ``stray`` (128,
+    joined bins) their power gains, in all and outside the main band. ``row_start`` and ``row_weights`` resize the rows.
     """
 
-    samples: int
-    length: int
-    lead: int
+    grid: Grid
     groups: tuple[Group, ...]
+    means: tuple[tuple[int, NDArray[np.float32]], ...]
     response: NDArray[np.complex64]
     total: NDArray[np.float32]
     stray: NDArray[np.float32]
-    start: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    rows: NDArray[np.float32]
+    always_whole: NDArray[np.bool_]
+    whole_start: NDArray[np.int64]
+    whole_weights: NDArray[np.float32]
+    row_start: NDArray[np.int64]
+    row_weights: NDArray[np.float32]
 
 
 def classic_bank(samples: int, size: int, resize: str) -> ClassicBank:
-    """Filters of ``pywt.cwt`` for images of ``size`` x ``size``.
+    """Filters of ``pywt.cwt`` and weights of the resizing.
 
     ``resize="area"`` averages as ``torch.nn.functional.interpolate(mode="area")``, over whole samples and scales;
     ``"point"`` interpolates linearly at the pixel centres, which needs every row at every sample.
     """
-    length = smooth_length(samples + REACH * SCALES)
-    lead = (length - samples) // 2
-    column = np.arange(size)
-    low, high = column * samples // size, -((-(column + 1) * samples) // size)
-    if resize == "area":
-        start, (weights,) = averaging(low - 0.5 + lead, high - 0.5 + lead, 1.0, (_box,))
-        rows = adaptive_weights(SCALES, size)
-    else:
-        rows = point_weights(SCALES, size)
-        start, weights = _nearest_two(point_weights(samples, size), lead)
+    grid = make_grid(samples, size, REACH * SCALES)
+    length = grid.length
+    weights = adaptive_weights if resize == "area" else point_weights
     response = filters(length)
     frequency = np.arange(response.shape[1]) / length
     stray = np.abs(response) ** 2
-    coarse, points, first, taps = [], [], [], []
-    for a in range(1, SCALES + 1):
+    always = np.ones(SCALES, bool)
+    rate, first, taps, rows = [], [], [], []
+    for a in [] if resize == "point" or grid.column < SHORT else chosen_scales():
         inside = np.flatnonzero(np.abs(frequency - CENTRE / a) <= MAIN_LOBE * WIDTH / a)
-        last = inside[-1] if len(inside) else len(frequency)
-        grid = smooth_length(max(2 * CENTRE / a * POINTS * length, 2 * last + 2))
-        if grid >= length or resize == "point":
-            continue
+        cycles = grid.column * CENTRE / a
         early = response[a - 1, inside] * np.exp(2j * pi * frequency[inside] * DELAY)
         turn = early[np.abs(early).argmax()]
-        coarse.append(a - 1)
-        points.append(grid // 2 + 1)
+        rate.append(cycles * (RATE if cycles >= FEW else LOW_RATE))
         first.append(inside[0])
-        taps.append((early * (abs(turn) / turn)).real / length)
-        stray[a - 1, inside] = 0
-    groups = band_groups(
-        points,
-        first,
-        taps,
-        lambda size: averaging(low - 0.5 + lead - DELAY, high - 0.5 + lead - DELAY, length / (2 * size - 2), (_box,)),
-        np.array(coarse, np.int64),
+        taps.append(2 / length * (early * (abs(turn) / turn)).real)
+        rows.append(a - 1)
+    for a in range(3 if rows else SCALES + 1, SCALES + 1):
+        stray[a - 1, np.abs(frequency - CENTRE / a) <= MAIN_LOBE * WIDTH / a] = 0
+        always[a - 1] = False
+    groups = band_groups(grid, rate, first, taps, rows)
+    column = np.arange(size)
+    low = column * samples // size + grid.lead - 0.5 - DELAY
+    high = -((-(column + 1) * samples) // size) + grid.lead - 0.5 - DELAY
+    joints = np.concatenate([np.arange(FINE), np.arange(FINE, len(frequency), JOINED)])
+    joints = joints[joints < len(frequency)]
+    widths = np.diff(np.append(joints, len(frequency)))
+    total, stray = (np.add.reduceat(g, joints, axis=1) / widths for g in (np.abs(response) ** 2, stray))
+    whole_start, whole_weights = _banded(weights(samples, size))
+    return ClassicBank(
+        grid,
+        groups,
+        tuple(_means(group, low, high, grid.column / group.per_column) for group in groups),
+        (response / length).astype(np.complex64),
+        total.astype(np.float32),
+        stray.astype(np.float32),
+        always,
+        whole_start + grid.lead,
+        whole_weights,
+        *_banded(weights(SCALES, size)),
     )
-    joints = np.arange(0, len(frequency), BINS)
-    total, stray = (np.add.reduceat(g, joints, axis=1) / BINS for g in (np.abs(response) ** 2, stray))
-    stray[np.setdiff1d(np.arange(SCALES), coarse)] = np.inf
-    response = (response / length).astype(np.complex64)
-    return ClassicBank(samples, length, lead, groups, response, total, stray, start, weights, rows)
+
+
+def chosen_scales() -> list[int]:
+    """Scales 3..128 in steps of 1 or of ``STEP``."""
+    scales = [3]
+    while scales[-1] < SCALES:
+        scales.append(min(max(scales[-1] + 1, int(scales[-1] * STEP)), SCALES))
+    return scales
 
 
 def filters(length: int) -> NDArray[np.complex128]:
@@ -117,106 +136,192 @@ def filters(length: int) -> NDArray[np.complex128]:
     return out
 
 
-def _box(x):
-    """Antiderivative of the box: each grid point stands for its cell."""
-    return np.clip(x, -0.5, 0.5) + 0.5
+def _means(group, low, high, spacing):
+    """Weights (bands, count, 3, columns) of A, Re and Im of A exp(2jp), where the carrier p turns with each band's centre."""
+    start, plain = averaging(low, high, spacing, group.per_column, cubic)
+    out = np.empty((len(group.rows), len(plain), 3, plain.shape[1]), np.float32)
+    out[:, :, 0] = 2 / pi * plain
+    for band, row in enumerate(group.rows):
+        turn = 4 * pi * CENTRE / (row + 1) * spacing
+        turning = averaging(low, high, spacing, group.per_column, cubic, turn)[1] * 4 / (3 * pi)
+        out[band, :, 1], out[band, :, 2] = turning.real, -turning.imag
+    return start, out
 
 
-def _nearest_two(weights, lead):
-    """A matrix with at most two neighbouring weights a row as first columns and pairs."""
-    start = np.minimum(weights.argmax(axis=1), weights.shape[1] - 2)
-    start -= (start > 0) & (np.take_along_axis(weights, np.maximum(start - 1, 0)[:, None], 1)[:, 0] > 0)
-    return start + lead, np.take_along_axis(weights, start[:, None] + np.arange(2), 1)
+def _banded(weights):
+    """A matrix of short runs of weights as their starts and a narrow matrix."""
+    start = (weights > 0).argmax(axis=1)
+    count = int((weights > 0).sum(axis=1).max())
+    start = np.minimum(start, weights.shape[1] - count)
+    return start, np.take_along_axis(weights, start[:, None] + np.arange(count), axis=1)
 
 
 def classic_map(bank: ClassicBank, raw: NDArray[np.float32]) -> NDArray[np.float32]:
     """The picture of every record and channel, (n, C, T) -> (n, C, size, size), scale 1 first."""
     n, channels, samples = raw.shape
-    records, size = raw.reshape(-1, samples), len(bank.rows)
+    records, size = raw.reshape(-1, samples), len(bank.row_start)
     out = np.empty((len(records), size, size), np.float32)
     for begin in range(0, len(records), BLOCK):
         part = slice(begin, begin + BLOCK)
-        peak = np.abs(records[part]).max(axis=1).astype(np.float64)
-        unit = records[part] * np.divide(1, peak, out=np.zeros_like(peak), where=peak > 0)[:, None]
-        picture = np.matmul(bank.rows, _rectified(bank, unit.astype(np.float32)))
-        out[part] = np.minimum(picture * peak[:, None, None], LARGEST)
+        peak = np.abs(records[part]).max(axis=1)
+        factor = np.divide(1, peak, out=np.zeros_like(peak), where=peak > SILENT)
+        spectrum = bank.grid.spectrum(records[part] * factor[:, None])
+        _resize_rows(_rectified(bank, spectrum), bank.row_start, bank.row_weights, peak, out[part])
     return out.reshape(n, channels, size, size)
 
 
-def _rectified(bank: ClassicBank, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Column means of the magnitude at each scale: (n, T) -> (n, 128, size)."""
-    padded = np.zeros((len(x), bank.length), np.float32)
-    padded[:, bank.lead : bank.lead + bank.samples] = x
-    spectrum = torch.fft.rfft(torch.from_numpy(padded)).numpy()
-    whole = _needs_whole(spectrum, bank.total, bank.stray)
-    out = np.empty((len(x), SCALES, len(bank.start)), np.float32)
-    for group in bank.groups:
-        step = max(1, CACHE // (8 * len(x) * group.points))
-        for begin in range(0, len(group.rows), step):
-            rows = group.rows[begin : begin + step]
-            if whole[:, rows].all():
-                continue
-            half = np.empty((len(x), len(rows), group.points), np.complex64)
-            fold(
-                spectrum.view(np.float32),
-                group.first[begin : begin + step],
-                group.offset[begin:],
-                group.taps,
-                half.view(np.float32),
-            )
-            wave = torch.fft.irfft(torch.from_numpy(half), norm="forward").numpy()
-            _pool_magnitude(wave, group.start, group.weights[0], rows, out)
-    for row in np.flatnonzero(whole.any(axis=0)):
-        chosen = np.flatnonzero(whole[:, row])
-        half = torch.from_numpy(spectrum[chosen] * bank.response[row])
-        wave = torch.fft.irfft(half, bank.length, norm="forward").numpy()
-        means = np.empty((len(chosen), 1, out.shape[2]), np.float32)
-        _pool_magnitude(wave[:, None], bank.start, bank.weights, np.zeros(1, np.int64), means)
-        out[chosen, row] = means[:, 0]
-    return out
-
-
-@njit(cache=True, nogil=True)
-def _needs_whole(spectrum, total, stray):
-    """(n, 128): rows to be computed from the whole filter, so that the stray power left out stays within the budget."""
-    n, bins = spectrum.shape
-    scales, joints = total.shape
-    out = np.empty((n, scales), np.bool_)
-    power, lost = np.empty(joints), np.empty(scales)
-    for r in range(n):
-        power[:] = 0
-        for k in range(bins):
-            power[k // BINS] += spectrum[r, k].real ** 2 + spectrum[r, k].imag ** 2
-        budget = 0.0
-        for a in range(scales):
-            kept = 0.0
-            gone = 0.0
-            for j in range(joints):
-                kept += power[j] * total[a, j]
-                gone += power[j] * stray[a, j]
-            budget += STRAY * kept
-            lost[a] = gone if stray[a, 0] < np.inf else np.inf
-        order = np.argsort(lost, kind="mergesort")
-        left = 0.0
-        for a in order:
-            left += lost[a]
-            out[r, a] = left > budget or lost[a] == np.inf
+def _rectified(bank: ClassicBank, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Column means of the magnitude at each scale: (n, bins) -> (n, 128, size)."""
+    whole = _needs_whole(spectrum, bank.total, bank.stray) | bank.always_whole
+    out = np.empty((len(spectrum), SCALES, len(bank.whole_start)), np.float32)
+    for group, (start, weights) in zip(bank.groups, bank.means, strict=True):
+        for part, wave in group.signals(spectrum):
+            _pool_rectified(wave.view(np.float32), group.per_column, start, weights[part], group.rows[part], out)
+    if bank.groups:
+        _fill(out, np.array(chosen_scales()) - 1)
+    pairs = [
+        (record, rows[i], rows[min(i + 1, len(rows) - 1)])
+        for record, rows in enumerate(map(np.flatnonzero, whole))
+        for i in range(0, len(rows), 2)
+    ]
+    for begin in range(0, len(pairs), PAIRS):
+        some = np.array(pairs[begin : begin + PAIRS])
+        both = np.empty((len(some), bank.grid.length), np.complex64)
+        _join(spectrum, bank.response, some, both)
+        wave = torch.fft.ifft(torch.from_numpy(both), norm="forward").numpy()
+        _pool_pairs(wave.view(np.float32), bank.whole_start, bank.whole_weights, some, out)
     return out
 
 
 @njit(fastmath=True, cache=True, nogil=True)
-def _pool_magnitude(wave, start, weights, rows, out):
-    """Column means of the magnitude of real waves (n, bands, points)."""
-    n, bands, points = wave.shape
-    columns, count = weights.shape
-    size = np.empty(points, np.float32)
+def _needs_whole(spectrum, total, stray):
+    """(n, 128): the rows with the most stray power, so many that what the others leave out stays within the budget."""
+    n, bins = spectrum.shape
+    scales, joints = total.shape
+    out = np.zeros((n, scales), np.bool_)
+    power, lost = np.empty(joints, np.float32), np.empty(scales, np.float32)
     for r in range(n):
-        for b in range(bands):
-            for i in range(points):
-                size[i] = abs(wave[r, b, i])
+        power[:] = 0
+        for k in range(bins):
+            j = k if k < FINE else FINE + (k - FINE) // JOINED
+            power[j] += spectrum[r, k].real ** 2 + spectrum[r, k].imag ** 2
+        left, budget = 0.0, 0.0
+        for a in range(scales):
+            whole = np.float32(0)
+            gone = np.float32(0)
+            for j in range(joints):
+                whole += power[j] * total[a, j]
+                gone += power[j] * stray[a, j]
+            lost[a] = gone
+            left += gone
+            budget += STRAY * whole
+        order = np.argsort(-lost)
+        for a in order:
+            if left <= budget:
+                break
+            left -= lost[a]
+            out[r, a] = True
+    return out
+
+
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+def _pool_rectified(wave, per_column, start, weights, rows, out):
+    """Column means of |Re w| of analytic signals w (n, bands, points)."""
+    n, bands, width = wave.shape
+    count, _, columns = weights.shape[1:]
+    points, slots = width // 2, width // 2 // per_column
+    flat = wave.reshape(-1)
+    size = np.empty(len(flat) // 2, np.float32)
+    even, odd = np.empty_like(size), np.empty_like(size)
+    for i in range(len(size)):
+        re, im = flat[2 * i], flat[2 * i + 1]
+        power = re * re + im * im + TINY
+        inverse = ONE / np.sqrt(power)
+        size[i] = power * inverse
+        even[i] = (re * re - im * im) * inverse
+        odd[i] = (re + re) * im * inverse
+    parts = np.empty((3, per_column, slots), np.float32)
+    for b in range(bands):
+        for r in range(n):
+            at = (r * bands + b) * points
+            for s in range(per_column):
+                one, two, three = parts[0, s], parts[1, s], parts[2, s]
+                for j in range(slots):
+                    k = at + s + j * per_column
+                    one[j], two[j], three[j] = size[k], even[k], odd[k]
+            row = out[r, rows[b]]
+            row[:] = 0
+            for i in range(count):
+                s, first = (start + i) % per_column, (start + i) // per_column
+                one = parts[0, s, first : first + columns]
+                two = parts[1, s, first : first + columns]
+                three = parts[2, s, first : first + columns]
+                a, c, d = weights[b, i, 0], weights[b, i, 1], weights[b, i, 2]
+                for j in range(columns):
+                    row[j] += a[j] * one[j] + c[j] * two[j] + d[j] * three[j]
             for j in range(columns):
-                part = size[start[j] : start[j] + count]
-                mean = np.float32(0)
-                for i in range(count):
-                    mean += part[i] * weights[j, i]
-                out[r, rows[b], j] = mean
+                row[j] = max(row[j], ZERO)
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _fill(out, chosen):
+    """Rows between two chosen ones, by linear interpolation over the scale."""
+    columns = out.shape[2]
+    for r in range(len(out)):
+        for k in range(len(chosen) - 1):
+            low, high = chosen[k], chosen[k + 1]
+            one, two = out[r, low], out[r, high]
+            for a in range(low + 1, high):
+                part = np.float32(a - low) / np.float32(high - low)
+                row = out[r, a]
+                for j in range(columns):
+                    row[j] = one[j] + part * (two[j] - one[j])
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _join(spectrum, response, pairs, both):
+    """Spectra of v1 + j v2, where v1 and v2 are the real outputs of two rows' whole filters."""
+    length = both.shape[1]
+    for p in range(len(pairs)):
+        x, one, two = spectrum[pairs[p, 0]], response[pairs[p, 1]], response[pairs[p, 2]]
+        for k in range(1, (length + 1) // 2):
+            y, z = x[k] * one[k], x[k] * two[k]
+            both[p, k] = complex(y.real - z.imag, y.imag + z.real)
+            both[p, length - k] = complex(y.real + z.imag, z.real - y.imag)
+        for k in (0, length // 2):
+            both[p, k] = complex((x[k] * one[k]).real, (x[k] * two[k]).real)
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _pool_pairs(wave, start, weights, pairs, out):
+    """Column means of the magnitudes of the real and imaginary parts, into the rows of their pair."""
+    columns, count = weights.shape
+    for p in range(len(pairs)):
+        for j in range(columns):
+            part = wave[p, 2 * start[j] : 2 * (start[j] + count)]
+            one = np.float32(0)
+            two = np.float32(0)
+            for i in range(count):
+                one += abs(part[2 * i]) * weights[j, i]
+                two += abs(part[2 * i + 1]) * weights[j, i]
+            out[pairs[p, 0], pairs[p, 1], j] = one
+            out[pairs[p, 0], pairs[p, 2], j] = two
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _resize_rows(rows, start, weights, factor, out):
+    """Weighted sums of neighbouring rows times each record's ``factor``, within float32."""
+    size, count = weights.shape
+    columns = rows.shape[2]
+    for r in range(len(rows)):
+        for i in range(size):
+            line = out[r, i]
+            line[:] = 0
+            for k in range(count):
+                weight = weights[i, k] * factor[r]
+                if weight > 0:
+                    source = rows[r, start[i] + k]
+                    for j in range(columns):
+                        line[j] += weight * source[j]
+            for j in range(columns):
+                line[j] = min(line[j], LARGEST)

@@ -68,12 +68,12 @@ class CwtImage(FeatureExtractor):
         raw, p = inputs["raw"], self.params
         samples = raw.shape[-1]
         if p.layout == "classic":
-            if self._classic is None or self._classic.samples != samples:
+            if self._classic is None or self._classic.grid.samples != samples:
                 self._classic = classic_bank(samples, p.size, p.resize)
             return classic_map(self._classic, raw)
         if self._sigma is None:
             raise NotFittedError("cwt_image has no reference level yet")
-        if self._bank is None or self._bank.samples != samples:
+        if self._bank is None or self._bank.grid.samples != samples:
             frequencies = log_frequencies(self.ctx.fs, samples, p.f_min, p.per_octave)
             self._bank = morlet_bank(samples, p.size, frequencies / self.ctx.fs)
         return decibel_map(self._bank, raw, sigma_of(self._sigma, inputs["sensor"]), p.size)

@@ -73,6 +73,7 @@ class Envelope(FeatureExtractor):
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns the sensors' bands, if they are wanted: (sensors + 1, C) numbers of bands, the pool's in the last row."""
         if self.params.band == "own":
+            self._chosen = np.empty((0, 0), np.int64)
             return
         raw = inputs["raw"]
         rows = np.linspace(0, len(raw) - 1, min(len(raw), FIT_ROWS)).astype(int)
@@ -105,16 +106,14 @@ class Envelope(FeatureExtractor):
         return out.reshape(n, -1)
 
     def state(self) -> State:
-        """The sensors' bands, if they were wanted."""
-        if self.params.band == "own":
-            return {}
+        """The sensors' bands, none where every record has its own; NotFittedError before ``fit``."""
         if self._chosen is None:
             raise NotFittedError("envelope has not been fitted")
         return {"chosen": self._chosen}
 
     def load_state(self, state: State) -> None:
         """Restores the sensors' bands."""
-        self._chosen = np.asarray(state["chosen"]) if "chosen" in state else None
+        self._chosen = np.asarray(state["chosen"])
 
     def _top(self) -> float:
         return min(self.params.top, self.ctx.fs / 16)
@@ -128,9 +127,9 @@ class Envelope(FeatureExtractor):
         return [Band(max(i * half // c, 1), (i + 1) * half // c) for c in counts for i in range(c)]
 
     def _wanted(self, inputs: Mapping[str, NDArray[Any]], n: int, channels: int) -> NDArray[np.int64] | None:
+        chosen = self.state()["chosen"]
         if self.params.band == "own":
             return None
-        chosen = self.state()["chosen"]
         code = np.asarray(inputs["sensor"]).astype(np.intp).reshape(-1)
         pool = len(chosen) - 1
         return chosen[np.where((code < 0) | (code > pool), pool, code)].reshape(n * channels)

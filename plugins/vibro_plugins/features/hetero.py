@@ -83,7 +83,7 @@ class Hetero(FeatureExtractor):
         """(n, 3 C, size, size)."""
         raw, state = inputs["raw"], self.state()
         if self.params.layout == "classic":
-            if self._classic is None or self._classic.samples != raw.shape[-1]:
+            if self._classic is None or self._classic.grid.samples != raw.shape[-1]:
                 self._classic = classic_bank(raw.shape[-1], self.params.size, "area")
             return _classic(self._classic, raw, self.params.size)
         fold = Fold(int(state["mode"]), float(state["period"]), int(state["rows"]))
@@ -108,7 +108,7 @@ class Hetero(FeatureExtractor):
         size, fs = self.params.size, self.ctx.fs
         n, channels, samples = raw.shape
         out = np.empty((n, channels, 3, size, size), np.float32)
-        if self._bank is None or self._bank.samples != samples:
+        if self._bank is None or self._bank.grid.samples != samples:
             self._bank = morlet_bank(samples, size, log_frequencies(fs, samples) / fs)
         out[:, :, 0] = decibel_map(self._bank, raw, sigma, size)
         rows = area_weights(fold.rows, size)

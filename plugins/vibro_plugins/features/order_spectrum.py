@@ -18,7 +18,7 @@ from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
 
 LEAST = -5.0  # log10 of the smallest amplitude, in units of the sensor's level
 OVERSAMPLE = 4
-REVOLUTIONS = 2  # a record with fewer cannot resolve orders
+REVOLUTIONS = 2  # fewer do not resolve orders
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class OrderSpectrum(FeatureExtractor):
     Cell i is centred at i / per_order shaft orders. The record is limited to the orders shown, resampled at equal shaft
     angles over whole revolutions and transformed with a Hann window. The shaft speed in rpm is one covariate column (the
     view of covariates carries no names, so ``column`` counts them as the run lists them). A row without a speed takes the
-    median of the fit rows; where no fit row has one, the view stands aside. Orders above 0.45 fs are marked as not given.
+    median of the fit rows; where no fit row has one, the view stands aside. Marked as not given are orders above 0.45 fs,
+    and all of them where a record usually holds fewer than two revolutions.
     """
 
     name = "order_spectrum"
@@ -65,14 +66,12 @@ class OrderSpectrum(FeatureExtractor):
                 f"no shaft speed in covariate column {self.params.column}",
                 hint="give a column speed in rpm with --covariates",
             )
-        samples = inputs["raw"].shape[-1]
-        if samples * np.median(known) < REVOLUTIONS * 60 * self.ctx.fs:
-            raise StandAside(f"a record is shorter than {REVOLUTIONS} revolutions")
         self._channels = inputs["raw"].shape[1]
         self._state = {
             "sigma": fit_sigma(inputs["raw"], inputs["sensor"]),
             "speed": np.array(np.median(known)),
             "fastest": np.array(known.max()),
+            "turns": np.array(np.median(known) / 60 * inputs["raw"].shape[-1] / self.ctx.fs),
         }
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -101,12 +100,12 @@ class OrderSpectrum(FeatureExtractor):
 
     @property
     def kept(self) -> NDArray[np.bool_] | None:
-        """Orders that the sampling rate can give at the highest speed of the fit rows."""
+        """Orders that the sampling rate and the length of a record can give at the speeds of the fit rows."""
         if self._state is None:
             return None
         centre = np.arange(self.params.orders * self.params.per_order) / self.params.per_order
         given = centre * float(self._state["fastest"]) / 60 <= 0.45 * self.ctx.fs
-        return np.tile(given, self._channels)
+        return np.tile(given & (self._state["turns"] >= REVOLUTIONS), self._channels)
 
     def _speed(self, covariates: NDArray[Any]) -> NDArray[np.float64]:
         """Speed in rpm of every row, NaN where it is not given or not positive."""
