@@ -39,7 +39,7 @@ _MODULES = (np, np.linalg, np.random, np.fft, np.lib)
 
 @contextlib.contextmanager
 def observed() -> Iterator[dict[str, str]]:
-    """Watches the body in an empty folder; the yielded table is filled with {aspect: what changed} at its end, and the rest is put back."""
+    """Watches the body in an empty folder; at its end the yielded table holds {aspect: what changed}, and all is put back."""
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="vibro-kit-") as folder, contextlib.chdir(folder), restored():
         before = _snapshot() | _traces()
