@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SHAPES = (-0.5, 0.5)
+SHAPES = (-0.95, 0.5)  # the likelihood has no maximum below -1; above 0.5 the variance is infinite
 NEAR_ZERO = 1e-6
 
 
@@ -32,7 +32,8 @@ def fit(excess: Floats) -> tuple[float, float]:
     x = excess / unit
 
     def loss(theta: Floats) -> float:
-        return -log_likelihood(x, float(np.exp(theta[0])), float(theta[1]))
+        value = log_likelihood(x, float(np.exp(theta[0])), float(theta[1]))
+        return -value if np.isfinite(value) else 1e12
 
     best = minimize(
         loss, [np.log(start[0] / unit), start[1]], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}
