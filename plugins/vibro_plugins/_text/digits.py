@@ -1,11 +1,10 @@
-"""The compiled path of ``numbers``: the plain case of its grammar several tokens at once, "no" for all the rest.
+"""The compiled path of ``numbers``: the plain case of its grammar at the speed of memory, "not sure" for all the rest.
 
-First the commas are found, 64 characters at a time. Then each token is loaded as right-aligned 64-bit words; flipping the
+Commas are found 32 characters at a time. A token like ``-0.01234`` is loaded as right-aligned 64-bit words; flipping the
 bits of ``0`` and of the point leaves the digits' values, adding 0x76 marks every byte that is none, and three
-multiplications join eight digits (D. Lemire, "Quickly parsing eight digits", 2018). Tokens like ``-0.01234`` take a loop
-without branches that the compiler turns into vector instructions. An integer of at most 2**53 scaled by at most 10**22
-is exact in float64 (W. Clinger, "How to read floating point numbers accurately", PLDI 1990); any other token counts only
-if its float64 lies so far from a midpoint of two float32 values that the rounding is certain.
+multiplications join eight digits (D. Lemire, "Quickly parsing eight digits", 2018). An integer of at most 2**53 scaled
+by at most 10**22 is exact in float64 (W. Clinger, "How to read floating point numbers accurately", PLDI 1990); any other
+token counts only if its float64 lies so far from a midpoint of two float32 values that the rounding is certain.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+UNSURE = -1
+FULL = -2
 PADDING = 24  # characters that may be looked at before the first token
-SPARE = 68  # entries that ``split`` needs beyond one a character
 
 _U = np.uint64
 _ZEROS = _U(0x3030303030303030)
@@ -31,15 +31,15 @@ _MARGIN = _U(16)  # units of the last place of float64 within which a rounding c
 _EXACT = 22  # 10**22 is the last power of ten that float64 holds exactly
 _POWERS = np.array([float(f"1e{i}") for i in range(61)])
 _TENS = np.array([10**i for i in range(20)], dtype=np.uint64)
-_RUN = 256  # tokens looked at together
+_SIGNS = np.array([1.0, -1.0])
 
 
 def _compile(function: Any) -> Any:
     """Compiled code is kept beside the module or in the user's cache; where neither can be written it is made anew."""
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return numba.njit(nogil=True, error_model="numpy")(function)
+        return numba.njit(nogil=True)(function)
 
 
 def _load(context: Any, builder: Any, signature: Any, args: Any, kind: Any) -> Any:
@@ -62,15 +62,15 @@ def _word(typingctx: Any, text: Any, index: Any) -> Any:
 
 @intrinsic
 def _commas(typingctx: Any, text: Any, index: Any) -> Any:
-    """One bit for each of ``text[index:index + 64]``, set where a comma stands."""
+    """One bit for each of ``text[index:index + 32]``, set where a comma stands."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), 64)
+        vector = ir.VectorType(ir.IntType(8), 32)
         loaded = _load(context, builder, signature, args, vector)
-        equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(",")] * 64))
-        return builder.bitcast(equal, ir.IntType(64))
+        equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(",")] * 32))
+        return builder.bitcast(equal, ir.IntType(32))
 
-    return types.uint64(text, index), codegen
+    return types.uint32(text, index), codegen
 
 
 @intrinsic
@@ -79,16 +79,6 @@ def _lowest(typingctx: Any, bits: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, False))
-
-    return bits(bits), codegen
-
-
-@intrinsic
-def _count(typingctx: Any, bits: Any) -> Any:
-    """Number of set bits."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
 
     return bits(bits), codegen
 
@@ -168,151 +158,75 @@ def _long(first: Any, second: Any, third: Any, width: int) -> Any:
 
 
 @_compile
-def split(text: Any, start: int, stop: int, ends: Any) -> int:
-    """Where the tokens of ``text[start:stop]`` end: at each comma and at ``stop``; returns how many there are.
+def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
+    """Comma-separated numbers of ``text[start:stop]`` (uint8) into ``out`` (float32); returns how many there are.
 
-    ``ends`` has room for ``stop - start + SPARE``.
+    UNSURE where anything is not plain, FULL where ``out`` is too short; ``out`` then means nothing. ``start`` is at least
+    PADDING, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
+    follow a comma.
     """
-    count, at = 0, start
-    while at + 64 <= stop:
-        commas = _commas(text, at)
-        fill = count
-        count += np.int64(_count(commas))
-        while fill < count:  # four at a time: what is written beyond the last one is overwritten next
-            for k in range(4):
-                ends[_U(fill + k)] = at + np.int64(_lowest(commas))
-                commas &= commas - _U(1)
-            fill += 4
-        at += 64
-    while at < stop:
-        if text[_U(at)] == 44:
-            ends[_U(count)] = at
-            count += 1
-        at += 1
-    ends[_U(count)] = stop
-    return count + 1
-
-
-@_compile
-def _gather(text: Any, at: int, ends: Any, first: int, count: int, low: Any, high: Any, width: Any) -> int:
-    """The last 16 characters of each token, its width without sign, and bit 4 of ``width`` for a minus.
-
-    Returns the widest token, 99 if the second character of one is not the point.
-    """
-    widest = 0
-    for k in range(count):
-        end = np.int64(ends[_U(first + k)])
-        low[_U(k)] = _word(text, end - 16)
-        high[_U(k)] = _word(text, end - 8)
-        at += np.int64(text[_U(at)] == 32)
-        negative = np.int64(text[_U(at)] == 45)
-        own = end - at - negative
-        if own < 3 or text[_U(at + negative + 1)] != 46:
-            return 99
-        widest = max(widest, own)
-        width[_U(k)] = _U(own | (negative << 4))
-        at = end + 1
-    return widest
-
-
-@_compile
-def _eight(high: Any, width: Any, count: int, out: Any, first: int) -> bool:
-    """Tokens like ``0.01234`` of 3 to 8 characters, several at once; whether all of them are of that form."""
-    marks = _U(0)
-    for k in range(count):
-        size = width[k] & _U(15)
-        shift = (_U(8) - size) << _U(3)
-        last = ((high[k] ^ _ZEROS) & (_ALL << shift)) ^ (_U(0x1E00) << shift)
-        marks |= (last + _BEYOND_NINE) | last
-        lead = np.float64(np.int64((last >> shift) & _U(255)))
-        tens = size - _U(2)
-        power = (10.0 if tens & _U(1) else 1.0) * (100.0 if tens & _U(2) else 1.0) * (1e4 if tens & _U(4) else 1.0)
-        value = (np.float64(np.int64(_joined(last))) - 9.0 * lead * power) / power
-        out[first + k] = np.float32(-value if width[k] & _U(16) else value)
-    return marks & _HIGH_BITS == _U(0)
-
-
-@_compile
-def _fifteen(low: Any, high: Any, width: Any, count: int, out: Any, first: int) -> bool:
-    """The same for tokens of 3 to 15 characters: their integers stay below 2**53."""
-    marks = _U(0)
-    for k in range(count):
-        size = width[k] & _U(15)
-        short = size <= _U(8)
-        shift = ((_U(8) if short else _U(16)) - size) << _U(3)
-        point = _U(0x1E00) << shift
-        mask = _ALL << shift
-        head = _U(0) if short else ((low[k] ^ _ZEROS) & mask) ^ point
-        tail = (
-            ((high[k] ^ _ZEROS) & mask) ^ point if short else (high[k] ^ _ZEROS) ^ (_POINT if size == _U(9) else _U(0))
-        )
-        marks |= (head + _BEYOND_NINE) | head | (tail + _BEYOND_NINE) | tail
-        lead = np.float64(np.int64(((tail if short else head) >> shift) & _U(255)))
-        tens = size - _U(2)
-        power = (10.0 if tens & _U(1) else 1.0) * (100.0 if tens & _U(2) else 1.0)
-        power *= (1e4 if tens & _U(4) else 1.0) * (1e8 if tens & _U(8) else 1.0)
-        whole = _joined(head) * _U(100_000_000) + _joined(tail)
-        value = (np.float64(np.int64(whole)) - 9.0 * lead * power) / power
-        out[first + k] = np.float32(-value if width[k] & _U(16) else value)
-    return marks & _HIGH_BITS == _U(0)
-
-
-@_compile
-def _any(text: Any, at: int, ends: Any, first: int, count: int, as_json: bool, out: Any) -> bool:
-    """Tokens of any plain form, one by one; whether all of them are plain and their rounding is certain."""
-    for k in range(first, first + count):
-        end = np.int64(ends[_U(k)])
-        while at < end and text[_U(at)] == 32:
+    at, count, room, size = start, 0, len(out), len(text)
+    while True:
+        while at < stop and text[_U(at)] == 32:
             at += 1
-        negative = np.int64(text[_U(at)] == 45)
+        if count == room:
+            return FULL
+        end = stop
+        if at + 32 <= size:
+            end = at + np.int64(_lowest(_commas(text, at)))
+        if end == at + 32 or end >= stop:
+            end = at
+            while end < stop and text[_U(end)] != 44:
+                end += 1
+        negative = np.int64(((_U(text[_U(at)]) ^ _U(45)) - _U(1)) >> _U(63))  # no branch: signs cannot be guessed
         at += negative
-        if end - at > 1 and text[_U(at)] == 43 and not negative and not as_json:
-            at += 1
-        cut, power = end, 0
-        if end - at > 4 and (text[_U(end - 4)] | 32) == 101:
-            tens, ones = np.int64(text[_U(end - 2)]) - 48, np.int64(text[_U(end - 1)]) - 48
-            sign = 44 - np.int64(text[_U(end - 3)])
-            if not (0 <= tens <= 9 and 0 <= ones <= 9 and abs(sign) == 1):
-                return False
-            cut, power = end - 4, sign * (10 * tens + ones)
-        width = cut - at
-        if not 0 < width <= 24 or (as_json and width > 1 and text[_U(at)] == 48 and text[_U(at + 1)] != 46):
-            return False
-        if width <= 16:
-            mantissa, decimals, sure = _short(_word(text, cut - 16), _word(text, cut - 8), width)
-        elif text[_U(at + 1)] != 46:
-            return False
+        width = end - at
+        if 2 < width <= 16 and text[_U(at + 1)] == 46:
+            if width <= 8:
+                shift = _U(64 - 8 * width)
+                last = ((_word(text, end - 8) ^ _ZEROS) & (_ALL << shift)) ^ ((_POINT << _U(8)) << shift)
+                marks = (last + _BEYOND_NINE) | last
+                lead = (last >> shift) & _U(255)
+                mantissa = _joined(last)
+            else:
+                shift = _U(128 - 8 * width)
+                first = ((_word(text, end - 16) ^ _ZEROS) & (_ALL << shift)) ^ ((_POINT << _U(8)) << shift)
+                last = (_word(text, end - 8) ^ _ZEROS) ^ (_POINT if width == 9 else _U(0))
+                marks = (first + _BEYOND_NINE) | first | (last + _BEYOND_NINE) | last
+                lead = (first >> shift) & _U(255)
+                mantissa = _joined(first) * _U(100_000_000) + _joined(last)
+            sure = marks & _HIGH_BITS == _U(0)
+            mantissa -= lead * _U(9) * _TENS[_U(width - 2)]
+            value = np.float64(np.int64(mantissa)) / _POWERS[_U(width - 2)]
         else:
-            words = (_word(text, cut - 24), _word(text, cut - 16), _word(text, cut - 8))
-            mantissa, decimals, sure = _long(words[0], words[1], words[2], width)
+            value, sure = 0.0, False
         if not sure:
-            return False
-        value, sure = _scaled(mantissa, power - decimals)
-        if not sure:
-            return False
-        out[_U(k)] = np.float32(-value if negative else value)
+            if width > 1 and text[_U(at)] == 43 and not negative and not as_json:
+                at += 1
+            cut, power = end, 0
+            if end - at > 4 and (text[_U(end - 4)] | 32) == 101:
+                tens, ones = np.int64(text[_U(end - 2)]) - 48, np.int64(text[_U(end - 1)]) - 48
+                sign = 44 - np.int64(text[_U(end - 3)])
+                if not (0 <= tens <= 9 and 0 <= ones <= 9 and abs(sign) == 1):
+                    return UNSURE
+                cut, power = end - 4, sign * (10 * tens + ones)
+            width = cut - at
+            if not 0 < width <= 24 or (as_json and width > 1 and text[_U(at)] == 48 and text[_U(at + 1)] != 46):
+                return UNSURE
+            if width <= 16:
+                mantissa, decimals, sure = _short(_word(text, cut - 16), _word(text, cut - 8), width)
+            elif text[_U(at + 1)] != 46:
+                return UNSURE
+            else:
+                words = (_word(text, cut - 24), _word(text, cut - 16), _word(text, cut - 8))
+                mantissa, decimals, sure = _long(words[0], words[1], words[2], width)
+            if not sure:
+                return UNSURE
+            value, sure = _scaled(mantissa, power - decimals)
+            if not sure:
+                return UNSURE
+        out[_U(count)] = np.float32(value * _SIGNS[_U(negative)])
+        count += 1
+        if end == stop:
+            return count
         at = end + 1
-    return True
-
-
-@_compile
-def convert(text: Any, start: int, ends: Any, count: int, as_json: bool, out: Any) -> bool:
-    """The tokens that ``split`` found in ``text`` (uint8, read-only) as float32 in ``out``; False where one is not plain.
-
-    ``start`` is at least PADDING and the last end lies inside the text. ``as_json`` keeps to the numbers of JSON (no
-    ``+``, no ``01``). Blanks may stand before a number.
-    """
-    low, high, width = np.empty(_RUN, np.uint64), np.empty(_RUN, np.uint64), np.empty(_RUN, np.uint64)
-    at = start
-    for first in range(0, count, _RUN):
-        run = min(_RUN, count - first)
-        widest = _gather(text, at, ends, first, run, low, high, width)
-        done = False
-        if widest <= 8:
-            done = _eight(high, width, run, out, first)
-        elif widest <= 15:
-            done = _fifteen(low, high, width, run, out, first)
-        if not done and not _any(text, at, ends, first, run, as_json, out):
-            return False
-        at = np.int64(ends[first + run - 1]) + 1
-    return True

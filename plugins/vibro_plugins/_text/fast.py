@@ -20,7 +20,7 @@ class Numbers:
     def __init__(self, worth: int = WORTH) -> None:
         self._worth = worth
         self._expected = 0
-        self._ends = np.zeros(0, np.int32)
+        self._room = 4096  # numbers, by the record before
         self._compiled: Any = None
 
     def expect(self, path: Path) -> None:
@@ -39,11 +39,15 @@ class Numbers:
             return None
         if start < PADDING or stop >= len(text):
             return self.plain(*_padded(text[start:stop].tobytes()), as_json=as_json)
-        if len(self._ends) < stop - start + self._compiled.SPARE:
-            self._ends = np.empty(stop - start + self._compiled.SPARE, np.int32)
-        count = self._compiled.split(text, start, stop, self._ends)
-        out = np.empty(count, np.float32)
-        return out if self._compiled.convert(text, start, self._ends, count, as_json, out) else None
+        for room in (self._room, (stop - start) // 2 + 1):
+            out = np.empty(room, np.float32)
+            count = self._compiled.parse(text, start, stop, as_json, out)
+            if count != self._compiled.FULL:
+                break
+        if count < 0:
+            return None
+        self._room = count
+        return out if count == len(out) else out[:count].copy()
 
     def text(self, text: str) -> NDArray[np.float32]:
         """The numbers of a text; BadNumber names the first that is none."""

@@ -1,0 +1,197 @@
+"""JSON lines to float32 by vibro's reader, by the reference loop and by libraries, in turns on one core.
+
+    python -m benchmarks.speed.ingest
+
+Writes ``benchmarks/results/speed/ingest.json`` and ``.md``. Libraries that are not installed are left out and named. Every
+way must give the float32 of ``float()``, except where the table says what it does instead.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import thread_time
+
+import numpy as np
+
+RECORDS, ROUNDS, LENGTH = 256, 5, 8192
+REFERENCE, LIBRARY, READER = "json.loads and float()", "byte slice, simdjson", "vibro: reader jsonl"
+PARSE, REREAD = "orjson, np.fromstring", "vibro: memory map again"
+KEY = b'"signal_value": "'
+
+
+def written(path: Path, text: Callable[[float], str]) -> None:
+    """Simulated records as JSON lines."""
+    from vibro.demo.simulate import simulate
+
+    made = simulate(records=RECORDS, seed=0, length=LENGTH)
+    with path.open("w") as out:
+        for i, row in enumerate(made.x[:, 0]):
+            fields = {
+                "data_time": f"{made.time[i]}Z",
+                "signal_value": ",".join(text(float(v)) for v in row),
+                "sensor_id": str(made.sensor[i]),
+            }
+            out.write(json.dumps(fields) + "\n")
+
+
+def reference(path: Path) -> list[np.ndarray]:
+    """As the reference plan reads."""
+    found = []
+    with path.open() as lines:
+        for line in lines:
+            values = json.loads(line)["signal_value"].split(",")
+            found.append(np.array([float(v) for v in values], dtype=np.float32))
+    return found
+
+
+def libraries() -> tuple[dict[str, Callable[[Path], list[np.ndarray]]], list[str]]:
+    """The ways of libraries that are there, and those that are not."""
+    ways: dict[str, Callable[[Path], list[np.ndarray]]] = {}
+    missing = []
+    try:
+        import orjson
+
+        def fromstring(path: Path) -> list[np.ndarray]:
+            with path.open("rb") as lines:
+                return [np.fromstring(orjson.loads(line)["signal_value"], np.float32, sep=",") for line in lines]
+
+        def whole(path: Path) -> list[np.ndarray]:
+            with path.open("rb") as lines:
+                texts = (orjson.loads(line)["signal_value"] for line in lines)
+                return [np.array(orjson.loads(f"[{text}]"), np.float32) for text in texts]
+
+        ways |= {PARSE: fromstring, "orjson twice, np.array": whole}
+    except ImportError:
+        missing.append("orjson")
+    try:
+        import simdjson
+
+        def sliced(path: Path) -> list[np.ndarray]:
+            parser, found = simdjson.Parser(), []
+            with path.open("rb") as lines:
+                for line in lines:
+                    start = line.index(KEY) + len(KEY)
+                    text = b"[%b]" % line[start : line.index(b'"', start)]
+                    buffer = parser.parse(text).as_buffer(of_type="d")
+                    found.append(np.frombuffer(buffer, np.float64).astype(np.float32))
+            return found
+
+        ways[LIBRARY] = sliced
+    except ImportError:
+        missing.append("simdjson")
+    return ways, missing
+
+
+def readers(folder: Path) -> dict[str, Callable[[Path], list[np.ndarray]]]:
+    """vibro's own ways: the parser alone, the reader with all of its checks, ingest with hashes and files, and again."""
+    from vibro.api import Context, Record
+    from vibro.ingest import IngestOptions, ingest
+    from vibro_plugins._text import digits
+    from vibro_plugins._text.fast import Numbers
+    from vibro_plugins.readers.jsonl import JsonLines
+
+    reader = JsonLines.make({}, Context())
+    reader._numbers = Numbers(worth=0)
+
+    def parser(path: Path) -> list[np.ndarray]:
+        found = []
+        with path.open("rb") as lines:
+            for line in lines:
+                start = line.index(KEY) + len(KEY)
+                out = np.empty(LENGTH, np.float32)
+                digits.parse(np.frombuffer(line, np.uint8), start, line.index(b'"', start), False, out)
+                found.append(out)
+        return found
+
+    def read(path: Path) -> list[np.ndarray]:
+        return [item.signal[0] for item in reader.read(path) if isinstance(item, Record)]
+
+    def take(path: Path) -> list[np.ndarray]:
+        got = ingest([path], [reader], IngestOptions(fs=8192.0), folder, lambda event: None)
+        return list(got.batch.x[:, 0])
+
+    def again(path: Path) -> list[np.ndarray]:
+        return [np.array(row) for row in np.load(folder / "signals.npy", mmap_mode="r")[:, 0]]
+
+    return {"vibro: compiled parser": parser, READER: read, "vibro: whole ingest": take, REREAD: again}
+
+
+def race(path: Path, folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Microseconds a record of processor time, (rounds,) each, and the libraries that are missing."""
+    others, missing = libraries()
+    ways = {REFERENCE: reference, **others, **readers(folder)}
+    truth = np.stack(reference(path))
+    for name, way in ways.items():  # in this order: the memory map is there once ingest has run
+        found = np.stack(way(path))
+        exact = np.array_equal(found.view(np.uint32), truth.view(np.uint32))
+        if not exact and not np.allclose(found, truth, rtol=3e-7, atol=0):
+            raise AssertionError(f"{name} gives other values")
+        if not exact and name.startswith("vibro"):
+            raise AssertionError(f"{name} is not exact")
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            begun = thread_time()
+            way(path)
+            taken[name].append((thread_time() - begun) / RECORDS * 1e6)
+    return {name: np.array(values) for name, values in taken.items()}, missing
+
+
+def spread(values: np.ndarray) -> dict[str, float]:
+    """Median, lowest and highest."""
+    return {"median": float(np.median(values)), "low": float(values.min()), "high": float(values.max())}
+
+
+def main() -> int:
+    """Measures five decimals and the shortest text of a float64, and writes the results."""
+    from benchmarks.common import RESULTS, table, where
+
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    forms = {"five decimals": "{:.5f}".format, "shortest float64 of noise": lambda v: repr(v * 1.0000001)}
+    found: dict[str, object] = {"records": RECORDS, "length": LENGTH, "rounds": ROUNDS}
+    lines = [f"{RECORDS} records of {LENGTH} samples, {ROUNDS} rounds in turns, processor time of one thread.", ""]
+    for form, text in forms.items():
+        with TemporaryDirectory() as name:
+            path = Path(name, "data.jsonl")
+            written(path, text)
+            size = path.stat().st_size / RECORDS
+            taken, missing = race(path, Path(name, "work"))
+        against = {name: taken[name] for name in (REFERENCE, LIBRARY) if name in taken}
+        rows = [
+            [n, *spread(t).values(), size / np.median(t), np.median(taken[REFERENCE] / t)] for n, t in taken.items()
+        ]
+        ratios = [[f"{READER} against {n}", *spread(t / taken[READER]).values()] for n, t in against.items()]
+        if PARSE in taken:
+            ratios.append([f"{REREAD} against {PARSE}", *spread(taken[PARSE] / taken[REREAD]).values()])
+        lines += [f"## {form}: {size / 1000:.1f} kB a record", ""]
+        lines += table(["way", "us a record", "low", "high", "MB/s", "x reference"], rows)
+        lines += table(["ratio", "times", "low", "high"], ratios)
+        found[form] = {
+            "bytes_a_record": size,
+            "microseconds_a_record": {n: spread(t) for n, t in taken.items()},
+            "ratios": {row[0]: dict(zip(("median", "low", "high"), row[1:], strict=True)) for row in ratios},
+            "missing": missing,
+        }
+        if missing:
+            lines += [f"Not installed: {', '.join(missing)}.", ""]
+    lines.append(
+        "Whole ingest adds a sha256 of every record and of the file, quality verdicts, the index and the matrix on disk; "
+        "its hashes alone cost most of the difference where the processor has no SHA instructions."
+    )
+    folder = RESULTS / "speed"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = where()
+    head = f"{about['date']}, {about['cpu']}, load of the machine {about['load']}, Python {about['python']}"
+    (folder / "ingest.json").write_text(json.dumps({"about": about, **found}, indent=1) + "\n")
+    (folder / "ingest.md").write_text("\n".join(["# speed of ingest", "", head, "", *lines, ""]))
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
