@@ -48,20 +48,20 @@ def test_editable_install(fresh):
 
 def test_a_third_party_is_found_checked_and_removed(installed):
     installed.pip("install", ROOT / "examples" / "vibro-envelope")
-    rows = [row for row in vibro(installed, "plugins", "list") if row["plugin"] == "envelope"]
+    rows = [row for row in vibro(installed, "plugins", "list") if row["plugin"] == "vibro_envelope"]
     assert {(row["kind"], row["name"], row["origin"], row["version"], row["state"]) for row in rows} == {
-        ("feature", "envelope", "distribution", "0.1.0", "on"),
-        ("detector", "envelope", "distribution", "0.1.0", "on"),
+        ("feature", "envelope_spectrum", "distribution", "0.1.0", "on"),
+        ("detector", "envelope_excess", "distribution", "0.1.0", "on"),
     }
-    report = vibro(installed, "plugins", "check", "envelope")
+    report = vibro(installed, "plugins", "check", "vibro_envelope")
     assert {c["status"] for part in report["components"] for c in part["checks"]} == {"passed"}
-    table = vibro(installed, "plugins", "info", "feature:envelope")
+    table = vibro(installed, "plugins", "info", "envelope_spectrum")
     assert table["path"].endswith("vibro_envelope.py")
     assert table["parameters"][0]["name"] == "bands"
     assert table["parameters"][0]["bounds"] == ">= 4, <= 256"
-    assert "envelope" not in {row["plugin"] for row in vibro(installed, "plugins", "list", "--no-plugins")}
+    assert "vibro_envelope" not in {row["plugin"] for row in vibro(installed, "plugins", "list", "--no-plugins")}
     installed.pip("uninstall", "--yes", "vibro-envelope")
-    assert "envelope" not in {row["plugin"] for row in vibro(installed, "plugins", "list")}
+    assert "vibro_envelope" not in {row["plugin"] for row in vibro(installed, "plugins", "list")}
 
 
 @pytest.mark.parametrize("kind", ("detector", "reader"))

@@ -18,7 +18,7 @@ class Bands(Params):
 class EnvelopeSpectrum(FeatureExtractor):
     """Log band levels of the envelope's spectrum: a train of impacts shows at its repetition rate."""
 
-    name, item, Params = "envelope", "f", Bands
+    name, item, Params = "envelope_spectrum", "f", Bands
 
     def transform(self, inputs):
         """(n, C, T) -> (n, C * bands); the envelope is the analytic signal's magnitude above a tenth of the band."""
@@ -35,7 +35,7 @@ class EnvelopeSpectrum(FeatureExtractor):
 class Envelope(Detector):
     """Mean excess of the envelope's bands over the fit rows, in units of their spread."""
 
-    name, view, item = "envelope", "envelope", "f"
+    name, view, item = "envelope_excess", "envelope_spectrum", "f"
     learned = None
 
     def fit(self, x, y=None):
