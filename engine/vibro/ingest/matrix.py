@@ -21,6 +21,7 @@ class SampleFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with disk_errors(path):
+            path.unlink(missing_ok=True)  # a batch that maps an older file there keeps it
             self._file = path.open("w+b", buffering=1 << 20)
             self._file.write(b"\0" * HEADER)
         self._end = 0  # samples written
