@@ -254,36 +254,73 @@ BLOCKS_A_FOLD = 4
 def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
     """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
 
-    A recording is kept whole when every sensor that has at least ten rows holds at least five recordings, none of them
-    above a third of its rows; otherwise the instants of a sensor are cut into blocks of consecutive time, dealt to the
-    folds in turn. Fewer than ten rows: one fold.
+    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are dealt
+    so that the folds hold about equally much of every sensor. Otherwise each machine's instants are cut into blocks of
+    consecutive time, dealt in turn, so that what was measured at one instant stays together. Where neither gives five
+    folds (one instant of many sensors), single records are dealt. Fewer than ten rows: one fold.
     """
     chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
-    fold = np.zeros(len(chosen), np.int8)
     if len(chosen) < 2 * FOLDS:
-        return Rows(chosen, fold, f"{how}; one fold")
-    by_recording = _whole_recordings(batch, chosen)
-    for s in np.unique(batch.sensor[chosen]):
-        mine = np.flatnonzero(batch.sensor[chosen] == s)
-        rows = chosen[mine]
-        order = mine[np.lexsort((batch.ids[rows], batch.row[rows], batch.source[rows], batch.time[rows]))]
-        if by_recording:
-            _, group = np.unique(batch.recording[chosen[order]], return_inverse=True)
-            fold[order] = (group % FOLDS).astype(np.int8)
-        else:
-            blocks = min(FOLDS * BLOCKS_A_FOLD, max(1, len(order)))
-            fold[order] = (np.arange(len(order)) * blocks // len(order) + int(s)) % FOLDS
-    return Rows(chosen, fold, f"{how}; five folds by {'recording' if by_recording else 'time block'}")
+        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold")
+    fold = _by_recording(batch, chosen) if _whole_recordings(batch, chosen) else None
+    name = "recording"
+    if fold is None:
+        fold, name = _by_time_block(batch, chosen), "time block"
+    if len(np.unique(fold)) < FOLDS:
+        fold, name = np.argsort(np.argsort(batch.ids[chosen], kind="stable")) % FOLDS, "record"
+    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}")
+
+
+def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Folds of whole recordings, the largest first, each where its sensors and then all rows are rarest."""
+    names, recording = np.unique(batch.recording[rows], return_inverse=True)
+    _, sensor = np.unique(batch.sensor[rows], return_inverse=True)
+    held = np.zeros((len(names), int(sensor.max()) + 1))
+    np.add.at(held, (recording, sensor), 1.0)
+    filled = np.zeros((FOLDS, held.shape[1]))
+    fold_of = np.zeros(len(names), np.intp)
+    for r in np.argsort(-held.sum(axis=1), kind="stable"):
+        fold_of[r] = np.lexsort((filled.sum(axis=1), filled @ held[r]))[0]
+        filled[fold_of[r]] += held[r]
+    fold: NDArray[np.intp] = fold_of[recording]
+    return fold
+
+
+def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Folds of blocks of consecutive instants, machine by machine; without a time, the n-th record of each sensor."""
+    fold = np.zeros(len(rows), np.intp)
+    for m in np.unique(batch.machine[rows]):
+        mine = np.flatnonzero(batch.machine[rows] == m)
+        instant = instants(batch, rows[mine])
+        count = int(instant.max()) + 1
+        blocks = min(FOLDS * BLOCKS_A_FOLD, count)
+        fold[mine] = (instant * blocks // count + int(m)) % FOLDS
+    return fold
+
+
+def instants(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(len(rows),) number of the instant of each row, in order of time; without times, its rank among its sensor's rows."""
+    time = batch.time[rows]
+    if not np.isnat(time).any():
+        return np.unique(time, return_inverse=True)[1].astype(np.intp)
+    order = np.lexsort((batch.ids[rows], batch.row[rows], batch.source[rows], time, batch.sensor[rows]))
+    sensor = batch.sensor[rows][order]
+    starts = np.flatnonzero(np.r_[True, sensor[1:] != sensor[:-1]])
+    rank = np.empty(len(rows), np.intp)
+    rank[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+    return rank
 
 
 def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
-    """Whether every sensor with ten rows or more holds five recordings or more among these rows, none above a third of them.
+    """Whether there are five recordings or more, none above a third of the rows of a sensor that has ten or more.
 
     A recording that holds most rows of a sensor would leave the other folds next to nothing like it to learn from.
     """
+    if len(np.unique(batch.recording[rows])) < FOLDS:
+        return False
     for s in np.unique(batch.sensor[rows]):
         mine = rows[batch.sensor[rows] == s]
         _, count = np.unique(batch.recording[mine], return_counts=True)
-        if len(mine) >= 2 * FOLDS and (len(count) < FOLDS or 3 * count.max() > len(mine)):
+        if len(mine) >= 2 * FOLDS and 3 * count.max() > len(mine):
             return False
     return True
