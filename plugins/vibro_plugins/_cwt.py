@@ -17,12 +17,11 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins._resize import area_weights
-from vibro_plugins._sigma import decibel, unit_records
+from vibro_plugins._sigma import decibel
 
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
-RATE = 5.0  # samples of a band's signal per standard deviation of its response
+RATE = 4.5  # samples of a band's signal per standard deviation of its response
 NODES = 3  # samples a column at least
 CORRECTION = np.float32(0.25)  # at most this share of a mean may come from the cubic part of the interpolation
 CACHE = 1 << 18  # bytes of band signals worked on at a time
@@ -211,32 +210,14 @@ def morlet_bank(samples: int, columns: int, frequencies: NDArray[np.float64]) ->
     return Bank(grid, last, len(frequencies), groups, tuple(means))
 
 
-def decibel_map(bank: Bank, raw: NDArray[np.float32], sigma: NDArray[np.float64], height: int) -> NDArray[np.float32]:
-    """Wavelet power in dB of ``sigma`` (n, C): (n, C, T) -> (n, C, height, columns), highest frequency first."""
-    n, channels, samples = raw.shape
-    rows = area_weights(bank.height, height)
-    out = np.empty((n * channels, height, bank.grid.columns), np.float32)
-    records, reference = raw.reshape(-1, samples), sigma.reshape(-1)
-    for start in range(0, len(records), BLOCK):
-        part = slice(start, start + BLOCK)
-        unit, level = unit_records(records[part])
-        out[part] = decibel(np.matmul(rows, pooled_power(bank, unit)), level / reference[part], FLOOR)
-    return out.reshape(n, channels, height, bank.grid.columns)
+def decibel_map(
+    bank: Bank, unit: NDArray[np.float32], gain: NDArray[np.float64], rows: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Wavelet power in dB of unit records (n, T) times ``gain`` (n,): (n, height, columns), highest frequency first.
 
-
-def _linear(x):
-    """Antiderivative of the hat: interpolation by straight lines."""
-    x = np.clip(x, -1, 1)
-    return 0.5 + x - np.sign(x) * x * x / 2
-
-
-def _cubic(x):
-    """Antiderivative of cubic Lagrange interpolation between the two nearest samples on each side."""
-    a = np.minimum(np.abs(x), 2)
-    inner = a - a**2 / 4 - a**3 / 3 + a**4 / 8
-    outer = a - 11 * a**2 / 12 + a**3 / 3 - a**4 / 24
-    at_one = 1 - 1 / 4 - 1 / 3 + 1 / 8 - (1 - 11 / 12 + 1 / 3 - 1 / 24)
-    return 0.5 + np.sign(x) * np.where(a <= 1, inner, outer + at_one)
+    ``rows`` (height, bands) resizes the rows.
+    """
+    return decibel(np.matmul(rows, pooled_power(bank, unit)), gain, FLOOR)
 
 
 def pooled_power(bank: Bank, x: NDArray[np.float32]) -> NDArray[np.float32]:

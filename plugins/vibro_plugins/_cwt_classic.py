@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from vibro_plugins._cwt import Grid, Group, averaging, band_groups, cubic, make_grid
-from vibro_plugins._resize import adaptive_weights, point_weights
+from vibro_plugins._resize import adaptive_weights, banded, point_weights
 
 SCALES = 128
 REACH = 8  # half length of the wavelet, in scales
@@ -95,7 +95,7 @@ def classic_bank(samples: int, size: int, resize: str) -> ClassicBank:
     joints = joints[joints < len(frequency)]
     widths = np.diff(np.append(joints, len(frequency)))
     total, stray = (np.add.reduceat(g, joints, axis=1) / widths for g in (np.abs(response) ** 2, stray))
-    whole_start, whole_weights = _banded(weights(samples, size))
+    whole_start, whole_weights = banded(weights(samples, size))
     return ClassicBank(
         grid,
         groups,
@@ -106,7 +106,7 @@ def classic_bank(samples: int, size: int, resize: str) -> ClassicBank:
         always,
         whole_start + grid.lead,
         whole_weights,
-        *_banded(weights(SCALES, size)),
+        *banded(weights(SCALES, size)),
     )
 
 
@@ -146,14 +146,6 @@ def _means(group, low, high, spacing):
         turning = averaging(low, high, spacing, group.per_column, cubic, turn)[1] * 4 / (3 * pi)
         out[band, :, 1], out[band, :, 2] = turning.real, -turning.imag
     return start, out
-
-
-def _banded(weights):
-    """A matrix of short runs of weights as their starts and a narrow matrix."""
-    start = (weights > 0).argmax(axis=1)
-    count = int((weights > 0).sum(axis=1).max())
-    start = np.minimum(start, weights.shape[1] - count)
-    return start, np.take_along_axis(weights, start[:, None] + np.arange(count), axis=1)
 
 
 def classic_map(bank: ClassicBank, raw: NDArray[np.float32]) -> NDArray[np.float32]:

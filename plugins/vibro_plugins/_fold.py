@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+import torch
 from numba import njit
 from numpy.typing import NDArray
 
@@ -20,7 +21,7 @@ MODES = ("patches", "period", "mains")
 MAINS_SHARE = 0.2  # of the power in 20..2000 Hz that must lie on the comb
 MAINS_CYCLES = 6  # a shorter record does not resolve the comb
 PERIODIC = 0.3  # autocorrelation that must be left after several periods
-PAD = 4
+PAD = 2
 HARMONICS = 40
 SHORTEST = 8  # samples of a period
 ROWS_AT_LEAST = 4
@@ -135,23 +136,55 @@ def mains_comb(
         return nothing
     length = scipy.fft.next_fast_len(PAD * samples, real=True)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(samples) + 0.5) / samples)
-    z = scipy.fft.rfft(unit * window.astype(np.float32), length, axis=1)
-    power = z.real**2 + z.imag**2
+    z = torch.fft.rfft(torch.from_numpy(unit * window.astype(np.float32)), length).numpy()
     step = max(fs / samples / 40, 0.005)
     grid = nominal + np.arange(-ceil(0.5 / step), ceil(0.5 / step) + 1) * step
-    harmonics = np.arange(1, count + 1)
-    comb = _at(power, np.outer(grid, harmonics) * length / fs).sum(axis=2)
-    best = np.clip(comb.argmax(axis=1), 1, len(grid) - 2)
-    rows = np.arange(n)
-    frequency = np.clip(grid[best] + step * _vertex(comb, rows, best), nominal - 0.5, nominal + 0.5)
-    on = _at(power, frequency[:, None] * harmonics * length / fs, own=True).sum(axis=1)
-    off = _at(power, frequency[:, None] * (harmonics - 0.5) * length / fs, own=True).sum(axis=1)
-    band = power[:, ceil(20 * length / fs) : int(top * length / fs) + 1].sum(axis=1, dtype=np.float64)
+    frequency, share = np.empty(n), np.empty(n)
     line = 1.5 * length / samples  # bins of noise bandwidth of the padded Hann window
-    share = np.divide((on - off) * line, band, out=np.zeros(n), where=band > 0)
-    centred = z * np.exp(1j * np.pi * np.arange(z.shape[1]) * (samples - 1) / length)
-    first, second = (_at(centred, frequency[:, None] * h * length / fs, own=True)[:, 0] for h in (1, 2))
-    return frequency, np.clip(share, 0, 1), first, second
+    _comb(z, grid * (length / fs), count, ceil(20 * length / fs), int(top * length / fs) + 1, line, frequency, share)
+    frequency *= fs / length
+    rows = np.arange(n)
+    lines = []
+    for h in (1, 2):
+        at = h * frequency * length / fs
+        below = at.astype(np.intp)
+        turned = (z[rows, k] * np.exp(1j * np.pi * k * (samples - 1) / length) for k in (below, below + 1))
+        lines.append(
+            np.add(*(part * weight for part, weight in zip(turned, (below + 1 - at, at - below), strict=True)))
+        )
+    return frequency, share, *lines
+
+
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+def _comb(z, grid, count, low, high, line, frequency, share):
+    """Best fundamental on the grid (in bins) by the power at ``count`` harmonics, and the comb's share of the power."""
+    n, bins = z.shape
+    power, sums = np.empty(bins, np.float32), np.empty(len(grid))
+    for r in range(n):
+        for k in range(bins):
+            power[k] = z[r, k].real ** 2 + z[r, k].imag ** 2
+        for g in range(len(grid)):
+            sums[g] = _line_power(power, grid[g], 1.0, count)
+        best = min(max(np.argmax(sums), 1), len(grid) - 2)
+        found = grid[best] + (_crest(sums, best) - best) * (grid[1] - grid[0])
+        frequency[r] = min(max(found, grid[0]), grid[-1])
+        band = 0.0
+        for k in range(low, high):
+            band += power[k]
+        excess = _line_power(power, frequency[r], 1.0, count) - _line_power(power, frequency[r], 0.5, count)
+        share[r] = min(max(excess * line / band, 0.0), 1.0) if band > 0 else 0.0
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _line_power(power, fundamental, first, count):
+    """Sum of the power, by parabolas, at ``first``, ``first`` + 1, .. times the fundamental, ``count`` of them."""
+    total = 0.0
+    for h in range(count):
+        at = (first + h) * fundamental
+        near = int(at + 0.5)
+        d, left, here, right = at - near, power[near - 1], power[near], power[near + 1]
+        total += here + d * (right - left) / 2 + d * d * (left + right - 2 * here) / 2
+    return total
 
 
 def even_start(
@@ -233,19 +266,3 @@ def _crest(c, k):
     if bend >= 0:
         return float(k)
     return k + min(max(0.5 * (c[k - 1] - c[k + 1]) / bend, -0.5), 0.5)
-
-
-def _vertex(values: NDArray[Any], rows: NDArray[np.intp], at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Offset in -0.5..0.5 of the parabola's vertex around ``values[rows, at]``."""
-    left, middle, right = (values[rows, at + d].astype(np.float64) for d in (-1, 0, 1))
-    bend = left - 2 * middle + right
-    return np.clip(np.divide(0.5 * (left - right), bend, out=np.zeros(len(rows)), where=bend < 0), -0.5, 0.5)
-
-
-def _at(values: NDArray[Any], position: NDArray[np.float64], own: bool = False) -> NDArray[Any]:
-    """Linear interpolation along the last axis: the same positions for all rows, or each row's ``own``."""
-    below = position.astype(np.intp)
-    part = position - below
-    if own:
-        return np.take_along_axis(values, below, 1) * (1 - part) + np.take_along_axis(values, below + 1, 1) * part
-    return values[:, below] * (1 - part) + values[:, below + 1] * part

@@ -30,3 +30,11 @@ def point_weights(size: int, cells: int) -> NDArray[np.float32]:
     """(cells, size): linear interpolation at the cells' centres, no smoothing: what image libraries do by default."""
     centre = np.clip((np.arange(cells) + 0.5) * (size / cells) - 0.5, 0, size - 1)
     return np.maximum(1 - np.abs(centre[:, None] - np.arange(size)), 0).astype(np.float32)
+
+
+def banded(weights: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """A matrix of short runs of weights as the runs' starts (cells,) and a narrow matrix (cells, count)."""
+    start = (weights > 0).argmax(axis=1)
+    count = int((weights > 0).sum(axis=1).max())
+    start = np.minimum(start, weights.shape[1] - count)
+    return start, np.take_along_axis(weights, start[:, None] + np.arange(count), axis=1)

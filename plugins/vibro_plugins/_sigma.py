@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 CHUNK = 64
@@ -18,16 +19,28 @@ def unit_records(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     """
     unit = np.empty(raw.shape, np.float32)
     level = np.empty(raw.shape[:-1])
-    for start in range(0, len(raw), CHUNK):
-        rows = slice(start, start + CHUNK)
-        x = raw[rows].astype(np.float64)
-        peak = np.abs(x).max(axis=-1)
-        x -= x.mean(axis=-1, keepdims=True)
-        rms = np.sqrt(np.einsum("...t,...t->...", x, x) / x.shape[-1])
-        rms[rms <= RESOLUTION * peak] = 0
-        level[rows] = rms
-        unit[rows] = x * np.divide(1, rms, out=np.zeros_like(rms), where=rms > 0)[..., None]
+    _standardise(
+        np.ascontiguousarray(raw).reshape(-1, raw.shape[-1]), unit.reshape(-1, raw.shape[-1]), level.reshape(-1)
+    )
     return unit, level
+
+
+@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+def _standardise(x, unit, level):
+    n, samples = x.shape
+    for r in range(n):
+        total, peak = 0.0, 0.0
+        for i in range(samples):
+            total += np.float64(x[r, i])
+            peak = max(peak, abs(np.float64(x[r, i])))
+        mean, power = total / samples, 0.0
+        for i in range(samples):
+            power += (np.float64(x[r, i]) - mean) ** 2
+        rms = np.sqrt(power / samples)
+        level[r] = rms if rms > RESOLUTION * peak else 0.0
+        factor = 1 / rms if level[r] > 0 else 0.0
+        for i in range(samples):
+            unit[r, i] = (np.float64(x[r, i]) - mean) * factor
 
 
 def fit_sigma(raw: NDArray[np.float32], sensor: NDArray[Any]) -> NDArray[np.float64]:
@@ -57,7 +70,7 @@ def sigma_of(table: NDArray[np.float64], sensor: NDArray[Any]) -> NDArray[np.flo
 def decibel(power: NDArray[np.floating], gain: NDArray[np.float64], floor: float) -> NDArray[np.float32]:
     """10 log10(power gain^2), not below ``floor``; ``gain`` (n,) applies to the rows of ``power``."""
     gain_db = 20 * np.log10(np.maximum(gain, 1e-300)).astype(np.float32)
-    level = np.log10(np.maximum(power, np.float32(1e-30)), dtype=np.float32)
-    level *= np.float32(10)
+    level = np.log(np.maximum(power, np.float32(1e-30)), dtype=np.float32)
+    level *= np.float32(10 / np.log(10))
     level += gain_db.reshape(-1, *[1] * (power.ndim - 1))
     return np.maximum(level, np.float32(floor), out=level)

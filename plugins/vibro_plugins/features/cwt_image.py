@@ -12,9 +12,10 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt import BLOCK, Bank, decibel_map, log_frequencies, morlet_bank
 from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
-from vibro_plugins._sigma import fit_sigma, sigma_of
+from vibro_plugins._resize import area_weights
+from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,18 @@ class CwtImage(FeatureExtractor):
         if self._bank is None or self._bank.grid.samples != samples:
             frequencies = log_frequencies(self.ctx.fs, samples, p.f_min, p.per_octave)
             self._bank = morlet_bank(samples, p.size, frequencies / self.ctx.fs)
-        return decibel_map(self._bank, raw, sigma_of(self._sigma, inputs["sensor"]), p.size)
+        channels, rows = raw.shape[1], area_weights(self._bank.height, p.size)
+        sigma = sigma_of(self._sigma, inputs["sensor"])
+        out = np.empty((len(raw), channels, p.size, p.size), np.float32)
+        step = max(1, BLOCK // channels)
+        for start in range(0, len(raw), step):
+            part = slice(start, start + step)
+            unit, level = unit_records(raw[part])
+            gain = (level / sigma[part]).reshape(-1)
+            out[part] = decibel_map(self._bank, unit.reshape(-1, samples), gain, rows).reshape(
+                -1, channels, p.size, p.size
+            )
+        return out
 
     def state(self) -> State:
         """Levels by sensor; NotFittedError before ``fit``."""

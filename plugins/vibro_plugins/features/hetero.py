@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import scipy.fft
+import torch
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import FLOOR, Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt import BLOCK, FLOOR, Bank, decibel_map, log_frequencies, morlet_bank
 from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
 from vibro_plugins._fold import Fold, choose_fold, cycle_map, lock
-from vibro_plugins._resize import adaptive_weights, area_weights
+from vibro_plugins._resize import adaptive_weights, area_weights, banded
 from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
 
 FIT_ROWS = 512
-BLOCK = 32
 CYCLE_ROWS = 256
 QUANTILES = (0.01, 0.99)
 
@@ -107,38 +108,83 @@ class Hetero(FeatureExtractor):
         """Unscaled channels, (n, 3 C, size, size)."""
         size, fs = self.params.size, self.ctx.fs
         n, channels, samples = raw.shape
-        out = np.empty((n, channels, 3, size, size), np.float32)
         if self._bank is None or self._bank.grid.samples != samples:
             self._bank = morlet_bank(samples, size, log_frequencies(fs, samples) / fs)
-        out[:, :, 0] = decibel_map(self._bank, raw, sigma, size)
-        rows = area_weights(fold.rows, size)
-        for start in range(0, n, BLOCK):
-            part = slice(start, start + BLOCK)
+        out = np.empty((n, channels, 3, size, size), np.float32)
+        bands, cycles = area_weights(self._bank.height, size), area_weights(fold.rows, size)
+        step = max(1, BLOCK // channels)
+        for start in range(0, n, step):
+            part = slice(start, start + step)
             unit, level = unit_records(raw[part])
             unit, gain = unit.reshape(-1, samples), (level / sigma[part]).reshape(-1)
-            shape = (-1, channels, size, size)
-            out[part, :, 1] = decibel(_stft(unit, fs, size), gain, FLOOR).reshape(shape)
-            cycles = cycle_map(unit, lock(unit, fs, fold), fold.rows, size, gain)
-            out[part, :, 2] = np.tanh(np.matmul(rows, cycles) / 4).reshape(shape)
+            maps = (
+                decibel_map(self._bank, unit, gain, bands),
+                decibel(stft_power(unit, fs, size), gain, FLOOR),
+                np.tanh(np.matmul(cycles, cycle_map(unit, lock(unit, fs, fold), fold.rows, size, gain)) / 4),
+            )
+            for channel, picture in enumerate(maps):
+                out[part, :, channel] = picture.reshape(-1, channels, size, size)
         return out.reshape(n, 3 * channels, size, size)
+
+
+def stft_power(unit: NDArray[np.float32], fs: float, size: int) -> NDArray[np.float32]:
+    """Short-time power a bin, area-resized to (n, size, size), highest frequency first.
+
+    The mean over time and sum over the bins before resizing is about the record's power.
+    """
+    samples = unit.shape[1]
+    length = 2 ** int(np.clip(round(log2(max(fs / 16, 1))), 4, max(log2(samples / 4), 3)))
+    hop = max(length // 8, 1)
+    frames = (samples - length) // hop + 1
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    window *= np.sqrt(2 / (length * np.sum(window**2)))
+    cut = np.empty((len(unit), frames, length), np.float32)
+    _cut(unit, window.astype(np.float32), hop, cut)
+    z = torch.fft.rfft(torch.from_numpy(cut)).numpy()
+    columns, rows = banded(area_weights(frames, size)), banded(area_weights(length // 2 + 1, size)[::-1])
+    out = np.empty((len(unit), size, size), np.float32)
+    _pool(z.view(np.float32), *columns, *rows, out)
+    return out
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _cut(unit, window, hop, out):
+    n, frames, length = out.shape
+    for r in range(n):
+        for f in range(frames):
+            source, target = unit[r, f * hop : f * hop + length], out[r, f]
+            for i in range(length):
+                target[i] = source[i] * window[i]
+
+
+@njit(fastmath=True, cache=True, nogil=True)
+def _pool(z, column_start, column_weights, row_start, row_weights, out):
+    """Powers of interleaved spectra (n, frames, 2 bins), weighted over the frames of each column and the bins of each row."""
+    n, frames, width = z.shape
+    power = np.empty((frames, width // 2), np.float32)
+    line = np.empty(width // 2, np.float32)
+    for r in range(n):
+        for f in range(frames):
+            spectrum, target = z[r, f], power[f]
+            for k in range(width // 2):
+                target[k] = spectrum[2 * k] * spectrum[2 * k] + spectrum[2 * k + 1] * spectrum[2 * k + 1]
+        for j in range(len(column_start)):
+            line[:] = 0
+            for i in range(column_weights.shape[1]):
+                weight, source = column_weights[j, i], power[column_start[j] + i]
+                for k in range(width // 2):
+                    line[k] += weight * source[k]
+            for h in range(len(row_start)):
+                total = np.float32(0)
+                for i in range(row_weights.shape[1]):
+                    total += row_weights[h, i] * line[row_start[h] + i]
+                out[r, h, j] = total
 
 
 def _frames(x: NDArray[np.float32], length: int, hop: int) -> NDArray[np.complex64]:
     """Spectra of Hann-windowed frames, (n, frames, bins)."""
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
     return scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, length, axis=1)[:, ::hop] * window, axis=2)
-
-
-def _stft(unit: NDArray[np.float32], fs: float, size: int) -> NDArray[np.float32]:
-    """Short-time power a bin, area-resized to (n, size, size), highest frequency first; a record's mean over time and sum
-    over bins is about its power.
-    """
-    samples = unit.shape[1]
-    length = 2 ** int(np.clip(round(log2(max(fs / 16, 1))), 4, max(log2(samples / 4), 3)))
-    z = _frames(unit, length, max(length // 8, 1))
-    power = (z.real**2 + z.imag**2) * np.float32(2 / (length * 0.375 * length))
-    columns, rows = area_weights(power.shape[1], size), area_weights(power.shape[2], size)[::-1]
-    return np.matmul(rows, np.matmul(columns, power).swapaxes(1, 2))
 
 
 def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int) -> NDArray[np.float32]:
