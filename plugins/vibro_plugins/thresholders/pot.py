@@ -36,7 +36,7 @@ class Pot(Thresholder):
     class Params(Params):
         """``tail``: share of the scores in the tail; ``benign``: far-out share that a healthy plant has by itself."""
 
-        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
 
     _details: Mapping[str, Any] = {}
@@ -89,7 +89,7 @@ class Spot(Thresholder):
         ``benign``: far-out share that a healthy plant has by itself.
         """
 
-        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         risk: Annotated[float, Field(gt=0, lt=0.1)] = 1e-4
         benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
 

@@ -1,0 +1,344 @@
+"""Figures of the verdict: known tails, realised false alarms, fusers beside each other, a million records.
+
+``python -m benchmarks.verdict [tails] [speed] [alarms[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default: all) into
+``results/verdict/PART.json`` and writes ``results/verdict/verdict.md`` from all parts that are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import RESULTS, measure, table, where
+
+HERE = RESULTS / "verdict"
+BUDGETS = (0.01, 0.05)
+THRESHOLDERS = ("quantile", "pot", "conformal", "mad", "spot", "mixture")
+FUSERS = (  # all but stack, which needs labels
+    "auto",
+    "weighted_mean",
+    "median",
+    "trimmed_mean",
+    "max",
+    "aom",
+    "agreement",
+    "spectral",
+    "stouffer",
+    "cauchy",
+)
+SETS = {
+    "motor rig": {"path": "adi_motor/adi_motor.npz", "window": 4096, "machine": "(adi-motor)"},
+    "run to failure": {"path": "pronostia/pronostia.npz", "machine": "(.*)-[hv]$"},
+    "heart beats": {"path": "ecg5000/ecg5000.npz", "fs": 125.0},
+    "simulator": {"simulate": {"records": 2000, "faults": 0.15}},
+}
+LEAST = 5  # anomalies in a pool
+LIMIT = 2000  # records in a pool
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measures the parts that are named."""
+    parts: dict[str, Callable[[int], Any]] = {"tails": tails, "speed": speed, "alarms": alarms, "fusers": fusers}
+    default = {"tails": 200, "speed": 1, "alarms": 10, "fusers": 6}
+    chosen = dict(word.partition("=")[::2] for word in words or parts)
+    unknown = set(chosen) - set(parts)
+    if unknown:
+        print(f"unknown part {', '.join(sorted(unknown))}; parts: {', '.join(parts)}", file=sys.stderr)
+        return 2
+    HERE.mkdir(parents=True, exist_ok=True)
+    for name, count in chosen.items():
+        times = int(count or default[name])
+        found = {"about": where(), "times": times, "rows": parts[name](times)}
+        (HERE / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    lines = report()
+    (HERE / "verdict.md").write_text("\n".join(["# verdict", "", *lines, ""]))
+    print("\n".join(lines))
+    return 0
+
+
+# --- known tails ------------------------------------------------------------------------------------------------------
+
+
+def tails(draws: int) -> list[dict[str, Any]]:
+    """Relative error of ``pot`` at known quantiles, n = 2,000."""
+    from vibro.context import Context
+    from vibro_plugins.thresholders import pot
+
+    shapes: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "exponential": lambda u: -np.log(u),
+        "Pareto, shape 0.25": lambda u: u**-0.25,
+        "Pareto, shape 0.5": lambda u: u**-0.5,
+        "uniform": lambda u: 1 - u,
+    }
+    rows = []
+    for name, at in shapes.items():
+        rng = np.random.default_rng(0)
+        thresholder = pot.Pot.make({}, Context())
+        samples = [at(rng.uniform(size=2000)) for _ in range(draws)]
+        for budget in (0.01, 0.001):
+            error = np.array([thresholder.cut(s, budget) for s in samples]) / at(np.array(budget)) - 1
+            rows.append(
+                {
+                    "tail": name,
+                    "budget": budget,
+                    "bias": float(error.mean()),
+                    "median_absolute_error": float(np.median(np.abs(error))),
+                }
+            )
+    return rows
+
+
+# --- a million records ------------------------------------------------------------------------------------------------
+
+MILLION = """
+import json, time
+import numpy as np
+from vibro.context import Context
+from vibro.scores import Cuts, ScoreMatrix, decide
+from vibro_plugins.fusers.auto import Auto
+from vibro_plugins.thresholders.quantile import Quantile
+rng = np.random.default_rng(0)
+n, d = 1_000_000, 12
+reference = rng.gamma(2.0, size=(30_000, d)) - 1.7
+z = rng.standard_gamma(2.0, size=(n, d)); z -= 1.7
+names = tuple(f"m{j}" for j in range(d))
+matrix = ScoreMatrix(names, np.zeros(n, "U1"), z, z, np.isfinite(z))
+fuser = Auto.make({}, Context(names=names)); fuser.fit(reference)
+clock, cpu = time.perf_counter(), time.process_time()
+fused = fuser.fuse(matrix.z, matrix.ok)
+base = fuser.fuse(reference, np.isfinite(reference))
+cut = Quantile.make({}, Context()).cut
+cuts = Cuts(cut(base, 0.05), cut(base, 0.01), np.array([cut(c, 0.01) for c in reference.T]))
+verdict = decide(matrix, fused, fuser.weights(), cuts, base, np.ones(n, bool), 0.5)
+wall, cpu = time.perf_counter() - clock, time.process_time() - cpu
+print(json.dumps({"wall": wall, "cpu": cpu, "alarms": int((verdict.level == 2).sum())}))
+"""
+
+
+def speed(times: int) -> list[dict[str, Any]]:
+    """Fusing and cutting 1,000,000 records x 12 detectors in a process of its own, its data included in the memory."""
+    rows = []
+    for _ in range(times):
+        done = measure([sys.executable, "-c", MILLION], threads=1)
+        if done.code:
+            raise RuntimeError(done.output)
+        rows.append({**json.loads(done.output.splitlines()[-1]), "peak_mb": done.peak_mb})
+    return rows
+
+
+# --- false alarms -----------------------------------------------------------------------------------------------------
+
+
+def alarms(seeds: int) -> list[dict[str, Any]]:
+    """Share of alarms among fresh clean records: the first half of a simulated plant is fitted, the second is scored."""
+    from vibro.benchmark.datasets import SetEntry, load_set
+    from vibro.context import Context
+    from vibro.data import make_rows
+    from vibro.engine import Engine, fuse
+    from vibro.host import PluginHost
+    from vibro.plan import make_plan
+
+    host = PluginHost.create(autoload=False)
+    plan = make_plan(host, "quick", host.registry.ensemble("quick"))
+    rows = []
+    for seed in range(seeds):
+        clean, dirty = (
+            load_set(SetEntry("plant", simulate={"records": 4000, "faults": f}), None, seed).batch for f in (0.0, 0.05)
+        )
+        middle = np.sort(clean.time)[len(clean) // 2]
+        fresh = clean.take(np.flatnonzero(clean.time >= middle))
+        for name, source in (("clean", clean), ("5 % faults", dirty)):
+            past = source.take(np.flatnonzero(source.time < middle))
+            engine = Engine(host, Context(seed=seed, fs=past.fs))
+            fitted, _ = engine.run(plan, past, make_rows(past))
+            matrix = engine.score(fitted, fresh)
+            score = fuse(engine.make_fuser(fitted), matrix.z, matrix.ok)
+            for method in THRESHOLDERS:
+                thresholder = host.component("thresholder", method).make({}, Context(seed=seed))
+                for budget in BUDGETS:
+                    cut = thresholder.cut(fitted.reference["fused"], budget)
+                    share = float(np.mean(score[fresh.valid] > cut))
+                    rows.append(
+                        {"fitted_on": name, "seed": seed, "method": method, "budget": budget, "realised": share}
+                    )
+    return rows
+
+
+# --- fusers -----------------------------------------------------------------------------------------------------------
+
+
+def fusers(draws: int) -> list[dict[str, Any]]:
+    """Average precision of every fuser on unlabelled pools, fitted and judged in place, also with planted members."""
+    from vibro.benchmark.datasets import SetEntry, load_set
+    from vibro.context import Context
+    from vibro.data import make_rows
+    from vibro.engine import Engine
+    from vibro.host import PluginHost
+    from vibro.plan import make_plan
+
+    host = PluginHost.create(autoload=False)
+    plan = make_plan(host, "quick", host.registry.ensemble("quick"))
+    given = os.environ.get("VIBRO_TEST_DATA", "")
+    folder = Path(given) if given else None
+    rows = []
+    for name, settings in SETS.items():
+        entry = SetEntry(name, covariates=False, **settings)
+        if "path" in settings and folder is None:
+            print(f"{name}: left out, VIBRO_TEST_DATA names no folder", file=sys.stderr)
+            continue
+        for draw in range(draws):
+            data = load_set(entry, folder, draw)
+            for share in (0.05, 0.1):
+                pool = data.take(pool_rows(data.y, share, draw))
+                engine = Engine(host, Context(seed=draw, fs=pool.batch.fs))
+                fitted, matrix = engine.run(plan, pool.batch, make_rows(pool.batch))
+                case = {"set": name, "contamination": share, "draw": draw, "anomalies": int((pool.y == 1).sum())}
+                rows += judge(host, case, pool.y, matrix.detectors, fitted.reference["z"], matrix.z, matrix.raw)
+    return rows
+
+
+def pool_rows(y: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Normal rows and this share of anomalies, at least LEAST, at most LIMIT rows in all."""
+    rng = np.random.default_rng([seed, round(1000 * share)])
+    normal = rng.permutation(np.flatnonzero(y == 0))[: round(LIMIT * (1 - share))]
+    wished = max(LEAST, round(share / (1 - share) * len(normal)))
+    return np.sort(np.concatenate([normal, rng.permutation(np.flatnonzero(y == 1))[:wished]]))
+
+
+def judge(
+    host: Any,
+    case: dict[str, Any],
+    y: np.ndarray,
+    names: tuple[str, ...],
+    ref: np.ndarray,
+    z: np.ndarray,
+    raw: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Average precision of members, baselines and fusers; ``planted`` adds an inverted and a dead member."""
+    from vibro.benchmark.baselines import rank_consensus, z_mean
+
+    rows = []
+
+    def add(what: str, score: np.ndarray, kind: str) -> None:
+        rows.append({**case, "what": what, "kind": kind, "average_precision": average_precision(y, score)})
+
+    for j, name in enumerate(names):
+        add(name, z[:, j], "member")
+    add("rank mean", rank_consensus(raw), "baseline")
+    add("plain z mean", z_mean(raw), "baseline")
+    bad = np.random.default_rng(0).normal(size=len(ref)), np.random.default_rng(1).normal(size=len(z))
+    ref_bad = np.column_stack([ref, -ref[:, 0] + 0.3 * bad[0], np.zeros(len(ref))])
+    z_bad = np.column_stack([z, -z[:, 0] + 0.3 * bad[1], np.zeros(len(z))])
+    for kind, fit, score, ids in (
+        ("fuser", ref, z, names),
+        ("planted", ref_bad, z_bad, (*names, "inverted", "dead")),
+    ):
+        for name in FUSERS:
+            add(name, fused(host, name, ids, fit, score), kind)
+    return rows
+
+
+def fused(host: Any, name: str, ids: tuple[str, ...], reference: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Scores of one fuser fitted on the reference."""
+    from vibro.context import Context
+
+    fuser = host.component("fuser", name).make({}, Context(names=ids))
+    fuser.fit(reference)
+    return np.asarray(fuser.fuse(z, np.isfinite(z)))
+
+
+def average_precision(y: np.ndarray, score: np.ndarray) -> float:
+    """With ties; rows without a score come last."""
+    from vibro.benchmark.metrics import score_table
+
+    known = np.where(np.isfinite(score), score, np.nanmin(score) - 1.0)
+    return float(score_table((y == 1).astype(np.int16), known[None, :])["average_precision"][0])
+
+
+# --- report -----------------------------------------------------------------------------------------------------------
+
+
+def report() -> list[str]:
+    """Markdown of all parts that have been measured."""
+    lines: list[str] = []
+    parts = {"tails": of_tails, "speed": of_speed, "alarms": of_alarms, "fusers": of_fusers}
+    for name, make in parts.items():
+        path = HERE / f"{name}.json"
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text())
+        about = found["about"]
+        title, body = make(found["rows"], found["times"])
+        stamp = f"{about['date']}, commit {about['commit']}, {about['cpu']}, load {about['load']}"
+        lines += [f"## {title}", "", stamp, "", *body]
+    return lines
+
+
+def of_tails(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """The table of known tails."""
+    cells = [[r["tail"], f"{r['budget']:.1%}", f"{r['bias']:+.1%}", f"{r['median_absolute_error']:.1%}"] for r in rows]
+    title = f"`pot` at known quantiles ({times} draws of 2,000; goals: bias 5 %, error 8 % at 1 %, 15 % at 0.1 %)"
+    return title, table(["tail", "budget", "bias", "median absolute error"], cells)
+
+
+def of_speed(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """The figures of a million records."""
+    cells = [[f"{r['wall']:.2f}", f"{r['cpu']:.2f}", f"{r['peak_mb']:.0f}"] for r in rows]
+    return "Fusing and cutting 1,000,000 x 12 (goals: 5 s, 1,000 MB)", table(["wall s", "cpu s", "peak MB"], cells)
+
+
+def of_alarms(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """Mean, least and largest realised share over the seeds."""
+    cells = []
+    for fitted_on in dict.fromkeys(r["fitted_on"] for r in rows):
+        for method in dict.fromkeys(r["method"] for r in rows):
+            cell: list[Any] = [fitted_on, method]
+            for budget in BUDGETS:
+                mine = [
+                    r["realised"]
+                    for r in rows
+                    if (r["fitted_on"], r["method"], r["budget"]) == (fitted_on, method, budget)
+                ]
+                cell += [f"{np.mean(mine):.2%}", f"{min(mine):.2%} .. {max(mine):.2%}"]
+            cells.append(cell)
+    head = ["fitted on", "thresholder", *(text for b in BUDGETS for text in (f"at {b:.0%}", "of the seeds"))]
+    title = f"Realised alarms on fresh clean records ({times} simulated plants; goal 0.5 to 1.5 times, 0.5 to 2 with faults)"
+    return title, table(head, cells)
+
+
+def of_fusers(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """Mean average precision by set and pool, and over all pools."""
+    pools = list(dict.fromkeys((r["set"], r["contamination"]) for r in rows))
+
+    def mean(
+        pool: tuple[str, float], keep: Callable[[dict[str, Any]], bool], how: Callable[[list[float]], float]
+    ) -> float:
+        values: dict[int, list[float]] = {}
+        for r in rows:
+            if (r["set"], r["contamination"]) == pool and keep(r):
+                values.setdefault(r["draw"], []).append(r["average_precision"])
+        return float(np.mean([how(v) for v in values.values()]))
+
+    lines: list[list[Any]] = []
+
+    def line(name: str, keep: Callable[[dict[str, Any]], bool], how: Callable[[list[float]], float] = max) -> None:
+        cells = [mean(pool, keep, how) for pool in pools]
+        lines.append([name, *(f"{c:.3f}" for c in cells), f"{np.mean(cells):.3f}"])
+
+    line("mean member", lambda r: r["kind"] == "member", lambda v: float(np.mean(v)))
+    line("best member (oracle)", lambda r: r["kind"] == "member")
+    for kind, suffix in (("baseline", ""), ("fuser", ""), ("planted", ", inverted and dead member planted")):
+        for what in dict.fromkeys(r["what"] for r in rows if r["kind"] == kind):
+            line(f"{what}{suffix}", lambda r, k=kind, w=what: (r["kind"], r["what"]) == (k, w))
+    head = ["average precision", *(f"{name} {share:.0%}" for name, share in pools), "mean"]
+    return f"Fusers over the members of `quick` ({times} draws a pool)", table(head, lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or None))
