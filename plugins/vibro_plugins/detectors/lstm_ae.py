@@ -1,0 +1,205 @@
+"""LSTM auto-encoder: a record is normal if it can be rebuilt from a short code of its sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from vibro import hookimpl
+from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, scored, seeded
+
+MOST_STEPS = 1024
+LIMIT = 100.0  # standardised values are clipped here
+WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
+
+
+@dataclass(frozen=True)
+class LstmAeParams(Params):
+    """``patch``: values a step, a vector or record being cut into patches; 0 = the view is a sequence (steps, values).
+
+    ``hidden`` units of the outer LSTMs, ``code`` units of the inner ones; ``trim``: share of rows, the worst rebuilt, not
+    trained on after a warm-up; ``patience``: epochs without gain on held-out rows before it stops.
+    """
+
+    patch: Annotated[int, Field(ge=0, le=8192)] = 25
+    hidden: Annotated[int, Field(ge=2, le=1024)] = 64
+    code: Annotated[int, Field(ge=1, le=512)] = 16
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 30
+    batch: Annotated[int, Field(ge=2, le=4096)] = 64
+    lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    patience: Annotated[int, Field(ge=1)] = 12
+
+
+class AutoEncoder(nn.Module):
+    """Two LSTMs to a code (the last state of the inner one), the code at every step, two LSTMs and a line back."""
+
+    def __init__(self, values: int, hidden: int, code: int) -> None:
+        super().__init__()
+        self.encoder = nn.ModuleList(
+            [nn.LSTM(values, hidden, batch_first=True), nn.LSTM(hidden, code, batch_first=True)]
+        )
+        self.decoder = nn.ModuleList([nn.LSTM(code, code, batch_first=True), nn.LSTM(code, hidden, batch_first=True)])
+        self.out = nn.Linear(hidden, values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, steps, values) -> the same shape, rebuilt; each record from its own code alone."""
+        y = self.encoder[1](self.encoder[0](x)[0])[1][0][-1]
+        y = y.unsqueeze(1).expand(-1, x.shape[1], -1)
+        return self.out(self.decoder[1](self.decoder[0](y)[0])[0])
+
+
+class LstmAe(Detector):
+    """score = root mean squared error of a record (steps, values) rebuilt by an LSTM auto-encoder.
+
+    Encoder-decoder of Malhotra et al. (ICML Workshop 2016, arXiv 1607.00148) with the code repeated at every decoder step.
+    Values are centred at each step by the fit rows and share one scale. A tenth of the rows is held out: training stops
+    when their median error no longer falls, and the best weights seen are the ones kept. The rows that are rebuilt worst
+    are left out of training after a warm-up and chosen again every few epochs, so that anomalies are not learned.
+
+    On a long vector, such as ``zerone`` in units of each sensor, a step is a band of neighbouring values; a record as such
+    can be rebuilt only where its phase is fixed (heart beats, the ``cycles`` view).
+    """
+
+    name = "lstm_ae"
+    summary = "LSTM auto-encoder: root mean squared error of the rebuilt sequence"
+    Params = LstmAeParams
+    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "zerone"}
+    requires = ("torch",)
+    exclusive = True
+    cross_fit = False
+    min_rows = 50
+    test_settings: ClassVar[dict[str, Any]] = {
+        "patch": 4,
+        "hidden": 16,
+        "code": 4,
+        "epochs": 30,
+        "batch": 8,
+        "lr": 0.01,
+    }
+
+    _net: AutoEncoder | None = None
+    _centre: NDArray[np.float32]  # (steps, values)
+    _scale: float
+    _fit_health: dict[str, float]
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from (n, values) or (n, channels, samples) in patches, or from (n, steps, values) with ``patch`` 0."""
+        p = self.params
+        if len(x) < 20:
+            raise StandAside(f"{len(x)} fit rows are too few to train on; 20 are needed")
+        sequences = self._sequences(x)
+        if sequences.shape[1] > MOST_STEPS:
+            raise StandAside(
+                f"{sequences.shape[1]} steps are too many for an LSTM (at most {MOST_STEPS}); set a longer patch"
+            )
+        self._centre, self._scale = _standard(sequences)
+        if not self._scale > 0:
+            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+        z = self._standardised(sequences)
+        rng = self.ctx.rng()
+        order = rng.permutation(len(z))
+        held, rows = order[: len(z) // 10], order[len(z) // 10 :]
+        with seeded(self.ctx):
+            net = AutoEncoder(z.shape[2], p.hidden, p.code).to(self.ctx.device)
+            optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
+            plateau, kept = Plateau(net, p.patience), rows
+            for epoch in range(p.epochs):
+                if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
+                    kept = rows[nearest(self._errors(net, z[rows]), p.trim)]
+                for part in minibatches(kept, p.batch, rng):
+                    batch = as_tensor(z[part], self.ctx.device)
+                    loss = torch.mean((net(batch) - batch) ** 2)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                    optimizer.step()
+                schedule.step()
+                self.ctx.progress(epoch + 1, p.epochs)
+                if plateau.stop(float(np.median(self._errors(net, z[held])))):
+                    break
+            plateau.restore()
+        self._fit_health = self._examined(net, z, epochs=epoch + 1 if p.epochs else 0)
+        self._net = net
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Root mean squared error in units of the fit rows' spread (n,)."""
+        net = self._fitted()
+        return self._errors(net, self._standardised(self._sequences(x)))
+
+    def health(self) -> Mapping[str, float]:
+        """``gain``: share of the rows' error that the net explains beyond the median sequence; failed if none."""
+        self._fitted()
+        return self._fit_health
+
+    def state(self) -> State:
+        """Weights, standardisation, health."""
+        net = self._fitted()
+        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
+        return {**arrays(net), "centre": self._centre, "scale": np.array(self._scale), **health}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._centre, self._scale = state["centre"], float(state["scale"])
+        net = AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code)
+        load_arrays(net, state)
+        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
+        self._net = net.to(self.ctx.device)
+
+    def _sequences(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, steps, values); what does not fill a last patch is left out."""
+        if self.params.patch == 0:
+            if x.ndim != 3:
+                raise StandAside(
+                    f"the view has rows of shape {x.shape[1:]}; a sequence (steps, values) or a patch is needed"
+                )
+            return x
+        wide = x.reshape(len(x), -1, x.shape[-1])
+        n, channels, samples = wide.shape
+        steps = samples // self.params.patch
+        if steps < 2:
+            raise StandAside(f"{samples} samples hold fewer than two patches of {self.params.patch}")
+        cut = wide[:, :, : steps * self.params.patch].reshape(n, channels, steps, self.params.patch)
+        return cut.transpose(0, 2, 1, 3).reshape(n, steps, channels * self.params.patch)
+
+    def _standardised(self, sequences: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.clip((sequences.astype(np.float64) - self._centre) / self._scale, -LIMIT, LIMIT).astype(np.float32)
+
+    def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
+        return scored(net, z, lambda part: torch.sqrt(torch.mean((net(part) - part) ** 2, dim=(1, 2))), self.ctx.device)
+
+    def _examined(self, net: AutoEncoder, z: NDArray[np.float32], epochs: int) -> dict[str, float]:
+        """Against the median sequence, which is zero after centring: its error is their root mean square."""
+        error = np.median(self._errors(net, z) ** 2)
+        gain = float(1 - error / max(np.median(np.mean(z.astype(np.float64) ** 2, axis=(1, 2))), 1e-12))
+        return {"gain": gain, "epochs": float(epochs), "failed": float(not gain > 0.02)}
+
+    def _fitted(self) -> AutoEncoder:
+        if self._net is None:
+            raise NotFittedError("lstm_ae is not fitted")
+        return self._net
+
+
+def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Median at each step and value, and one scale: the median row's root mean square about it.
+
+    One scale, so that steps where the fit rows hardly differ do not outweigh the others.
+    """
+    centre = np.median(sequences, axis=0)
+    square = np.mean((sequences - centre).astype(np.float64) ** 2, axis=(1, 2))
+    return centre.astype(np.float32), float(np.sqrt(np.median(square)))
+
+
+@hookimpl
+def register_detectors(register) -> None:
+    """Offers ``lstm_ae``."""
+    register(LstmAe)

@@ -1,0 +1,162 @@
+"""LSTM auto-encoder: it learns, says when it has not, keeps records apart and forgets nothing it saved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vibro.api import Context, NotFittedError, StandAside
+from vibro_plugins._torch import Plateau, minibatches, nearest
+from vibro_plugins.detectors.lstm_ae import AutoEncoder, LstmAe
+
+SMALL = {"patch": 0, "hidden": 24, "code": 6, "epochs": 30, "batch": 16, "lr": 0.01}
+
+
+@pytest.fixture(scope="module")
+def sequences():
+    """360 calm and 40 disturbed sequences of 12 steps and 6 values: two modes of random amplitude; faults come steps later."""
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    modes = np.stack([np.outer(np.sin(t), rng.standard_normal(6)), np.outer(np.cos(2 * t), rng.standard_normal(6))])
+    x = np.einsum("nk,ktf->ntf", rng.uniform(-2, 2, (400, 2)), modes) + 0.1 * rng.standard_normal((400, 12, 6))
+    x[360:] = np.roll(x[360:], 3, axis=1)
+    x = x.astype(np.float32)
+    x.setflags(write=False)
+    return x
+
+
+def fitted(x, seed=0, **settings):
+    detector = LstmAe.make({**SMALL, **settings}, Context(seed=seed))
+    detector.fit(x)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def trained(sequences):
+    return fitted(sequences[:300])
+
+
+def auc(score):
+    """Disturbed rows 360.. against the calm ones that were not fitted on."""
+    return np.mean(score[360:, None] > score[None, 300:360])
+
+
+def test_learns_more_than_its_untrained_self(trained, sequences):
+    untrained = fitted(sequences[:300], epochs=0)
+    assert auc(trained.score(sequences)) > auc(untrained.score(sequences)) + 0.03
+    assert trained.health()["failed"] == 0 and trained.health()["gain"] > 0.2
+    assert untrained.health()["failed"] == 1
+
+
+def test_trap_51_records_do_not_mix(trained, sequences):
+    whole = trained.score(sequences)
+    assert np.array_equal(np.concatenate([trained.score(sequences[i : i + 1]) for i in range(5)]), whole[:5])
+    assert np.array_equal(trained.score(sequences[::-1])[::-1], whole)
+    net = AutoEncoder(8, 12, 3).eval()
+    a, b = torch.randn(4, 12, 8), torch.randn(4, 12, 8)
+    a[2] = b[2]
+    torch.testing.assert_close(net(a)[2], net(b)[2])
+
+
+def test_trap_52_the_best_weights_are_put_back():
+    net = torch.nn.Linear(1, 1)
+    plateau = Plateau(net, patience=2)
+    stops = []
+    for loss in (3.0, 1.0, 2.0, 2.0):
+        with torch.no_grad():
+            net.weight.fill_(loss)
+        stops.append(plateau.stop(loss))
+    plateau.restore()
+    assert stops == [False, False, False, True] and net.weight.item() == 1.0
+
+
+def test_trap_56_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained, sequences):
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    again = fitted(sequences[:300])
+    assert np.array_equal(again.score(sequences), trained.score(sequences))
+    assert not np.array_equal(fitted(sequences[:300], seed=1).score(sequences), trained.score(sequences))
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+def test_state_is_enough(trained, sequences):
+    state = {name: np.array(array) for name, array in trained.state().items()}
+    assert all(array.dtype.kind in "biuf" for array in state.values())
+    back = LstmAe.make(SMALL, Context(seed=9))
+    back.load_state(state)
+    assert np.array_equal(back.score(sequences), trained.score(sequences))
+    assert back.health() == trained.health()
+    with pytest.raises(NotFittedError):
+        LstmAe.make(SMALL, Context()).score(sequences)
+
+
+def test_anomalies_among_the_fit_rows_are_trimmed(sequences):
+    rng = np.random.default_rng(4)
+    odd = rng.uniform(2, 3, (80, 1, 1)) * rng.standard_normal((1, 12, 6)) + 0.1 * rng.standard_normal((80, 12, 6))
+    pool = np.concatenate([sequences[:300], odd[:36].astype(np.float32)])
+    ratio = {}
+    for trim in (0.15, 0.0):
+        detector = fitted(pool, trim=trim)
+        calm = detector.score(sequences[300:360])
+        ratio[trim] = np.median(detector.score(odd[40:].astype(np.float32))) / np.median(calm)
+    assert ratio[0.15] > 2 * ratio[0.0]
+
+
+@pytest.mark.parametrize("broken", [{"lr": 10.0}, {"lr": 1e-9, "epochs": 3}])
+def test_health_tells_a_net_that_has_not_learned(sequences, broken):
+    assert fitted(sequences[:300], **broken).health()["failed"] == 1
+
+
+@pytest.mark.parametrize("sound", [{"code": 4}, {"hidden": 40}])
+def test_health_leaves_a_sound_net_alone(sequences, sound):
+    assert fitted(sequences[:300], **sound).health()["failed"] == 0
+
+
+def test_patches_of_records_and_of_vectors(sequences):
+    records = sequences[:60, :8].reshape(60, 2, 24)
+    detector = fitted(records, patch=5, epochs=2)
+    assert detector.state()["centre"].shape == (4, 10)
+    vectors = fitted(sequences[:60].reshape(60, 72), patch=10, epochs=2)
+    assert vectors.state()["centre"].shape == (7, 10)
+    assert np.isfinite(vectors.score(np.full((2, 72), 3e38, np.float32))).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "words"),
+    [
+        (np.zeros((5, 16, 8), np.float32), {}, "too few"),
+        (np.ones((60, 16, 8), np.float32), {}, "constant"),
+        (np.ones((60, 128), np.float32), {}, "sequence"),
+        (np.ones((60, 128), np.float32), {"patch": 100}, "fewer than two"),
+        (np.ones((60, 1, 8192), np.float32), {"patch": 2}, "too many"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said(rows, settings, words):
+    with pytest.raises(StandAside, match=words):
+        fitted(rows, **settings)
+
+
+def test_helpers():
+    rows = np.arange(103)
+    parts = minibatches(rows, 32, np.random.default_rng(0))
+    assert sorted(np.concatenate(parts)) == list(rows) and min(map(len, parts)) >= 25
+    assert [len(part) for part in minibatches(rows[:7], 32, np.random.default_rng(0))] == [7]
+    assert list(nearest(np.array([3.0, 1.0, 9.0, 2.0]), 0.25)) == [0, 1, 3]
+
+
+@pytest.mark.slow
+def test_ecg5000_in_the_protocol_of_the_reference(real):
+    """Fit on the first 80 % of normals in file order, cut from a part of them kept out of the fit; test on all the rest."""
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    data = real("ecg5000")
+    x, label = data["signals"][:, None, :], data["label"]
+    normal = np.flatnonzero(label == 0)
+    first = np.random.default_rng(0).permutation(normal[: int(0.8 * len(normal))])
+    test = np.setdiff1d(np.arange(len(x)), first)
+    detector = LstmAe.make({"patch": 10, "epochs": 60}, Context(seed=0))
+    detector.fit(x[first[300:]])
+    score = detector.score(x[test])
+    cut = np.quantile(detector.score(x[first[:300]]), 0.95)
+    assert roc_auc_score(label[test], score) >= 0.985
+    assert f1_score(label[test], score > cut) >= 0.98
