@@ -43,6 +43,14 @@ class Context:
         return np.random.default_rng(self.seed)
 
 
+def make_deterministic() -> None:
+    """``--deterministic``: torch, where a plugin uses it, takes one thread and deterministic kernels."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def resolve_device(device: str) -> str:
     """Turns ``auto``, ``cpu``, ``cuda`` or ``cuda:i`` into the device that will be used; ConfigError if there is none."""
     if device == "cpu":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vibro.api import Fuser, State, Thresholder, ViewKey, check_settings, settings_of
 from vibro.context import Context
 from vibro.data import Rows, SignalBatch, make_batch
-from vibro.errors import ContractError, IncompatibleModelError, QuorumError
+from vibro.errors import ContractError, IncompatibleModelError, PluginError, QuorumError, ResourceError
 from vibro.events import DetectorFailed, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 from vibro.executor import ArrayRef, DetectorResult, FitTask, SerialExecutor, fit_task, score_task
 from vibro.host import PluginHost
@@ -124,18 +124,16 @@ class Engine:
         fuser.fit(z, None if y is None or not fuser.needs_labels else y[rows.fit][usable])
         fused = fuse(fuser, z, np.isfinite(z))
         cuts, details = find_cuts(self.make_thresholder(plan), z, fused, plan.ensemble.budgets)
-        below_clip = np.nextafter(entry.clip[1], -np.inf)  # a z at the clip is above any cut
-        cuts = replace(cuts, own=np.minimum(cuts.own, below_clip))
 
         raw = np.stack([_column(results[i].scores) for i in survivors], axis=1)
         matrix = self._matrix(tuple(survivors), batch, raw, calibration)
         probe_rows = _spread(rows.fit, PROBES)
         fitted = FittedEnsemble(
             plan=plan,
-            schema=schema_of(batch),
+            schema={**schema_of(batch), "absent_features": _absent(store.kept)},
             seed=self.ctx.seed,
             states={i: states[i] for i in survivors},
-            views=store.states,
+            views={key: store.states[key] for key in plan.views if key in store.states},
             calibration=calibration,
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(survivors)),
@@ -159,11 +157,23 @@ class Engine:
     # --- score and decide ---------------------------------------------------------------------------------------------
 
     def score(self, fitted: FittedEnsemble, batch: SignalBatch) -> ScoreMatrix:
-        """Scores with the frozen model; IncompatibleModelError if the batch was measured in another way."""
+        """Scores with the frozen model; PluginError if a detector fails, IncompatibleModelError if the data differ."""
+        matrix, failed = self.score_survivors(fitted, batch)
+        if failed:
+            raise PluginError(
+                f"detector {failed[0].id} failed in score: {failed[0].reason}",
+                hint="--allow-missing goes on without it",
+            )
+        return matrix
+
+    def score_survivors(
+        self, fitted: FittedEnsemble, batch: SignalBatch
+    ) -> tuple[ScoreMatrix, tuple[DetectorResult, ...]]:
+        """As ``score``, but a detector that fails only leaves its column empty; also gives the results of those."""
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
-        raw = self._raw(fitted, batch)
-        return self._matrix(fitted.detectors, batch, raw, fitted.calibration)
+        raw, failed = self._raw(fitted, batch)
+        return self._matrix(fitted.detectors, batch, raw, fitted.calibration), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores."""
@@ -183,7 +193,9 @@ class Engine:
             covariates=probes["covariates"],
             covariate_names=tuple(schema["covariate_names"]),
         )
-        raw = self._raw(fitted, batch)
+        raw, failed = self._raw(fitted, batch)
+        if failed:
+            raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
         for j, ident in enumerate(fitted.detectors):
             if not np.allclose(raw[:, j], probes["raw"][:, j], rtol=1e-5, atol=1e-8, equal_nan=True):
                 worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))
@@ -192,8 +204,17 @@ class Engine:
                     f" (largest difference {worst:.3g} on {n} probe records){versions}",
                     hint="score with the versions in the model's manifest.json, or fit again",
                 )
+        matrix = self._matrix(fitted.detectors, batch, raw, fitted.calibration)
+        fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
+        if not np.allclose(fused, probes["fused"], rtol=1e-5, atol=1e-8, equal_nan=True):
+            raise IncompatibleModelError(
+                f"calibration or fuser give other scores than when they were fitted{versions}", hint="fit again"
+            )
 
-    def _raw(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.float64]:
+    def _raw(
+        self, fitted: FittedEnsemble, batch: SignalBatch
+    ) -> tuple[NDArray[np.float64], tuple[DetectorResult, ...]]:
+        """Scores (n, d) of the survivors, NaN where one failed, and what the failed ones said."""
         ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
         plan = survivors_of(fitted.plan, fitted.detectors)
         store = self._store(plan, batch, ctx, states=fitted.views)
@@ -203,13 +224,14 @@ class Engine:
             for d in plan.detectors
         }
         results = self._each("score", plan, store, tasks, score_task, fitted.states)
-        failed = [r for r in results.values() if r.status != "ok"]
+        failed = tuple(r for r in results.values() if r.status != "ok")
         for r in failed:
             self.host.emit(DetectorFailed(r.id, "", "score", r.reason))
         if len(failed) == len(results):
             raise QuorumError(f"no detector could score: {failed[0].id}: {failed[0].reason}")
         lost = np.full(len(batch), np.nan)
-        return np.stack([lost if (s := results[i].scores) is None else s for i in fitted.detectors], axis=1)
+        columns = [lost if (s := results[i].scores) is None else s for i in fitted.detectors]
+        return np.stack(columns, axis=1), failed
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -264,7 +286,13 @@ class Engine:
         def drain(*, wait: bool) -> None:
             for future in [f for f in running if wait or f.done()]:
                 ident = running.pop(future)
-                result = future.result()
+                try:
+                    result = future.result()
+                except BrokenExecutor:
+                    raise ResourceError(
+                        f"a worker process died while {ident} was at work (out of memory, or a crash in a library)",
+                        hint="use --executor serial, fewer processes, or leave that detector out",
+                    ) from None
                 results[ident] = result
                 store.release(view_of[ident])
                 self.host.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
@@ -298,7 +326,8 @@ class Engine:
             raise ContractError("workers need a folder for their arrays")
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"root-{key.name}.npy"
-        np.save(path, x, allow_pickle=False)
+        if not path.exists():
+            np.save(path, x, allow_pickle=False)
         return ArrayRef(path=path)
 
     def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
@@ -326,13 +355,18 @@ class Engine:
         chosen = _spread(rows.fit, SENTINEL_ROWS)
         disturbed = disturb(batch, chosen, ctx.child("sentinel").rng())
         part = survivors_of(plan, tuple(states))
-        store = ViewStore(disturbed, part.make_extractors(ctx), part.readers, states=views, memory=self.memory)
+        store = ViewStore(disturbed, part.make_extractors(ctx), part.readers, states=views)
         scores: dict[str, NDArray[np.float64]] = {}
         for d in part.detectors:
-            x = ArrayRef(store.get(d.view))
+            try:
+                x = ArrayRef(store.get(d.view))
+            except Exception as error:
+                self.host.log(f"note: no sentinel for {d.id}, its view cannot take a disturbed record: {error}")
+                continue
             task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, rows.fit, rows.fold, False)
             result = score_task(task, states[d.id])
-            scores[d.id] = np.full(len(disturbed), np.nan) if result.scores is None else result.scores
+            if result.scores is not None:
+                scores[d.id] = result.scores
         return judge(scores)
 
     def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
@@ -391,6 +425,8 @@ def find_cuts(
     own = np.array([thresholder.cut(column[np.isfinite(column)], budgets.alarm, None) for column in z.T])
     if not np.isfinite(own).all():
         raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
+    highest = np.nanmax(z, axis=0)  # a clipped z that many records share is above its cut, not equal to it
+    own = np.where(own == highest, np.nextafter(own, -np.inf), own)
     return Cuts(attention, alarm, own), details
 
 
@@ -448,6 +484,13 @@ def resolved(plan: Plan) -> dict[str, Any]:
         for d in plan.detectors
     ]
     return {"name": plan.name, **table}
+
+
+def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:
+    """Features that this sampling rate and length cannot give, by view."""
+    return {
+        str(key): np.flatnonzero(~mask).tolist() for key, mask in kept.items() if mask is not None and not mask.all()
+    }
 
 
 def _view_table(key: ViewKey) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def fit_task(task: FitTask) -> DetectorResult:
             reference = score_rows(final, x, task.rows)
         fitted = time.perf_counter()
         phase = "score"
-        scores = score_rows(final, x, None)
+        scores = _mostly_finite(score_rows(final, x, None), task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
     except StandAside as error:
@@ -147,8 +147,16 @@ def score_rows(detector: Detector, x: NDArray[Any], rows: NDArray[np.intp] | Non
     return out
 
 
+def _mostly_finite(scores: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """The scores of a fit; ContractError if more than half of them are missing."""
+    lost = int(np.isnan(scores).sum())
+    if 2 * lost > len(scores):
+        raise ContractError(f"{name}.score returned {lost} of {len(scores)} scores that are not finite")
+    return scores
+
+
 def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:
-    """The guard at the border: (n,) real numbers, at most half of them not finite; ContractError says what is wrong."""
+    """The guard at the border: (n,) real numbers, those that are not finite become NaN; ContractError says what is wrong."""
     if not isinstance(values, np.ndarray):
         raise ContractError(f"{name}.score returned {type(values).__name__}, not an array")
     if values.shape != (n,):
@@ -157,8 +165,6 @@ def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:
         raise ContractError(f"{name}.score returned {values.dtype}, not real numbers")
     scores = values.astype(np.float64)
     bad = ~np.isfinite(scores)
-    if 2 * int(bad.sum()) > n:
-        raise ContractError(f"{name}.score returned {int(bad.sum())} of {n} scores that are not finite")
     scores[bad] = np.nan
     return scores
 

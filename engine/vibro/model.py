@@ -64,7 +64,7 @@ def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, 
     """The fitted ensemble of a run directory or bundle, and its meta table; nothing is run from the files."""
     folder = model_folder(path)
     parts = bundle.load(folder)
-    meta, tensors = parts.meta, parts.tensors
+    meta, tensors = {**parts.meta, "digest": bundle.read_manifest(folder)["digest"]}, parts.tensors
     try:
         table = {key: value for key, value in meta["ensemble"].items() if key != "name"}
         plan = make_plan(host, meta["ensemble"]["name"], table, allow_missing=True)
@@ -103,6 +103,14 @@ def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, 
             f"{folder} is no model of an ensemble: {error}", hint="take a fresh copy of the model"
         ) from None
     return fitted, meta
+
+
+def recut_model(path: Path, cuts: Cuts, details: Mapping[str, Any]) -> None:
+    """Rewrites a run's bundle with other cuts; everything that was learned stays as it was."""
+    parts = bundle.load(path / MODEL)
+    meta = {**parts.meta, "cuts": {"attention": cuts.attention, "alarm": cuts.alarm}, "cut_details": dict(details)}
+    fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own}
+    bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))
 
 
 def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any], now: Mapping[str, str]) -> None:

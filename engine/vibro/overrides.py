@@ -10,6 +10,7 @@ from typing import Any
 
 from vibro.errors import ConfigError
 from vibro.host import PluginHost
+from vibro.plan import check_ensemble
 from vibro.registry import Registry, read_toml
 
 PARTS = ("fuser", "thresholder", "calibration")
@@ -25,7 +26,7 @@ def find_ensemble(registry: Registry, name: str) -> tuple[str, dict[str, Any]]:
     if "detectors" not in table and len(nested) == 1:
         table = next(iter(nested.values()))
     if "extends" in table:
-        parent = registry.ensemble(table["extends"])
+        parent = registry.ensemble(str(table["extends"]))
         table = {**parent, **{key: value for key, value in table.items() if key != "extends"}}
     return path.stem, table
 
@@ -39,6 +40,7 @@ def customise(
     budget: float | None = None,
 ) -> dict[str, Any]:
     """The table with ``--detectors``, ``--set DET.PARAM=VALUE`` and ``--budget`` applied."""
+    check_ensemble("given", table)
     out: dict[str, Any] = {**table}
     rows = [dict(row) for row in table.get("detectors", [])]
     if detectors is not None:
@@ -47,13 +49,15 @@ def customise(
     for text in sets:
         _set(out, rows, text)
     if budget is not None:
-        if not 0 < budget < 1:
-            raise ConfigError(
-                f"--budget {budget:g} is no share between 0 and 1", hint="--budget 0.01 is one alarm in 100"
-            )
-        stated = table.get("budgets", {}).get("attention")
-        out["budgets"] = {"alarm": budget, "attention": max(stated or min(5 * budget, 0.5), budget)}
+        out["budgets"] = budgets_for(budget, table.get("budgets", {}).get("attention"))
     return out
+
+
+def budgets_for(alarm: float, attention: float | None = None) -> dict[str, float]:
+    """Both budgets for ``--budget``: attention is the ensemble's own if it states one, else five times the alarm's."""
+    if not 0 < alarm < 1:
+        raise ConfigError(f"--budget {alarm:g} is no share between 0 and 1", hint="--budget 0.01 is one alarm in 100")
+    return {"alarm": alarm, "attention": max(attention or min(5 * alarm, 0.5), alarm)}
 
 
 def _ident(row: Mapping[str, Any]) -> str:

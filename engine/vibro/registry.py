@@ -41,6 +41,8 @@ class Registry:
         table = dict(self._table(name))
         seen = [name]
         while (parent := table.pop("extends", None)) is not None:
+            if not isinstance(parent, str):
+                raise ConfigError(f"ensemble {name!r}: extends should be the name of an ensemble, not {parent!r}")
             if parent in seen:
                 raise ConfigError(f"ensemble {name!r} extends itself through {' -> '.join([*seen, parent])}")
             seen.append(parent)
@@ -86,20 +88,31 @@ def read_registry(overlay: Path | None = None, base: Path | None = None) -> Regi
     """The base registry (default: the packaged one) with an overlay laid over it key by key."""
     base = base or find_base()
     tables = read_toml(base)
-    plugins = {name: _entry(name, table, base, bundled=True) for name, table in tables.get("plugins", {}).items()}
-    ensembles = dict(tables.get("ensembles", {}))
+    plugins = {n: _entry(n, table, base, bundled=True) for n, table in _tables(tables, "plugins", base).items()}
+    ensembles = _tables(tables, "ensembles", base)
     if overlay is not None and overlay.resolve() != base.resolve():
         tables = read_toml(overlay)
         unknown = set(tables) - {"plugins", "ensembles"}
         if unknown:
             raise ConfigError(f"{overlay}: unknown table [{sorted(unknown)[0]}] (known: plugins, ensembles)")
-        for name, table in tables.get("plugins", {}).items():
+        for name, table in _tables(tables, "plugins", overlay).items():
             plugins[name] = _entry(name, table, overlay, over=plugins.get(name))
-        for name, table in tables.get("ensembles", {}).items():
+        for name, table in _tables(tables, "ensembles", overlay).items():
             ensembles[name] = {**ensembles.get(name, {}), **table}
     else:
         overlay = None
     return Registry(plugins, ensembles, base, overlay)
+
+
+def _tables(tables: Mapping[str, Any], name: str, path: Path) -> dict[str, dict[str, Any]]:
+    """The tables below ``[name]``; ConfigError for anything else there."""
+    found = tables.get(name, {})
+    wrong = (
+        [name] if not isinstance(found, dict) else [f"{name}.{k}" for k, v in found.items() if not isinstance(v, dict)]
+    )
+    if wrong:
+        raise ConfigError(f"{path}: {wrong[0]} is not a table")
+    return dict(found)
 
 
 def _entry(
@@ -122,6 +135,8 @@ def _entry(
         trusted=table.get("trusted", below.trusted),
         bundled=below.bundled and (over is None or table.get("module", over.module) == over.module),
     )
+    if not isinstance(entry.module, str) or not all(isinstance(item, str) for item in entry.provides):
+        raise ConfigError(f"{path}: plugins.{name}: module should be text, provides a list of texts")
     for key in ("enabled", "trusted"):
         if not isinstance(getattr(entry, key), bool):
             raise ConfigError(f"{path}: plugins.{name}.{key} should be true or false")

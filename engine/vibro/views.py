@@ -65,7 +65,12 @@ def items_agree(given: str, wanted: str) -> bool:
 
 @lru_cache(maxsize=64)
 def code_of(cls: type) -> str:
-    """Hash of the source of the package that a class lives in, so that a changed extractor never meets an old array."""
+    """Hash of the source of the package that a class lives in, so that a changed extractor never meets an old array.
+
+    Empty where the source cannot be seen: such a view is never cached.
+    """
+    if cls.__module__.startswith("vibro.isolate"):
+        return ""  # its code lies in another process
     top = sys.modules[cls.__module__.partition(".")[0]]
     folder = getattr(top, "__path__", None)
     sources = (
@@ -174,7 +179,7 @@ class ViewStore:
         below = inputs_of(key, type(extractor), extractor.params)
         start = time.perf_counter()
         name = self.digest(key) if self.cache else ""
-        found = self.cache.get(name) if self.cache else None
+        found = self.cache.get(name) if self.cache and name else None
         if found is not None:
             array, self.states[key] = found
             extractor.load_state(self.states[key])
@@ -191,7 +196,7 @@ class ViewStore:
                 self.states[key] = extractor.state()
             self.kept[key] = extractor.kept
             array = self._transform(key, extractor, inputs)
-            if self.cache:
+            if self.cache and name:
                 self.cache.put(name, array, self.states.get(key, {}))
         for k in below:
             self.release(k)
@@ -202,7 +207,8 @@ class ViewStore:
         """The states of a view that was not needed itself, and of those below it: new records will need them."""
         if key.name in ROOTS or key in self.states:
             return
-        found = self.cache.get(self.digest(key)) if self.cache else None
+        name = self.digest(key)
+        found = self.cache.get(name) if self.cache and name else None
         if found is None:
             self.get(key)
             return
@@ -212,7 +218,10 @@ class ViewStore:
             self._restore(k)
 
     def digest(self, key: ViewKey) -> str:
-        """Hash of all that decides a view's array: records, parameters, code, and its state or the rows it is fitted on."""
+        """Hash of all that decides a view's array: records, parameters, code, and its state or the rows it is fitted on.
+
+        Empty for a view that cannot be cached, because its code or that of one below it cannot be seen.
+        """
         if key not in self._digests:
             self._digests[key] = self._digest(key)
         return self._digests[key]
@@ -226,8 +235,12 @@ class ViewStore:
         else:
             extractor = self.extractors[key]
             below = inputs_of(key, type(extractor), extractor.params)
-            content = [f"{key} {key.params} {extractor.ctx.device}".encode(), code_of(type(extractor)).encode()]
-            content += [self.digest(k).encode() for k in below]
+            code, inputs = code_of(type(extractor)), [self.digest(k) for k in below]
+            if not code or not all(inputs):
+                return ""
+            ctx = extractor.ctx
+            content = [f"{key} {key.params} {ctx.device} {ctx.seed} numpy {np.__version__}".encode(), code.encode()]
+            content += [name.encode() for name in inputs]
             if key in self.states:
                 for name, array in sorted(self.states[key].items()):
                     content += [name.encode(), np.ascontiguousarray(array).tobytes()]

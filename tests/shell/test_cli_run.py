@@ -114,11 +114,13 @@ def test_scoring_refuses_other_data(plant, finished, tmp_path, capsys):
     assert vibro(["score", str(finished), str(plant / "data.jsonl"), "-o", str(tmp_path / "x"), "--fs", "2048"]) == 3
     assert "fs" in capsys.readouterr().err  # the data say 1024 themselves: every record is quarantined
     (tmp_path / "plain.jsonl").write_text(text.replace('"fs": 1024.0, ', "").replace('"fs": 1024, ', ""))
-    assert vibro(["score", str(finished), str(tmp_path / "plain.jsonl"), "-o", str(tmp_path / "y"), "--fs", "2048"]) == 9
+    assert (
+        vibro(["score", str(finished), str(tmp_path / "plain.jsonl"), "-o", str(tmp_path / "y"), "--fs", "2048"]) == 9
+    )
     assert "fs is 2048" in capsys.readouterr().err
 
 
-def test_threshold_decides_anew_without_refitting(finished, tmp_path, capsys):
+def test_threshold_decides_anew_without_refitting(plant, finished, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     before = (run / "scores.csv").read_bytes()
@@ -134,6 +136,12 @@ def test_threshold_decides_anew_without_refitting(finished, tmp_path, capsys):
     ]
     manifest = json.loads((run / "manifest.json").read_text())
     assert len(manifest["decisions"]) == 2
+    cov = str(plant / "covariates.csv")
+    out = tmp_path / "scored"  # the model goes on with the new cuts
+    assert vibro(["score", str(run), str(plant / "data.jsonl"), "-o", str(out), "--covariates", cov, "--quiet"]) == 0
+    assert [row["level"] for row in table(out / "scores.csv")] == [row["level"] for row in table(run / "scores.csv")]
+    assert vibro(["threshold", str(run), "--labels", "nowhere.csv"]) == 2
+    assert vibro(["threshold", str(tmp_path / "nowhere")]) == 2
     assert vibro(["report", str(run)]) == 0
     capsys.readouterr()
     assert vibro(["threshold", str(run), "--method", "mad", "-o", str(tmp_path / "copy"), "--json"]) == 0
@@ -329,7 +337,7 @@ def test_interrupt_leaves_no_lock_and_says_so(plant, tmp_path):
     line = [sys.executable, "-m", "vibro", "ensemble", "run", str(plant / "data.jsonl"), "-o", str(out), "--fs", "1024"]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         child = subprocess.Popen([*line, "--ensemble", "quick"], stderr=subprocess.PIPE, text=True)
-        while not (out / ".vibro.lock.json").exists():
+        while not (out / "events.jsonl").exists() or "StageStarted" not in (out / "events.jsonl").read_text():
             assert child.poll() is None
             time.sleep(0.02)
         child.send_signal(number)

@@ -14,15 +14,16 @@ import numpy as np
 
 from vibro.context import Context
 from vibro.data import Rows, SignalBatch, make_rows
-from vibro.errors import ConfigError, QuarantineError, VibroError
+from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host import PluginHost
-from vibro.ingest import Ingested, IngestOptions, NothingAccepted, ingest
+from vibro.ingest import Ingested, IngestOptions, ingest
+from vibro.ingest.sift import check_options
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.jobs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
-from vibro.store.rundir import RunDir
+from vibro.store.rundir import RunDir, clear, content
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Job:
             started=self.started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             status=status,
-            seed=self.options.seed,
+            seed=self.parts.get("seed", self.options.seed),
             executor=self.options.executor,
             deterministic=self.options.deterministic,
             registry=self.host.registry.digests(),
@@ -80,14 +81,23 @@ class Job:
 
 @contextmanager
 def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
-    """A locked run directory; a failure leaves manifest, quarantine and events behind (cli.md 1)."""
+    """A locked run directory.
+
+    A failure of work leaves manifest, quarantine and events behind (exit 4 and 5); a wrong option or unusable data leave
+    nothing, so that the corrected command finds OUT as it was.
+    """
     with RunDir.open(out, force=options.force, resume=options.resume) as run:
+        fresh = not content(run.path)
         work = Job(run, host, options)
         log = EventLog(run.path / "events.jsonl")
         with log:
             host.observe(log, "event log")
             try:
                 yield work
+            except (ConfigError, DataError, IncompatibleModelError):
+                if fresh:
+                    clear(run.path)
+                raise
             except VibroError as error:
                 work.parts.setdefault("failures", []).append(
                     {"phase": "run", "error": type(error).__name__, "message": error.message}
@@ -108,11 +118,7 @@ def read_input(work: Job, data: DataOptions) -> Input:
     )
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        try:
-            got = ingest(data.paths, readers, how, stage.path, host.emit)
-        except NothingAccepted as error:
-            tables.write_quarantine(work.run.path, error.accounting.rows(), bom=bom)
-            raise
+        got = ingest(data.paths, readers, how, stage.path, host.emit)
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     share = got.accounting.share
@@ -138,16 +144,25 @@ def read_input(work: Job, data: DataOptions) -> Input:
     return Input(batch, got, labels, tuple(warnings))
 
 
+def check_input(data: DataOptions, fit_on: str) -> None:
+    """ConfigError for what can be seen to be wrong before any work begins."""
+    check_options(IngestOptions(fs=data.fs, unit=data.unit, length=data.length))
+    for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option}: no such file: {path}")
+    kind, _, name = fit_on.partition(":")
+    if fit_on not in ("all", "normal") and not (kind == "split" and name):
+        raise ConfigError(f"--fit-on {fit_on!r} is not known", hint="use all, normal or split:NAME")
+    if fit_on != "all" and data.labels is None:
+        raise ConfigError(f"--fit-on {fit_on} needs --labels")
+
+
 def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> Rows:
     """The rows of ``--fit-on``: all valid ones, those labelled normal, or a split of the label table."""
     if fit_on == "all":
         return make_rows(batch)
-    kind, _, name = fit_on.partition(":")
-    if fit_on != "normal" and not (kind == "split" and name):
-        raise ConfigError(f"--fit-on {fit_on!r} is not known", hint="use all, normal or split:NAME")
-    if labels is None:
-        raise ConfigError(f"--fit-on {fit_on} needs --labels")
-    wanted = labels.y == 0 if fit_on == "normal" else labels.split == name
+    assert labels is not None  # check_input has seen to it
+    wanted = labels.y == 0 if fit_on == "normal" else labels.split == fit_on.partition(":")[2]
     rows = np.flatnonzero(wanted & batch.valid)
     if not len(rows):
         known = ", ".join(sorted(set(map(str, labels.split)) - {""})) or "none"

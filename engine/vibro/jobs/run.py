@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 
 from vibro import summary
 from vibro.benchmark.evaluate import evaluate
-from vibro.context import Context, resolve_device
+from vibro.context import Context, make_deterministic, resolve_device
 from vibro.data import Rows, SignalBatch
 from vibro.engine import Engine, FittedEnsemble, check_schema, resolved
+from vibro.errors import ConfigError, PluginError
 from vibro.executor import make_executor
-from vibro.host import PluginHost, describe
-from vibro.jobs.job import Input, Job, job, read_input, rows_to_fit
+from vibro.host import PluginHost, PluginInfo, describe
+from vibro.jobs.job import Input, Job, check_input, job, read_input, rows_to_fit
 from vibro.jobs.options import DataOptions, RunOptions, settings
 from vibro.machines import machine_rows
 from vibro.model import MODEL, load_model, save_model, verify_model
@@ -33,7 +35,7 @@ from vibro.report import write_report
 from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict
 from vibro.store import manifest, tables
 from vibro.store.index import index_state
-from vibro.store.rundir import RunDir
+from vibro.store.rundir import RunDir, check_free
 from vibro.store.viewcache import ViewCache
 from vibro.tensors import encode_text, save_tensors
 
@@ -53,9 +55,15 @@ def run_ensemble(
     table = customise(host, table, detectors=options.detectors, sets=options.sets, budget=options.budget)
     plan = make_plan(host, name, table, allow_missing=options.allow_missing)
     device = resolve_device(options.device)
-    with job(host, out, options) as work, make_executor(options.executor) as executor:
+    if options.deterministic:
+        make_deterministic()
+    learners = learners_of(plan)
+    if learners and data.labels is None:
+        raise ConfigError(f"{', '.join(learners)} learns from labels", hint="give --labels FILE")
+    check_input(data, options.fit_on)
+    with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
-        work.parts["plugins"] = describe(host.plugins[p] for p in sorted({d.plugin for d in plan.detectors}))
+        work.parts["plugins"] = describe(plugins_of(host, plan))
         got = read_input(work, data)
         batch = got.batch
         rows = rows_to_fit(batch, got.labels, options.fit_on)
@@ -71,10 +79,19 @@ def run_ensemble(
             folder=scratch,
             cache=ViewCache(cache_folder() / "views"),
         )
-        y = got.labels.y if got.labels is not None else None
+        y = got.labels.y if got.labels is not None and learners else None
         with work.stage("detect"):
-            fitted, matrix = engine.run(plan, batch, rows, y if plan.fuser.needs_labels else None)
+            fitted, matrix = engine.run(plan, batch, rows, y)
+        failed = [r for r in fitted.results if r.status == "failed"]
+        if failed and not options.allow_missing:
+            raise PluginError(
+                f"detector {failed[0].id} failed in {failed[0].phase}: {failed[0].reason}",
+                hint="--allow-missing goes on without it as long as the quorum holds",
+            )
         work.parts["rows"] = fitted.rows
+        if y is not None:
+            labelled = int((y[rows.fit] >= 0).sum())
+            work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
             save_model(work.run.path / MODEL, fitted, manifest.libraries(), got.ingested.mains_hz)
@@ -82,6 +99,20 @@ def run_ensemble(
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
         ]
         return finish(work, got, fitted, matrix, verdict)
+
+
+def learners_of(plan: Plan) -> list[str]:
+    """Parts of a plan that learn from labels."""
+    found = [d.id for d in plan.detectors if d.cls.needs_labels]
+    return found + ([f"fuser {plan.fuser.name}"] if plan.fuser.needs_labels else [])
+
+
+def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
+    """Every plugin that a plan's components come from, readers included."""
+    used = [("detector", d.cls.name) for d in plan.detectors] + [("feature", key.name) for key in plan.views]
+    used += [("fuser", plan.fuser.name), ("thresholder", plan.thresholder.name)]
+    used += [("reader", name) for name in host.names("reader")]
+    return [host.plugins[name] for name in sorted({host.owner(*item).name for item in used})]
 
 
 def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
@@ -95,9 +126,18 @@ def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, v
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
     metrics = None
     if got.labels is not None:
+        learned = "supervised" in work.parts
         metrics = evaluate(
-            batch, got.labels, verdict, matrix, budget=fitted.plan.ensemble.budgets.alarm, seed=options.seed
+            batch,
+            got.labels,
+            verdict,
+            matrix,
+            budget=fitted.plan.ensemble.budgets.alarm,
+            seed=options.seed,
+            learned_from=learned,
         )
+        if learned:
+            metrics["warnings"].append("the run learned from these labels: the figures on them are optimistic")
     found = summary.build(
         batch=batch,
         records=got.ingested.accounting.summary(),
@@ -160,12 +200,16 @@ def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatri
 
 def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
     """Scores data with a frozen model into OUT; nothing is fitted."""
+    check_free(out, force=options.force)
     fitted, meta = load_model(host, model)
     device = resolve_device(options.device)
     engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
     verify_model(engine, fitted, meta, manifest.libraries())
-    with job(host, out, options) as work, make_executor(options.executor) as executor:
-        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "settings": settings(data, options)}
+    check_input(data, "all")
+    with make_executor(options.executor) as executor, job(host, out, options) as work:
+        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": fitted.rows}
+        work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
+        work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
         got = read_input(work, data)
         check_schema(fitted.schema, got.batch)
         engine = Engine(
@@ -177,7 +221,14 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
             cache=ViewCache(cache_folder() / "views"),
         )
         with work.stage("detect"):
-            matrix = engine.score(fitted, got.batch)
+            matrix, failed = engine.score_survivors(fitted, got.batch)
+        if failed and not options.allow_missing:
+            raise PluginError(
+                f"detector {failed[0].id} failed in score: {failed[0].reason}",
+                hint="--allow-missing goes on without it",
+            )
+        lost = {r.id: r for r in failed}
+        fitted = replace(fitted, results=tuple(lost.get(r.id, r) for r in fitted.results))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, got.batch)
         work.parts["decisions"] = [
@@ -218,7 +269,11 @@ def signal_of(got: Input) -> dict[str, Any]:
 def resources(device: str) -> dict[str, Any]:
     """Peak memory of this process, device and threads."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-    return {"max_rss_mb": peak / (1024 if sys.platform == "darwin" else 1), "device": device, "threads": 1}
+    return {
+        "max_rss_mb": peak / (1024 if sys.platform == "darwin" else 1),
+        "device": device,
+        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count(),
+    }
 
 
 def decision(method: str, budgets: Mapping[str, float], cuts: Cuts) -> dict[str, Any]:

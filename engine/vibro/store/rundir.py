@@ -69,8 +69,7 @@ class RunDir:
         """
         out = real_path(out)
         files.recover(out)
-        if content(out) and not is_run(out):
-            raise ConfigError(f"{out} is not empty and holds no run", hint="choose another -o, or empty that folder")
+        _refuse_foreign(out)
         created = not out.exists()
         with files.disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -250,6 +249,25 @@ def content(folder: Path) -> list[str]:
         raise ConfigError(f"{folder} is a file, not a folder", hint="choose another -o")
     with files.disk_errors(folder):
         return sorted(path.name for path in folder.iterdir() if path.name not in (LOCK, LOCK_INFO))
+
+
+def clear(folder: Path) -> None:
+    """Removes everything in a folder but the lock's files."""
+    for name in content(folder):
+        _remove(folder / name)
+
+
+def check_free(out: Path, *, force: bool) -> None:
+    """ConfigError, before any work, for an OUT that holds a finished run or something else."""
+    out = real_path(out)
+    _refuse_foreign(out)
+    if run_status(out) == "complete" and not force:
+        _refuse_unless_resumable(out, resume=False)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if content(out) and not is_run(out):
+        raise ConfigError(f"{out} is not empty and holds no run", hint="choose another -o, or empty that folder")
 
 
 def is_run(folder: Path) -> bool:
