@@ -60,7 +60,11 @@ def _commands(command: Any, path: str) -> list[tuple[str, Any]]:
 def _table(parameters: Any) -> str:
     rows = ["| option | default | meaning |", "| --- | --- | --- |"]
     for p in parameters:
-        names = ", ".join(f"`{name}`" for name in getattr(p, "opts", [])) if p.param_type_name == "option" else f"`{p.name}`"
+        names = (
+            ", ".join(f"`{name}`" for name in getattr(p, "opts", []))
+            if p.param_type_name == "option"
+            else f"`{p.name}`"
+        )
         default = "required" if p.required else "" if p.default in (None, False, (), []) else f"`{p.default}`"
         rows.append(f"| {names} | {default} | {_oneline(getattr(p, 'help', '') or '')} |")
     return "\n".join(rows) + "\n"

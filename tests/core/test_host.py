@@ -48,6 +48,9 @@ def register_detectors(register): register(Good)
 """
 
 
+WRAPPER = GOOD.format(name="zoo").replace("@hookimpl", "@hookimpl(wrapper=True)").replace(": register(Good)", ": yield")
+
+
 def entry(name: str, more: str = "") -> str:
     return f'[plugins.{name}]\nmodule = "zoo_{name}"\n{more}\n'
 
@@ -73,7 +76,7 @@ def test_an_overlay_adds_a_plugin(bare):
         ("def (", "invalid syntax"),
         (GOOD.format(name="zoo").replace("register_detectors(", "register_detecters("), "register_detecters"),
         (GOOD.format(name="zoo").replace("(register): register", "(reg): reg"), "reg"),
-        (GOOD.format(name="zoo").replace("@hookimpl", "@hookimpl(wrapper=True)").replace(": register(Good)", ": yield"), "wrapper"),
+        (WRAPPER, "wrapper"),
         (GOOD.format(name="Not Snake"), "snake_case"),
         (GOOD.format(name="zoo").replace("    def fit", "    api = 99\n    def fit"), "contract version 99"),
         (GOOD.format(name="zoo").replace("    def fit", '    requires = ("no_such_lib",)\n    def fit'), "needs no_such_lib"),
