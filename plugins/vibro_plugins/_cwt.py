@@ -17,8 +17,6 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins._sigma import decibel
-
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
 RATE = 4.5  # samples of a band's signal per standard deviation of its response
@@ -26,7 +24,7 @@ NODES = 3  # samples a column at least
 INDEPENDENT = 1.5  # standard deviations of a response times the length of a column, above which bands are smooth
 LEAST = np.float32(1e-12)  # power of a unit record that is nothing
 CORRECTION = np.float32(0.25)  # at most this share of a mean may come from the cubic part of the interpolation
-CACHE = 1 << 18  # bytes of band signals worked on at a time
+CACHE = 1 << 19  # bytes of band signals worked on at a time
 BLOCK = 32  # records worked on at a time
 FLOOR = -80.0  # dB against the reference level
 REACH = 3.6  # standard deviations of the longest wavelet in time that the zero padding covers
@@ -64,6 +62,11 @@ class Grid:
         padded = np.zeros((len(x), self.length), np.float32)
         padded[:, self.lead : self.lead + self.samples] = x
         return torch.fft.rfft(torch.from_numpy(padded)).numpy()
+
+
+def block_size(device: str, channels: int = 1) -> int:
+    """Records to work on at a time: few enough for a core's cache, many enough for a GPU."""
+    return max(1, (BLOCK if device == "cpu" else 16 * BLOCK) // channels)
 
 
 def make_grid(samples: int, columns: int, pad: float) -> Grid:
@@ -240,30 +243,28 @@ def spared(frequencies: NDArray[np.float64], column: float):
     return computed, between, beside, share
 
 
-def decibel_map(
-    bank: Bank, unit: NDArray[np.float32], gain: NDArray[np.float64], rows: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Wavelet power in dB of unit records (n, T) times ``gain`` (n,): (n, height, columns), highest frequency first.
-
-    ``rows`` (height, bands) resizes the rows.
-    """
-    return decibel(np.matmul(rows, pooled_power(bank, unit)), gain, FLOOR)
-
-
-def pooled_power(bank: Bank, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def pooled_power(bank: Bank, x: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
     """Mean power of every band in every column: (n, samples) -> (n, bands, columns)."""
+    if device != "cpu":
+        from vibro_plugins._maps_on_device import power_on
+
+        return power_on(device, bank, x)
     spectrum = _mirrored(bank.grid.spectrum(x), bank.grid.length, bank.bins)
     out = np.empty((len(x), bank.height, bank.grid.columns), np.float32)
     for group, mean in zip(bank.groups, bank.means, strict=True):
         for part, wave in group.signals(spectrum):
             rows = group.rows[part]
             _pool_power(wave.view(np.float32), group.per_column, mean.start, mean.straight, mean.cubic, rows, out)
-    if len(bank.between):
-        level = np.zeros((len(x), len(bank.between), bank.grid.columns), np.float32)
-        for i in range(4):
-            level += bank.share[:, i, None] * np.log(np.maximum(out[:, bank.beside[:, i]], LEAST))
-        out[:, bank.between] = np.exp(level)
+    fill_between(bank, out)
     return out
+
+
+def fill_between(bank: Bank, power: NDArray[np.float32]) -> None:
+    """Interpolates, in place, the rows of ``power`` (n, bands, columns) that were not computed."""
+    level = np.zeros((len(power), len(bank.between), bank.grid.columns), np.float32)
+    for i in range(4):
+        level += bank.share[:, i, None] * np.log(np.maximum(power[:, bank.beside[:, i]], LEAST))
+    power[:, bank.between] = np.exp(level)
 
 
 def _mirrored(half: NDArray[np.complex64], length: int, bins: int) -> NDArray[np.complex64]:

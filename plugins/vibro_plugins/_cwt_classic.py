@@ -18,7 +18,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins._cwt import Grid, Group, averaging, band_groups, cubic, make_grid
+from vibro_plugins._cwt import Grid, Group, averaging, band_groups, block_size, cubic, make_grid
 from vibro_plugins._resize import adaptive_weights, banded, point_weights
 
 SCALES = 128
@@ -29,10 +29,10 @@ STEP = 1.04  # ratio of the scales that are computed; the response is 20 % wide,
 RATE, LOW_RATE = 1.25, 2.0  # samples a cycle; the second where a pixel holds fewer than FEW cycles
 FEW = 4
 SHORT = 20  # samples a pixel below which every row is computed at every sample
-STRAY = 4e-3  # share of a picture's power that may be left out with the stray pass-bands
+STRAY = 1.5e-3  # share of a picture's power that may be left out with the stray pass-bands
 FINE, JOINED = 256, 32  # FFT bins judged one by one, and the number joined above them
 DELAY = 0.5  # samples by which the output of pywt.cwt runs late
-BLOCK, PAIRS = 32, 8  # records, and pairs of whole rows, worked on at a time
+PAIRS = 8  # of whole rows, worked on at a time
 SILENT = 1e-30
 ZERO, ONE, TINY = np.float32(0), np.float32(1), np.float32(1e-30)
 LARGEST = np.float32(np.finfo(np.float32).max)
@@ -148,22 +148,27 @@ def _means(group, low, high, spacing):
     return start, out
 
 
-def classic_map(bank: ClassicBank, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+def classic_map(bank: ClassicBank, raw: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
     """The picture of every record and channel, (n, C, T) -> (n, C, size, size), scale 1 first."""
     n, channels, samples = raw.shape
     records, size = raw.reshape(-1, samples), len(bank.row_start)
     out = np.empty((len(records), size, size), np.float32)
-    for begin in range(0, len(records), BLOCK):
-        part = slice(begin, begin + BLOCK)
+    step = block_size(device)
+    for begin in range(0, len(records), step):
+        part = slice(begin, begin + step)
         peak = np.abs(records[part]).max(axis=1)
-        factor = np.divide(1, peak, out=np.zeros_like(peak), where=peak > SILENT)
-        spectrum = bank.grid.spectrum(records[part] * factor[:, None])
-        _resize_rows(_rectified(bank, spectrum), bank.row_start, bank.row_weights, peak, out[part])
+        x = records[part] * np.divide(1, peak, out=np.zeros_like(peak), where=peak > SILENT)[:, None]
+        _resize_rows(column_means(bank, x, device), bank.row_start, bank.row_weights, peak, out[part])
     return out.reshape(n, channels, size, size)
 
 
-def _rectified(bank: ClassicBank, spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """Column means of the magnitude at each scale: (n, bins) -> (n, 128, size)."""
+def column_means(bank: ClassicBank, x: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+    """Column means of the magnitude at each scale: (n, T) -> (n, 128, size)."""
+    if device != "cpu":
+        from vibro_plugins._maps_on_device import means_on
+
+        return means_on(device, bank, x)
+    spectrum = bank.grid.spectrum(x)
     whole = _needs_whole(spectrum, bank.total, bank.stray) | bank.always_whole
     out = np.empty((len(spectrum), SCALES, len(bank.whole_start)), np.float32)
     for group, (start, weights) in zip(bank.groups, bank.means, strict=True):

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import BLOCK, Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt import FLOOR, Bank, block_size, log_frequencies, morlet_bank, pooled_power
 from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
 from vibro_plugins._resize import area_weights
-from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
+from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class CwtImage(FeatureExtractor):
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, C, size, size)."""
         raw, p = inputs["raw"], self.params
-        samples = raw.shape[-1]
+        samples, device = raw.shape[-1], self.ctx.device
         if p.layout == "classic":
             if self._classic is None or self._classic.grid.samples != samples:
                 self._classic = classic_bank(samples, p.size, p.resize)
-            return classic_map(self._classic, raw)
+            return classic_map(self._classic, raw, device)
         if self._sigma is None:
             raise NotFittedError("cwt_image has no reference level yet")
         if self._bank is None or self._bank.grid.samples != samples:
@@ -80,14 +80,13 @@ class CwtImage(FeatureExtractor):
         channels, rows = raw.shape[1], area_weights(self._bank.height, p.size)
         sigma = sigma_of(self._sigma, inputs["sensor"])
         out = np.empty((len(raw), channels, p.size, p.size), np.float32)
-        step = max(1, BLOCK // channels)
+        step = block_size(device, channels)
         for start in range(0, len(raw), step):
             part = slice(start, start + step)
             unit, level = unit_records(raw[part])
             gain = (level / sigma[part]).reshape(-1)
-            out[part] = decibel_map(self._bank, unit.reshape(-1, samples), gain, rows).reshape(
-                -1, channels, p.size, p.size
-            )
+            power = np.matmul(rows, pooled_power(self._bank, unit.reshape(-1, samples), device))
+            out[part] = decibel(power, gain, FLOOR).reshape(-1, channels, p.size, p.size)
         return out
 
     def state(self) -> State:

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import BLOCK, FLOOR, Bank, decibel_map, log_frequencies, morlet_bank
+from vibro_plugins._cwt import FLOOR, Bank, block_size, log_frequencies, morlet_bank, pooled_power
 from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
 from vibro_plugins._fold import Fold, choose_fold, cycle_map, lock
+from vibro_plugins._maps_on_device import stft_on
 from vibro_plugins._resize import adaptive_weights, area_weights, banded
 from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
 
@@ -86,7 +87,7 @@ class Hetero(FeatureExtractor):
         if self.params.layout == "classic":
             if self._classic is None or self._classic.grid.samples != raw.shape[-1]:
                 self._classic = classic_bank(raw.shape[-1], self.params.size, "area")
-            return _classic(self._classic, raw, self.params.size)
+            return _classic(self._classic, raw, self.params.size, self.ctx.device)
         fold = Fold(int(state["mode"]), float(state["period"]), int(state["rows"]))
         images = self._images(raw, sigma_of(state["sigma"], inputs["sensor"]), fold)
         low = state["low"].astype(np.float32)[:, None, None]
@@ -106,20 +107,20 @@ class Hetero(FeatureExtractor):
 
     def _images(self, raw: NDArray[np.float32], sigma: NDArray[np.float64], fold: Fold) -> NDArray[np.float32]:
         """Unscaled channels, (n, 3 C, size, size)."""
-        size, fs = self.params.size, self.ctx.fs
+        size, fs, device = self.params.size, self.ctx.fs, self.ctx.device
         n, channels, samples = raw.shape
         if self._bank is None or self._bank.grid.samples != samples:
             self._bank = morlet_bank(samples, size, log_frequencies(fs, samples) / fs)
         out = np.empty((n, channels, 3, size, size), np.float32)
         bands, cycles = area_weights(self._bank.height, size), area_weights(fold.rows, size)
-        step = max(1, BLOCK // channels)
+        step = block_size(device, channels)
         for start in range(0, n, step):
             part = slice(start, start + step)
             unit, level = unit_records(raw[part])
             unit, gain = unit.reshape(-1, samples), (level / sigma[part]).reshape(-1)
             maps = (
-                decibel_map(self._bank, unit, gain, bands),
-                decibel(stft_power(unit, fs, size), gain, FLOOR),
+                decibel(np.matmul(bands, pooled_power(self._bank, unit, device)), gain, FLOOR),
+                decibel(stft_power(unit, fs, size, device), gain, FLOOR),
                 np.tanh(np.matmul(cycles, cycle_map(unit, lock(unit, fs, fold), fold.rows, size, gain)) / 4),
             )
             for channel, picture in enumerate(maps):
@@ -127,7 +128,7 @@ class Hetero(FeatureExtractor):
         return out.reshape(n, 3 * channels, size, size)
 
 
-def stft_power(unit: NDArray[np.float32], fs: float, size: int) -> NDArray[np.float32]:
+def stft_power(unit: NDArray[np.float32], fs: float, size: int, device: str = "cpu") -> NDArray[np.float32]:
     """Short-time power a bin, area-resized to (n, size, size), highest frequency first.
 
     The mean over time and sum over the bins before resizing is about the record's power.
@@ -138,10 +139,13 @@ def stft_power(unit: NDArray[np.float32], fs: float, size: int) -> NDArray[np.fl
     frames = (samples - length) // hop + 1
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     window *= np.sqrt(2 / (length * np.sum(window**2)))
-    cut = np.empty((len(unit), frames, length), np.float32)
-    _cut(unit, window.astype(np.float32), hop, cut)
-    z = torch.fft.rfft(torch.from_numpy(cut)).numpy()
+    window = window.astype(np.float32)
     columns, rows = banded(area_weights(frames, size)), banded(area_weights(length // 2 + 1, size)[::-1])
+    if device != "cpu":
+        return stft_on(device, unit, window, hop, columns, rows)
+    cut = np.empty((len(unit), frames, length), np.float32)
+    _cut(unit, window, hop, cut)
+    z = torch.fft.rfft(torch.from_numpy(cut)).numpy()
     out = np.empty((len(unit), size, size), np.float32)
     _pool(z.view(np.float32), *columns, *rows, out)
     return out
@@ -187,15 +191,16 @@ def _frames(x: NDArray[np.float32], length: int, hop: int) -> NDArray[np.complex
     return scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, length, axis=1)[:, ::hop] * window, axis=2)
 
 
-def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int, device: str) -> NDArray[np.float32]:
     """The classic three channels, (n, 3 C, size, size)."""
     n, channels, samples = raw.shape
     out = np.empty((n, channels, 3, size, size), np.float32)
     line = min(256, max(samples // 4, 1))
-    for start in range(0, n, BLOCK):
-        part = slice(start, start + BLOCK)
+    step = block_size("cpu", channels)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
         unit = unit_records(raw[part])[0]
-        out[part, :, 0] = classic_map(bank, unit)
+        out[part, :, 0] = classic_map(bank, unit, device)
         x = unit.reshape(-1, samples)
         padded = np.pad(x, ((0, 0), (line // 2, line // 2 + (-samples) % (line - line // 2))))
         maps = np.abs(_frames(padded, line, line - line // 2)).swapaxes(1, 2), x[:, : samples // line * line]
