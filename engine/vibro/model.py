@@ -105,10 +105,13 @@ def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, 
     return fitted, meta
 
 
-def recut_model(path: Path, cuts: Cuts, details: Mapping[str, Any]) -> None:
-    """Rewrites a run's bundle with other cuts; everything that was learned stays as it was."""
+def recut_model(
+    path: Path, cuts: Cuts, details: Mapping[str, Any], rule: Mapping[str, Any], budgets: Mapping[str, float]
+) -> None:
+    """Rewrites a run's bundle with other cuts and the rule they follow; everything that was learned stays as it was."""
     parts = bundle.load(path / MODEL)
     meta = {**parts.meta, "cuts": {"attention": cuts.attention, "alarm": cuts.alarm}, "cut_details": dict(details)}
+    meta["ensemble"] = {**meta["ensemble"], "thresholder": dict(rule), "budgets": dict(budgets)}
     fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own}
     bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))
 

@@ -214,6 +214,8 @@ class ViewStore:
             return
         self.states[key] = found[1]
         extractor = self.extractors[key]
+        extractor.load_state(found[1])
+        self.kept[key] = extractor.kept
         for k in inputs_of(key, type(extractor), extractor.params):
             self._restore(k)
 

@@ -140,6 +140,7 @@ def test_threshold_decides_anew_without_refitting(plant, finished, tmp_path, cap
     out = tmp_path / "scored"  # the model goes on with the new cuts
     assert vibro(["score", str(run), str(plant / "data.jsonl"), "-o", str(out), "--covariates", cov, "--quiet"]) == 0
     assert [row["level"] for row in table(out / "scores.csv")] == [row["level"] for row in table(run / "scores.csv")]
+    assert json.loads((out / "summary.json").read_text())["thresholds"]["budget"] == summary["thresholds"]["budget"]
     assert vibro(["threshold", str(run), "--labels", "nowhere.csv"]) == 2
     assert vibro(["threshold", str(tmp_path / "nowhere")]) == 2
     assert vibro(["report", str(run)]) == 0
@@ -147,6 +148,24 @@ def test_threshold_decides_anew_without_refitting(plant, finished, tmp_path, cap
     assert vibro(["threshold", str(run), "--method", "mad", "-o", str(tmp_path / "copy"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["method"] == "mad"
     assert (tmp_path / "copy" / "model").is_dir()
+
+
+def test_scoring_never_changes_the_model(plant, finished, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    for out in (run, run / "model", run / "model" / "x"):
+        assert vibro(["score", str(run), str(plant / "data.jsonl"), "-o", str(out), "--force"]) == 2
+        assert "choose another -o" in capsys.readouterr().err
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_wrong_option_leaves_what_the_user_laid_into_out(plant, tmp_path):
+    out = tmp_path / "o"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    assert vibro(["ensemble", "run", str(plant / "data.jsonl"), "-o", str(out), "--fs", "1024", *FAST]) == 2
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_a_damaged_run_is_refused(finished, tmp_path, capsys):

@@ -49,6 +49,7 @@ def score(
     tolerance: Tolerance = 600.0,
     sensors: Sensors = None,
     device: Device = "auto",
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     executor: ExecutorName = "serial",
     max_quarantine: MaxQuarantine = 0.05,
     strict_quality: StrictQuality = False,
@@ -67,7 +68,7 @@ def score(
     from vibro.jobs.run import score_data
 
     check_fail_on(fail_on)
-    host = session.host()
+    host = session.host(files=plugin or ())
     options = RunOptions(
         device=device,
         executor=executor,

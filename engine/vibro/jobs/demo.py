@@ -43,7 +43,8 @@ def run_demo(
         )
         found = run_ensemble(host, data, options, out, say)
         with files.disk_errors(out):
-            shutil.rmtree(out / "data", ignore_errors=True)
+            if (out / "data" / "covariates.csv").is_file():  # of an earlier demo
+                shutil.rmtree(out / "data")
             folder.rename(out / "data")
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -27,7 +27,7 @@ from vibro.host import PluginHost, PluginInfo, describe
 from vibro.jobs.job import Input, Job, check_input, job, read_input, rows_to_fit
 from vibro.jobs.options import DataOptions, RunOptions, settings
 from vibro.machines import machine_rows
-from vibro.model import MODEL, load_model, save_model, verify_model
+from vibro.model import MODEL, load_model, model_folder, save_model, verify_model
 from vibro.overrides import customise, find_ensemble
 from vibro.paths import cache_folder
 from vibro.plan import Plan, make_plan
@@ -35,7 +35,7 @@ from vibro.report import write_report
 from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict
 from vibro.store import manifest, tables
 from vibro.store.index import index_state
-from vibro.store.rundir import RunDir, check_free
+from vibro.store.rundir import RunDir, check_free, real_path
 from vibro.store.viewcache import ViewCache
 from vibro.tensors import encode_text, save_tensors
 
@@ -102,8 +102,13 @@ def run_ensemble(
 
 
 def learners_of(plan: Plan) -> list[str]:
-    """Parts of a plan that learn from labels."""
+    """Parts of a plan that learn from labels; ConfigError for a thresholder, whose cut belongs to known records."""
     found = [d.id for d in plan.detectors if d.cls.needs_labels]
+    if plan.thresholder.needs_labels:
+        raise ConfigError(
+            f"thresholder {plan.thresholder.name} learns from labels, which a run does not",
+            hint=f"after the run: vibro threshold RUN --method {plan.thresholder.name} --labels FILE",
+        )
     return found + ([f"fuser {plan.fuser.name}"] if plan.fuser.needs_labels else [])
 
 
@@ -200,6 +205,9 @@ def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatri
 
 def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
     """Scores data with a frozen model into OUT; nothing is fitted."""
+    target, source = real_path(out), real_path(model_folder(model))
+    if target in (source, source.parent) or source in target.parents:
+        raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")
     check_free(out, force=options.force)
     fitted, meta = load_model(host, model)
     device = resolve_device(options.device)

@@ -86,7 +86,9 @@ def rethreshold(
         write_tables(run, batch, matrix, verdict, cuts, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(run.path / SCORES, {**stored, "own_cuts": cuts.own})
         if (run.path / MODEL).is_dir():
-            recut_model(run.path, cuts, details)
+            table = kept["ensemble"]["thresholder"]
+            rule = table if table["use"] == method else {"use": method}
+            recut_model(run.path, cuts, details, rule, asdict(budgets))
         own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
         found |= {"thresholds": part, "levels": after["levels"], "sensors": summary.sensors(batch, verdict, own)}
         found["top"] = summary.top(batch, verdict)
@@ -128,7 +130,7 @@ def _cuts(
     if labels is None:
         return find_cuts(thresholder, stored["reference_z"], stored["reference_fused"], budgets)
     y = read_labels(labels, batch).y
-    known = (y >= 0) & np.isfinite(stored["fused"])
+    known = (y >= 0) & np.isfinite(stored["fused"]) & batch.valid
     attention, alarm, details = fused_cuts(thresholder, stored["fused"][known], budgets, y[known])
     return Cuts(attention, alarm, stored["own_cuts"]), details
 

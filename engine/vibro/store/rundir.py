@@ -252,9 +252,10 @@ def content(folder: Path) -> list[str]:
 
 
 def clear(folder: Path) -> None:
-    """Removes everything in a folder but the lock's files."""
+    """Removes what a run has written into a folder; what the user laid there stays."""
     for name in content(folder):
-        _remove(folder / name)
+        if name in PUBLIC | INTERNAL or name.startswith(".tmp-"):
+            _remove(folder / name)
 
 
 def check_free(out: Path, *, force: bool) -> None:
@@ -271,14 +272,17 @@ def _refuse_foreign(out: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether vibro works or has worked in this folder."""
-    return (folder / LOCK).is_file() or (folder / "manifest.json").is_file()
+    """Whether vibro works or has worked in this folder; a model bundle is no run, though it has a manifest."""
+    return (folder / LOCK).is_file() or run_status(folder) is not None
 
 
 def run_status(folder: Path) -> str | None:
     """``complete``, ``failed``, ``interrupted`` as the manifest says, ``damaged``, or None without a manifest."""
     try:
-        status = json.loads((folder / "manifest.json").read_text("utf-8"))["status"]
+        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+        if "format" in found and "status" not in found:
+            return None
+        status = found["status"]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
