@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
 RATE = 4.5  # samples of a band's signal per standard deviation of its response
+FEW = 4  # samples a column up to which columns, not samples, are summed side by side
 NODES = 3  # samples a column at least
-INDEPENDENT = 1.5  # standard deviations of a response times the length of a column, above which bands are smooth
+INDEPENDENT = 1.0  # standard deviations of a response times the length of a column, above which bands are smooth
 LEAST = np.float32(1e-12)  # power of a unit record that is nothing
 CORRECTION = np.float32(0.25)  # at most this share of a mean may come from the cubic part of the interpolation
 CACHE = 1 << 19  # bytes of band signals worked on at a time
@@ -180,7 +181,8 @@ class Mean:
 class Bank:
     """Bands of a map of ``height`` rows, and the number of FFT ``bins`` that they reach.
 
-    The rows ``between`` are not computed: the logarithm of their power is ``share`` (rows, 4) of that of ``beside`` (rows, 4).
+    The rows ``between`` are not computed: the logarithm of their power is ``share`` (between, beside) of that of the rows
+    ``beside``.
     """
 
     grid: Grid
@@ -235,11 +237,13 @@ def spared(frequencies: NDArray[np.float64], column: float):
     between = np.arange(1, min(smooth_ones, count - 3), 2) if close else np.arange(0)
     computed = np.setdiff1d(np.arange(count), between)
     at = np.clip(np.searchsorted(computed, between) - 2, 0, max(len(computed) - 4, 0))
-    beside = computed[at[:, None] + np.arange(4)] if len(between) else np.zeros((0, 4), np.int64)
-    share = np.ones(beside.shape, np.float32)
+    nearest = computed[at[:, None] + np.arange(4)] if len(between) else np.zeros((0, 4), np.int64)
+    beside = np.unique(nearest)
+    share = np.zeros((len(between), len(beside)), np.float32)
     for i in range(4):
-        for j in set(range(4)) - {i}:
-            share[:, i] *= (between - beside[:, j]) / (beside[:, i] - beside[:, j])
+        others = nearest[:, [j for j in range(4) if j != i]]
+        weight = np.prod((between[:, None] - others) / (nearest[:, i, None] - others), axis=1)
+        share[np.arange(len(between)), np.searchsorted(beside, nearest[:, i])] = weight
     return computed, between, beside, share
 
 
@@ -261,10 +265,8 @@ def pooled_power(bank: Bank, x: NDArray[np.float32], device: str = "cpu") -> NDA
 
 def fill_between(bank: Bank, power: NDArray[np.float32]) -> None:
     """Interpolates, in place, the rows of ``power`` (n, bands, columns) that were not computed."""
-    level = np.zeros((len(power), len(bank.between), bank.grid.columns), np.float32)
-    for i in range(4):
-        level += bank.share[:, i, None] * np.log(np.maximum(power[:, bank.beside[:, i]], LEAST))
-    power[:, bank.between] = np.exp(level)
+    level = np.log(np.maximum(power[:, bank.beside], LEAST))
+    power[:, bank.between] = np.exp(np.matmul(bank.share, level))
 
 
 def _mirrored(half: NDArray[np.complex64], length: int, bins: int) -> NDArray[np.complex64]:
@@ -281,16 +283,22 @@ def _fold(spectrum, first, offset, taps, folded):
     for r in range(n):
         for b in range(bands):
             out = folded[r, b]
-            out[:] = 0
             done, total, at = 0, offset[b + 1] - offset[b], first[b] % (width // 2)
+            out[: 2 * at] = 0
+            out[2 * min(at + total, width // 2) :] = 0
             while done < total:
                 size = min(total - done, width // 2 - at)
                 source = spectrum[r, 2 * (first[b] + done) : 2 * (first[b] + done + size)]
                 factor = taps[offset[b] + done : offset[b] + done + size]
                 target = out[2 * at : 2 * (at + size)]
-                for i in range(size):
-                    target[2 * i] += source[2 * i] * factor[i]
-                    target[2 * i + 1] += source[2 * i + 1] * factor[i]
+                if done == 0:
+                    for i in range(size):
+                        target[2 * i] = source[2 * i] * factor[i]
+                        target[2 * i + 1] = source[2 * i + 1] * factor[i]
+                else:
+                    for i in range(size):
+                        target[2 * i] += source[2 * i] * factor[i]
+                        target[2 * i + 1] += source[2 * i + 1] * factor[i]
                 done += size
                 at = 0
 
@@ -304,17 +312,35 @@ def _pool_power(wave, per_column, start, straight, cubic, rows, out):
     power = np.empty(len(flat) // 2, np.float32)
     for i in range(len(power)):
         power[i] = flat[2 * i] * flat[2 * i] + flat[2 * i + 1] * flat[2 * i + 1]
+    columns, points = out.shape[2], width // 2
+    parts = np.empty((per_column, points // per_column), np.float32)
+    mean, finer = np.empty(columns, np.float32), np.empty(columns, np.float32)
     for r in range(n):
         for b in range(bands):
-            row = out[r, rows[b]]
-            at = (r * bands + b) * (width // 2) + start
-            for j in range(len(row)):
-                part = power[at : at + count]
-                mean = np.float32(0)
-                finer = np.float32(0)
+            at = (r * bands + b) * points
+            if per_column <= FEW:
+                for s in range(per_column):
+                    for j in range(points // per_column):
+                        parts[s, j] = power[at + s + j * per_column]
+                mean[:] = 0
+                finer[:] = 0
                 for i in range(count):
-                    mean += part[i] * straight[i]
-                    finer += part[i] * cubic[i]
-                limit = CORRECTION * mean
-                row[j] = mean + min(max(finer - mean, -limit), limit)
-                at += per_column
+                    first = (start + i) // per_column
+                    line = parts[(start + i) % per_column, first : first + columns]
+                    for j in range(columns):
+                        mean[j] += straight[i] * line[j]
+                        finer[j] += cubic[i] * line[j]
+            else:
+                for j in range(columns):
+                    line = power[at + start + j * per_column : at + start + j * per_column + count]
+                    one = np.float32(0)
+                    two = np.float32(0)
+                    for i in range(count):
+                        one += line[i] * straight[i]
+                        two += line[i] * cubic[i]
+                    mean[j] = one
+                    finer[j] = two
+            row = out[r, rows[b]]
+            for j in range(columns):
+                limit = CORRECTION * mean[j]
+                row[j] = mean[j] + min(max(finer[j] - mean[j], -limit), limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from vibro.errors import PluginError
@@ -14,6 +16,7 @@ from vibro.testing.runner import case_for, checks, declared_failures, run_checks
 EXPECTED: dict[str, dict[str, str]] = {}
 LAST_BIT = "refitted from its stored rows PCA differs in the last bit (2e-16): the rows lie in another memory order"
 PYOD = ("ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM")
+OPTIONAL = {"pythresh": "pythresh"}  # component -> the package that it hands over to
 SLOW = {"deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae", "hetero_cnn"}
 
 
@@ -38,6 +41,11 @@ def parameters():
         declared = declared_failures(case.cls, EXPECTED.get(label), known)
         for name, check in known.items():
             marks = [pytest.mark.slow] if case.cls.name in SLOW else []
+            package = OPTIONAL.get(case.cls.name)
+            if package and find_spec(package) is None:
+                marks.append(
+                    pytest.mark.skip(reason=f"{package} is not installed; {case.cls.name} only hands over to it")
+                )
             if name in declared:
                 marks.append(pytest.mark.xfail(reason=declared[name], strict=True))
             yield pytest.param(BoundCheck(case, name, check), id=f"{label}-{name}", marks=marks)

@@ -147,7 +147,7 @@ def test_classic_is_the_picture_of_pywavelets(samples, size, resize):
     for i in chosen:
         want = classic_reference(x[i, 0], size, resize)
         assert correlation(got[i, 0], want) >= 0.999
-        assert np.abs(got[i, 0] - want).mean() < 0.04 * want.mean()
+        assert np.abs(got[i, 0] - want).mean() < 0.07 * want.mean()
 
 
 @pytest.mark.parametrize("name", ["adi_motor", "mfpt", "cwru_0hp", "pronostia", "itsc_current"])
