@@ -23,7 +23,7 @@ from vibro_plugins._maps_on_device import stft_on
 from vibro_plugins._resize import adaptive_weights, area_weights, banded
 from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
 
-FIT_ROWS = 512
+FIT_ROWS = 512  # records whose images give the ranges, fewer where images are large
 CYCLE_ROWS = 256
 QUANTILES = (0.01, 0.99)
 
@@ -71,7 +71,8 @@ class Hetero(FeatureExtractor):
         if self.params.layout == "classic":
             return
         raw, sensor = inputs["raw"], inputs["sensor"]
-        rows = np.linspace(0, len(raw) - 1, min(len(raw), FIT_ROWS)).astype(int)
+        wanted = max(FIT_ROWS * 64**2 // self.params.size**2, FIT_ROWS // 4)
+        rows = np.linspace(0, len(raw) - 1, min(len(raw), wanted, FIT_ROWS)).astype(int)
         sigma = fit_sigma(raw, sensor)
         records = unit_records(raw[rows])[0].reshape(-1, raw.shape[-1])
         fold = choose_fold(records, self.ctx.fs, CYCLE_ROWS, self.params.size)
