@@ -355,7 +355,12 @@ def test_interrupt_leaves_no_lock_and_says_so(plant, tmp_path):
     out = tmp_path / "o"
     line = [sys.executable, "-m", "vibro", "ensemble", "run", str(plant / "data.jsonl"), "-o", str(out), "--fs", "1024"]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        child = subprocess.Popen([*line, "--ensemble", "quick"], stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [*line, "--ensemble", "quick"],
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+        )
         while not (out / "events.jsonl").exists() or "StageStarted" not in (out / "events.jsonl").read_text():
             assert child.poll() is None
             time.sleep(0.02)
