@@ -40,16 +40,20 @@ def minibatches(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> 
 
 
 def scored(
-    module: nn.Module, x: NDArray[Any], score: Callable[[Tensor], Tensor], device: str, size: int = 64
+    module: nn.Module,
+    x: NDArray[Any],
+    score: Callable[[Tensor], Tensor],
+    tensor: Callable[[NDArray[Any]], Tensor],
+    size: int = 64,
 ) -> NDArray[np.float64]:
-    """``score`` of x (n, *item) with the module in eval mode and without gradients, in blocks of one size -> (n,)."""
+    """``score`` of ``tensor`` of x (n, *item), module in eval mode, no gradients, in blocks of one size -> (n,)."""
     was_training = module.training
     module.eval()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            return in_blocks(lambda part: score(as_tensor(part, device)).cpu().numpy().astype(np.float64), x, size)
+            return in_blocks(lambda part: score(tensor(part)).cpu().numpy().astype(np.float64), x, size)
     finally:
         torch.set_num_threads(threads)
         module.train(was_training)

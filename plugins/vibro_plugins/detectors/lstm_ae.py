@@ -175,7 +175,10 @@ class LstmAe(Detector):
         return np.clip((sequences.astype(np.float64) - self._centre) / self._scale, -LIMIT, LIMIT).astype(np.float32)
 
     def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
-        return scored(net, z, lambda part: torch.sqrt(torch.mean((net(part) - part) ** 2, dim=(1, 2))), self.ctx.device)
+        def rebuilt(part: Tensor) -> Tensor:
+            return torch.sqrt(torch.mean((net(part) - part) ** 2, dim=(1, 2)))
+
+        return scored(net, z, rebuilt, lambda part: as_tensor(part, self.ctx.device))
 
     def _examined(self, net: AutoEncoder, z: NDArray[np.float32], epochs: int) -> dict[str, float]:
         """Against the median sequence, which is zero after centring: its error is their root mean square."""
