@@ -25,10 +25,7 @@ def find_ensemble(registry: Registry, name: str) -> tuple[str, dict[str, Any]]:
     nested = table.get("ensembles", {})
     if "detectors" not in table and len(nested) == 1:
         table = next(iter(nested.values()))
-    if "extends" in table:
-        parent = registry.ensemble(str(table["extends"]))
-        table = {**parent, **{key: value for key, value in table.items() if key != "extends"}}
-    return path.stem, table
+    return path.stem, registry.filled(path.stem, table)
 
 
 def customise(

@@ -38,15 +38,22 @@ class Registry:
 
     def ensemble(self, name: str) -> dict[str, Any]:
         """A named ensemble's table, with the one it ``extends`` filled in; ConfigError lists the known names."""
-        table = dict(self._table(name))
-        seen = [name]
-        while (parent := table.pop("extends", None)) is not None:
+        return self.filled(name, self._table(name), (name,))
+
+    def filled(self, name: str, table: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+        """A table laid over the ensemble that it ``extends``; ``add`` appends to the detectors below instead of replacing them."""
+        table = dict(table)
+        parent, added = table.pop("extends", None), table.pop("add", [])
+        if parent is not None:
             if not isinstance(parent, str):
                 raise ConfigError(f"ensemble {name!r}: extends should be the name of an ensemble, not {parent!r}")
             if parent in seen:
                 raise ConfigError(f"ensemble {name!r} extends itself through {' -> '.join([*seen, parent])}")
-            seen.append(parent)
-            table = {**self._table(parent), **table}
+            table = {**self.filled(parent, self._table(parent), (*seen, parent)), **table}
+        if not isinstance(added, list) or not all(isinstance(row, dict) for row in added):
+            raise ConfigError(f"ensemble {name!r}: add should be a list of detectors")
+        if added:
+            table["detectors"] = [*table.get("detectors", []), *added]
         return table
 
     def _table(self, name: str) -> Mapping[str, Any]:
@@ -98,7 +105,9 @@ def read_registry(overlay: Path | None = None, base: Path | None = None) -> Regi
         for name, table in _tables(tables, "plugins", overlay).items():
             plugins[name] = _entry(name, table, overlay, over=plugins.get(name))
         for name, table in _tables(tables, "ensembles", overlay).items():
-            ensembles[name] = {**ensembles.get(name, {}), **table}
+            below = ensembles.get(name, {})
+            adds = [t["add"] for t in (below, table) if isinstance(t.get("add"), list)]
+            ensembles[name] = {**below, **table, **({"add": sum(adds, [])} if len(adds) == 2 else {})}
     else:
         overlay = None
     return Registry(plugins, ensembles, base, overlay)

@@ -50,12 +50,10 @@ def test_the_tutorial_runs_from_an_empty_folder(installed, tmp_path):
         elif kind == "bash":
             said += [run(installed, shlex.split(line), folder) for line in text.splitlines()]
     summary = json.loads((folder / "run" / "summary.json").read_text())
-    assert {d["id"]: d["status"] for d in summary["detectors"]} == {
-        "mahalanobis": "ok",
-        "pyod_knn": "ok",
-        "knn_spectrum": "ok",
-    }
-    assert (folder / "bench" / "results.csv").exists()
+    status = {d["id"]: d["status"] for d in summary["detectors"]}
+    assert (status["knn_spectrum"], status["mahalanobis"]) == ("ok", "ok") and len(status) > 6
+    compared = (folder / "bench" / "results.csv").read_text()
+    assert "knn_spectrum" in compared and "pyod_knn" in compared
     assert "knn_spectrum" not in run(installed, ["vibro", "plugins", "list", "--all"], folder)
 
 
