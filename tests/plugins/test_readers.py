@@ -226,6 +226,35 @@ def test_one_wrong_token_anywhere_is_seen():
             assert plain(data, 24, data.index(b'"')) is None, (place, wrong)
 
 
+def test_every_number_is_found_whatever_the_room_and_its_neighbours():
+    rng = np.random.default_rng(3)
+    odd = ["1e-05", "12.5", "-0.25", "7", "-100", "0.03425000205409304", "1234567.5", "16777217", "9.9999999", "-0.0"]
+    for n in (1, 7, 8, 9, 15, 16, 17, 40):
+        for tail in (b'"', b'", "sensor_id": "s"}' + b" " * 40):
+            tokens = [str(odd[i]) if i < len(odd) else f"{rng.normal():.5f}" for i in rng.integers(0, 30, n)]
+            data = b" " * 24 + ",".join(tokens).encode() + tail
+            text, stop = np.frombuffer(data, np.uint8), data.index(b'"')
+            expected = [np.float32(float(token)) for token in tokens]
+            for room in range(n + 3):
+                guarded = np.full(room + 8, 7, np.float32)
+                count = digits.parse(text, 24, stop, True, guarded[:room])
+                assert count == (n if room >= n else digits.FULL), (n, room)
+                assert np.all(guarded[room:] == 7)
+                assert count < 0 or same(guarded[:n], expected), tokens
+
+
+def test_one_odd_token_among_eight_is_refused_where_it_stands():
+    good = ["0.01234", "-0.5", "1.25", "-3.75", "0.1", "2.5", "-0.00001", "9.5"]
+    bad = ["", "-", ".5", "5.", "1.2.3", "--1", "+-1", "0x1", "1_0", "nan", "1e", "01.5", "1:5", "1/5", "1.5 ", "1.-5"]
+    for width in ("", "0" * 8, "0" * 14):
+        line_ = [token + width if "." in token else token for token in good]
+        for place in range(8):
+            for wrong in bad:
+                tokens = [*line_[:place], wrong, *line_[place + 1 :]]
+                data = b" " * 24 + ",".join(tokens).encode() + b'"' + b" " * 40
+                assert plain(data, 24, data.index(b'"'), as_json=True) is None, (place, wrong)
+
+
 def test_lists_name_their_bad_element():
     for values, code, index in (
         ([1, True], "Q006", 1),

@@ -1,9 +1,10 @@
 """The compiled path of ``numbers``: the plain case of its grammar at the speed of memory, "not sure" for all the rest.
 
-Commas are found 32 characters at a time. A token like ``-0.01234`` is loaded as right-aligned 64-bit words; flipping the
-bits of ``0`` and of the point leaves the digits' values, adding 0x76 marks every byte that is none, and three
-multiplications join eight digits (D. Lemire, "Quickly parsing eight digits", 2018). An integer of at most 2**53 scaled
-by at most 10**22 is exact in float64 (W. Clinger, "How to read floating point numbers accurately", PLDI 1990); any other
+Commas are found 64 characters at a time; the numbers between them are then read eight side by side in vectors
+(``_text.lanes``). What is not plain there is looked at one by one: a token is loaded as right-aligned 64-bit words;
+flipping the bits of ``0`` and of the point leaves the digits' values, adding 0x76 marks every byte that is none, and three
+multiplications join eight digits (D. Lemire, "Quickly parsing eight digits", 2018). An integer of at most 2**53 scaled by
+at most 10**22 is exact in float64 (W. Clinger, "How to read floating point numbers accurately", PLDI 1990); any other
 token counts only if its float64 lies so far from a midpoint of two float32 values that the rounding is certain.
 """
 
@@ -17,9 +18,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from vibro_plugins._text.lanes import eight_of_8, eight_of_16, eight_of_24, widest
+
 UNSURE = -1
 FULL = -2
 PADDING = 24  # characters that may be looked at before the first token
+BLOCK = 64  # characters in which commas are looked for together
+LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 
 _U = np.uint64
 _ZEROS = _U(0x3030303030303030)
@@ -62,15 +67,15 @@ def _word(typingctx: Any, text: Any, index: Any) -> Any:
 
 @intrinsic
 def _commas(typingctx: Any, text: Any, index: Any) -> Any:
-    """One bit for each of ``text[index:index + 32]``, set where a comma stands."""
+    """One bit for each of ``text[index:index + 64]``, set where a comma stands."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), 32)
+        vector = ir.VectorType(ir.IntType(8), 64)
         loaded = _load(context, builder, signature, args, vector)
-        equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(",")] * 32))
-        return builder.bitcast(equal, ir.IntType(32))
+        equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(",")] * 64))
+        return builder.bitcast(equal, ir.IntType(64))
 
-    return types.uint32(text, index), codegen
+    return types.uint64(text, index), codegen
 
 
 @intrinsic
@@ -79,6 +84,16 @@ def _lowest(typingctx: Any, bits: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, False))
+
+    return bits(bits), codegen
+
+
+@intrinsic
+def _ones(typingctx: Any, bits: Any) -> Any:
+    """How many bits of an unsigned integer are set."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
 
     return bits(bits), codegen
 
@@ -158,6 +173,68 @@ def _long(first: Any, second: Any, third: Any, width: int) -> Any:
 
 
 @_compile
+def _token(text: Any, at: int, end: int, as_json: bool) -> Any:
+    """The number of ``text[at:end]``, blanks before it allowed, and whether it is certain."""
+    while at < end and text[_U(at)] == 32:
+        at += 1
+    negative = np.int64(text[_U(at)] == 45)
+    at += negative
+    if end - at > 1 and text[_U(at)] == 43 and not negative and not as_json:
+        at += 1
+    cut, power = end, 0
+    if end - at > 4 and (text[_U(end - 4)] | 32) == 101:
+        tens, ones = np.int64(text[_U(end - 2)]) - 48, np.int64(text[_U(end - 1)]) - 48
+        sign = 44 - np.int64(text[_U(end - 3)])
+        if not (0 <= tens <= 9 and 0 <= ones <= 9 and abs(sign) == 1):
+            return 0.0, False
+        cut, power = end - 4, sign * (10 * tens + ones)
+    width = cut - at
+    if not 0 < width <= 24 or (as_json and width > 1 and text[_U(at)] == 48 and text[_U(at + 1)] != 46):
+        return 0.0, False
+    if width <= 16:
+        mantissa, decimals, sure = _short(_word(text, cut - 16), _word(text, cut - 8), width)
+    elif text[_U(at + 1)] != 46:
+        return 0.0, False
+    else:
+        words = (_word(text, cut - 24), _word(text, cut - 16), _word(text, cut - 8))
+        mantissa, decimals, sure = _long(words[0], words[1], words[2], width)
+    if not sure:
+        return 0.0, False
+    value, sure = _scaled(mantissa, power - decimals)
+    return value * _SIGNS[_U(negative)], sure
+
+
+@_compile
+def _split(text: Any, start: int, stop: int, cuts: Any) -> int:
+    """The places before and behind every token of ``text[start:stop]`` (commas, and its two ends) into ``cuts`` (int32).
+
+    Returns how many tokens there are, or FULL where ``cuts`` does not hold them, one place more, and BLOCK to spare.
+    """
+    cuts[0] = start - 1
+    count, at, room = 1, start, len(cuts) - BLOCK - 1
+    while at < stop:
+        commas = _U(0)
+        if at + 64 <= len(text):
+            commas = _commas(text, at)
+        else:
+            for k in range(stop - at):
+                commas |= _U(text[_U(at + k)] == 44) << _U(k)
+        if stop - at < 64:
+            commas &= (_U(1) << _U(stop - at)) - _U(1)
+        found = np.int64(_ones(commas))
+        if count + found > room:
+            return FULL
+        for k in range(0, found, 4):  # four without asking; what is too much is written over
+            for j in range(4):
+                cuts[_U(count + k + j)] = at + np.int64(_lowest(commas))
+                commas &= commas - _U(1)
+        count += found
+        at += 64
+    cuts[_U(count)] = stop
+    return count
+
+
+@_compile
 def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
     """Comma-separated numbers of ``text[start:stop]`` (uint8) into ``out`` (float32); returns how many there are.
 
@@ -165,68 +242,31 @@ def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
     PADDING, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
     follow a comma.
     """
-    at, count, room, size = start, 0, len(out), len(text)
-    while True:
-        while at < stop and text[_U(at)] == 32:
-            at += 1
-        if count == room:
-            return FULL
-        end = stop
-        if at + 32 <= size:
-            end = at + np.int64(_lowest(_commas(text, at)))
-        if end == at + 32 or end >= stop:
-            end = at
-            while end < stop and text[_U(end)] != 44:
-                end += 1
-        negative = np.int64(((_U(text[_U(at)]) ^ _U(45)) - _U(1)) >> _U(63))  # no branch: signs cannot be guessed
-        at += negative
-        width = end - at
-        if 2 < width <= 16 and text[_U(at + 1)] == 46:
-            if width <= 8:
-                shift = _U(64 - 8 * width)
-                last = ((_word(text, end - 8) ^ _ZEROS) & (_ALL << shift)) ^ ((_POINT << _U(8)) << shift)
-                marks = (last + _BEYOND_NINE) | last
-                lead = (last >> shift) & _U(255)
-                mantissa = _joined(last)
-            else:
-                shift = _U(128 - 8 * width)
-                first = ((_word(text, end - 16) ^ _ZEROS) & (_ALL << shift)) ^ ((_POINT << _U(8)) << shift)
-                last = (_word(text, end - 8) ^ _ZEROS) ^ (_POINT if width == 9 else _U(0))
-                marks = (first + _BEYOND_NINE) | first | (last + _BEYOND_NINE) | last
-                lead = (first >> shift) & _U(255)
-                mantissa = _joined(first) * _U(100_000_000) + _joined(last)
-            sure = marks & _HIGH_BITS == _U(0)
-            mantissa -= lead * _U(9) * _TENS[_U(width - 2)]
-            value = np.float64(np.int64(mantissa)) / _POWERS[_U(width - 2)]
-        else:
-            value, sure = 0.0, False
-        if not sure:
-            if width > 1 and text[_U(at)] == 43 and not negative and not as_json:
-                at += 1
-            cut, power = end, 0
-            if end - at > 4 and (text[_U(end - 4)] | 32) == 101:
-                tens, ones = np.int64(text[_U(end - 2)]) - 48, np.int64(text[_U(end - 1)]) - 48
-                sign = 44 - np.int64(text[_U(end - 3)])
-                if not (0 <= tens <= 9 and 0 <= ones <= 9 and abs(sign) == 1):
-                    return UNSURE
-                cut, power = end - 4, sign * (10 * tens + ones)
-            width = cut - at
-            if not 0 < width <= 24 or (as_json and width > 1 and text[_U(at)] == 48 and text[_U(at + 1)] != 46):
-                return UNSURE
-            if width <= 16:
-                mantissa, decimals, sure = _short(_word(text, cut - 16), _word(text, cut - 8), width)
-            elif text[_U(at + 1)] != 46:
-                return UNSURE
-            else:
-                words = (_word(text, cut - 24), _word(text, cut - 16), _word(text, cut - 8))
-                mantissa, decimals, sure = _long(words[0], words[1], words[2], width)
+    if stop >= LONGEST:
+        return UNSURE
+    cuts = np.empty(len(out) + 1 + BLOCK, np.int32)
+    count = _split(text, start, stop, cuts)
+    if count == FULL:
+        return FULL
+    done = 0
+    while done < count:
+        behind = min(done + 8, count)
+        if behind == done + 8 and np.int64(cuts[_U(done + 7)]) + 25 <= len(text):
+            longest = widest(cuts, done)
+            plain = False
+            if longest <= 8:
+                plain = eight_of_8(text, cuts, done, out)
+            elif longest <= 16:
+                plain = eight_of_16(text, cuts, done, out)
+            elif longest <= 24:
+                plain = eight_of_24(text, cuts, done, out)
+            if plain:
+                done = behind
+                continue
+        for k in range(done, behind):
+            value, sure = _token(text, np.int64(cuts[_U(k)]) + 1, np.int64(cuts[_U(k + 1)]), as_json)
             if not sure:
                 return UNSURE
-            value, sure = _scaled(mantissa, power - decimals)
-            if not sure:
-                return UNSURE
-        out[_U(count)] = np.float32(value * _SIGNS[_U(negative)])
-        count += 1
-        if end == stop:
-            return count
-        at = end + 1
+            out[_U(k)] = np.float32(value)
+        done = behind
+    return count

@@ -116,6 +116,8 @@ def text(value: object, name: str) -> str:
         return str(value)
     if not isinstance(value, str) or isinstance(value, Constant):
         raise BadField("Q005", name, f"{name} is {_kind(value)}, not a text")
+    if value.isprintable():
+        return value
     if any(c < " " or c == "\x7f" for c in value):
         raise BadField("Q005", name, f"{name} holds a control character")
     try:
