@@ -221,11 +221,11 @@ class Worker:
         """The plugin's own error: vibro's by its class, any other as a PluginError."""
         name, message = str(error["class"]), str(error["message"])
         family = getattr(errors, name, None)
-        if isinstance(family, type) and issubclass(family, PluginError):
-            return family(message, plugin=self.plugin)
-        if isinstance(family, type) and issubclass(family, VibroError):
+        if isinstance(family, type) and issubclass(family, VibroError) and not issubclass(family, PluginError):
             return family(message)
-        return PluginError(f"{name}: {message}" if message else name, plugin=self.plugin)
+        if not (isinstance(family, type) and issubclass(family, PluginError)):
+            family, message = PluginError, f"{name}: {message}" if message else name
+        return family(f"plugin {self.plugin}: {message}", plugin=self.plugin)
 
 
 def _has_ended(pid: int) -> bool:
