@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 import time
 from collections import Counter
@@ -92,6 +93,16 @@ def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.floa
         row = int(np.flatnonzero(~np.isfinite(values.reshape(rows, -1)).all(axis=1))[0])
         raise ContractError(f"view {key} is not finite (first in row {row})")
     return np.ascontiguousarray(values)
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Takes the pages of shared memory maps out of this process; they stay on disk or in the system's cache."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = None if getattr(base, "mode", "") == "c" else getattr(base, "base", None)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 class Cache(Protocol):
@@ -262,7 +273,9 @@ class ViewStore:
             batch = self.batch
             rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]
             rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
-        return {name: a[rows] for name, a in inputs.items()}
+        taken = {name: a[rows] for name, a in inputs.items()}
+        let_go(*inputs.values())
+        return taken
 
     def _transform(
         self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]]
@@ -276,6 +289,7 @@ class ViewStore:
             if out is None:
                 out = self._allocate((n, *values.shape[1:]))
             out[start : start + step] = values
+            let_go(out, *inputs.values())
         if out is None:
             raise ContractError(f"view {key} was asked for no rows")
         return _read_only(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from vibro.api import State
 from vibro.errors import ResourceError, StateError
 from vibro.files import digest, sync_tree
 from vibro.tensors import load_tensors, save_tensors
+from vibro.views import let_go
 
 LIMIT = 20 << 30  # bytes; beyond it the entries used longest ago go
+_STEP = 8 << 20  # bytes written at a time
+_BLOCKS, _BLOCK = 16, 1 << 13  # of words of 64 bits that are checked at a time: 1 MiB
 ARRAY, STATE, SEAL = "view.npy", "state.safetensors", "sha256"
 
 
 class ViewCache:
-    """A folder of entries, each a folder with the array, the extractor's state and the hash of both.
+    """A folder of entries, each a folder with the array, the extractor's state and a checksum of both.
 
     An entry appears whole or not at all, so runs side by side may share the folder. One that is torn or damaged is
     removed and counts as missing. A disk that is full costs the cache, never the run.
@@ -52,7 +56,7 @@ class ViewCache:
         building = self.folder / f".tmp-{os.getpid()}-{key}"
         try:
             building.mkdir(parents=True)
-            np.save(building / ARRAY, array, allow_pickle=False)
+            _write(building / ARRAY, array)
             save_tensors(building / STATE, state)
             (building / SEAL).write_text(_seal(building), "ascii")
             sync_tree(building)
@@ -71,8 +75,34 @@ class ViewCache:
             total -= size
 
 
+def _write(path: Path, array: NDArray[np.float32]) -> None:
+    """``np.save`` in steps, so that a memory map is never in memory as a whole."""
+    step = max(1, _STEP // max(1, array[:1].nbytes))
+    with path.open("wb") as out:
+        np.lib.format.write_array_header_2_0(out, np.lib.format.header_data_from_array_1_0(array))
+        for start in range(0, len(array), step):
+            out.write(np.ascontiguousarray(array[start : start + step]).data)
+            let_go(array)
+
+
 def _seal(entry: Path) -> str:
-    return " ".join(digest(entry / name)[0] for name in (ARRAY, STATE))
+    return f"{_checksum(entry / ARRAY)} {digest(entry / STATE)[0]}"
+
+
+def _checksum(path: Path) -> str:
+    """Checksum of a large file at the speed of memory, against torn and damaged bytes, not against forgery.
+
+    Words of 64 bits are summed with odd weights in blocks, so that no change within one word can pass; the sums and the
+    size of the file are hashed.
+    """
+    words = np.zeros((_BLOCKS, _BLOCK), np.uint64)
+    weights = np.arange(1, 2 * _BLOCK, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    sums, held = sha256(), memoryview(words).cast("B")
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(held):
+            held[count:] = bytes(len(held) - count)
+            sums.update(np.einsum("ij,j->i", words, weights).tobytes() + count.to_bytes(8, "little"))
+    return sums.hexdigest()
 
 
 def _size(entry: Path) -> int:
