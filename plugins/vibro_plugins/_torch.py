@@ -94,3 +94,15 @@ class Plateau:
     def restore(self) -> None:
         """Puts the best weights back."""
         load_arrays(self.module, self.weights)
+
+
+def effective_rank(codes: NDArray[np.float64]) -> float:
+    """exp of the entropy of the shares of variance along the principal axes (after Roy and Vetterli, EUSIPCO 2007).
+
+    0 where nothing varies or a code is not finite.
+    """
+    if not np.isfinite(codes).all():
+        return 0.0
+    variance = np.linalg.svd(codes - codes.mean(axis=0), compute_uv=False) ** 2
+    share = variance[variance > 0] / max(variance.sum(), 1e-300)
+    return float(np.exp(-np.sum(share * np.log(share)))) if len(share) else 0.0

@@ -1,0 +1,344 @@
+"""Deep SVDD: a network that maps normal records close to one point; the distance from it is the score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from vibro import hookimpl
+from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro_plugins._images import Pixels, placed
+from vibro_plugins._resnet import Upward, map_size, start, trunk
+from vibro_plugins._torch import (
+    Plateau,
+    arrays,
+    as_tensor,
+    effective_rank,
+    load_arrays,
+    minibatches,
+    nearest,
+    scored,
+    seeded,
+)
+
+AWAY = 0.1  # least distance of a centre coordinate from 0
+WARM_UP, TRIM_EVERY = 2, 3  # epochs before the first trimming, and between two
+CHUNK = 256  # rows encoded at a time while training
+COLLAPSED = 1e-3  # share of the codes' first variance below which they have collapsed
+DRAWN = 0.98  # share of the rows' first squared distance above which nothing was learned
+
+
+@dataclass(frozen=True)
+class DeepSvddParams(Params):
+    """``objective``: mean squared distance, or a soft boundary at the (1 - ``nu``) quantile; ``backbone``: ``small`` with
+    ``width`` channels, or ``resnet18``; ``code`` dimensions; ``pretrain`` epochs of an auto-encoder, then ``epochs``, fewer
+    if the median distance does not fall for ``patience`` of them; ``trim``: share of rows, the farthest, not trained on.
+    """
+
+    objective: Literal["one_class", "soft"] = "one_class"
+    nu: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    backbone: Literal["small", "resnet18"] = "small"
+    width: Annotated[int, Field(ge=2, le=128)] = 8
+    code: Annotated[int, Field(ge=2, le=512)] = 32
+    pretrain: Annotated[int, Field(ge=0, le=1000)] = 5
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 10
+    batch: Annotated[int, Field(ge=2, le=4096)] = 64
+    lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-6
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    patience: Annotated[int, Field(ge=1)] = 10
+
+
+@dataclass(frozen=True)
+class DeepSadParams(DeepSvddParams):
+    """As ``deep_svdd``; ``eta``: weight of a labelled row beside one without a label."""
+
+    eta: Annotated[float, Field(ge=0, le=1000)] = 1.0
+
+
+class Encoder(nn.Module):
+    """Image to code without a bias anywhere: with one, a constant code would be a solution (Ruff et al., Proposition 2)."""
+
+    def __init__(self, channels: int, size: tuple[int, int], p: DeepSvddParams) -> None:
+        super().__init__()
+        self.trunk, self.features, self.halvings = trunk(channels, p.backbone, p.width, bias=False)
+        height, width = map_size(size, self.halvings)
+        self.out = nn.Linear(self.features * height * width, p.code, bias=False)
+        start(self.out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) -> (b, code)."""
+        return self.out(self.trunk(x).flatten(1))
+
+
+class Decoder(nn.Module):
+    """Code to image, for the pre-training only."""
+
+    def __init__(self, encoder: Encoder, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.shape = (encoder.features, *map_size(size, encoder.halvings))
+        self.into = nn.Linear(encoder.out.out_features, encoder.out.in_features)
+        self.up = Upward(encoder.features, encoder.halvings, channels, size)
+        start(self.into)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(b, code) -> (b, channels, h, w)."""
+        return self.up(F.leaky_relu(self.into(code), 0.1).reshape(-1, *self.shape))
+
+
+class DeepSvdd(Detector):
+    """score = |phi(x) - c|, phi a convolutional network without biases and norms, c its mean over the fit rows at the start.
+
+    Ruff et al., Deep One-Class Classification (ICML 2018). one_class: mean d^2. soft: R^2 + mean max(0, d^2 - R^2) / nu,
+    R the (1 - nu) quantile of d over all rows trained on, renewed once an epoch. phi starts as an auto-encoder's encoder; c
+    comes from a pass in eval mode over every fit row, no coordinate nearer to 0 than 0.1. The last epoch's weights are the
+    ones used: the lowest loss would be the most collapsed network. The farthest rows are left out of training after two
+    epochs, chosen again every third. Pixels are standardised by place over the fit rows.
+    """
+
+    name = "deep_svdd"
+    summary = "Deep SVDD: distance from the centre of a network without biases"
+    Params = DeepSvddParams
+    view: ClassVar[dict[str, Any]] = {"use": "zerone_image", "of": {"use": "per_sensor", "of": "zerone"}}
+    item = "c h w"
+    requires = ("torch",)
+    exclusive = True
+    cross_fit = False
+    min_rows = 50
+    seconds = 10.0
+    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 8, "pretrain": 3, "epochs": 6, "batch": 16}
+
+    _net: Encoder | None = None
+    _pixels: Pixels
+    _centre: NDArray[np.float32]  # (code,)
+    _radius: float
+    _fit_health: dict[str, float]
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from images (n, c, h, w); ``y`` is not looked at."""
+        self._learn(x, np.zeros(len(x), np.float32))
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Distances from the centre (n,)."""
+        net = self._fitted()
+        centre = as_tensor(self._centre, self.ctx.device)
+        return scored(net, x, lambda rows: torch.linalg.vector_norm(net(rows) - centre, dim=1), self._tensor)
+
+    def health(self) -> Mapping[str, float]:
+        """What the checks found, see ``_examined``; ``failed`` 1 for a network that has collapsed or not learned."""
+        self._fitted()
+        return self._fit_health
+
+    def state(self) -> State:
+        """Weights, standardisation, centre, radius, health."""
+        net = self._fitted()
+        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
+        own = {"centre": self._centre, "radius": np.array(self._radius)}
+        return {**arrays(net), **self._pixels.state(), **own, **health}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._pixels = Pixels.load(state)
+        self._centre, self._radius = state["centre"], float(state["radius"])
+        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
+        with seeded(self.ctx):
+            net = Encoder(len(self._pixels.centre), self._pixels.size, self.params)
+        load_arrays(net, state)
+        self._net = placed(net, self.ctx.device)
+
+    def _learn(self, x: NDArray[np.float32], sign: NDArray[np.float32]) -> None:
+        """Training; ``sign`` (n,) is +1 for rows known as normal, -1 for anomalous ones, 0 for all others."""
+        p = self.params
+        self._pixels = Pixels.fit(x)
+        rng, trusted, marked = self.ctx.rng(), np.flatnonzero(sign >= 0), np.flatnonzero(sign < 0)
+        with seeded(self.ctx):
+            net = placed(Encoder(x.shape[1], self._pixels.size, p), self.ctx.device)
+            self._pretrain(net, x[trusted] if len(marked) else x, rng)
+            first = codes = self._codes(net, x)
+            self._centre = centre_of(codes[trusted])
+            optimizer = torch.optim.Adam(net.parameters(), lr=p.lr, weight_decay=p.weight_decay)
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 100)
+            plateau, kept, spread = Plateau(net, p.patience), trusted, 1.0
+            for epoch in range(p.epochs):
+                distance = self._distance(codes[trusted])
+                if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
+                    kept = trusted[nearest(distance, p.trim)]
+                self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
+                if plateau.stop(float(np.median(distance))):
+                    break
+                self._epoch(net, optimizer, x, sign, minibatches(np.append(kept, marked), p.batch, rng))
+                schedule.step()
+                codes = self._codes(net, x)
+                if not np.isfinite(codes).all():
+                    raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
+                spread = min(spread, _variance(codes) / max(_variance(first), 1e-30))
+                self.ctx.progress(p.pretrain + epoch + 1, p.pretrain + p.epochs)
+        self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
+        self._net = net
+        self._fit_health = self._examined(net, codes[trusted], first[trusted], spread)
+
+    def _pretrain(self, net: Encoder, x: NDArray[np.float32], rng: np.random.Generator) -> None:
+        """An auto-encoder for ``pretrain`` epochs, so that codes tell records apart before they are drawn together."""
+        p = self.params
+        decoder = placed(Decoder(net, x.shape[1], self._pixels.size), self.ctx.device)
+        optimizer = torch.optim.Adam([*net.parameters(), *decoder.parameters()], lr=p.lr)
+        for epoch in range(p.pretrain):
+            for part in minibatches(np.arange(len(x)), p.batch, rng):
+                batch = self._tensor(x[part])
+                loss = F.smooth_l1_loss(decoder(net(batch)), batch)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            self.ctx.progress(epoch + 1, p.pretrain + p.epochs)
+        if p.pretrain:
+            codes = self._codes(net, x)
+            if not np.isfinite(codes).all():
+                raise StandAside(f"pre-training diverged at lr {p.lr:g}")
+            whitening = as_tensor(whitener(codes, p.trim), self.ctx.device)
+            with torch.no_grad():
+                net.out.weight.copy_(whitening @ net.out.weight)
+
+    def _epoch(
+        self,
+        net: Encoder,
+        optimizer: torch.optim.Optimizer,
+        x: NDArray[np.float32],
+        sign: NDArray[np.float32],
+        parts: list[NDArray[np.intp]],
+    ) -> None:
+        """One pass over the rows of ``parts``."""
+        centre = as_tensor(self._centre, self.ctx.device)
+        for part in parts:
+            squared = torch.sum((net(self._tensor(x[part])) - centre) ** 2, dim=1)
+            loss = self._loss(squared, as_tensor(sign[part], self.ctx.device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def _loss(self, squared: Tensor, sign: Tensor) -> Tensor:
+        """One-class or soft-boundary objective of squared distances (b,)."""
+        p = self.params
+        if p.objective == "soft":
+            return self._radius**2 + torch.relu(squared - self._radius**2).mean() / p.nu
+        return squared.mean()
+
+    def _tensor(self, x: NDArray[np.float32]) -> Tensor:
+        return self._pixels.tensor(x, self.ctx.device)
+
+    def _distance(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.linalg.norm(codes - self._centre, axis=1)
+
+    def _codes(self, net: Encoder, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, code) in eval mode, no gradients."""
+        net.eval()
+        with torch.no_grad():
+            parts = [net(self._tensor(x[i : i + CHUNK])).cpu().numpy() for i in range(0, len(x), CHUNK)]
+        net.train()
+        return np.concatenate(parts).astype(np.float64)
+
+    def _examined(
+        self, net: Encoder, codes: NDArray[np.float64], first: NDArray[np.float64], spread: float
+    ) -> dict[str, float]:
+        """``spread``: least variance of the codes after an epoch, over that at the start; ``effective_rank`` of the codes;
+        ``radius``; ``drawn``: median squared distance over that at the start; ``range``: IQR of the distances over their
+        median; ``offset``: the code of a blank image, 0 without biases; ``centre``: its coordinate nearest to 0.
+        """
+        blank = torch.zeros(1, *self._pixels.centre.shape, device=self.ctx.device)
+        with torch.no_grad():
+            offset = float(net(blank).abs().max())
+        distance = self._distance(codes)
+        low, middle, high = np.quantile(distance, [0.25, 0.5, 0.75])
+        found = {
+            "spread": spread,
+            "effective_rank": effective_rank(codes),
+            "radius": self._radius,
+            "drawn": float(middle**2 / max(np.median(self._distance(first)) ** 2, 1e-30)),
+            "range": float((high - low) / max(middle, 1e-30)),
+            "offset": offset,
+            "centre": float(np.abs(self._centre).min()),
+        }
+        sound = (
+            spread > COLLAPSED
+            and found["effective_rank"] >= 2
+            and self._radius > 0
+            and found["drawn"] < DRAWN
+            and found["range"] > 1e-3
+            and offset == 0
+            and found["centre"] >= np.float32(AWAY)
+        )
+        return found | {"failed": float(not sound)}
+
+    def _fitted(self) -> Encoder:
+        if self._net is None:
+            raise NotFittedError(f"{self.name} is not fitted")
+        return self._net
+
+
+class DeepSad(DeepSvdd):
+    """Deep SVDD that also uses labelled rows: mean over all rows of d^2, or eta d^2 if normal, eta / d^2 if anomalous.
+
+    Ruff et al., Deep Semi-Supervised Anomaly Detection (ICLR 2020). Labels: 1 anomalous, 0 normal, -1 unknown.
+    """
+
+    name = "deep_sad"
+    summary = "Deep SVDD that is pushed away from records labelled as anomalous"
+    Params = DeepSadParams
+    needs_labels = True
+    test_settings: ClassVar[dict[str, Any]] = {**DeepSvdd.test_settings, "eta": 0.01}
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from images (n, c, h, w) and labels (n,), of which one at least is 1."""
+        if y is None or not np.any(np.asarray(y) == 1):
+            raise StandAside("no fit row is labelled as anomalous; deep_svdd needs no labels")
+        self._learn(x, np.select([np.asarray(y) == 1, np.asarray(y) == 0], [-1, 1], 0).astype(np.float32))
+
+    def _loss(self, squared: Tensor, sign: Tensor) -> Tensor:
+        """The objective of rows without a label and the term of those with one, each by its number of rows."""
+        known = sign != 0
+        loss = (self.params.eta * (squared[known] + 1e-6) ** sign[known]).sum() / len(sign)
+        if not bool(known.all()):
+            loss = loss + super()._loss(squared[~known], sign[~known]) * ((~known).sum() / len(sign))
+        return loss
+
+
+def centre_of(codes: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Mean code (code,); coordinates nearer to 0 than 0.1, exact zeros too, are moved to 0.1 or -0.1."""
+    centre = codes.mean(axis=0)
+    near = np.abs(centre) < AWAY
+    centre[near] = np.where(centre[near] < 0, -AWAY, AWAY)
+    return centre.astype(np.float32)
+
+
+def whitener(codes: NDArray[np.float64], trim: float) -> NDArray[np.float64]:
+    """(code, code) that gives the codes (n, code) unit covariance, that of the ``trim`` share of farthest rows left out.
+
+    The rows are chosen in three concentration steps (Rousseeuw and Van Driessen 1999); directions with less than a
+    thousandth of the mean variance are not blown up beyond it.
+    """
+    kept = np.arange(len(codes))
+    for _ in range(3):
+        middle = codes[kept].mean(axis=0)
+        variance, axes = np.linalg.eigh(np.cov(codes[kept].T))
+        whitening = axes / np.sqrt(np.maximum(variance, max(1e-3 * variance.mean(), 1e-12))) @ axes.T
+        kept = nearest(np.linalg.norm((codes - middle) @ whitening, axis=1), trim)
+    return whitening
+
+
+def _variance(codes: NDArray[np.float64]) -> float:
+    """Summed variance of the codes."""
+    return float(codes.var(axis=0).sum())
+
+
+@hookimpl
+def register_detectors(register) -> None:
+    """Offers ``deep_svdd`` and ``deep_sad``."""
+    register(DeepSvdd)
+    register(DeepSad)

@@ -1,0 +1,330 @@
+"""Deep SVDD: it learns, does not collapse unseen, has no way to a trivial solution, and uses labels only where it says so."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vibro.api import ConfigError, Context, NotFittedError, StandAside
+from vibro_plugins import _images, _resnet
+from vibro_plugins._torch import effective_rank
+from vibro_plugins.detectors import deep_svdd
+from vibro_plugins.detectors.deep_svdd import AWAY, Decoder, DeepSad, DeepSvdd, DeepSvddParams, Encoder, centre_of
+
+SMALL = {"width": 4, "code": 8, "pretrain": 0, "epochs": 8, "batch": 16, "lr": 0.003}
+
+
+def images(n, seed, odd=0.0):
+    """(n, 1, 16, 24): three patterns of random amplitude and noise; ``odd`` amplitude of a fourth one."""
+    rng = np.random.default_rng(seed)
+    h = np.linspace(0, 2 * np.pi, 16, endpoint=False)[:, None]
+    w = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    patterns = np.stack([np.sin(h) * np.cos(w), np.cos(h) + 0 * w, np.sin(2 * h) * np.sin(w)])
+    x = np.einsum("nk,khw->nhw", rng.uniform(-2, 2, (n, 3)), patterns) + 0.3 * rng.standard_normal((n, 16, 24))
+    return (x + odd * np.sin(3 * h + 2 * w))[:, None].astype(np.float32)
+
+
+CALM, ODD = images(100, 1), images(100, 2, odd=1.5)
+FIT = images(240, 0)
+FIT.setflags(write=False)
+
+
+def fitted(x=FIT, seed=0, cls=DeepSvdd, y=None, **settings):
+    detector = cls.make({**SMALL, **settings}, Context(seed=seed))
+    detector.fit(x, y)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return fitted(pretrain=3)
+
+
+def auc(detector):
+    """Odd images against calm ones, none of them fitted on."""
+    return np.mean(detector.score(ODD)[:, None] > detector.score(CALM))
+
+
+def failed(x=FIT, **settings):
+    """Whether a fit stands aside or declares itself failed."""
+    try:
+        return fitted(x, **settings).health()["failed"] == 1
+    except StandAside:
+        return True
+
+
+def test_learns_more_than_its_untrained_self(trained):
+    untrained = fitted(pretrain=0, epochs=0)
+    assert auc(trained) > auc(untrained) + 0.03
+    assert trained.health()["failed"] == 0
+    assert untrained.health()["failed"] == 1
+
+
+# --- the traps of the reference plan ----------------------------------------------------------------------------------
+
+
+def test_trap_14_no_bias_and_no_norm_in_any_layer():
+    for backbone in ("small", "resnet18"):
+        net = Encoder(2, (32, 40), DeepSvddParams(backbone=backbone, width=4, code=6)).eval()
+        assert not [name for name, _ in net.named_parameters() if not name.endswith("weight")]
+        assert not [
+            m for m in net.modules() if "Norm" in type(m).__name__ or isinstance(m, nn.ReLU | nn.Sigmoid | nn.Tanh)
+        ]
+        x = torch.randn(3, 2, 32, 40)
+        torch.testing.assert_close(net(2 * x), 2 * net(x), rtol=1e-4, atol=1e-4)
+        assert net(0 * x).abs().max() == 0
+
+
+def test_trap_15_the_radius_is_a_quantile_over_all_rows_and_is_saved(trained):
+    share = np.mean(trained.score(FIT) > trained.state()["radius"])
+    assert 0.04 < share < 0.12  # nu = .05 of the rows kept, and the trimmed ones
+    seen = []
+
+    class Watched(DeepSvdd):
+        def _loss(self, squared, sign):
+            seen.append(self._radius)
+            return super()._loss(squared, sign)
+
+    soft = Watched.make({**SMALL, "objective": "soft", "nu": 0.2}, Context())
+    soft.fit(FIT)
+    assert len(set(seen)) == SMALL["epochs"] and min(seen) > 0  # renewed once an epoch, not by batch, never 0
+    assert 0.15 < np.mean(soft.score(FIT) > soft.state()["radius"]) < 0.3
+
+
+def test_trap_16_the_last_weights_are_returned_and_not_those_of_the_lowest_loss(monkeypatch):
+    nets = []
+    epoch = DeepSvdd._epoch
+
+    def watched(self, net, *rest):
+        epoch(self, net, *rest)
+        nets.append({name: value.detach().numpy().copy() for name, value in net.state_dict().items()})
+
+    monkeypatch.setattr(DeepSvdd, "_epoch", watched)
+    state = fitted().state()
+    assert len(nets) == SMALL["epochs"]
+    assert all(np.array_equal(state[f"net.{name}"], value) for name, value in nets[-1].items())
+
+
+def test_trap_17_few_rows_and_a_ragged_last_batch():
+    seen = []
+
+    class Watched(DeepSvdd):
+        def _loss(self, squared, sign):
+            seen.append(len(squared))
+            return super()._loss(squared, sign)
+
+    detector = Watched.make({**SMALL, "epochs": 2, "batch": 32, "trim": 0.0}, Context())
+    detector.fit(FIT[:99])
+    assert seen == [33] * 6  # every row in every epoch, no small rest
+    first = Encoder(1, (16, 24), DeepSvddParams(width=4, code=8))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first = Encoder(1, (16, 24), DeepSvddParams(width=4, code=8)).eval()
+    with torch.no_grad():
+        codes = first(torch.tensor(_images.Pixels.fit(FIT[:99]).apply(FIT[:99]))).numpy()
+    np.testing.assert_allclose(detector.state()["centre"], centre_of(codes.astype(float)), atol=1e-5)
+    with pytest.raises(StandAside, match="too few"):
+        fitted(FIT[:19])
+
+
+def test_trap_18_no_centre_coordinate_near_zero(trained):
+    codes = np.array([[0.0, -0.01, 0.05, 3.0, -0.2]] * 4)
+    np.testing.assert_allclose(centre_of(codes), [AWAY, -AWAY, AWAY, 3.0, -0.2], atol=1e-6)
+    assert np.abs(trained.state()["centre"]).min() >= np.float32(AWAY)
+
+
+def test_trap_19_the_decoder_is_no_dense_layer_to_the_pixels():
+    p = DeepSvddParams(backbone="resnet18", code=128)
+    encoder = Encoder(3, (224, 224), p)
+    decoder = Decoder(encoder, 3, (224, 224))
+    assert sum(v.numel() for v in decoder.up.parameters()) < 10e6
+    assert sum(v.numel() for v in decoder.parameters()) < 20e6
+    assert decoder(torch.zeros(1, 128)).shape == (1, 3, 224, 224)
+
+
+def test_trap_20_no_torchvision_and_no_opencv(trained):
+    assert not {"torchvision", "cv2"} & set(sys.modules)
+    net = _resnet.trunk(3, "resnet18", 8, bias=False)[0]
+    assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 512, 2, 2)
+    assert 10e6 < sum(v.numel() for v in net.parameters()) < 12e6
+
+
+def test_trap_25_one_record_scores_as_among_many(trained):
+    whole = trained.score(CALM)
+    assert np.array_equal(np.concatenate([trained.score(CALM[i : i + 1]) for i in range(3)]), whole[:3])
+    assert np.array_equal(trained.score(CALM[::-1])[::-1], whole)
+
+
+def test_trap_34_images_are_read_by_minibatch(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", FIT)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    most = 0
+    apply = _images.Pixels.apply
+
+    def watched(self, x):
+        nonlocal most
+        most = max(most, len(x))
+        return apply(self, x)
+
+    monkeypatch.setattr(_images.Pixels, "apply", watched)
+    monkeypatch.setattr(deep_svdd, "CHUNK", 64)
+    detector = fitted(mapped, epochs=2)
+    assert most <= 64
+    assert np.isfinite(detector.score(mapped)).all()
+
+
+# --- health: ten broken settings, ten sound ones ----------------------------------------------------------------------
+
+
+def biased(monkeypatch):
+    monkeypatch.setattr(deep_svdd, "trunk", lambda c, b, w, bias: _resnet.trunk(c, b, w, bias=True))
+    monkeypatch.setattr(_resnet.nn.init, "zeros_", lambda bias: bias.data.fill_(0.1))
+
+
+def centred_at_zero(monkeypatch):
+    monkeypatch.setattr(deep_svdd, "centre_of", lambda codes: np.zeros(codes.shape[1], np.float32))
+
+
+def one_zero_in_the_centre(monkeypatch):
+    def centre(codes):
+        found = centre_of(codes)
+        found[0] = 0
+        return found
+
+    monkeypatch.setattr(deep_svdd, "centre_of", centre)
+
+
+def dead(monkeypatch):
+    monkeypatch.setattr(deep_svdd, "start", lambda layer: nn.init.zeros_(layer.weight))
+
+
+def one_direction(monkeypatch):
+    monkeypatch.setattr(deep_svdd, "start", lambda layer: nn.init.constant_(layer.weight, 0.05))
+
+
+BROKEN = {
+    "bias on": (biased, {}),
+    "centre 0": (centred_at_zero, {}),
+    "one centre coordinate 0": (one_zero_in_the_centre, {}),
+    "dead last layer": (dead, {"epochs": 1}),
+    "codes of one direction": (one_direction, {"epochs": 1, "lr": 1e-5}),
+    "learning rate 10": (None, {"lr": 10.0}),
+    "learning rate 1": (None, {"lr": 1.0}),
+    "learning rate next to 0": (None, {"lr": 1e-9}),
+    "zero epochs": (None, {"epochs": 0}),
+    "weight decay 10": (None, {"weight_decay": 10.0, "epochs": 40, "lr": 0.01}),
+}
+SOUND = [
+    {"seed": 1},
+    {"seed": 2},
+    {"pretrain": 2},
+    {"objective": "soft"},
+    {"objective": "soft", "nu": 0.3},
+    {"width": 8},
+    {"code": 32},
+    {"trim": 0.0},
+    {"trim": 0.2, "batch": 32},
+    {"weight_decay": 0.0, "epochs": 4},
+]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_health_tells_a_broken_network(name, monkeypatch):
+    breakage, settings = BROKEN[name]
+    if breakage:
+        breakage(monkeypatch)
+    assert failed(**settings)
+
+
+@pytest.mark.parametrize("settings", SOUND, ids=str)
+def test_health_leaves_a_sound_network_alone(settings):
+    assert fitted(**settings).health()["failed"] == 0
+
+
+def test_effective_rank():
+    rng = np.random.default_rng(0)
+    assert effective_rank(rng.standard_normal((4000, 6))) == pytest.approx(6, abs=0.1)
+    assert effective_rank(np.outer(rng.standard_normal(50), np.ones(6))) == pytest.approx(1, abs=1e-6)
+    assert effective_rank(np.ones((50, 6))) == 0
+    assert effective_rank(np.full((50, 6), np.nan)) == 0
+
+
+# --- contamination, labels, state, refusals ---------------------------------------------------------------------------
+
+
+def test_anomalies_among_the_fit_rows_are_trimmed():
+    pool = np.concatenate([FIT, images(30, 3, odd=1.5)])
+    ratio = {}
+    for trim in (0.15, 0.0):
+        detector = fitted(pool, trim=trim, epochs=14)
+        ratio[trim] = np.median(detector.score(ODD)) / np.median(detector.score(CALM))
+    assert ratio[0.15] > 1.05 * ratio[0.0]
+
+
+def test_labels_push_known_anomalies_away():
+    pool = np.concatenate([FIT, images(30, 3, odd=1.5)])
+    y = np.full(len(pool), -1, np.int16)
+    y[:20], y[240:] = 0, 1
+    sad = fitted(pool, cls=DeepSad, y=y)
+    assert auc(sad) > auc(fitted(pool)) + 0.02
+    assert np.array_equal(fitted(pool, y=y).score(CALM), fitted(pool).score(CALM))  # deep_svdd looks at no label
+    for labels in (None, np.zeros(len(pool), np.int16)):
+        with pytest.raises(StandAside, match="labelled as anomalous"):
+            fitted(pool, cls=DeepSad, y=labels)
+
+
+def test_it_stops_when_rows_come_no_closer():
+    done = []
+    detector = DeepSvdd.make(
+        {**SMALL, "epochs": 200, "patience": 2, "lr": 1e-7}, Context(progress=lambda *step: done.append(step))
+    )
+    detector.fit(FIT)
+    assert done[-1][0] < 20
+
+
+def test_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained):
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert np.array_equal(fitted(pretrain=3).score(CALM), trained.score(CALM))
+    assert not np.array_equal(fitted(pretrain=3, seed=1).score(CALM), trained.score(CALM))
+    state = {name: np.array(array) for name, array in trained.state().items()}
+    assert all(array.dtype.kind in "biuf" for array in state.values())
+    back = DeepSvdd.make(SMALL, Context(seed=9))
+    back.load_state(state)
+    assert np.array_equal(back.score(CALM), trained.score(CALM)) and back.health() == trained.health()
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+    with pytest.raises(NotFittedError):
+        DeepSvdd.make(SMALL, Context()).score(CALM)
+
+
+def test_progress_rises_to_its_end():
+    done = []
+    DeepSvdd.make({**SMALL, "pretrain": 2}, Context(progress=lambda *step: done.append(step))).fit(FIT)
+    assert done == [(k, 10) for k in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.ones((60, 1, 16, 16), np.float32), "constant"),
+        (np.repeat(CALM[:1], 60, axis=0), "constant"),
+        (CALM[:1], "too few"),
+        (np.ones((60, 256), np.float32), "no images"),
+        (np.ones((60, 1, 4, 64), np.float32), "no images"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said(rows, words):
+    with pytest.raises(StandAside, match=words):
+        fitted(rows)
+
+
+def test_other_rows_than_those_of_the_fit(trained):
+    huge = np.full((2, 1, 16, 24), 3e38, np.float32)
+    assert np.isfinite(trained.score(huge)).all()
+    with pytest.raises(ValueError, match="shape"):
+        trained.score(CALM[:, :, :8])
+    with pytest.raises(ConfigError, match="nu"):
+        DeepSvdd.make({"nu": 1.5}, Context())
