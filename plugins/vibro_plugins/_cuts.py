@@ -69,8 +69,8 @@ def body(known: Floats, faulty: float = 0.0) -> Body | None:
     """The body of sorted scores of which a share ``faulty`` lies on top; None where half of them are (nearly) equal."""
     from scipy.special import ndtri
 
-    place = np.array([1.0 - BODY, 0.5, BODY]) * (1.0 - faulty) * (len(known) - 1)
-    low, middle, high = np.interp(place, np.arange(len(known)), known)
+    last = (1.0 - faulty) * (len(known) - 1)
+    low, middle, high = (_at(known, share * last) for share in (1.0 - BODY, 0.5, BODY))
     width = high - low
     if not width > 1e-12 * max(1.0, abs(middle)) or not low < middle < high:
         return None
@@ -82,6 +82,13 @@ def body(known: Floats, faulty: float = 0.0) -> Body | None:
     return Body(centre, float(np.log(high - shift) - centre) / float(ndtri(BODY)), float(shift), log=True)
 
 
+def _at(known: Floats, place: float) -> float:
+    """The value at a place between two sorted scores."""
+    below = int(place)
+    above = min(below + 1, len(known) - 1)
+    return float(known[below] + (place - below) * (known[above] - known[below]))
+
+
 def far_out(known: Floats, level: float = FAR) -> float:
     """Share of sorted scores beyond the point that the body of the others leaves a share ``level`` to."""
     share = MOST  # from above: begun at 0, many faults would hide behind the spread that they themselves make
@@ -89,7 +96,10 @@ def far_out(known: Floats, level: float = FAR) -> float:
         normal = body(known, HIDDEN * share)
         if normal is None:
             return 0.0
-        share = min(1.0 - np.searchsorted(known, normal.quantile(level), side="right") / len(known), 2.0 * MOST)
+        last, share = share, 1.0 - np.searchsorted(known, normal.quantile(level), side="right") / len(known)
+        share = min(share, 2.0 * MOST)
+        if share == last:
+            break
     return float(share)
 
 

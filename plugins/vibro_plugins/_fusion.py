@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,31 @@ def weighted_mean(z: Floats, ok: Mask, weights: Floats, bend: Callable[[Floats],
     return mean
 
 
-def ranks(z: Floats) -> Floats:
-    """Mean ranks of every column (n, d) among its finite cells; NaN stays NaN."""
-    from scipy.stats import rankdata
+class Order(NamedTuple):
+    """How the finite cells of every column (n, d) stand to each other."""
 
-    return np.asarray(rankdata(z, axis=0, nan_policy="omit"), dtype=np.float64)
+    rank: Floats  # (n, d) mean rank from 1 = lowest, NaN where missing
+    place: NDArray[np.intp]  # (n, d) how many are as high or higher, itself included; 0 where missing
+    known: NDArray[np.intp]  # (d,) finite cells
+    alike: NDArray[np.intp]  # (d,) largest number of equal ones
+
+
+def ordered(z: Floats) -> Order:
+    """The order of every column, equal cells sharing their place."""
+    n, d = z.shape
+    out = Order(np.full((n, d), np.nan), np.zeros((n, d), np.intp), np.zeros(d, np.intp), np.zeros(d, np.intp))
+    for j in range(d):
+        rows = np.flatnonzero(np.isfinite(z[:, j]))
+        if not len(rows):
+            continue
+        rows = rows[np.argsort(z[rows, j])]
+        rising = z[rows, j]
+        first = np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
+        count = np.append(first[1:], len(rows)) - first
+        out.rank[rows, j] = np.repeat(first + 0.5 * (count + 1), count)
+        out.place[rows, j] = np.repeat(len(rows) - first, count)
+        out.known[j], out.alike[j] = len(rows), count.max()
+    return out
 
 
 def correlation(x: Floats) -> Floats:
@@ -58,36 +79,38 @@ def correlation(x: Floats) -> Floats:
         scale = np.sqrt(variance * variance.T)
     c = np.divide(product, scale, out=np.zeros_like(product), where=scale > 1e-12)
     np.fill_diagonal(c, 1.0)
-    return np.clip(c, -1.0, 1.0)
+    return np.asarray(np.clip(c, -1.0, 1.0))
 
 
 def spearman(z: Floats) -> Floats:
     """Rank correlation (d, d) of the columns."""
-    return correlation(ranks(z))
+    return correlation(ordered(z).rank)
 
 
-def dead(z: Floats) -> Mask:
+def dead(order: Order) -> Mask:
     """(d,) columns that say nothing: fewer than two distinct finite values, or one value in more than 95 % of the rows."""
-    silent = np.ones(z.shape[1], np.bool_)
-    for j in range(z.shape[1]):
-        known = z[np.isfinite(z[:, j]), j]
-        if len(known):
-            silent[j] = np.unique(known, return_counts=True)[1].max() > max(0.95 * len(known), 1)
+    silent: Mask = (order.alike > np.maximum(0.95 * order.known, 1.0)) | (order.known == 0)
     return silent
 
 
-def tail_precision(score: Floats, target: Floats, tail: int) -> float:
-    """Average precision of ``score`` for the ``tail`` largest of ``target``, from 0 at chance to 1; ties go by row."""
-    n = len(score)
-    tail = min(tail, n - 1)
-    if tail < 1:
-        return 0.0
-    wanted = np.zeros(n, np.bool_)
-    wanted[np.argsort(-target, kind="stable")[:tail]] = True
-    hits = np.flatnonzero(wanted[np.argsort(-score, kind="stable")])
-    precision = float(np.mean(np.arange(1, tail + 1) / (hits + 1)))
-    chance = tail / n
-    return max((precision - chance) / (1.0 - chance), 0.0)
+def tail_precisions(place: NDArray[np.intp], z: Floats, tail: int) -> Floats:
+    """(d, d) average precision of column i of z (n, d) for the ``tail`` largest of column j, from 0 at chance to 1.
+
+    ``place`` is that of ``ordered``; what equals the last of the largest is one of them.
+    """
+    n, d = z.shape
+    found = np.zeros((d, d))
+    least = n - min(tail, n)
+    for j in range(d):
+        wanted = np.flatnonzero(z[:, j] >= np.partition(z[:, j], least)[least])
+        chance = len(wanted) / n
+        if chance < 1:
+            hits = np.sort(place[wanted], axis=0)
+            last = np.append(hits[1:] != hits[:-1], np.ones((1, d), np.bool_), axis=0)  # of equal scores
+            count = np.where(last, np.arange(1, len(hits) + 1)[:, None], n)
+            count = np.minimum.accumulate(count[::-1], axis=0)[::-1]
+            found[:, j] = np.maximum(((count / hits).mean(axis=0) - chance) / (1 - chance), 0.0)
+    return found
 
 
 def normalised(weights: Floats) -> Floats:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ def fuse_subsets(
     ``ctx.names`` holds the detector ids.
     """
     ctx = ctx.child(f"fuser:{spec.name}")
-    rule = bool(sets) and is_linear(_fitted(spec, ctx, reference[:, list(sets[-1])], sets[-1], y), len(sets[-1]))
+    fitting = _Fitting(spec, ctx, reference, y)
+    bend = _bend(fitting.fuser(sets[-1]), len(sets[-1])) if sets else None
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
         fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
@@ -86,35 +87,81 @@ def fuse_subsets(
         linear = np.zeros(len(part), np.bool_)
         for i, members in enumerate(part):
             columns = list(members)
-            fuser = _fitted(spec, ctx, reference[:, columns], members, y)
-            w = fuser.weights() if rule else None
+            fuser = fitting.fuser(members)
+            w = fuser.weights() if bend else None
             if w is not None:
                 weights[i, columns], linear[i] = w, True
                 continue
             for source, out in ((z, fused), (reference, held)):
                 cells = source[:, columns]
                 out[i] = fuser.fuse(cells, np.isfinite(cells))
-        if linear.any():
-            fused[linear] = weighted_means(z, weights[linear])
-            held[linear] = weighted_means(reference, weights[linear])
+        if bend and linear.any():
+            for source, out in ((z, fused), (reference, held)):
+                out[linear] = bend.back(weighted_means(bend.to(source), weights[linear]))
         yield start, fused, held
 
 
-def is_linear(fuser: Fuser, d: int) -> bool:
-    """Whether the fuser of d columns is the weighted mean of its weights, tried on cells over the whole range of z."""
+@dataclass(frozen=True)
+class Bend:
+    """A quasi-arithmetic mean is back(sum w to(z)): the plain mean, or one on a bent scale."""
+
+    to: Callable[[Floats], Floats]
+    back: Callable[[Floats], Floats]
+
+
+BENDS = (Bend(np.asarray, np.asarray), Bend(np.arcsinh, np.sinh))
+
+
+def _bend(fuser: Fuser, d: int) -> Bend | None:
+    """The scale on which the fuser of d columns is the weighted mean of its weights, tried over the whole range of z."""
     w = fuser.weights()
     if w is None:
-        return False
+        return None
     z = np.random.default_rng(0).uniform(-5, 30, (32, d))
-    return bool(np.allclose(fuser.fuse(z, np.isfinite(z)), z @ w / w.sum()))
+    fused = fuser.fuse(z, np.isfinite(z))
+    return next((b for b in BENDS if np.allclose(fused, b.back(b.to(z) @ w / w.sum()))), None)
 
 
-def _fitted(spec: FuserSpec, ctx: Context, z: Floats, members: Subset, y: NDArray[np.int16] | None) -> Fuser:
-    """A fuser made and fitted as the engine does it, but for the check of its settings, which are those of the spec."""
-    names = tuple(ctx.names[j] for j in members)
-    fuser = spec.cls(spec.params_for(names), replace(ctx, names=names))
-    fuser.fit(z, y if fuser.needs_labels else None)
-    return fuser
+@runtime_checkable
+class Pairwise(Protocol):
+    """A fuser whose fit is ``settle(study(z))``, where the study of fewer columns is a part of that of all.
+
+    The study holds arrays (d, ...) of single columns and (d, d) of pairs, so it is made once for all subsets.
+    """
+
+    def study(self, z: Floats) -> Mapping[str, NDArray[Any]]:
+        """What the columns of z (n, d) say one by one and two by two."""
+        ...
+
+    def settle(self, study: Mapping[str, NDArray[Any]]) -> None:
+        """Fits from a study."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """Makes and fits the fuser of any set of columns, as the engine does it, but checks its settings only once."""
+
+    spec: FuserSpec
+    ctx: Context
+    z: Floats
+    y: NDArray[np.int16] | None
+
+    @cached_property
+    def study(self) -> Mapping[str, NDArray[Any]] | None:
+        fuser = self.spec.cls(self.spec.params, self.ctx)
+        return fuser.study(self.z) if isinstance(fuser, Pairwise) else None
+
+    def fuser(self, members: Subset) -> Fuser:
+        names, columns = tuple(self.ctx.names[j] for j in members), list(members)
+        fuser = self.spec.cls(self.spec.params_for(names), replace(self.ctx, names=names))
+        if self.study is None:
+            fuser.fit(self.z[:, columns], self.y if fuser.needs_labels else None)
+        else:
+            assert isinstance(fuser, Pairwise)
+            pairs = np.ix_(columns, columns)
+            fuser.settle({key: a[pairs] if a.ndim == 2 else a[columns] for key, a in self.study.items()})
+        return fuser
 
 
 def weighted_means(z: Floats, weights: Floats) -> Floats:

@@ -12,7 +12,16 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params, State
-from vibro_plugins._fusion import LinearFuser, dead, normalised, spearman, tail_precision, weighted_mean
+from vibro_plugins._fusion import (
+    LinearFuser,
+    Order,
+    correlation,
+    dead,
+    normalised,
+    ordered,
+    tail_precisions,
+    weighted_mean,
+)
 
 KEPT, DEAD, INVERTED, OPPOSED, CLONE = range(5)
 SAID = {
@@ -21,18 +30,19 @@ SAID = {
     OPPOSED: "contradicts the only other member, and nothing tells which of the two is right",
     CLONE: "repeats another member; they share one vote",
 }
-ROUNDS = 8
+ROUNDS, SETTLED = 20, 1e-3
 FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
 
 
 class Auto(LinearFuser):
     """Weighted mean of asinh(z), with weights from the scores alone.
 
-    A member weighs by how well it finds the records that the *others* place in their tail: the average precision above
-    chance, to the power ``sharpness``, found in a few rounds in which the consensus itself is weighted, and drawn to
-    equal weights where the tail holds few records. Before that, constant members and those that rank against the
-    others are left out, and members alike share one vote and do not vouch for each other. The mean is quasi-arithmetic,
-    sinh(sum w asinh(z)): linear near 0 and logarithmic far out, so that a member with a heavy tail cannot outvote all.
+    A member weighs by how well it finds the records that the *others* place in their tails: the average precision above
+    chance for the tail of each other member, their mean by the weights of those members, to the power ``sharpness``,
+    iterated until it settles, and drawn to equal weights where a tail holds few records. Before that, constant members
+    and those that rank against the others are left out, and members alike share one vote and do not vouch for each
+    other. The mean is quasi-arithmetic, sinh(sum w asinh(z)): linear near 0 and logarithmic far out, so that a member
+    with a heavy tail cannot outvote all.
 
     Sources: consensus selection of Rayana and Akoglu (TKDD 2016) and Schubert et al. (SDM 2012), whose whole-range
     correlation is replaced by agreement in the tail.
@@ -61,29 +71,39 @@ class Auto(LinearFuser):
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
         """Screens and weighs the members on the held-out reference."""
-        agreement = spearman(z)
-        self._status = _screen(z, agreement)
+        self.settle(self.study(z))
+
+    def study(self, z: NDArray[np.float64]) -> State:
+        """What the columns of the reference (n, d) say one by one and two by two; that of fewer columns is a part of it."""
+        order = ordered(z)
+        return {
+            "rows": np.full(z.shape[1], len(z)),
+            "silent": dead(order),
+            "agreement": correlation(order.rank),
+            "vouched": _vouched(z, order, self.params.tail),
+        }
+
+    def settle(self, study: State) -> None:
+        """Sets the weights from a study."""
+        n, agreement = int(study["rows"][0]), study["agreement"]
+        self._status = _screen(study["silent"], agreement, n)
         group = _groups(agreement, self.params.clone, self._status)
-        alive = np.isin(self._status, (KEPT, OPPOSED))
-        size = np.array([np.sum(alive & (group == g)) for g in group])
+        alive = (self._status == KEPT) | (self._status == OPPOSED)
+        together = group[:, None] == group
+        size = (together & alive).sum(axis=1)
         self._status[alive & (size > 1)] = CLONE
         equal = normalised(np.where(alive, 1.0 / np.maximum(size, 1), 0.0))
-        tail = max(FEWEST, self.params.tail * len(z))
+        tail = max(FEWEST, self.params.tail * n)
         trust = tail / (tail + FEWEST) if alive.sum() > 2 else 0.0
-        weights = equal
+        weights, apart = equal, np.where(together | ~alive, 0.0, 1.0)
+        vouched = study["vouched"] * apart
         for _ in range(ROUNDS if trust else 0):
-            found = np.array([self._vouched(z, j, weights, group) if alive[j] else 0.0 for j in range(z.shape[1])])
-            weights = normalised(equal * found**self.params.sharpness)
+            heard, last = apart @ weights, weights
+            mean = np.divide(vouched @ weights, heard, out=np.ones(len(equal)), where=heard > 0)
+            weights = normalised(equal * mean**self.params.sharpness)
+            if np.abs(weights - last).max() < SETTLED:
+                break
         self._weights = trust * weights + (1.0 - trust) * equal
-
-    def _vouched(self, z: NDArray[np.float64], j: int, weights: NDArray[np.float64], group: NDArray[np.int8]) -> float:
-        """How well member j finds the tail of the members outside its group, 0 = chance, 1 = all of it first."""
-        others = np.where(group == group[j], 0.0, weights)
-        if not others.any():
-            return 1.0
-        consensus = _mean(z, np.isfinite(z), others)
-        rows = np.isfinite(consensus) & np.isfinite(z[:, j])
-        return tail_precision(z[rows, j], consensus[rows], max(FEWEST, round(self.params.tail * rows.sum())))
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
@@ -104,10 +124,10 @@ class Auto(LinearFuser):
         self._status = np.asarray(state["status"], dtype=np.int8)
 
 
-def _screen(z: NDArray[np.float64], agreement: NDArray[np.float64]) -> NDArray[np.int8]:
+def _screen(silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int) -> NDArray[np.int8]:
     """(d,) DEAD, INVERTED, OPPOSED or KEPT: the most contrary member is left out until none is contrary beyond chance."""
-    status = np.where(dead(z), DEAD, KEPT).astype(np.int8)
-    chance = max(0.05, 2.0 / np.sqrt(max(len(z), 1)))
+    status = np.where(silent, DEAD, KEPT).astype(np.int8)
+    chance = max(0.05, 2.0 / np.sqrt(max(n, 1)))
     while True:
         rows = np.flatnonzero(status == KEPT)
         if len(rows) < 2:
@@ -128,6 +148,19 @@ def _groups(agreement: NDArray[np.float64], limit: float, status: NDArray[np.int
         if status[i] == status[j] == KEPT:
             group[group == group[j]] = group[i]
     return group
+
+
+def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.float64]:
+    """(d, d) how well member i finds the tail of member j, 0 = chance, 1 = all of it first; over the rows both have."""
+    known = np.isfinite(z)
+    if known.all():
+        return tail_precisions(order.place, z, max(FEWEST, round(tail * len(z))))
+    found = np.zeros((z.shape[1], z.shape[1]))
+    for i, j in np.ndindex(*found.shape):
+        both = z[known[:, i] & known[:, j]][:, [i, j]]
+        if len(both):
+            found[i, j] = tail_precisions(ordered(both).place, both, max(FEWEST, round(tail * len(both))))[0, 1]
+    return found
 
 
 def _mean(z: NDArray[np.float64], ok: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
