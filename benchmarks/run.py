@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("house", "verdict")
+SCRIPTS = ("house", "verdict", "speed.ingest", "speed.zerone", "speed.cwt", "speed.cache", "speed.memory")
 
 
 def main(names: list[str]) -> int:
     """Runs scripts of this folder and suites of ``suites/`` by name."""
     suites = {path.stem: path for path in sorted((HERE / "suites").glob("*.toml"))}
-    scripts = [name for name in SCRIPTS if (HERE / f"{name}.py").is_file()]
+    scripts = [name for name in SCRIPTS if (HERE / f"{name.replace('.', '/')}.py").is_file()]
     if not names:
         print("scripts:", *scripts)
         print("suites: ", *suites)
