@@ -1,0 +1,321 @@
+"""TadGAN: a window is normal if a generator can give it back from its latent and a critic takes it for real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from vibro import hookimpl
+from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, scored, seeded
+from vibro_plugins.detectors.tadgan.networks import (
+    ConvCritic,
+    Encoder,
+    Generator,
+    PatchCritic,
+    latent_critic,
+    penalty,
+)
+
+LIMIT = 20.0  # standardised values are clipped here
+LEAST_BATCHES = 5
+LEAST_ROWS = 20
+WARM_UP, TRIM_EVERY = 10, 10  # epochs before the first trimming, and between two
+BETAS = (0.5, 0.9)  # of Adam, as usual for Wasserstein critics
+LEAST_GAIN = 0.02  # share of the error that has to be explained
+SLOPES = (0.2, 5.0)  # between which the critic's gradient has to be; its penalty wants 1
+
+
+@dataclass(frozen=True)
+class TadGanParams(Params):
+    """``window`` and ``hop`` cut a record along its last axis (0: the whole, and no overlap); ``pool``: record from windows.
+
+    ``latent`` values a window; ``critic`` of signals: convolutions, or a Transformer over patches of ``patch`` values;
+    ``critic_steps`` for each step of encoder and generator; ``penalty`` on the gradient of both critics; ``cycle`` weight of
+    the reconstruction. ``error``: by point, or of the running integral over ``area`` values. ``combine``: ``alpha`` of the
+    error and 1 - alpha of the critic, or their product. ``trim``: share of windows, the worst rebuilt, not trained on.
+    """
+
+    window: Annotated[int, Field(ge=0)] = 0
+    hop: Annotated[int, Field(ge=0)] = 0
+    pool: Literal["mean", "max"] = "mean"
+    latent: Annotated[int, Field(ge=1, le=512)] = 6
+    width: Annotated[int, Field(ge=2, le=256)] = 8
+    critic: Literal["conv", "transformer"] = "conv"
+    patch: Annotated[int, Field(ge=2, le=4096)] = 32
+    critic_steps: Annotated[int, Field(ge=1, le=50)] = 5
+    penalty: Annotated[float, Field(ge=0, le=1000)] = 10.0
+    cycle: Annotated[float, Field(ge=0, le=1000)] = 10.0
+    error: Literal["point", "area"] = "point"
+    area: Annotated[int, Field(ge=2, le=4096)] = 10
+    combine: Literal["sum", "product"] = "sum"
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.7
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 40
+    batch: Annotated[int, Field(ge=4, le=4096)] = 32
+    lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    patience: Annotated[int, Field(ge=1)] = 15
+
+
+class TadGan(Detector):
+    """score = alpha z(e) + (1 - alpha) z(|Cx(x) - m| / s), or the product of both.
+
+    Geiger et al., TadGAN (IEEE Big Data 2020, arXiv 2009.07769). Encoder E and generator G against two Wasserstein critics
+    of the unit gradient penalty, Cx on windows and Cz on latents:
+    min over E, G, max over Cx, Cz of E[Cx(x)] - E[Cx(G(z))] + E[Cz(z)] - E[Cz(E(x))] + cycle |x - G(E(x))|, z ~ N(0, I);
+    the length is the root mean square over a window, so that it does not grow with the window. Five critic steps a step of
+    E and G. e is the root mean square of x - G(E(x)), by point or of its running integral. The critic's value has an
+    unusual side at either end: m and s are mean and standard deviation of the middle half of the fit windows. z(.) are
+    median and 1.4826 MAD over the fit windows, frozen, so that no window depends on those scored beside it. product:
+    p(e) p(c) with p(u) = v + sqrt(v^2 + 1/4), v = (1 + z(u)) / 2: the positive part of 1 + z, smooth so that it has no ties.
+
+    Values are centred by place and share one scale a channel. A tenth of the windows is held out: training stops when their
+    median error no longer falls, with the best networks kept. A view whose phase or order is fixed: a vector such as
+    ``zerone``, ``cycles``, heart beats; the waveform of a record that begins anywhere cannot be rebuilt from few values.
+    """
+
+    name = "tadgan"
+    summary = "TadGAN: reconstruction error and critic of a generative adversarial auto-encoder"
+    Params = TadGanParams
+    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "zerone"}
+    requires = ("torch",)
+    exclusive = True
+    cross_fit = False
+    min_rows = 50
+    test_settings: ClassVar[dict[str, Any]] = {
+        "latent": 8,
+        "width": 4,
+        "batch": 10,
+        "epochs": 10,
+        "lr": 0.01,
+        "critic_steps": 1,
+    }
+
+    _net: nn.ModuleDict | None = None
+    _centre: NDArray[np.float32]  # (channels, length) of a window
+    _scale: NDArray[np.float32]  # (channels, 1)
+    _frozen: NDArray[np.float64]  # median and MAD of the error, m and s of the critic, median and MAD of its distance
+    _fit_health: dict[str, float]
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from vectors (n, values) or sequences and records (n, channels, length)."""
+        p = self.params
+        if x.ndim not in (2, 3):
+            raise StandAside(
+                f"the view has rows of shape {x.shape[1:]}; tadgan reads vectors or (channels, samples), no images"
+            )
+        if len(x) < LEAST_ROWS:
+            raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
+        windows = self._windows(x)
+        if len(windows) < LEAST_BATCHES * p.batch:
+            raise StandAside(
+                f"{len(windows)} windows are fewer than {LEAST_BATCHES} batches of {p.batch}; set a smaller batch or window"
+            )
+        self._centre, self._scale = _standard(windows)
+        if not self._scale.any():
+            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+        rng = self.ctx.rng()
+        order = rng.permutation(len(windows))
+        held, rows = order[: len(order) // 10], order[len(order) // 10 :]
+        with seeded(self.ctx):
+            net = self._networks().to(self.ctx.device)
+            epochs, slope = self._train(net, windows, rows, held, rng)
+        error, value = self._errors(net, windows), self._values(net, windows)
+        middle, spread = _middle_half(value)
+        distance = np.abs(value - middle) / spread
+        self._frozen = np.array([*_centre_and_mad(error), middle, spread, *_centre_and_mad(distance)])
+        self._fit_health = self._examined(net, windows, value, epochs, slope)
+        self._net = net
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores of the records (n,), pooled over their windows."""
+        net = self._fitted()
+        windows = self._windows(x)
+        error, value = self._errors(net, windows), self._values(net, windows)
+        e0, e1, middle, spread, c0, c1 = self._frozen
+        z_error, z_critic = (error - e0) / e1, (np.abs(value - middle) / spread - c0) / c1
+        if self.params.combine == "sum":
+            both = self.params.alpha * z_error + (1 - self.params.alpha) * z_critic
+        else:
+            both = positive(1 + z_error) * positive(1 + z_critic)
+        both = both.reshape(len(x), -1)
+        return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
+
+    def health(self) -> Mapping[str, float]:
+        """``gain``: share of the error explained beyond the median window; ``slope``: gradient length of the signal critic,
+        1 where its penalty holds; ``value``: spread of the critic over the windows; failed if nothing was learned.
+        """
+        self._fitted()
+        return self._fit_health
+
+    def state(self) -> State:
+        """Weights, standardisation, frozen statistics, health."""
+        net = self._fitted()
+        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
+        fixed = {"centre": self._centre, "scale": self._scale, "frozen": self._frozen}
+        return {**arrays(net), **fixed, **health}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._centre, self._scale, self._frozen = state["centre"], state["scale"], state["frozen"]
+        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
+        net = self._networks()
+        load_arrays(net, state)
+        self._net = net.to(self.ctx.device)
+
+    def _networks(self) -> nn.ModuleDict:
+        p = self.params
+        channels, length = self._centre.shape
+        critic = (
+            ConvCritic(channels, length, p.width)
+            if p.critic == "conv"
+            else PatchCritic(channels, length, p.width, p.patch)
+        )
+        return nn.ModuleDict(
+            {
+                "encode": Encoder(channels, length, p.width, p.latent),
+                "generate": Generator(channels, length, p.width, p.latent),
+                "signals": critic,
+                "latents": latent_critic(p.latent, p.width),
+            }
+        )
+
+    def _train(
+        self,
+        net: nn.ModuleDict,
+        x: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        held: NDArray[np.intp],
+        rng: np.random.Generator,
+    ) -> tuple[int, float]:
+        """The adversarial game; epochs played and the last gradient length of the critic of signals."""
+        p = self.params
+        makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
+        critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
+        plateau, kept, step, slope, epoch = Plateau(net, p.patience), rows, 0, 0.0, -1
+        for epoch in range(p.epochs):
+            if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
+                kept = rows[nearest(self._errors(net, x, rows), p.trim)]
+            for part in minibatches(kept, p.batch, rng):
+                batch = self._tensor(x, part)
+                slope = self._critic_step(net, critics, batch)
+                step += 1
+                if step % p.critic_steps == 0:
+                    self._maker_step(net, makers, batch)
+            self.ctx.progress(epoch + 1, p.epochs)
+            if plateau.stop(float(np.median(self._errors(net, x, held)))):
+                break
+        plateau.restore()
+        return epoch + 1, slope
+
+    def _critic_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> float:
+        """Both critics learn to tell x from G(z), and z from E(x)."""
+        z = torch.randn(len(x), self.params.latent, device=x.device)
+        with torch.no_grad():
+            fake, code = net["generate"](z), net["encode"](x)
+        share = torch.rand(2, len(x), device=x.device)
+        steep_signal, slope = penalty(net["signals"], x, fake, share[0])
+        steep_latent, _ = penalty(net["latents"], z, code, share[1])
+        loss = net["signals"](fake).mean() - net["signals"](x).mean()
+        loss = loss + net["latents"](code).mean() - net["latents"](z).mean()
+        loss = loss + self.params.penalty * (steep_signal + steep_latent)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return float(slope)
+
+    def _maker_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
+        """Encoder and generator deceive both critics and give x back."""
+        z = torch.randn(len(x), self.params.latent, device=x.device)
+        code = net["encode"](x)
+        cycle = torch.sqrt(torch.mean((x - net["generate"](code)) ** 2, dim=(1, 2)) + 1e-12).mean()
+        loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean() + self.params.cycle * cycle
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, values) or (n, channels, length) -> (n * windows, channels, window), windows of a record in turn."""
+        p = self.params
+        lines = x.reshape(len(x), -1, x.shape[-1])
+        length = min(p.window, x.shape[-1]) or x.shape[-1]
+        cut = np.lib.stride_tricks.sliding_window_view(lines, length, axis=2)[:, :, :: p.hop or length]
+        return cut.swapaxes(1, 2).reshape(-1, lines.shape[1], length)
+
+    def _tensor(self, windows: NDArray[np.float32], part: Any = slice(None)) -> Tensor:
+        factor = np.divide(1.0, self._scale, out=np.zeros_like(self._scale), where=self._scale > 0)
+        z = (windows[part].astype(np.float64) - self._centre) * factor
+        return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
+
+    def _errors(self, net: nn.ModuleDict, windows: NDArray[np.float32], part: Any = slice(None)) -> NDArray[np.float64]:
+        """Length of what the generator does not give back (n,)."""
+
+        def error(x: Tensor) -> Tensor:
+            return self._length(x - net["generate"](net["encode"](x)))
+
+        return scored(net, windows[part], error, self._tensor)
+
+    def _length(self, rest: Tensor) -> Tensor:
+        """Root mean square (b,), by point or of the running mean over ``area`` values."""
+        if self.params.error == "area":
+            rest = F.avg_pool1d(rest, min(self.params.area, rest.shape[2]), 1)
+        return torch.sqrt(torch.mean(rest**2, dim=(1, 2)))
+
+    def _values(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What the critic of signals says (n,)."""
+        return scored(net, windows, lambda x: net["signals"](x), self._tensor)
+
+    def _examined(
+        self, net: nn.ModuleDict, windows: NDArray[np.float32], value: NDArray[np.float64], epochs: int, slope: float
+    ) -> dict[str, float]:
+        """Against the median window, which is zero after centring: its error is the length of the window itself."""
+        usual = scored(net, windows, self._length, self._tensor)
+        gain = 1 - float(np.median(self._errors(net, windows)) / max(np.median(usual), 1e-12))
+        found = {"gain": gain, "slope": slope, "value": float(value.std()), "epochs": float(epochs)}
+        sound = gain > LEAST_GAIN and SLOPES[0] < slope < SLOPES[1] and found["value"] > 1e-6
+        numbers = {name: float(np.nan_to_num(v, nan=-1, posinf=-1, neginf=-1)) for name, v in found.items()}
+        return numbers | {"failed": float(not sound)}
+
+    def _fitted(self) -> nn.ModuleDict:
+        if self._net is None:
+            raise NotFittedError("tadgan is not fitted")
+        return self._net
+
+
+def positive(u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The positive part of u, smooth and rising everywhere, so that no two values become one."""
+    return (u + np.sqrt(u * u + 1)) / 2
+
+
+def _standard(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median at each place (channels, length), and one scale a channel (channels, 1): the median window's root mean square."""
+    centre = np.median(windows, axis=0)
+    square = np.mean((windows - centre).astype(np.float64) ** 2, axis=2)
+    return centre.astype(np.float32), np.sqrt(np.median(square, axis=0))[:, None].astype(np.float32)
+
+
+def _middle_half(value: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and standard deviation of the values between the quartiles."""
+    low, high = np.quantile(value, [0.25, 0.75])
+    inside = value[(value >= low) & (value <= high)]
+    return float(inside.mean()), float(max(inside.std(), 1e-9))
+
+
+def _centre_and_mad(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Median and 1.4826 MAD."""
+    middle = np.median(values)
+    return float(middle), float(max(1.4826 * np.median(np.abs(values - middle)), 1e-9))
+
+
+@hookimpl
+def register_detectors(register) -> None:
+    """Offers ``tadgan``."""
+    register(TadGan)
