@@ -205,6 +205,16 @@ def _token(text: Any, at: int, end: int, as_json: bool) -> Any:
 
 
 @_compile
+def _before_point(text: Any, at: int) -> int:
+    """How many characters of the token at ``at`` stand before its point, the sign not counted; from 1 to 7."""
+    at += np.int64(text[_U(at)] == 45)
+    count = 1
+    while count < 7 and text[_U(at + count)] != 46:
+        count += 1
+    return count
+
+
+@_compile
 def _split(text: Any, start: int, stop: int, cuts: Any) -> int:
     """The places before and behind every token of ``text[start:stop]`` (commas, and its two ends) into ``cuts`` (int32).
 
@@ -248,18 +258,21 @@ def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
     count = _split(text, start, stop, cuts)
     if count == FULL:
         return FULL
-    done = 0
+    done, whole = 0, 1
     while done < count:
         behind = min(done + 8, count)
         if behind == done + 8 and np.int64(cuts[_U(done + 7)]) + 25 <= len(text):
             longest = widest(cuts, done)
-            plain = False
+            plain = False  # until they are read, best with the point where it stood before
             if longest <= 8:
-                plain = eight_of_8(text, cuts, done, out)
+                plain = eight_of_8(text, cuts, done, whole, out)
             elif longest <= 16:
-                plain = eight_of_16(text, cuts, done, out)
+                plain = eight_of_16(text, cuts, done, whole, out)
             elif longest <= 24:
-                plain = eight_of_24(text, cuts, done, out)
+                plain = eight_of_24(text, cuts, done, whole, out)
+            if not plain and longest <= 24:
+                plain = eight_of_24(text, cuts, done, None, out)
+            whole = _before_point(text, np.int64(cuts[_U(done + 7)]) + 1)
             if plain:
                 done = behind
                 continue

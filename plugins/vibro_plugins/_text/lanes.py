@@ -20,6 +20,7 @@ from numba.extending import intrinsic
 LANES = 8
 _MARGIN = 16  # units of the last place of float64 within which a rounding to float32 counts as open
 _I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+_POINT = ord(".") ^ ord("0")
 _NARROW, _WIDE = ir.FloatType(), ir.DoubleType()
 
 
@@ -67,6 +68,13 @@ def widest(typingctx: Any, cuts: Any, first: Any) -> Any:
         return builder.zext(_call(builder, f"llvm.vector.reduce.umax.v{LANES}i32", _I32, [found]), _I64)
 
     return types.int64(cuts, first), codegen
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    """A scalar in all lanes."""
+    found = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    found = builder.insert_element(found, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(found, found, ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES))
 
 
 def _words(builder: Any, text: Any, cuts: Any, first: Any, words: int) -> tuple[list[Any], Any]:
@@ -124,7 +132,7 @@ def _power(builder: Any, base: float, exponent: Any, kind: Any) -> Any:
     return found
 
 
-def _narrow(builder: Any, first: Any, whole: Any) -> tuple[Any, Any]:
+def _narrow(builder: Any, integers: list[Any], whole: Any) -> tuple[Any, Any]:
     """Seven digits, so many of them before the point, as float32, which is certain.
 
     Both numbers of the division are exact in float32, so one rounding gives what two would that go by way of float64
@@ -132,15 +140,19 @@ def _narrow(builder: Any, first: Any, whole: Any) -> tuple[Any, Any]:
     """
     exponent = builder.sub(_all(_I32, 7), whole)
     power = _power(builder, 1.0, exponent, _NARROW)
-    return builder.fdiv(builder.sitofp(first, power.type), power), _all(_I1, 1)
+    return builder.fdiv(builder.sitofp(integers[0], power.type), power), _all(_I1, 1)
 
 
-def _wide(builder: Any, first: Any, more: list[Any], whole: Any) -> tuple[Any, Any]:
+def _wide(builder: Any, integers: list[Any], whole: Any) -> tuple[Any, Any]:
     """The same with one or two times eight digits more, and where the rounding by way of float64 is certain."""
     scale = _power(builder, 1e-15, whole, _WIDE)
-    value = builder.fmul(builder.sitofp(first, scale.type), _all(_WIDE, 1e8))
-    for integers, weight in zip(more, (1.0, 1e-8), strict=False):
-        value = builder.fadd(value, builder.fmul(builder.sitofp(integers, scale.type), _all(_WIDE, weight)))
+    weighted = [
+        builder.fmul(builder.sitofp(part, scale.type), _all(_WIDE, weight))
+        for part, weight in zip(integers, (1e8, 1.0, 1e-8), strict=False)
+    ]
+    value = builder.fadd(*weighted[:2])
+    if len(weighted) > 2:
+        value = builder.fadd(value, weighted[2])
     value = builder.fmul(value, scale)
     return builder.fptrunc(value, ir.VectorType(_NARROW, LANES)), _certain(builder, value)
 
@@ -152,56 +164,74 @@ def _certain(builder: Any, value: Any) -> Any:
     return builder.icmp_unsigned(">", gap, _all(_I64, 2 * _MARGIN))
 
 
+def _given(builder: Any, digits: Any, whole: Any) -> tuple[Any, Any, Any, Any]:
+    """The point behind ``whole`` digits (1 to 7) in every lane: that number in all lanes, the bytes before the point, the
+    byte of the point, and what is odd about the digits."""
+    place = builder.shl(ir.Constant(_I64, 1), builder.shl(whole, ir.Constant(_I64, 3)))
+    byte = builder.sub(builder.shl(place, ir.Constant(_I64, 8)), place)
+    point = _splat(builder, builder.mul(place, ir.Constant(_I64, _POINT)))
+    before = _splat(builder, builder.sub(place, ir.Constant(_I64, 1)))
+    byte = _splat(builder, byte)
+    pure = builder.xor(digits, point)
+    return _splat(builder, whole), before, byte, builder.or_(_marks(builder, pure), builder.and_(pure, byte))
+
+
+def _found(builder: Any, digits: Any, width: Any) -> tuple[Any, Any, Any, Any]:
+    """The same with the point looked for in each lane; a number of up to seven digits may go without."""
+    mark = _marks(builder, digits)
+    place = builder.lshr(mark, _all(_I64, 7))
+    byte = builder.sub(builder.shl(place, _all(_I64, 8)), place)
+    point = builder.mul(place, _all(_I64, _POINT))
+    before = builder.sub(place, _all(_I64, 1))
+    zeros = _call(builder, f"llvm.cttz.v{LANES}i64", mark.type, [mark, ir.Constant(_I1, 0)])
+    found = builder.lshr(zeros, _all(_I64, 3))
+    whole = builder.select(builder.icmp_unsigned("<", found, width), found, width)
+    several = builder.and_(mark, builder.sub(mark, _all(_I64, 1)))
+    return whole, before, byte, builder.or_(several, builder.xor(builder.and_(digits, byte), point))
+
+
 def _reader(words: int) -> Callable[..., Any]:
-    def eight(typingctx: Any, text: Any, cuts: Any, first: Any, out: Any) -> Any:
+    def eight(typingctx: Any, text: Any, cuts: Any, first: Any, whole: Any, out: Any) -> Any:
         """Eight tokens of at most ``8 * words`` characters, their sign included, into ``out[first:first + 8]`` (float32).
 
         False, and ``out`` then means nothing, unless each is a decimal number without exponent, ``+``, blank or needless
-        zero in front, its point among the first eight digits, and its rounding certain.
+        zero in front, its point behind ``whole`` digits (an int64 from 1 to 7; None: behind one to seven, in each its
+        own), and its rounding certain.
         """
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            data = [_data(context, builder, signature, args, i) for i in (0, 1, 3)]
+            data = [_data(context, builder, signature, args, i) for i in (0, 1, 4)]
             loaded, negative = _words(builder, data[0], data[1], args[2], words)
             sign = builder.zext(negative, loaded[0].type)
             width = builder.sub(builder.zext(_widths(builder, data[1], args[2]), sign.type), sign)
             digits = [_digits(builder, word, width, i) for i, word in enumerate(loaded)]
             zero, one = _all(_I64, 0), _all(_I64, 1)
-
-            mark = _marks(builder, digits[0])
-            place = builder.lshr(mark, _all(_I64, 7))
-            byte = builder.sub(builder.shl(place, _all(_I64, 8)), place)
-            point = builder.mul(place, _all(_I64, ord(".") ^ ord("0")))
-            before = builder.sub(place, one)
-            zeros = _call(builder, f"llvm.cttz.v{LANES}i64", mark.type, [mark, ir.Constant(_I1, 0)])
-            found = builder.lshr(zeros, _all(_I64, 3))
-            whole = builder.select(builder.icmp_unsigned("<", found, width), found, width)  # digits before the point
-            odd = builder.and_(mark, builder.sub(mark, one))
-            odd = builder.or_(odd, builder.xor(builder.and_(digits[0], byte), point))
+            if isinstance(whole, types.Integer):
+                whole_, before, byte, odd = _given(builder, digits[0], args[3])
+                ends = builder.icmp_unsigned(">", width, builder.add(whole_, one))
+            else:
+                whole_, before, byte, odd = _found(builder, digits[0], width)
+                ends = builder.icmp_unsigned("!=", width, builder.add(whole_, one))
+                ends = builder.and_(ends, builder.icmp_unsigned("<", builder.sub(whole_, one), _all(_I64, 7)))
             for more in digits[1:]:
                 odd = builder.or_(odd, _marks(builder, more))
-            plain = builder.icmp_unsigned("==", odd, zero)
-            plain = builder.and_(plain, builder.icmp_unsigned("<", builder.sub(whole, one), _all(_I64, 7)))
-            plain = builder.and_(plain, builder.icmp_unsigned("!=", builder.add(whole, one), width))
+            plain = builder.and_(ends, builder.icmp_unsigned("==", odd, zero))
             leading = builder.icmp_unsigned("!=", builder.and_(digits[0], _all(_I64, 0xFF)), zero)
-            plain = builder.and_(plain, builder.or_(leading, builder.icmp_unsigned("==", whole, one)))
+            plain = builder.and_(plain, builder.or_(leading, builder.icmp_unsigned("==", whole_, one)))
 
             head = builder.shl(builder.and_(digits[0], before), _all(_I64, 8))
             rest = builder.and_(digits[0], builder.not_(builder.or_(before, byte)))
-            first = _joined(builder, builder.or_(head, rest))
-            whole = builder.trunc(whole, first.type)
-            if words == 1:
-                value, certain = _narrow(builder, first, whole)
-            else:
-                value, certain = _wide(builder, first, [_joined(builder, more) for more in digits[1:]], whole)
+            integers = [_joined(builder, part) for part in (builder.or_(head, rest), *digits[1:])]
+            whole_ = builder.trunc(whole_, integers[0].type)
+            value, certain = (_narrow if words == 1 else _wide)(builder, integers, whole_)
             plain = builder.and_(plain, certain)
-            signs = builder.shl(builder.zext(negative, first.type), _all(_I32, 31))
-            value = builder.bitcast(builder.xor(builder.bitcast(value, first.type), signs), value.type)
+            signs = builder.shl(builder.zext(negative, whole_.type), _all(_I32, 31))
+            value = builder.bitcast(builder.xor(builder.bitcast(value, signs.type), signs), value.type)
             target = builder.bitcast(builder.gep(data[2], [args[2]]), value.type.as_pointer())
             builder.store(value, target, align=4)
             return builder.icmp_unsigned("==", builder.bitcast(plain, _I8), ir.Constant(_I8, 0xFF))
 
-        return types.boolean(text, cuts, first, out), codegen
+        return types.boolean(text, cuts, first, whole, out), codegen
 
     return intrinsic(eight)
 
