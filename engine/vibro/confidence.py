@@ -6,33 +6,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Thresholder
-from vibro.plan import Budgets
-from vibro.scores import ALARM, ATTENTION, NORMAL
 
-DRAWS = 50
+DRAWS = 25
 Floats = NDArray[np.float64]
 
 
 def resampled_cuts(
-    thresholder: Thresholder, reference: Floats, budgets: Budgets, rng: np.random.Generator, draws: int = DRAWS
+    thresholder: Thresholder,
+    reference: Floats,
+    budgets: tuple[float, float],
+    rng: np.random.Generator,
+    y: NDArray[np.int16] | None = None,
+    draws: int = DRAWS,
 ) -> Floats:
-    """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the fused reference scores (r,)."""
-    known = reference[np.isfinite(reference)]
+    """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the scores (r,) that the cuts come from.
+
+    ``budgets``: those of attention and alarm; ``y`` (r,) the labels of the scores for a thresholder that learns from them:
+    faults and normals are then drawn each for themselves. The bootstrap is Efron's (Annals of Statistics, 1979).
+    """
+    known = np.flatnonzero(np.isfinite(reference))
+    groups = [known] if y is None else [known[y[known] == value] for value in np.unique(y[known])]
     cuts = np.empty((draws, 2))
     for i in range(draws):
-        drawn = rng.choice(known, len(known))
-        attention, alarm = (thresholder.cut(drawn, budget) for budget in (budgets.attention, budgets.alarm))
+        drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        label = None if y is None else y[drawn]
+        attention, alarm = (thresholder.cut(reference[drawn], budget, label) for budget in budgets)
         cuts[i] = min(attention, alarm), alarm
     return cuts
 
 
-def confidence(score: Floats, level: NDArray[np.int8], cuts: Floats) -> Floats:
-    """(n,) share of the resampled cuts (draws, 2) that leave a record its level; NaN for invalid and indeterminate ones."""
+def confidence(score: Floats, level: NDArray[np.int8], cuts: Floats, held: NDArray[np.bool_] | None = None) -> Floats:
+    """(n,) share of the resampled cuts (draws, 2) that leave a record its level; NaN where the level says nothing.
+
+    ``level``: 0 normal, 1 attention, 2 alarm, as in ``vibro.scores.LEVELS``. Without resampled cuts all is NaN.
+    ``held`` (n,): records that no cut can raise above attention.
+    """
+    sure = np.full(len(score), np.nan)
+    if not len(cuts):
+        return sure
     attention, alarm = (np.sort(column) for column in cuts.T)
     over_attention = np.searchsorted(attention, score, side="left") / len(cuts)
     over_alarm = np.searchsorted(alarm, score, side="left") / len(cuts)
-    sure = np.full(len(score), np.nan)
-    for which, share in ((NORMAL, 1.0 - over_attention), (ATTENTION, over_attention - over_alarm), (ALARM, over_alarm)):
+    if held is not None:
+        over_alarm = np.where(held, 0.0, over_alarm)
+    for which, share in enumerate((1.0 - over_attention, over_attention - over_alarm, over_alarm)):
         mine = (level == which) & np.isfinite(score)
         sure[mine] = share[mine]
     return sure

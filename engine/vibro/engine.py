@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Fuser, State, Thresholder, ViewKey, check_settings, settings_of
+from vibro.audition import Trial, calm_rows, rehearse, usefulness, with_fused
+from vibro.confidence import resampled_cuts
 from vibro.context import Context
 from vibro.data import Rows, SignalBatch, make_batch
+from vibro.domain import Domain
 from vibro.errors import ContractError, IncompatibleModelError, PluginError, QuorumError, ResourceError
 from vibro.events import DetectorFailed, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 from vibro.executor import ArrayRef, DetectorResult, FitTask, SerialExecutor, fit_task, score_task
@@ -40,6 +43,7 @@ class FittedEnsemble:
     states: Mapping[str, State]  # detector id -> state, survivors only, in ensemble order
     views: Mapping[ViewKey, State]
     calibration: Calibration
+    domain: Domain
     fuser_state: State
     weights: NDArray[np.float64]  # (d,) over the survivors
     cuts: Cuts
@@ -49,6 +53,8 @@ class FittedEnsemble:
     sentinels: Mapping[str, Sentinel]
     notes: tuple[str, ...]  # of the fuser
     cut_details: Mapping[str, Any]
+    trial: Trial | None  # of the audition; None: no calm record could be tried
+    fusers: Mapping[str, float]  # name -> what a fuser would have caught in the trial
     rows: Mapping[str, Any]
 
     @property
@@ -120,10 +126,18 @@ class Engine:
         complete = np.isfinite(z).all(axis=1)
         usable = complete if complete.any() else np.isfinite(z).any(axis=1)
         z, sensor = z[usable], sensor[usable]
+        held = {i: results[i].held for i in survivors}
+        thresholder = self.make_thresholder(plan)
+        own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
+        trial = self._rehearse(plan, batch, rows, store.states, held, calibration, reference)
         fuser = self._fuser(plan, survivors)
-        fuser.fit(z, None if y is None or not fuser.needs_labels else y[rows.fit][usable])
+        fuser.fit(
+            z,
+            None if y is None or not fuser.needs_labels else y[rows.fit][usable],
+            usefulness(trial, own) if trial is not None and fuser.wants_audition else None,
+        )
         fused = fuse(fuser, z, np.isfinite(z))
-        cuts, details = find_cuts(self.make_thresholder(plan), z, fused, plan.ensemble.budgets)
+        cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, self.ctx.child("resample").seed)
 
         raw = np.stack([_column(results[i].scores) for i in survivors], axis=1)
         matrix = self._matrix(tuple(survivors), batch, raw, calibration)
@@ -135,6 +149,7 @@ class Engine:
             states={i: states[i] for i in survivors},
             views={key: store.states[key] for key in plan.views if key in store.states},
             calibration=calibration,
+            domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(survivors)),
             cuts=cuts,
@@ -146,10 +161,12 @@ class Engine:
                 "raw": raw[probe_rows],
                 "fused": fuse(fuser, matrix.z[probe_rows], matrix.ok[probe_rows]),
             },
-            results=tuple(replace(results[i], state={}, reference=None, scores=None) for i in order),
+            results=tuple(replace(results[i], state={}, held={}, reference=None, scores=None) for i in order),
             sentinels=sentinels,
             notes=tuple(fuser.notes()),
             cut_details=details,
+            trial=None if trial is None else with_fused(trial, lambda rows: fuse(fuser, rows, np.isfinite(rows))),
+            fusers={} if trial is None else self._rank_fusers(plan, trial, z, own, fuser.ctx),
             rows={"fit": len(rows.fit), "reference": len(fused), "how": rows.how},
         )
         return fitted, matrix
@@ -180,7 +197,13 @@ class Engine:
         fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
         reference = fitted.reference["fused"]
         quorum = fitted.plan.ensemble.quorum
-        return decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum)
+        unseen = self.unseen(fitted, batch)
+        return decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+
+    def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
+        """(n,) records in operating states beyond those that the model was fitted on."""
+        coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
+        return fitted.domain.beyond(coded.covariates, coded.sensor)
 
     def verify(self, fitted: FittedEnsemble, versions: str = "") -> None:
         """Runs the stored probes; IncompatibleModelError names the detector whose scores have changed."""
@@ -196,15 +219,19 @@ class Engine:
         raw, failed = self._raw(fitted, batch)
         if failed:
             raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
+        absent = dict(fitted.plan.absent)
         for j, ident in enumerate(fitted.detectors):
-            if not np.allclose(raw[:, j], probes["raw"][:, j], rtol=1e-5, atol=1e-8, equal_nan=True):
+            if ident not in absent and not np.allclose(
+                raw[:, j], probes["raw"][:, j], rtol=1e-5, atol=1e-8, equal_nan=True
+            ):
                 worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))
                 raise IncompatibleModelError(
                     f"detector {ident} gives other scores than when it was fitted"
                     f" (largest difference {worst:.3g} on {n} probe records){versions}",
                     hint="score with the versions in the model's manifest.json, or fit again",
                 )
-        matrix = self._matrix(fitted.detectors, batch, raw, fitted.calibration)
+        probed = np.where(np.isnan(raw), probes["raw"], raw)  # where a plugin is missing, the fuser is still probed
+        matrix = self._matrix(fitted.detectors, batch, probed, fitted.calibration)
         fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
         if not np.allclose(fused, probes["fused"], rtol=1e-5, atol=1e-8, equal_nan=True):
             raise IncompatibleModelError(
@@ -228,9 +255,10 @@ class Engine:
         for r in failed:
             self.host.emit(DetectorFailed(r.id, "", "score", r.reason))
         if len(failed) == len(results):
-            raise QuorumError(f"no detector could score: {failed[0].id}: {failed[0].reason}")
+            told = [f"{r.id}: {r.reason}" for r in failed] or [f"{i}: {why}" for i, why in fitted.plan.absent]
+            raise QuorumError(f"no detector could score: {told[0]}", hint="vibro plugins list")
         lost = np.full(len(batch), np.nan)
-        columns = [lost if (s := results[i].scores) is None else s for i in fitted.detectors]
+        columns = [lost if i not in results or (s := results[i].scores) is None else s for i in fitted.detectors]
         return np.stack(columns, axis=1), failed
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -354,20 +382,78 @@ class Engine:
         """Scores disturbed copies of a few fit records with every survivor."""
         chosen = _spread(rows.fit, SENTINEL_ROWS)
         disturbed = disturb(batch, chosen, ctx.child("sentinel").rng())
+        return judge(self._score_copies(plan, disturbed, views, states, "sentinel"))
+
+    def _rehearse(
+        self,
+        plan: Plan,
+        batch: SignalBatch,
+        rows: Rows,
+        views: Mapping[ViewKey, State],
+        held: Mapping[str, State],
+        calibration: Calibration,
+        reference: NDArray[np.float64],
+    ) -> Trial | None:
+        """Calm records of the lowest fold with injected faults, scored by detectors that have not seen that fold."""
+        unseen = rows.fold == rows.fold.min(initial=0)
+        mine = rows.fit[unseen]
+        z = calibration.apply(reference[unseen], batch.sensor[mine])
+        chosen = calm_rows(batch, mine, _median(z))
+        if not len(chosen):
+            return None
+
+        def score(copies: SignalBatch) -> NDArray[np.float64]:
+            found = self._score_copies(plan, copies, views, held, "audition")
+            lost = np.full(len(copies), np.nan)
+            raw = np.stack([found.get(ident, lost) for ident in held], axis=1)
+            return calibration.apply(raw, copies.sensor)
+
+        return rehearse(batch, chosen, score, self.ctx.child("audition").seed)
+
+    def _rank_fusers(
+        self, plan: Plan, trial: Trial, z: NDArray[np.float64], own: NDArray[np.float64], ctx: Context
+    ) -> dict[str, float]:
+        """What every bundled fuser that needs no labels catches in the trial at the alarm budget, the best first."""
+        found = {}
+        for name in self.host.names("fuser"):
+            cls = self.host.component("fuser", name)
+            assert issubclass(cls, Fuser)
+            if cls.needs_labels or self.host.owner("fuser", name).origin != "bundled":
+                continue
+            fuser = cls.make({}, ctx)
+            fuser.fit(z, None, usefulness(trial, own) if cls.wants_audition else None)
+            cut = self.make_thresholder(plan).cut(fuse(fuser, z, np.isfinite(z)), plan.ensemble.budgets.alarm)
+            hurt = with_fused(trial, lambda rows, f=fuser: fuse(f, rows, np.isfinite(rows))).fused  # type: ignore[misc]
+            false = float((fuse(fuser, trial.clean, np.isfinite(trial.clean)) > cut).mean())
+            found[name] = float(np.maximum((hurt > cut).mean(axis=2) - false, 0.0).mean())
+        return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def _score_copies(
+        self,
+        plan: Plan,
+        copies: SignalBatch,
+        views: Mapping[ViewKey, State],
+        states: Mapping[str, State],
+        what: str,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Scores of altered records by frozen states; a detector whose view cannot take them is left out and noted."""
+        ctx = replace(self.ctx, fs=copies.fs)
         part = survivors_of(plan, tuple(states))
-        store = ViewStore(disturbed, part.make_extractors(ctx), part.readers, states=views)
+        store = ViewStore(copies, part.make_extractors(ctx), part.readers, states=views)
+        nobody = np.zeros(0, np.intp)
         scores: dict[str, NDArray[np.float64]] = {}
         for d in part.detectors:
             try:
                 x = ArrayRef(store.get(d.view))
             except Exception as error:
-                self.host.log(f"note: no sentinel for {d.id}, its view cannot take a disturbed record: {error}")
+                self.host.log(f"note: no {what} for {d.id}, its view cannot take an altered record: {error}")
                 continue
-            task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, rows.fit, rows.fold, False)
+            task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, nobody, nobody.astype(np.int8), False)
             result = score_task(task, states[d.id])
+            store.release(d.view)
             if result.scores is not None:
                 scores[d.id] = result.scores
-        return judge(scores)
+        return scores
 
     def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
         """A detector that stood aside does not count; of the others the quorum must survive, and at least one."""
@@ -396,7 +482,7 @@ class Engine:
 def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The fused score (n,), guarded: NaN exactly where no detector gave a score."""
     fused = fuser.fuse(z, ok)
-    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),):
+    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
         raise ContractError(
             f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
         )
@@ -409,25 +495,40 @@ def fused_cuts(
     thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
 ) -> tuple[float, float, dict[str, Any]]:
     """Cuts for attention and alarm, and what the thresholder says about the latter."""
-    attention = float(thresholder.cut(scores, budgets.attention, y))
-    alarm = float(thresholder.cut(scores, budgets.alarm, y))
+    attention = _cut(thresholder, scores, budgets.attention, y)
+    alarm = _cut(thresholder, scores, budgets.alarm, y)
     details = dict(thresholder.details())
-    if not np.isfinite([attention, alarm]).all():
-        raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
     return min(attention, alarm), alarm, details
 
 
-def find_cuts(
-    thresholder: Thresholder, z: NDArray[np.float64], fused: NDArray[np.float64], budgets: Budgets
-) -> tuple[Cuts, dict[str, Any]]:
-    """Cuts of the fused reference at both budgets, and of each detector's z at the alarm budget."""
-    attention, alarm, details = fused_cuts(thresholder, fused, budgets)
-    own = np.array([thresholder.cut(column[np.isfinite(column)], budgets.alarm, None) for column in z.T])
-    if not np.isfinite(own).all():
-        raise ContractError(f"thresholder {thresholder.name} gave a cut that is not finite")
+def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None) -> float:
+    """One cut, guarded."""
+    cut: object = thresholder.cut(scores, budget, y)
+    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
+        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
+    return float(np.real(cut))
+
+
+def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+    """(d,) each detector's cut of its reference z (r, d) at a budget."""
+    own = np.array([_cut(thresholder, column[np.isfinite(column)], budget, None) for column in z.T])
     highest = np.nanmax(z, axis=0)  # a clipped z that many records share is above its cut, not equal to it
-    own = np.where(own == highest, np.nextafter(own, -np.inf), own)
-    return Cuts(attention, alarm, own), details
+    return np.where(own == highest, np.nextafter(own, -np.inf), own)
+
+
+def find_cuts(
+    thresholder: Thresholder,
+    scores: NDArray[np.float64],
+    budgets: Budgets,
+    own: NDArray[np.float64],
+    seed: int,
+    y: NDArray[np.int16] | None = None,
+) -> tuple[Cuts, dict[str, Any]]:
+    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
+    attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
+    rng = np.random.default_rng(seed)
+    resampled = resampled_cuts(thresholder, scores, (budgets.attention, budgets.alarm), rng, y)
+    return Cuts(attention, alarm, own, resampled), details
 
 
 def schema_of(batch: SignalBatch) -> dict[str, Any]:
@@ -506,6 +607,14 @@ def _by_id(batch: SignalBatch, rows: Rows) -> Rows:
 def _spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
     """At most this many of the rows, evenly spread."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]
+
+
+def _median(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) median over the detectors that gave a score; NaN without any."""
+    some = np.isfinite(z).any(axis=1)
+    middle = np.full(len(z), np.nan)
+    middle[some] = np.nanmedian(z[some], axis=1)
+    return middle
 
 
 def _column(values: NDArray[np.float64] | None) -> NDArray[np.float64]:

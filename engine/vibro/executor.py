@@ -53,7 +53,10 @@ class FitTask:
 
 @dataclass(frozen=True)
 class DetectorResult:
-    """What came of one detector: its learned state, held-out reference scores (NaN = none) and scores of every row."""
+    """What came of one detector: its learned state, held-out reference scores (NaN = none) and scores of every row.
+
+    ``held`` is the state of the detector that has not seen the rows of the lowest fold: the one that scored them.
+    """
 
     id: str
     status: str = "ok"  # ok, excluded, failed
@@ -61,6 +64,7 @@ class DetectorResult:
     error: str = ""
     phase: str = ""
     state: State = field(default_factory=dict)
+    held: State = field(default_factory=dict)
     reference: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
     health: Mapping[str, float] = field(default_factory=dict)
@@ -76,6 +80,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         x = task.x.open()
         reference = np.full(len(task.rows), np.nan)
         folds = np.unique(task.fold)
+        held_state: State = {}
         smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
         if smallest < task.cls.min_rows:
             raise StandAside(
@@ -86,6 +91,7 @@ def fit_task(task: FitTask) -> DetectorResult:
                 held = task.fold == k
                 part = _fitted(task, x, ~held, f"fold{k}")
                 reference[held] = score_rows(part, x, task.rows[held])
+                held_state = held_state or part.state()
             final = _fitted(task, x, np.ones(len(task.rows), np.bool_), "final")
         else:
             held = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
@@ -99,6 +105,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         scores = _mostly_finite(score_rows(final, x, None), task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
+        held_state = held_state or state
     except StandAside as error:
         return DetectorResult(task.id, "excluded", error.message, phase=phase, fit_seconds=time.perf_counter() - clock)
     except (Exception, SystemExit) as error:
@@ -111,7 +118,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         status, reason = "excluded", f"health check failed: {shown}"
     end = time.perf_counter()
     return DetectorResult(
-        task.id, status, reason, "", "", state, reference, scores, health, fitted - clock, end - fitted
+        task.id, status, reason, "", "", state, held_state, reference, scores, health, fitted - clock, end - fitted
     )
 
 

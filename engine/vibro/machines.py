@@ -30,19 +30,16 @@ class _Machine:
     timed: bool
 
 
-def machine_rows(
-    batch: SignalBatch, verdict: Verdict, cuts: Cuts, confidence: Floats | None = None
-) -> list[dict[str, Any]]:
+def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
     """Rows of ``machines.csv`` (cli.md 8), one a machine in the order of ``batch.machines``.
 
     An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
     ``attention``: all of 5 over the attention cut; with fewer instants the same shares. ``score``: the highest score
     that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
-    an alarm by themselves; ``confidence``: mean over the deciding records of ``confidence`` (n,), by default of their
-    agreement. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since`` is empty.
+    an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
+    each sensor counts by its 80 % quantile and ``since`` is empty.
     """
-    sure = verdict.agreement if confidence is None else confidence
     rows = []
     for name, mine, kept in _by_machine(batch, verdict):
         row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
@@ -50,11 +47,11 @@ def machine_rows(
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
             rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
             continue
-        machine = _gather(batch, verdict.score, kept)
+        machine = _gather(batch, _held(verdict, cuts), kept)
         level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
         own = [_judge(column[np.isfinite(column)], cuts, machine)[0] for column in machine.table.T]
         deciding = kept[verdict.level[kept] >= level] if level else kept
-        known = sure[deciding][np.isfinite(sure[deciding])]
+        known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
         rows.append(
             row
             | {
@@ -68,22 +65,27 @@ def machine_rows(
     return rows
 
 
-def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
-    """Sentences on sensors that keep up an alarm which no other sensor of their machine shares at the same instants."""
-    said = []
+def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple[str, str]]:
+    """(machine, sensor) where a sensor keeps up an alarm that no other sensor of its machine shares at the same instants.
+
+    That speaks of the sensor and its mounting, or of something beside it, before it speaks of the machine.
+    """
+    found = []
     for name, _, kept in _by_machine(batch, verdict):
-        machine = _gather(batch, verdict.score, kept) if len(kept) else None
+        machine = _gather(batch, _held(verdict, cuts), kept) if len(kept) else None
         if machine is None or machine.table.shape[1] < COMPANY:
             continue
         alone = _alone(machine.table, cuts)
         for j, sensor in enumerate(machine.sensors):
             mine = np.where(alone & (machine.table[:, j] > cuts.alarm), machine.table[:, j], -np.inf)
             if _judge(mine[np.isfinite(machine.table[:, j])], cuts, machine)[0] == ALARM:
-                said.append(
-                    f"sensor {batch.sensors[sensor]} of machine {name} deviates alone: "
-                    "look at the sensor and its mounting first"
-                )
-    return said
+                found.append((name, batch.sensors[sensor]))
+    return found
+
+
+def _held(verdict: Verdict, cuts: Cuts) -> Floats:
+    """(n,) scores, in an operating state that the model has not seen at most the alarm cut."""
+    return np.where(verdict.unseen, np.minimum(verdict.score, cuts.alarm), verdict.score)
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from vibro.api import ViewKey
+from vibro.audition import Trial
+from vibro.domain import Domain
 from vibro.engine import Engine, FittedEnsemble, resolved
-from vibro.errors import IncompatibleModelError, StateError
+from vibro.errors import PluginError, StateError
 from vibro.executor import DetectorResult
 from vibro.host import PluginHost
 from vibro.plan import make_plan
@@ -42,26 +44,37 @@ def save_model(folder: Path, fitted: FittedEnsemble, versions: Mapping[str, str]
         "cuts": {"attention": fitted.cuts.attention, "alarm": fitted.cuts.alarm},
         "cut_details": dict(fitted.cut_details),
         "results": [
-            {key: value for key, value in asdict(r).items() if key not in ("state", "reference", "scores")}
+            {key: value for key, value in asdict(r).items() if key not in ("state", "held", "reference", "scores")}
             for r in fitted.results
         ],
         "sentinels": {i: asdict(s) for i, s in fitted.sentinels.items()},
         "notes": list(fitted.notes),
+        "fusers": dict(fitted.fusers),
         "rows": dict(fitted.rows),
         "libraries": dict(versions),
     }
     tensors = {f"detectors/{i}": state for i, state in fitted.states.items()}
     tensors |= {f"views/{j:02d}": dict(fitted.views[key]) for j, key in enumerate(views)}
     tensors["calibration"] = fitted.calibration.arrays
-    tensors["fusion"] = {"weights": fitted.weights, "own_cuts": fitted.cuts.own}
+    tensors["domain"] = fitted.domain.arrays
+    tensors["fusion"] = {
+        "weights": fitted.weights,
+        "own_cuts": fitted.cuts.own,
+        "resampled_cuts": fitted.cuts.resampled,
+    }
+    if fitted.trial is not None:
+        tensors["audition"] = fitted.trial.state()
     tensors["fuser"] = fitted.fuser_state
     tensors["reference"] = fitted.reference
     tensors["probes"] = fitted.probes
     bundle.save(folder, BundleParts(meta, tensors))
 
 
-def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, Any]]:
-    """The fitted ensemble of a run directory or bundle, and its meta table; nothing is run from the files."""
+def load_model(host: PluginHost, path: Path, *, allow_missing: bool = False) -> tuple[FittedEnsemble, dict[str, Any]]:
+    """The fitted ensemble of a run directory or bundle, and its meta table; nothing is run from the files.
+
+    PluginError names a detector that this installation cannot give, unless ``allow_missing``: its column stays empty.
+    """
     folder = model_folder(path)
     parts = bundle.load(folder)
     meta, tensors = {**parts.meta, "digest": bundle.read_manifest(folder)["digest"]}, parts.tensors
@@ -69,11 +82,11 @@ def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, 
         table = {key: value for key, value in meta["ensemble"].items() if key != "name"}
         plan = make_plan(host, meta["ensemble"]["name"], table, allow_missing=True)
         lost = [ident for ident, _ in plan.absent if ident in meta["detectors"]]
-        if lost:
+        if lost and not allow_missing:
             reason = dict(plan.absent)[lost[0]]
-            raise IncompatibleModelError(
+            raise PluginError(
                 f"the model needs detector {lost[0]}, which this installation cannot give: {reason}",
-                hint="vibro plugins list",
+                hint="vibro plugins list; --allow-missing goes on without it as long as the quorum holds",
             )
         fuser_state = tensors["fuser"]
         fitted = FittedEnsemble(
@@ -87,15 +100,23 @@ def load_model(host: PluginHost, path: Path) -> tuple[FittedEnsemble, dict[str, 
                 (meta["calibration"]["clip"][0], meta["calibration"]["clip"][1]),
                 tensors["calibration"],
             ),
+            domain=Domain(tensors["domain"]),
             fuser_state=fuser_state,
             weights=tensors["fusion"]["weights"],
-            cuts=Cuts(meta["cuts"]["attention"], meta["cuts"]["alarm"], tensors["fusion"]["own_cuts"]),
+            cuts=Cuts(
+                meta["cuts"]["attention"],
+                meta["cuts"]["alarm"],
+                tensors["fusion"]["own_cuts"],
+                tensors["fusion"]["resampled_cuts"],
+            ),
             reference=tensors["reference"],
             probes=tensors["probes"],
             results=tuple(DetectorResult(**r) for r in meta["results"]),
             sentinels={i: Sentinel(**_numbers(s)) for i, s in meta["sentinels"].items()},
             notes=tuple(meta["notes"]),
             cut_details=meta["cut_details"],
+            trial=Trial(**tensors["audition"]) if "audition" in tensors else None,
+            fusers=meta["fusers"],
             rows=meta["rows"],
         )
     except (KeyError, TypeError, IndexError) as error:
@@ -112,7 +133,7 @@ def recut_model(
     parts = bundle.load(path / MODEL)
     meta = {**parts.meta, "cuts": {"attention": cuts.attention, "alarm": cuts.alarm}, "cut_details": dict(details)}
     meta["ensemble"] = {**meta["ensemble"], "thresholder": dict(rule), "budgets": dict(budgets)}
-    fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own}
+    fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own, "resampled_cuts": cuts.resampled}
     bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))
 
 

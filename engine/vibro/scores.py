@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.calibration import METHODS, Calibration
+from vibro.confidence import confidence
 
 __all__ = [
     "ALARM",
@@ -43,11 +44,15 @@ class ScoreMatrix:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Cuts of the fused score, and ``own`` (d,): each detector's cut of its z at the alarm budget."""
+    """Cuts of the fused score, and ``own`` (d,): each detector's cut of its z at the alarm budget.
+
+    ``resampled`` (draws, 2): what both cuts would be from resampled references; none = confidence is not known.
+    """
 
     attention: float
     alarm: float
     own: NDArray[np.float64]
+    resampled: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Verdict:
     ``score`` (n,) fused, NaN if no detector gave one; ``level`` int8 (n,) into ``LEVELS``; ``p_value`` (n,) conformal;
     ``agreement`` (n,) 0..1: share of the surviving weight whose detector is on the same side of its own cut as the
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
-    where it gave nothing; ``votes`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight.
+    where it gave nothing; ``votes`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
+    ``confidence`` (n,) 0..1: share of resampled references that leave the level as it is; ``unseen`` (n,) operating state
+    beyond those of the reference.
     """
 
     score: NDArray[np.float64]
@@ -67,6 +74,8 @@ class Verdict:
     share: NDArray[np.float64]
     votes: NDArray[np.bool_]
     used: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    unseen: NDArray[np.bool_]
 
 
 def conformal_p(score: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,12 +93,15 @@ def decide(
     reference: NDArray[np.float64],
     valid: NDArray[np.bool_],
     quorum: float,
+    unseen: NDArray[np.bool_] | None = None,
 ) -> Verdict:
     """Levels, p-values, agreement and votes of fused scores (n,).
 
     ``weights`` (d,) >= 0 of the fuser (equal ones for a rule that is not linear); ``reference`` (r,) fused held-out
     scores; ``valid`` (n,) rows whose data can be trusted; ``quorum`` the least surviving share of the weight. A score
     is over a cut only if it is greater: a constant score raises no alarm. ``invalid`` goes before ``indeterminate``.
+    ``unseen`` (n,) rows in operating states beyond those of the reference, which cannot say that their scores are those
+    of a fault: they reach attention at most.
     """
     n, d = matrix.z.shape
     total = float(weights.sum())
@@ -110,7 +122,8 @@ def decide(
     some = used > 0
     np.divide(share, used[:, None], out=share, where=some[:, None])
     agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
-    level = np.where(alarm, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
+    unseen = np.zeros(n, np.bool_) if unseen is None else unseen
+    level = np.where(alarm & ~unseen, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
     return Verdict(
@@ -121,4 +134,6 @@ def decide(
         share=share,
         votes=votes,
         used=np.clip(used, 0.0, 1.0),
+        confidence=confidence(fused, level, cuts.resampled, unseen),
+        unseen=unseen,
     )

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import check_settings, settings_of
+from vibro.audition import KINDS, SEVERITIES, Trial, judge
 from vibro.data import SignalBatch
 from vibro.engine import FittedEnsemble
 from vibro.executor import DetectorResult
+from vibro.machines import lone_sensors
 from vibro.scores import ALARM, ATTENTION, INVALID, LEVELS, Cuts, ScoreMatrix, Verdict
 
 SCHEMA = 1
@@ -25,9 +27,9 @@ def levels(verdict: Verdict) -> dict[str, int]:
     return {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)}
 
 
-def sensors(batch: SignalBatch, verdict: Verdict, own: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Counts a sensor; ``own`` tells which sensors are judged by their own calibration."""
-    rows = []
+def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, bool]) -> list[dict[str, Any]]:
+    """Counts a sensor; ``own`` tells which are judged by their own calibration, ``alone`` which deviate by themselves."""
+    rows, alone = [], {sensor for _, sensor in lone_sensors(batch, verdict, cuts)}
     for code in np.unique(batch.sensor):
         rows_of = np.flatnonzero(batch.sensor == code)
         mine = verdict.level[rows_of]
@@ -41,6 +43,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, own: Mapping[str, bool]) -> li
                 "attention": int((mine == ATTENTION).sum()),
                 "alarm": int((mine == ALARM).sum()),
                 "calibration": "own" if own.get(name, False) else "pooled",
+                "alone": name in alone,
             }
         )
     return rows
@@ -116,6 +119,53 @@ def detectors(fitted: FittedEnsemble) -> list[dict[str, Any]]:
     for ident, reason in plan.absent:
         rows.append({"id": ident, "status": "absent", "reason": reason, "weight": 0.0, "health": {}, "sentinel": None})
     return rows
+
+
+def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Sentences on the sensors of ``sensors`` that deviate alone."""
+    return [
+        f"sensor {row['sensor_id']} of machine {row['machine_id']} deviates alone: look at the sensor and its mounting first"
+        for row in rows
+        if row["alone"]
+    ]
+
+
+def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
+    """The sentence on records that are kept from an alarm because the model has not seen their operating state."""
+    held = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    if not held.any():
+        return []
+    names = ", ".join(batch.covariate_names)
+    return [
+        f"{int(held.sum())} records over the alarm cut count as attention: their operating state ({names}) lies beyond"
+        " those that the model was fitted on, where it does not know what is normal"
+    ]
+
+
+def audition(
+    trial: Trial | None, fusers: Mapping[str, float], cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str]
+) -> dict[str, Any] | None:
+    """What a model catches of injected faults: detectors and fusers by usefulness, the least severity a sensor and kind.
+
+    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row a sensor that was tried and, last, one of all
+    records together with ``sensor_id`` null.
+    """
+    if trial is None:
+        return None
+    found = judge(trial, cuts, len(sensors))
+    return {
+        "kinds": list(KINDS),
+        "severities": list(SEVERITIES),
+        "records": int(found.count[-1]),
+        "detectors": {detectors[j]: float(found.usefulness[j]) for j in np.argsort(-found.usefulness, kind="stable")},
+        "fusers": dict(fusers),
+        "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
+        "smallest": [
+            {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}
+            for name, n, row in zip([*sensors, None], found.count, found.smallest, strict=True)
+            if n
+        ],
+    }
 
 
 def fusion(fitted: FittedEnsemble, verdict: Verdict) -> dict[str, Any]:
@@ -208,7 +258,8 @@ def build(
     """The whole summary of a run or of ``vibro score``."""
     entry = fitted.plan.ensemble
     how = fusion(fitted, verdict)
-    said = [*warnings, *how["warnings"]]
+    by_sensor = sensors(batch, verdict, fitted.cuts, own_calibration(fitted))
+    said = [*warnings, *how["warnings"], *alone(by_sensor), *unseen(batch, verdict, fitted.cuts)]
     if not batch.covariate_names and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
     return {
@@ -216,11 +267,12 @@ def build(
         "status": "complete",
         "ensemble": fitted.plan.name,
         "records": dict(records),
-        "sensors": sensors(batch, verdict, own_calibration(fitted)),
+        "sensors": by_sensor,
         "signal": dict(signal),
         "levels": levels(verdict),
         "detectors": detectors(fitted),
         "fusion": how,
+        "audition": audition(fitted.trial, fitted.fusers, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
         "thresholds": thresholds(
             entry.thresholder["use"], settings_of(entry.budgets), fitted.cuts, fitted.cut_details, verdict
         ),

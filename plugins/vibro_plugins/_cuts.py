@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from vibro.api import ConfigError, StandAside
 
 Floats = NDArray[np.float64]
 
+NORMAL = NormalDist()
 BODY = 0.85  # upper quantile of the normal scores that their body is fitted to
+REACH = NORMAL.inv_cdf(BODY)
 FAR = 1e-3  # share of the normal scores that the body places beyond what is called far out
 BENIGN = 0.04  # far-out share that a healthy plant has by itself: tap changes, instants without load
 MOST, ROUNDS = 0.2, 12  # share of faults from which the search for their number comes down, and its steps
@@ -59,16 +62,12 @@ class Body:
 
     def quantile(self, share: float) -> float:
         """Score that a share of the normal scores exceeds."""
-        from scipy.special import ndtri
-
-        value = float(self.centre - ndtri(share) * self.spread)
+        value = self.centre - NORMAL.inv_cdf(share) * self.spread
         return float(self.shift + np.exp(value)) if self.log else value
 
 
 def body(known: Floats, faulty: float = 0.0) -> Body | None:
     """The body of sorted scores of which a share ``faulty`` lies on top; None where half of them are (nearly) equal."""
-    from scipy.special import ndtri
-
     last = (1.0 - faulty) * (len(known) - 1)
     low, middle, high = (_at(known, share * last) for share in (1.0 - BODY, 0.5, BODY))
     width = high - low
@@ -76,10 +75,10 @@ def body(known: Floats, faulty: float = 0.0) -> Body | None:
         return None
     lean = low + high - 2.0 * middle
     if lean <= 1e-3 * width:
-        return Body(middle, (high - middle) / float(ndtri(BODY)), 0.0, log=False)
+        return Body(middle, (high - middle) / REACH, 0.0, log=False)
     shift = (low * high - middle**2) / lean
     centre = float(np.log(middle - shift))
-    return Body(centre, float(np.log(high - shift) - centre) / float(ndtri(BODY)), float(shift), log=True)
+    return Body(centre, float(np.log(high - shift) - centre) / REACH, float(shift), log=True)
 
 
 def _at(known: Floats, place: float) -> float:

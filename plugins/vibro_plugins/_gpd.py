@@ -9,6 +9,8 @@ Floats = NDArray[np.float64]
 
 SHAPES = (-0.95, 0.5)  # the likelihood has no maximum below -1; above 0.5 the variance is infinite
 NEAR_ZERO = 1e-6
+MISFIT = 0.17
+GRID, ROUNDS = 48, 4
 
 
 def fit_moments(excess: Floats) -> tuple[float, float]:
@@ -22,27 +24,37 @@ def fit_moments(excess: Floats) -> tuple[float, float]:
 
 
 def fit(excess: Floats) -> tuple[float, float]:
-    """(scale, shape) of maximum likelihood, begun at the moments, shape within SHAPES; location 0 throughout."""
-    from scipy.optimize import minimize
+    """(scale, shape) of maximum likelihood, shape within SHAPES; location 0 throughout.
 
-    start = fit_moments(excess)
+    Grimshaw's reduction (Technometrics 1993): at the maximum shape = mean log(1 + r x) with r = shape / scale, so that the
+    search is along r alone, here on a grid of 1 + r max(x) and then between its neighbours.
+    """
     unit = float(np.mean(excess))
     if not unit > 0:
-        return max(start[0], 1e-300), 0.0
+        return max(fit_moments(excess)[0], 1e-300), 0.0
     x = excess / unit
+    grid = np.geomspace(1e-6, 1e3, GRID)
+    for _ in range(ROUNDS):
+        ratio = (grid - 1.0) / x.max()
+        shape = np.log1p(ratio[:, None] * x).mean(axis=1)
+        near = np.abs(ratio) < NEAR_ZERO
+        scale = np.where(near, 1.0, shape / np.where(near, 1.0, ratio))
+        loss = np.where(shape > SHAPES[0], np.log(scale) + shape, np.inf)
+        best = int(np.argmin(loss))
+        grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], GRID)
+    found = float(np.clip(shape[best], *SHAPES))
+    return (float(scale[best]) if found == shape[best] else 1.0 - found) * unit, found
 
-    def loss(theta: Floats) -> float:
-        value = log_likelihood(x, float(np.exp(theta[0])), float(theta[1]))
-        return -value if np.isfinite(value) else 1e12
 
-    best = minimize(
-        loss, [np.log(start[0] / unit), start[1]], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}
-    )
-    scale, shape = float(np.exp(best.x[0])) * unit, float(best.x[1])
-    if not SHAPES[0] <= shape <= SHAPES[1]:
-        shape = float(np.clip(shape, *SHAPES))
-        scale = unit * (1.0 - shape)
-    return scale, shape
+def misfit(excess: Floats, scale: float, shape: float) -> float:
+    """Cramer-von Mises distance of the excesses from this tail; of fitted ones 1 in 100 is above MISFIT.
+
+    The limit was simulated for shapes from -0.5 to 0.25, 100 excesses each; Choulakian and Stephens (Technometrics 2001)
+    tabulate the like.
+    """
+    u = 1.0 - survival(np.sort(excess)[::-1], scale, shape)[::-1]
+    n = len(u)
+    return float(1.0 / (12 * n) + np.sum((u - (np.arange(n) + 0.5) / n) ** 2))
 
 
 def log_likelihood(excess: Floats, scale: float, shape: float) -> float:

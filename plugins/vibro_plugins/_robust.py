@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Columns = NDArray[np.float64]  # (rows, f)
 HUBER = 1.5  # residuals beyond this many spreads are cut
+INSIDE = 0.866  # share of normal residuals that are not
 ROUNDS = 12
 
 
@@ -57,6 +58,18 @@ def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray
             cut = HUBER * spread(residual)
         b = prior + solve @ (design @ (b - prior) + np.clip(residual, -cut, cut))
     return b
+
+
+def leverage(design: Columns, ridge: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) share of its cut residual that each row's residual grows by, if ``huber_regression`` is fitted without it.
+
+    h / (1 - h) with h the row's leverage over the share of rows that are not cut; h is held below one half.
+    """
+    gram = design.T @ design
+    gram[np.diag_indices(len(gram))] += ridge + 1e-6 * len(design)
+    h = np.sum(design * np.linalg.solve(gram, design.T).T, axis=1) / INSIDE
+    h = np.clip(h, 0.0, 0.5)
+    return np.asarray(h / (1.0 - h))
 
 
 @dataclass(frozen=True)

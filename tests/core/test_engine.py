@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vibro.audition import KINDS
 from vibro.context import Context
 from vibro.data import make_rows
 from vibro.engine import Engine
@@ -34,7 +35,7 @@ def test_a_run_finds_the_loud_records(host, ensemble, batch):
 def test_a_view_is_computed_once_for_all_its_detectors(host, ensemble, batch):
     table = ensemble(DISTANCE, {"use": "distance", "id": "second"}, {"use": "distance", "id": "third"})
     run(host, table, batch)
-    assert host.level.calls == 2  # once for the data, once for the sentinel's disturbed records
+    assert host.level.calls == 2 + 1 + len(KINDS)  # the data, the sentinel's records, those of the audition
 
 
 def test_frozen_scoring_equals_the_run_in_any_company(host, ensemble, batch):

@@ -105,7 +105,7 @@ def test_a_record_alone_gets_the_verdict_it_gets_in_company():
     whole = verdict(z)
     for i in (0, 7, 8191, 8192, 19_999):
         one = verdict(z[i : i + 1])
-        for name in ("score", "level", "p_value", "agreement", "share", "votes", "used"):
+        for name in ("score", "level", "p_value", "agreement", "share", "votes", "used", "confidence", "unseen"):
             assert np.array_equal(getattr(one, name)[0], getattr(whole, name)[i], equal_nan=True), name
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro.audition import KINDS, SEVERITIES, audition, calm_rows, inject
+from vibro.audition import A_SENSOR, KINDS, LEAST, SEVERITIES, calm_rows, inject, judge, rehearse, with_fused
 from vibro.confidence import confidence, resampled_cuts
 from vibro.data import make_batch
-from vibro.plan import Budgets
 from vibro.scores import ALARM, ATTENTION, INVALID, NORMAL, Cuts
 
 
@@ -40,8 +39,8 @@ def test_a_score_far_from_the_cuts_is_surer_than_one_beside_them():
 
     rng = np.random.default_rng(0)
     reference = np.append(rng.normal(size=500), np.nan)
-    cuts = resampled_cuts(Quantile(), reference, Budgets(0.05, 0.01), np.random.default_rng(1))
-    again = resampled_cuts(Quantile(), reference, Budgets(0.05, 0.01), np.random.default_rng(1))
+    cuts = resampled_cuts(Quantile(), reference, (0.05, 0.01), np.random.default_rng(1))
+    again = resampled_cuts(Quantile(), reference, (0.05, 0.01), np.random.default_rng(1))
     assert np.array_equal(cuts, again) and (cuts[:, 0] <= cuts[:, 1]).all()
     beside = float(np.median(cuts[:, 1]))
     near, far = confidence(np.array([beside, 8.0]), np.array([ALARM, ALARM], np.int8), cuts)
@@ -96,35 +95,48 @@ def scorer(batch):
     """One detector that reads the level, one that reads the peak over rms, one that is blind."""
     level = rms(batch.x)[:, 0]
     crest = np.abs(batch.x - batch.x.mean(axis=2, keepdims=True)).max(axis=2)[:, 0] / np.maximum(level, 1e-12)
-    z = np.stack([np.abs(level - 0.714) / 0.01, np.abs(crest - 1.75) / 0.1, np.zeros(len(batch))], axis=1)
-    return z, z[:, 0]
+    return np.stack([np.abs(level - 0.714) / 0.01, np.abs(crest - 1.75) / 0.1, np.zeros(len(batch))], axis=1)
+
+
+def heard(score, fuse, seed=4):
+    batch = signals()
+    rows = calm_rows(batch, np.arange(len(batch)), score(batch).mean(axis=1))
+    trial = with_fused(rehearse(batch, rows, score, seed), fuse)
+    return trial, judge(trial, Cuts(3.0, 5.0, np.full(3, 5.0)), sensors=3)
 
 
 def test_the_audition_ranks_detectors_and_states_the_smallest_fault_a_sensor():
-    batch = signals()
-    rows = calm_rows(batch, scorer(batch)[1])
-    found = audition(batch, rows, scorer, Cuts(3.0, 5.0, np.full(3, 5.0)), seed=4)
+    trial, found = heard(scorer, lambda z: z[:, 0])
+    assert trial.hurt.shape == (len(KINDS), len(SEVERITIES), 2 * A_SENSOR, 3)
     assert found.caught.shape == (len(KINDS), len(SEVERITIES), 4)
     assert found.usefulness[0] > found.usefulness[2] == 0
     level = KINDS.index("level")
-    assert (found.smallest[:, level] == 0.1).all()  # 5 % of .714 is 3.6 sd of the reading, 10 % is 7
-    assert (np.diff(found.caught[level, :, 3]) >= 0).all() and found.caught[level, 0, 3] < 0.5
-    again = audition(batch, rows, scorer, Cuts(3.0, 5.0, np.full(3, 5.0)), seed=4)
-    assert np.array_equal(found.caught, again.caught)
+    assert found.smallest[:, level].tolist() == pytest.approx([0.1, 0.1, np.nan, 0.1], nan_ok=True)
+    assert (np.diff(found.caught[level, :, 3]) >= 0).all() and found.caught[
+        level, 0, 3
+    ] < 0.5  # 5 % is 3.6 sd, 10 % is 7
+    assert found.count.tolist() == [A_SENSOR, A_SENSOR, 0, 2 * A_SENSOR]  # the third sensor has no record
+    again, _ = heard(scorer, lambda z: z[:, 0])
+    assert np.array_equal(trial.hurt, again.hurt)
 
 
 def test_what_the_ensemble_never_catches_has_no_smallest_severity():
-    batch = signals()
-    blind = lambda b: (np.zeros((len(b), 2)), np.zeros(len(b)))  # noqa: E731
-    found = audition(batch, calm_rows(batch, np.zeros(len(batch))), blind, Cuts(3.0, 5.0, np.full(2, 5.0)), seed=0)
+    _, found = heard(lambda b: np.zeros((len(b), 3)), lambda z: np.zeros(len(z)))
     assert np.isnan(found.smallest).all() and not found.usefulness.any()
 
 
-def test_calm_rows_are_the_lower_half_of_each_sensor_and_leave_out_bad_data():
-    batch = signals(n=60)
-    score = np.arange(60.0)
+def test_calm_rows_are_of_the_lower_half_of_each_sensor_and_leave_out_bad_data():
+    batch = signals(n=600)
+    score = np.arange(600.0)
     score[5] = np.nan
     batch.quality[7] = 1
-    rows = calm_rows(batch, score)
-    assert {5, 7}.isdisjoint(rows) and rows.max() <= 33
-    assert all((batch.sensor[rows] == s).sum() == 12 for s in (0, 1))
+    rows = calm_rows(batch, np.arange(600), score)
+    assert {5, 7}.isdisjoint(rows) and rows.max() <= 302
+    assert all((batch.sensor[rows] == s).sum() == A_SENSOR for s in (0, 1))
+
+
+def test_the_audition_stays_small_with_many_sensors():
+    x = np.random.default_rng(0).normal(size=(300, 1, 16))
+    batch = make_batch(x, fs=100.0, sensor=[f"s{i % 100}" for i in range(300)])
+    rows = calm_rows(batch, np.arange(300), np.zeros(300))
+    assert len(rows) == len(np.unique(batch.sensor[rows])) == LEAST

@@ -73,6 +73,7 @@ def made_run(folder: Path, mains: float | None = 50.0, channels: int = 1, sensor
         "p_value": np.full(N, 0.1),
         "level": np.where(score > 4, "alarm", "normal"),
         "agreement": np.full(N, 0.9),
+        "confidence": np.full(N, 0.9),
         "z_ecod": z[:, 0],
         "z_knn": z[:, 1],
         "z_pca": z[:, 2],

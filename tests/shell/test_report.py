@@ -52,6 +52,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
         "agreement": np.clip(rng.normal(0.85, 0.1, n), 0, 1),
+        "confidence": np.clip(rng.normal(0.9, 0.1, n), 0, 1),
         **{f"z_{d}": z[:, j] for j, d in enumerate(DETECTORS)},
     }
     tables.write_scores(folder, columns)
@@ -264,7 +265,7 @@ def test_every_text_is_used_and_translated():
         "pooled",
     }  # values in files
     for key, text in english.items():
-        assert key in tokens or key.startswith("i_") or re.search(rf"\b{key}\b", sources), f"text {key!r} is not used"
+        assert key in tokens or key.startswith(("i_", "k_")) or re.search(rf"\b{key}\b", sources), f"text {key!r} is not used"
         assert text and chinese[key]
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", chinese[key])), key
 
@@ -306,7 +307,7 @@ def test_run_without_judged_records(tmp_path):
     columns = tables.read_scores(run)
     columns["level"] = np.full(6, "indeterminate")
     for name in columns:
-        if name in ("score", "p_value", "agreement") or name.startswith("z_"):
+        if name in ("score", "p_value", "agreement", "confidence") or name.startswith("z_"):
             columns[name] = np.full(6, np.nan)
     tables.write_scores(run, columns)
     assert "6 records cannot be judged" in Page(render(run)).text

@@ -34,6 +34,7 @@ def scores(n: int = 5) -> dict[str, np.ndarray]:
         "p_value": np.full(n, 1 / 3),
         "level": np.array(["indeterminate"] + ["normal"] * (n - 1)),
         "agreement": np.full(n, -0.0),
+        "confidence": np.full(n, 0.5),
         "z_ecod": rng.normal(size=n) * 1e-12,
         "z_=x,y": np.full(n, np.nan),
     }
@@ -46,12 +47,12 @@ def test_scores_csv_to_the_letter(tmp_path):
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == [*tables.SCORE_COLUMNS, "z_ecod", "z_=x,y"]
     assert rows[1][:5] == [f"{0:016x}", "a.jsonl", "0", "'=cmd()", "2024-03-01T00:00:00Z"]
-    assert rows[1][5:9] == ["", "0.333333333", "indeterminate", "0"]
+    assert rows[1][5:10] == ["", "0.333333333", "indeterminate", "0", "0.5"]
     assert [row[3] for row in rows[1:]] == ["'=cmd()", 'q"uo,te', "机\n1", "'-5", ""]
     assert rows[2][4] == "2024-03-01T00:01:30.5Z"
     assert rows[5][4] == ""
-    assert [row[10] for row in rows[1:]] == [""] * 5
-    assert float(rows[2][9]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
+    assert [row[11] for row in rows[1:]] == [""] * 5
+    assert float(rows[2][10]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
 
 
 def test_bom_for_excel(tmp_path):
@@ -110,7 +111,7 @@ from vibro.store import tables
 n = int(sys.argv[2])
 text = np.full(n, "0123456789abcdef")
 number = np.random.default_rng(0).normal(size=n)
-names = ["score", "p_value", "agreement", *(f"z_{i}" for i in range(10))]
+names = ["score", "p_value", "agreement", "confidence", *(f"z_{i}" for i in range(10))]
 columns = {"record_id": text, "source": np.zeros(n, "U4"), "row": np.arange(n), "sensor_id": text[:],
            "data_time": np.zeros(n, "datetime64[ns]"), "level": np.zeros(n, "U6"), **{k: number for k in names}}
 tables.write_scores(Path(sys.argv[1]), columns)

@@ -107,6 +107,7 @@ def threshold(
         float | None, typer.Option("--budget", help="Wished share of alarms among normal records.")
     ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="For --method labelled only.")] = None,
+    labels_partial: LabelsPartial = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a copy; default: rewrite RUN.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
 ) -> None:
@@ -115,9 +116,20 @@ def threshold(
     from vibro.jobs.threshold import rethreshold
 
     done = rethreshold(
-        session.host(), run, method=method, budget=budget, labels=labels, out=out, dry_run=dry_run, lang=session.lang
+        session.host(),
+        run,
+        method=method,
+        budget=budget,
+        labels=labels,
+        labels_partial=labels_partial,
+        out=out,
+        dry_run=dry_run,
+        lang=session.lang,
     )
+    moves = [{"before": was, "after": now, "records": n} for (was, now), n in done.moves.items()]
+    machines = [{"machine_id": name, "before": was, "after": now} for name, (was, now) in done.machines.items()]
     table: dict[str, Any] = {"method": done.method, "before": done.before, "after": done.after, "changed": done.changed}
+    table |= {"moves": moves, "machines": machines}
     if session.result(table):
         return
     old, new = done.before, done.after
@@ -132,6 +144,10 @@ def threshold(
         )
     rows += [(level, old["levels"][level], new["levels"][level]) for level in new["levels"]]
     console.table(("", f"before ({old['thresholds']['method']})", f"after ({done.method})"), rows)
+    for move in moves:
+        console.line(f"{move['records']} records: {move['before']} -> {move['after']}")
+    for machine in machines:
+        console.line(f"machine {machine['machine_id']}: {machine['before'] or 'new'} -> {machine['after']}")
     where = "nothing written (--dry-run)" if dry_run else f"written to {out or run}"
     console.line(f"{done.changed} records change their level; {where}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +14,19 @@ from numpy.typing import NDArray
 from vibro.data import SignalBatch, encode
 from vibro.errors import ConfigError
 from vibro.files import iso_time
-from vibro.ingest.accounting import QUARANTINED, Accounting
+from vibro.ingest.accounting import QUARANTINED, Finding
 from vibro.ingest.keys import KEYS, Match, Table, match_rows, read_table, times_of
 from vibro.ingest.options import UNITS
 
 _LABELS = {"": -1, "-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
 _NOT_COVARIATES = {name for key in KEYS for name in key}
+
+
+class Books(Protocol):
+    """What knows the records that were refused: an ``Accounting``, or the ``quarantine.csv`` of a finished run."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Every finding about a record."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
-def read_labels(path: Path, batch: SignalBatch, partial: bool = False, accounting: Accounting | None = None) -> Labels:
+def read_labels(path: Path, batch: SignalBatch, partial: bool = False, accounting: Books | None = None) -> Labels:
     """The label table joined to the batch; ConfigError for rows that match nothing (unless ``partial``) or disagree.
 
     With ``accounting``, rows about records that were quarantined are no error.
@@ -162,7 +171,7 @@ def _label_values(table: Table) -> list[int]:
     return values
 
 
-def _not_quarantined(table: Table, rows: list[int], accounting: Accounting | None) -> list[int]:
+def _not_quarantined(table: Table, rows: list[int], accounting: Books | None) -> list[int]:
     """Those of the rows that are not about a quarantined record."""
     if accounting is None or not rows:
         return rows

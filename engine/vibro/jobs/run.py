@@ -21,7 +21,7 @@ from vibro.benchmark.evaluate import evaluate
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.data import Rows, SignalBatch
 from vibro.engine import Engine, FittedEnsemble, check_schema, resolved
-from vibro.errors import ConfigError, PluginError
+from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.executor import make_executor
 from vibro.host import PluginHost, PluginInfo, describe
 from vibro.jobs.job import Input, Job, check_input, job, read_input, rows_to_fit
@@ -32,7 +32,7 @@ from vibro.overrides import customise, find_ensemble
 from vibro.paths import cache_folder
 from vibro.plan import Plan, make_plan
 from vibro.report import write_report
-from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict
+from vibro.scores import INDETERMINATE, INVALID, LEVELS, Cuts, ScoreMatrix, Verdict
 from vibro.store import manifest, tables
 from vibro.store.index import index_state
 from vibro.store.rundir import RunDir, check_free, real_path
@@ -181,6 +181,7 @@ def write_tables(
         "p_value": verdict.p_value,
         "level": np.array(LEVELS)[verdict.level],
         "agreement": verdict.agreement,
+        "confidence": verdict.confidence,
     }
     columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
     tables.write_scores(run.path, columns, bom=bom)
@@ -194,10 +195,15 @@ def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatri
         "raw": matrix.raw,
         "z": matrix.z,
         "fused": verdict.score,
+        "unseen": verdict.unseen,
+        "level": verdict.level,
         "weights": fitted.weights,
         "own_cuts": fitted.cuts.own,
+        "resampled_cuts": fitted.cuts.resampled,
         "reference_z": fitted.reference["z"],
         "reference_fused": fitted.reference["fused"],
+        **({f"trial/{name}": a for name, a in fitted.trial.state().items()} if fitted.trial else {}),
+        "model_sensors": encode_text(fitted.schema["sensors"]),
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
@@ -209,7 +215,7 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
     if target in (source, source.parent) or source in target.parents:
         raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")
     check_free(out, force=options.force)
-    fitted, meta = load_model(host, model)
+    fitted, meta = load_model(host, model, allow_missing=options.allow_missing)
     device = resolve_device(options.device)
     engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
     verify_model(engine, fitted, meta, manifest.libraries())
@@ -239,10 +245,23 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
         fitted = replace(fitted, results=tuple(lost.get(r.id, r) for r in fitted.results))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, got.batch)
+        check_judged(verdict, fitted)
         work.parts["decisions"] = [
             decision(fitted.plan.ensemble.thresholder["use"], asdict(fitted.plan.ensemble.budgets), fitted.cuts)
         ]
         return finish(work, got, fitted, matrix, verdict)
+
+
+def check_judged(verdict: Verdict, fitted: FittedEnsemble) -> None:
+    """QuorumError if there are records with good data and not one of them got enough scores for a verdict."""
+    open_to_judge = verdict.level != INVALID
+    if open_to_judge.any() and (verdict.level[open_to_judge] == INDETERMINATE).all():
+        absent = [ident for ident, _ in fitted.plan.absent] + [r.id for r in fitted.results if r.status == "failed"]
+        raise QuorumError(
+            f"no record got a verdict: less than the quorum of {fitted.plan.ensemble.quorum:g} of the weight is left"
+            + (f" without {', '.join(dict.fromkeys(absent))}" if absent else ""),
+            hint="vibro plugins list",
+        )
 
 
 def forecast(plan: Plan, batch: SignalBatch, rows: Rows) -> list[str]:
@@ -284,9 +303,12 @@ def resources(device: str) -> dict[str, Any]:
     }
 
 
-def decision(method: str, budgets: Mapping[str, float], cuts: Cuts) -> dict[str, Any]:
-    """One entry of the manifest's decisions."""
+def decision(
+    method: str, budgets: Mapping[str, float], cuts: Cuts, learned: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One entry of the manifest's decisions; ``learned``: the labels that the cuts come from."""
     return {
+        **({"learned": dict(learned)} if learned else {}),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": method,
         "budget": dict(budgets),

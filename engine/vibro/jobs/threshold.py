@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro import files, summary
 from vibro.api import State, Thresholder
+from vibro.audition import Trial
 from vibro.context import Context
 from vibro.data import SignalBatch
-from vibro.engine import find_cuts, fused_cuts
+from vibro.engine import find_cuts, own_cuts
 from vibro.errors import ConfigError, StateError
 from vibro.host import PluginHost
+from vibro.ingest.accounting import Finding
 from vibro.ingest.tables import read_labels
 from vibro.jobs.run import SCORES, decision, write_tables
+from vibro.machines import machine_rows
 from vibro.model import MODEL, recut_model
 from vibro.overrides import budgets_for
 from vibro.plan import Budgets, without_use
 from vibro.report import write_report
-from vibro.scores import LEVELS, Cuts, ScoreMatrix, decide
+from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
 from vibro.store.rundir import RunDir
@@ -33,12 +38,32 @@ from vibro.tensors import decode_text, load_tensors, save_tensors
 
 @dataclass(frozen=True)
 class Redecision:
-    """Old and new cuts and counts of ``vibro threshold``."""
+    """Old and new cuts and counts of ``vibro threshold``.
+
+    ``moves``: (level before, level after) -> records, for those that changed; ``machines``: machine -> both levels, for
+    those whose verdict changed.
+    """
 
     method: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
-    changed: int
+    moves: Mapping[tuple[str, str], int]
+    machines: Mapping[str, tuple[str, str]]
+
+    @property
+    def changed(self) -> int:
+        """Records whose level changed."""
+        return sum(self.moves.values())
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Scores that cuts come from, and their labels where the method learns from such."""
+
+    scores: NDArray[np.float64]
+    y: NDArray[np.int16] | None = None
+    told: Mapping[str, Any] | None = None  # what the manifest says about the labels
+    warnings: tuple[str, ...] = ()
 
 
 def rethreshold(
@@ -48,6 +73,7 @@ def rethreshold(
     method: str | None = None,
     budget: float | None = None,
     labels: Path | None = None,
+    labels_partial: bool = False,
     out: Path | None = None,
     dry_run: bool = False,
     lang: str = "en",
@@ -68,37 +94,66 @@ def rethreshold(
     budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))
     thresholder = _thresholder(host, kept, method)
     batch = index_of(stored)
-    cuts, details = _cuts(thresholder, stored, budgets, batch, labels)
+    learned = _learned(thresholder, stored, batch, path, labels, labels_partial)
+    own = stored["own_cuts"]
+    if learned.y is None:
+        own = own_cuts(thresholder, stored["reference_z"], budgets.alarm)
+    seed = Context(seed=kept["seed"]).child("resample").seed
+    cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
     ids = tuple(map(str, decode_text(stored["detectors"])))
     matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], np.isfinite(stored["z"]))
     quorum = float(stored["quorum"])
-    verdict = decide(matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum)
+    unseen = stored["unseen"].astype(np.bool_)
+    verdict = decide(
+        matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
+    )
     part = summary.thresholds(method, asdict(budgets), cuts, details, verdict)
     after = {"thresholds": part, "levels": summary.levels(verdict)}
-    old_level = tables.read_scores(path)["level"]
-    changed = int(np.sum(old_level != np.array(LEVELS)[verdict.level]))
-    redecision = Redecision(method, {"thresholds": before, "levels": found["levels"]}, after, changed)
+    machines = machine_rows(batch, verdict, cuts)
+    redecision = Redecision(
+        method,
+        {"thresholds": before, "levels": found["levels"]},
+        after,
+        _moves(stored["level"], verdict.level),
+        _turned(path, machines),
+    )
     if dry_run:
         return redecision
     if out is not None:
         copy_run(path, out)
     with RunDir.edit(out or path) as run:
         write_tables(run, batch, matrix, verdict, cuts, bom=bool(kept["settings"].get("csv_bom")))
-        save_tensors(run.path / SCORES, {**stored, "own_cuts": cuts.own})
+        save_tensors(
+            run.path / SCORES,
+            {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
+        )
         if (run.path / MODEL).is_dir():
             table = kept["ensemble"]["thresholder"]
             rule = table if table["use"] == method else {"use": method}
             recut_model(run.path, cuts, details, rule, asdict(budgets))
-        own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
-        found |= {"thresholds": part, "levels": after["levels"], "sensors": summary.sensors(batch, verdict, own)}
-        found["top"] = summary.top(batch, verdict)
+        by_own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
+        old = Cuts(**before["cuts"], own=stored["own_cuts"])
+        gone = [*summary.alone(found["sensors"]), *summary.unseen(batch, verdict, old)]
+        said = [line for line in found["warnings"] if line not in gone]
+        found |= {"thresholds": part, "levels": after["levels"], "top": summary.top(batch, verdict)}
+        found["sensors"] = summary.sensors(batch, verdict, cuts, by_own)
+        found["warnings"] = [
+            *said,
+            *summary.alone(found["sensors"]),
+            *summary.unseen(batch, verdict, cuts),
+            *learned.warnings,
+        ]
+        if found["audition"] is not None:
+            trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
+            names = list(map(str, decode_text(stored["model_sensors"])))
+            found["audition"] = summary.audition(trial, found["audition"]["fusers"], cuts, ids, names)
         for row, cut in zip([d for d in found["detectors"] if d["id"] in ids], cuts.own, strict=True):
             row["cut"] = float(cut)
         if found["metrics"] is not None:
             found["metrics"] = None
             found["warnings"].append("metrics were left out when the cuts were changed: score again with --labels")
         run.write_json("summary.json", found)
-        kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts))
+        kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
             write_report(run.path, run.path / "report.html", lang=lang)
@@ -115,10 +170,10 @@ def _thresholder(host: PluginHost, kept: Mapping[str, Any], method: str) -> Thre
     return cls.make(settings, Context(seed=kept["seed"]).child(f"thresholder:{method}"), where="thresholder")
 
 
-def _cuts(
-    thresholder: Thresholder, stored: State, budgets: Budgets, batch: SignalBatch, labels: Path | None
-) -> tuple[Cuts, dict[str, Any]]:
-    """Cuts from the stored reference; of the fused score from labelled records where the method learns from labels."""
+def _learned(
+    thresholder: Thresholder, stored: State, batch: SignalBatch, path: Path, labels: Path | None, partial: bool
+) -> Learned:
+    """The stored reference, or the labelled records where the method learns from labels."""
     learns = thresholder.needs_labels
     if learns != (labels is not None):
         raise ConfigError(
@@ -128,11 +183,59 @@ def _cuts(
             hint="give --labels FILE" if learns else "--labels belongs to --method labelled",
         )
     if labels is None:
-        return find_cuts(thresholder, stored["reference_z"], stored["reference_fused"], budgets)
-    y = read_labels(labels, batch).y
-    known = (y >= 0) & np.isfinite(stored["fused"]) & batch.valid
-    attention, alarm, details = fused_cuts(thresholder, stored["fused"][known], budgets, y[known])
-    return Cuts(attention, alarm, stored["own_cuts"]), details
+        return Learned(stored["reference_fused"])
+    if not labels.is_file():
+        raise ConfigError(f"--labels: no such file: {labels}")
+    table = read_labels(labels, batch, partial, _Quarantined(path))
+    known = (table.y >= 0) & np.isfinite(stored["fused"]) & batch.valid
+    y = table.y[known]
+    told = {
+        "labels": str(labels),
+        "key": table.key,
+        "rows": len(y),
+        "normal": int((y == 0).sum()),
+        "anomalous": int((y > 0).sum()),
+    }
+    return Learned(stored["fused"][known], y, told, tuple(table.warnings))
+
+
+@dataclass(frozen=True)
+class _Quarantined:
+    """The books of a finished run as far as labels ask for them: what ``quarantine.csv`` lists."""
+
+    path: Path
+
+    def findings(self) -> Iterator[Finding]:
+        for row in tables.read_table(self.path / "quarantine.csv"):
+            numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
+            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
+            yield Finding(
+                text["source"],
+                numbers[0],
+                numbers[1],
+                row["pointer"],
+                numbers[2],
+                text["record_id"],
+                text["sensor_id"],
+                text["data_time"],
+                row["code"],
+                row["disposition"],
+                row["detail"],
+                row["excerpt"],
+            )
+
+
+def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str, str], int]:
+    """Records by level before and after, those that changed."""
+    moves = Counter(zip(before.tolist(), after.tolist(), strict=True))
+    return {(LEVELS[was], LEVELS[now]): n for (was, now), n in sorted(moves.items()) if was != now}
+
+
+def _turned(path: Path, machines: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Machines whose level changes, with both."""
+    was = {row["machine_id"].removeprefix("'"): row["level"] for row in tables.read_table(path / "machines.csv")}
+    pairs = {row["machine_id"]: (was.get(row["machine_id"], ""), str(row["level"])) for row in machines}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def copy_run(path: Path, out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
     told = run.summary.get("detectors", [])
     most = max((d.get("weight") or 0.0 for d in told), default=0.0)
     metrics = (run.summary.get("metrics") or {}).get("detectors", {})
+    useful = (run.summary.get("audition") or {}).get("detectors", {})
     rows = []
     for d in told:
         sentinel = d.get("sentinel") or {}
@@ -45,11 +46,53 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
                 "passed": sentinel.get("passed"),
                 "margin": sentinel.get("margin"),
                 "health": d.get("health") or {},
+                "useful": useful.get(d["id"]),
                 "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
                 "auc": metrics.get(d["id"], {}).get("roc_auc"),
             }
         )
     return rows
+
+
+def audition(run: RunData) -> dict[str, Any] | None:
+    """What the ensemble catches of injected faults: share by kind and severity, least severity by sensor and kind."""
+    table = run.summary.get("audition")
+    if not table:
+        return None
+    kinds, severities = table["kinds"], table["severities"]
+    every: Mapping[str, Any] = next((row for row in table["smallest"] if row["sensor_id"] is None), {})
+    caught = [
+        {"kind": kind, "smallest": every.get(kind), "cells": [_shaded(share) for share in table["caught"][kind]]}
+        for kind in kinds
+    ]
+    sensors = [
+        {
+            "sensor": row["sensor_id"],
+            "records": row["records"],
+            "cells": [_shaded(_ease(row[kind], severities), row[kind]) for kind in kinds],
+        }
+        for row in table["smallest"]
+        if row["sensor_id"] is not None
+    ]
+    useful = {name: dict(table[name]) for name in ("detectors", "fusers")}
+    return {
+        "kinds": kinds,
+        "severities": severities,
+        "caught": caught,
+        "sensors": sensors,
+        "n": table["records"],
+        **useful,
+    }
+
+
+def _ease(smallest: float | None, severities: Sequence[float]) -> float:
+    """1 where the least severity of all is caught, 0 where none is."""
+    return 0.0 if smallest is None else 1.0 - severities.index(smallest) / len(severities)
+
+
+def _shaded(share: float, value: float | None = None) -> dict[str, Any]:
+    """A cell that is the darker the more is caught."""
+    return {"value": value, "share": share, "class": f"h{min(charts.SHADES - 1, int(share * charts.SHADES))}"}
 
 
 def alike(run: RunData, t: Texts) -> Svg | None:

@@ -44,6 +44,7 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "ids": run.detectors,
         "sensors": sensors(run, order),
         "detectors": background.detectors(run),
+        "audition": background.audition(run),
         "alike": background.alike(run, t),
         "metrics": background.metrics(run, t),
         "data": background.data(run),
@@ -230,6 +231,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
                 "agreement": float(run.scores["agreement"][i]),
+                "confidence": float(run.scores["confidence"][i]),
                 "cells": cells,
             }
         )
@@ -259,6 +261,7 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
                 "median": float(np.median(judged)) if len(judged) else None,
                 "highest": float(judged.max()) if len(judged) else None,
                 "calibration": told.get(name, {}).get("calibration"),
+                "alone": bool(told.get(name, {}).get("alone")),
                 "course": charts.sparkline(run.x[mine], score, level, across, up),
             }
         )

@@ -143,6 +143,35 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "other.",
         "参考记录上的秩相关。接近 1：两个检测器重复投票；低于 0（斜线）：排序相反。",
     ),
+    "alone": ("deviates alone: look at the sensor first", "单独偏离：先检查传感器"),
+    "catches": ("catches", "检出"),
+    "h_audition": ("What would be caught", "能够检出什么"),
+    "p_audition": (
+        "Faults were injected into {n} calm records that the detectors had not learned from, and scored at the cuts of this "
+        "run; no label was used. Severity is the share of the record's RMS that is added, of its level that is gained, of "
+        "its samples that are cut off or lost, or the depth of modulation.",
+        "向检测器未学习过的 {n} 条平稳记录注入故障，并按本次界限打分，未使用任何标签。严重度指所加成分占记录有效值的比例、"
+        "电平增益、被削波或丢失的样本比例，或调制深度。",
+    ),
+    "h_caught": ("Share that raises an alarm, by severity", "按严重度的报警比例"),
+    "h_fusers": ("Caught by each fuser", "各融合方法的检出"),
+    "h_smallest": ("Smallest severity caught on each sensor", "各传感器可检出的最小严重度"),
+    "p_smallest": (
+        "From this severity on, half of the sensor's records or more raise an alarm; a dash: not even at 80 %.",
+        "自该严重度起，该传感器至少一半记录会报警；横线：80 % 仍不报警。",
+    ),
+    "smallest": ("smallest", "最小"),
+    "k_level": ("level", "电平"),
+    "k_harmonics": ("harmonics", "谐波"),
+    "k_band_noise": ("band noise", "带内噪声"),
+    "k_impacts": ("impacts", "冲击"),
+    "k_modulation": ("modulation", "调制"),
+    "k_clipping": ("clipping", "削波"),
+    "k_dropout": ("dropout", "丢失"),
+    "read_confidence": (
+        "Confidence: share of resampled references whose cuts would leave the record at its level; low beside a cut.",
+        "置信度：重抽样参考集得到的界限中，使该记录级别不变的比例；靠近界限时较低。",
+    ),
     "h_labels": ("Against the labels", "与标签比较"),
     "p_labels": (
         "{normal} normal and {anomalous} anomalous labels matched. They were used for these figures only.",

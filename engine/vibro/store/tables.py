@@ -18,7 +18,18 @@ from vibro import files
 from vibro.errors import ContractError, StateError
 from vibro.events import Event
 
-SCORE_COLUMNS = ("record_id", "source", "row", "sensor_id", "data_time", "score", "p_value", "level", "agreement")
+SCORE_COLUMNS = (
+    "record_id",
+    "source",
+    "row",
+    "sensor_id",
+    "data_time",
+    "score",
+    "p_value",
+    "level",
+    "agreement",
+    "confidence",
+)
 QUARANTINE_COLUMNS = (
     "source",
     "row",

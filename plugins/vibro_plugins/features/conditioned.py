@@ -12,7 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro_plugins._robust import Basis, huber_regression, or_pool, sensor_rows, spread, varying
+from vibro_plugins._robust import HUBER, Basis, huber_regression, leverage, or_pool, sensor_rows, spread, varying
+from vibro_plugins._tabular import row_keys
 
 FEWEST = 20  # fit rows below which nothing is regressed
 
@@ -39,6 +40,9 @@ class Conditioned(FeatureExtractor):
     of one machine answer to load in their own way, often with opposite sign. Covariates are held within the range seen
     at fit. A missing one (NaN) is taken at the sensor's median; unknown sensors (code -1) use the pool's regression.
 
+    A row that the regression was fitted to is measured as if it had been left out (Cook and Weisberg, Residuals and
+    Influence in Regression, 1982, 2.2): a fit follows its own rows, and new ones would all lie farther out than those.
+
     Without covariates, with none but NaN, or with fewer than 20 fit rows the view is its input, value for value.
     """
 
@@ -52,6 +56,8 @@ class Conditioned(FeatureExtractor):
     _basis: Basis | None = None  # None: nothing to regress on
     _coefficients: NDArray[np.float32]  # (sensors + 1, p, f); the last one is the pool's
     _spread: NDArray[np.float64]  # (sensors + 1, f)
+    _own: NDArray[np.uint64]  # keys of the fit rows, sorted
+    _pulled: NDArray[np.float32]  # for each of them, what leaving it out adds of its cut residual
 
     @classmethod
     def inputs(cls, params: ConditionedParams) -> tuple[str | ViewKey, ...]:
@@ -75,15 +81,22 @@ class Conditioned(FeatureExtractor):
             coefficients = np.tile(pool, (sensors + 1, 1, 1))
             residual = x - design @ pool
             log_spread = np.tile(np.log(spread(residual)), (sensors + 1, 1))
+            pulled = np.zeros(len(x))
             for s, rows in groups:
                 ridge = np.append(50 / len(rows) ** 2, np.full(width - 1, self.params.pull))
                 coefficients[s] = huber_regression(design[rows], x[rows], pool, ridge)
                 residual[rows] = x[rows] - design[rows] @ coefficients[s]
+                pulled[rows] = leverage(design[rows], ridge)
+                cut = HUBER * spread(residual[rows])
+                residual[rows] += pulled[rows, None] * np.clip(residual[rows], -cut, cut)
         within = spread(residual)
         for s, rows in groups:
             own = len(rows) / (len(rows) + self.params.prior)
             log_spread[s] = (1 - own) * np.log(within) + own * np.log(spread(residual[rows], within))
         self._coefficients, self._spread = coefficients.astype(np.float32), np.exp(log_spread)
+        keys = _keys(x, covariates, sensor)
+        order = np.argsort(keys, kind="stable")
+        self._own, self._pulled = keys[order], pulled[order].astype(np.float32)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f), (n, k) and (n, 1) -> (n, f)."""
@@ -92,10 +105,12 @@ class Conditioned(FeatureExtractor):
         if self._basis is None:
             return x.astype(np.float32)
         design = self._basis.design(covariates, sensor)
-        row = or_pool(sensor, len(self._spread) - 1)
+        row, keys = or_pool(sensor, len(self._spread) - 1), _keys(x, covariates, sensor)
         for j in range(design.shape[1]):
             x = x - design[:, j, None] * self._coefficients[row, j]
-        z = np.clip(x / self._spread[row], -self.params.clip, self.params.clip)
+        z = x / self._spread[row]
+        z += self._left_out(keys)[:, None] * np.clip(z, -HUBER, HUBER)
+        z = np.clip(z, -self.params.clip, self.params.clip)
         return np.where(self._kept, z, 0).astype(np.float32)
 
     @property
@@ -108,7 +123,8 @@ class Conditioned(FeatureExtractor):
         kept = self._fitted()
         if self._basis is None:
             return {"kept": kept}
-        return {"kept": kept, **self._basis.state(), "coefficients": self._coefficients, "spread": self._spread}
+        learned = {"coefficients": self._coefficients, "spread": self._spread}
+        return {"kept": kept, **self._basis.state(), **learned, "own": self._own, "pulled": self._pulled}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
@@ -116,6 +132,12 @@ class Conditioned(FeatureExtractor):
         if "coefficients" in state:
             self._basis = Basis.load(state)
             self._coefficients, self._spread = state["coefficients"], state["spread"]
+            self._own, self._pulled = state["own"], state["pulled"]
+
+    def _left_out(self, keys: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """What leaving out adds of their cut residual to rows with these keys (n,): nothing unless they were fitted to."""
+        place = np.minimum(np.searchsorted(self._own, keys), len(self._own) - 1)
+        return np.where(self._own[place] == keys, self._pulled[place], np.float32(0))
 
     def _fitted(self) -> NDArray[np.bool_]:
         if self._kept is None:
@@ -126,6 +148,10 @@ class Conditioned(FeatureExtractor):
         x = np.asarray(inputs[str(view_key(self.params.of))], np.float64)
         covariates = np.asarray(inputs["covariates"], np.float64)
         return x, covariates, np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
+
+
+def _keys(x: NDArray[Any], covariates: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.uint64]:
+    return row_keys(np.concatenate([x, covariates, sensor[:, None]], axis=1).astype(np.float32))
 
 
 @hookimpl

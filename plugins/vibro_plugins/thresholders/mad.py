@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from vibro import hookimpl
 from vibro.api import Thresholder
-from vibro_plugins._cuts import body, usable
+from vibro_plugins._cuts import NORMAL, body, usable
 
 
 class Mad(Thresholder):
@@ -35,7 +34,7 @@ class Mad(Thresholder):
             return float(known[-1])
         scale = np.log(np.maximum(known - shape.shift, 1e-300)) if shape.log else known
         centre = float(np.median(scale))
-        value = centre - float(ndtri(budget)) * 1.4826 * float(np.median(np.abs(scale - centre)))
+        value = centre - NORMAL.inv_cdf(budget) * 1.4826 * float(np.median(np.abs(scale - centre)))
         self._details = {"fallback": None, "log": shape.log, "shift": shape.shift}
         return float(shape.shift + np.exp(value)) if shape.log else float(value)
 

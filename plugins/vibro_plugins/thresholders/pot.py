@@ -25,8 +25,10 @@ class Pot(Thresholder):
     """u + scale / shape ((budget n / N)^-shape - 1) with N excesses over u (Pickands 1975; Davison and Smith 1990).
 
     Far-out scores are set aside as in ``quantile``; the tail is the top ``tail`` of the rest, or 50 scores within its
-    top fifth. Maximum likelihood begun at the weighted moments, shape in [-0.95, 0.5], continuous through 0 (trap T22).
-    A budget larger than the tail, or fewer than 50 exceedances, gives the empirical quantile; the latter is flagged.
+    top fifth. Maximum likelihood, shape in [-0.95, 0.5], continuous through 0 (trap T22). Rare benign states make a tail
+    of two parts that is no Pareto one: while the fit is bad (Cramer-von Mises), half as many scores are taken. A budget
+    larger than the tail, fewer than 50 exceedances, or no tail that fits give the empirical quantile; the last two are
+    flagged.
     """
 
     name = "pot"
@@ -39,36 +41,39 @@ class Pot(Thresholder):
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
 
-    _details: Mapping[str, Any] = {}
+    _said: Mapping[str, Any] = {}
+    _tail: tuple[Floats, float, float, float] | None = None  # excesses, start, ratio and cut, for the interval
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
         known, aside = without_faults(usable(scores, budget), self.params.benign)
         start, excess = tail_of(known, self.params.tail)
-        said = {"fallback": None, "n": len(known), "set_aside": aside, "exceedances": len(excess)}
-        share = len(excess) / len(known)
-        if len(excess) < FEWEST:
-            fallback = too_few(known, budget) or f"{len(excess)} exceedances are too few for a tail: empirical quantile"
-            self._details = said | {"fallback": fallback}
-            return upper_quantile(known, budget)
-        if budget >= share:
-            self._details = said
+        self._said, self._tail = {"fallback": None, "n": len(known), "set_aside": aside}, None
+        if budget >= len(excess) / len(known) and len(excess) >= FEWEST:
             return min(upper_quantile(known, budget), start)
-        scale, shape = _gpd.fit(excess)
-        value = start + _gpd.quantile(scale, shape, budget / share)
-        rng = self.ctx.rng()
-        draws = [
-            start + _gpd.quantile(*_gpd.fit_moments(rng.choice(excess, len(excess))), budget / share)
-            for _ in range(DRAWS)
-        ]
-        low, high = np.quantile(draws, (0.05, 0.95))
-        interval = [min(float(low), value), max(float(high), value)]
-        self._details = said | {"start": start, "scale": scale, "shape": shape, "interval": interval}
-        return value
+        few = f"{len(excess)} exceedances are too few for a tail: empirical quantile"
+        while len(excess) >= FEWEST:
+            scale, shape = _gpd.fit(excess)
+            ratio = budget * len(known) / len(excess)
+            if ratio < 1.0 and _gpd.misfit(excess, scale, shape) <= _gpd.MISFIT:
+                value = start + _gpd.quantile(scale, shape, ratio)
+                self._said |= {"exceedances": len(excess), "start": start, "scale": scale, "shape": shape}
+                self._tail = excess, start, ratio, value
+                return value
+            few = f"no Pareto tail of {FEWEST} exceedances or more fits the {len(known)} scores: empirical quantile"
+            start, excess = _top(known, len(excess) // 2)
+        self._said |= {"fallback": too_few(known, budget) or few}
+        return upper_quantile(known, budget)
 
     def details(self) -> Mapping[str, Any]:
         """Of the last cut: the tail, ``interval`` (90 % of the bootstrap), ``set_aside`` share left out."""
-        return self._details
+        if self._tail is None:
+            return self._said
+        excess, start, ratio, value = self._tail
+        rng = self.ctx.rng()
+        draws = [start + _gpd.quantile(*_gpd.fit_moments(rng.choice(excess, len(excess))), ratio) for _ in range(DRAWS)]
+        low, high = np.quantile(draws, (0.05, 0.95))
+        return {**self._said, "interval": [min(float(low), value), max(float(high), value)]}
 
 
 class Spot(Thresholder):
@@ -130,7 +135,11 @@ class Spot(Thresholder):
 
 def tail_of(known: Floats, tail: float) -> tuple[float, Floats]:
     """Start of the tail of sorted scores and the excesses over it: its share, or more to have 50, within the top fifth."""
-    count = max(round(tail * len(known)), min(FEWEST, int(WIDEST * len(known))))
+    return _top(known, max(round(tail * len(known)), min(FEWEST, int(WIDEST * len(known)))))
+
+
+def _top(known: Floats, count: int) -> tuple[float, Floats]:
+    """The score below the ``count`` highest sorted ones, and their excesses over it."""
     start = float(known[max(len(known) - count - 1, 0)])
     return start, known[known > start] - start
 

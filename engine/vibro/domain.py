@@ -1,0 +1,76 @@
+"""Operating states that a model has seen: beyond them its reference does not say what is normal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import State
+
+A_COLUMN = 5  # fit rows for each column of the model of states, below which nothing is said
+WIDEST = 6  # covariates up to which squares and products count
+RIDGE = 1e-3  # share of a row's weight a column; covariates that repeat each other span no direction of their own
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The states of the fit rows by their leverage in a quadratic model of the covariates.
+
+    A state is beyond them when its leverage is above that which every fit row has for a fit without it: the
+    applicability domain of a regression (Cook and Weisberg, Residuals and Influence in Regression, 1982, 2.1; as used for
+    models of chemical structure by Gramatica, QSAR and Combinatorial Science 2007). Of exchangeable states one in n + 1
+    is beyond. Each sensor has its own states if it has rows enough, else those of the pool.
+
+    ``arrays``: ``mean`` and ``scale`` (k,) of the covariates; ``inverse`` (sensors + 1, p, p) and ``limit``
+    (sensors + 1,) with the pool as the last row, inf = nothing is said.
+    """
+
+    arrays: State
+
+    @classmethod
+    def fit(cls, covariates: NDArray[np.floating], sensor: NDArray[np.int32], sensors: int) -> Domain:
+        """From covariates (n, k) with NaN for missing and sensor codes (n,), -1 = unknown."""
+        values = np.asarray(covariates, dtype=np.float64)
+        known = np.isfinite(values)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, values, 0.0).sum(axis=0) / count
+        spread = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
+        scale = np.where(spread > 1e-9 * np.maximum(1.0, np.abs(mean)), spread, np.inf)  # one that does not vary is 0
+        design = _design(values, mean, scale)
+        p = design.shape[1]
+        inverse, limit = np.zeros((sensors + 1, p, p)), np.full(sensors + 1, np.inf)
+        for s in range(sensors + 1):
+            rows = design[sensor == s] if s < sensors else design
+            if p > 1 and np.isfinite(scale).any() and len(rows) >= A_COLUMN * p:
+                inverse[s] = np.linalg.inv(rows.T @ rows + RIDGE * len(rows) * np.eye(p))
+                h = np.sum(rows @ inverse[s] * rows, axis=1)
+                limit[s] = np.max(h / (1.0 - h))
+        return cls({"mean": mean, "scale": scale, "inverse": inverse, "limit": limit})
+
+    def beyond(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """(n,) states beyond those of the fit rows; a covariate that is missing says nothing."""
+        inverse, limit = self.arrays["inverse"], self.arrays["limit"]
+        found = np.zeros(len(sensor), np.bool_)
+        if not np.isfinite(limit).any():
+            return found
+        design = _design(np.asarray(covariates, dtype=np.float64), self.arrays["mean"], self.arrays["scale"])
+        group = np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
+        for s in np.unique(group):
+            mine = np.flatnonzero(group == s)
+            h = np.sum(design[mine] @ inverse[s] * design[mine], axis=1)
+            found[mine] = h > limit[s]
+        return found
+
+
+def _design(covariates: Floats, mean: Floats, scale: Floats) -> Floats:
+    """(n, p) columns: 1, the standardised covariates, and of a few covariates their squares and products."""
+    unit = np.nan_to_num((covariates - mean) / scale)
+    k = unit.shape[1]
+    pairs = list(combinations_with_replacement(range(k), 2)) if k <= WIDEST else []
+    products = [unit[:, i] * unit[:, j] for i, j in pairs]
+    return np.column_stack([np.ones(len(unit)), unit, *products])

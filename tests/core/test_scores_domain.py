@@ -1,0 +1,52 @@
+"""Operating states beyond those that were fitted on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vibro.domain import Domain
+
+
+def states(n, seed=0, low=0.2):
+    rng = np.random.default_rng(seed)
+    load = rng.uniform(low, 1.0, n)
+    return np.column_stack([load, 30 + 40 * load**2 + rng.normal(0, 2, n)]), (np.arange(n) % 2).astype(np.int32)
+
+
+def test_of_states_like_those_fitted_on_hardly_any_is_beyond():
+    domain = Domain.fit(*states(400), 2)
+    assert domain.beyond(*states(2000, seed=1)).mean() < 0.02
+    assert not domain.beyond(*states(400)).any()
+
+
+def test_a_state_outside_the_range_and_one_off_the_usual_relation_are_beyond():
+    domain = Domain.fit(*states(400), 2)
+    known = np.zeros(3, np.int32)
+    no_load, hot_at_low_load, usual = [-0.3, 32.0], [0.25, 75.0], [0.5, 40.0]
+    assert domain.beyond(np.array([no_load, hot_at_low_load, usual]), known).tolist() == [True, True, False]
+
+
+def test_missing_covariates_unknown_sensors_and_few_rows_say_nothing_or_the_pool():
+    domain = Domain.fit(*states(400), 2)
+    far = np.array([[-0.3, 32.0], [np.nan, np.nan]])
+    assert domain.beyond(far, np.full(2, -1, np.int32)).tolist() == [True, False]
+    few = Domain.fit(*states(20), 2)
+    assert not few.beyond(far, np.zeros(2, np.int32)).any()
+    pooled = Domain.fit(*states(40), 2)
+    assert np.isfinite(pooled.arrays["limit"]).tolist() == [False, False, True]
+    assert pooled.beyond(far, np.zeros(2, np.int32)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("covariates", [np.zeros((100, 0)), np.full((100, 2), np.nan), np.full((100, 1), 7.0)])
+def test_without_covariates_that_vary_nothing_is_beyond(covariates):
+    domain = Domain.fit(covariates, np.zeros(100, np.int32), 1)
+    assert not domain.beyond(covariates + 5, np.zeros(100, np.int32)).any()
+
+
+def test_a_state_alone_is_judged_as_in_company():
+    domain = Domain.fit(*states(400), 2)
+    covariates, sensor = states(50, seed=2, low=-0.5)
+    together = domain.beyond(covariates, sensor)
+    assert together.any() and not together.all()
+    assert [domain.beyond(covariates[[i]], sensor[[i]])[0] for i in range(50)] == together.tolist()
