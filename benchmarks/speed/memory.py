@@ -65,7 +65,6 @@ def main(names: Sequence[str] = ()) -> int:
         print(json.dumps(one(names[1], Path(names[2]))))
         return 0
     target = RESULTS / "speed" / "memory.json"
-    old = json.loads(target.read_text())["views"] if names and target.is_file() else {}
     found = {}
     with TemporaryDirectory() as folder:
         write_records(Path(folder, "x.npy"), RECORDS)
@@ -74,6 +73,7 @@ def main(names: Sequence[str] = ()) -> int:
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[view] = json.loads(done.stdout.splitlines()[-1])
             print(view, found[view], flush=True)
+    old = json.loads(target.read_text())["views"] if names and target.is_file() else {}
     views = {view: (old | found)[view] for view in VIEWS if view in old | found}
     rows = [[view, *(v[k] / 1e9 for k in ("peak", *KINDS, "array")), v["cpu_seconds"]] for view, v in views.items()]
     about = where()

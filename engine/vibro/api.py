@@ -229,6 +229,9 @@ class Reader(Component):
 
     kind = "reader"
     extensions: ClassVar[tuple[str, ...]] = ()  # ".jsonl", ".jsonl.gz": what folders are searched for
+    parses: ClassVar[bool] = (
+        False  # makes numbers of text; its items follow from the file alone and are kept for later runs
+    )
 
     @classmethod
     def accepts(cls, path: Path, head: bytes) -> bool:

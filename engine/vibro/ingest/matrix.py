@@ -45,6 +45,17 @@ class SampleFile:
         self._end += signal.size
         return start
 
+    @property
+    def end(self) -> int:
+        """The place behind the last sample."""
+        return self._end
+
+    def since(self, start: int) -> NDArray[np.float32]:
+        """All samples from a place on, as a memory map (or an empty array)."""
+        self._file.flush()
+        count = self._end - start
+        return np.memmap(self.path, "<f4", "r", HEADER + 4 * start, (count,)) if count else np.zeros(0, np.float32)
+
     def look(self, start: int, count: int) -> NDArray[np.float32]:
         """``count`` samples from a place on."""
         self._file.flush()

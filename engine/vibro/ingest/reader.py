@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,9 @@ from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.quality import signal_quality
+from vibro.ingest.remember import Memory, key_of, recall
 from vibro.ingest.sift import Sift, check_options
+from vibro.views import Cache
 
 SIGNALS = "signals.npy"
 Prepare = Callable[[Record], Iterable[Record | Rejected]]
@@ -63,10 +66,12 @@ def ingest(
     workdir: Path,
     emit: Callable[[Event], None],
     prepare: Prepare | None = None,
+    cache: Cache | None = None,
 ) -> Ingested:
     """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
 
-    ``prepare`` turns every record of a reader into the records that count: cut, resampled, refused.
+    ``prepare`` turns every record of a reader into the records that count: cut, resampled, refused. ``cache`` keeps what
+    readers that parse have made of a file; a file of the same content is then not parsed again, with the same result.
 
     The batch is sorted by source and row, its samples are a read-only memory map. DataError where no record is
     accepted, ConfigError where options cannot be or the sampling rate stays unknown, PluginError if a reader fails.
@@ -75,7 +80,7 @@ def ingest(
     workdir.mkdir(parents=True, exist_ok=True)
     listing = find_files(paths, [_configured(reader, options) for reader in readers if isinstance(reader, Reader)])
     with SampleFile(workdir / SIGNALS) as samples:
-        intake = _Intake(Accounting(workdir), samples, emit, prepare)
+        intake = _Intake(Accounting(workdir), samples, emit, prepare, cache if prepare is None else None)
         _take_all(intake, listing)
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
         for span in intake.withdrawn:
@@ -120,12 +125,18 @@ class _Intake:
     """Takes files one by one: rejected items to the books, samples to disk, the rest to the index."""
 
     def __init__(
-        self, books: Accounting, samples: SampleFile, emit: Callable[[Event], None], prepare: Prepare | None
+        self,
+        books: Accounting,
+        samples: SampleFile,
+        emit: Callable[[Event], None],
+        prepare: Prepare | None,
+        cache: Cache | None,
     ) -> None:
         self.books = books
         self.samples = samples
         self.emit = emit
         self.prepare = prepare
+        self.cache = cache
         self.index = IndexBuilder()
         self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
         self.withdrawn: list[tuple[int, int, str, str]] = []  # first and last + 1 candidate, code, why
@@ -140,20 +151,40 @@ class _Intake:
             return
         try:
             before = item.path.stat()
-            self._read(item)
-            sha256, size = digest(item.path)
+            if self.cache is not None and type(item.reader).parses:
+                sha256, size = digest(item.path)
+                notes = self._read_once(item, sha256, self.cache)
+            else:
+                self._read(item, _guarded(item))
+                notes = list(item.reader.notes())
+                sha256, size = digest(item.path)
             after = item.path.stat()
         except OSError as error:
             self.books.reject(source, Rejected("Q020", f"cannot be read: {error.strerror or error}"))
             return
-        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        if _state(before) != _state(after):
             self.notes.append((source, "the file changed while it was read"))
-        self.notes += [(source, note) for note in item.reader.notes()]
+        self.notes += [(source, note) for note in notes]
         self.sources.append({"source": source, "sha256": sha256, "bytes": size})
 
-    def _read(self, found: Found) -> None:
+    def _read_once(self, found: Found, sha256: str, cache: Cache) -> list[str]:
+        """Reads a file of this content, or recalls what was read of it; returns what the reader says of it."""
+        key = key_of(found, sha256)
+        kept = cache.get(key) if key else None
+        if kept is not None:
+            items, notes = recall(kept)
+            self._read(found, items)
+            return notes
+        before, first, memory = found.path.stat(), self.samples.end, Memory()
+        self._read(found, memory.listen(_guarded(found)))
+        notes = list(found.reader.notes())
+        if key and _state(before) == _state(found.path.stat()):
+            memory.keep(cache, key, self.samples.since(first), notes)
+        return notes
+
+    def _read(self, found: Found, items: Iterator[Record | Rejected]) -> None:
         first, last_row, size = len(self.index), -1, found.path.stat().st_size
-        for count, item in enumerate(_guarded(found), 1):
+        for count, item in enumerate(items, 1):
             if count % _TELL == 0 and 0 <= item.offset <= size:
                 self.emit(TaskProgress("ingest", found.source, item.offset, size))
             if isinstance(item, Rejected):
@@ -174,6 +205,11 @@ class _Intake:
         if words:
             self.words[len(self.index)] = words
         self.index.add(record, source, self.samples.append(record.signal), bits)
+
+
+def _state(status: os.stat_result) -> tuple[int, int, int]:
+    """What changes with the content of a file."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _guarded(found: Found) -> Iterator[Record | Rejected]:

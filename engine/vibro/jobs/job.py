@@ -21,9 +21,11 @@ from vibro.ingest import Ingested, IngestOptions, ingest
 from vibro.ingest.sift import check_options
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.jobs.options import DataOptions, RunOptions
+from vibro.paths import cache_folder
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
 from vibro.store.rundir import RunDir, clear, content
+from vibro.store.viewcache import ViewCache
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def read_input(work: Job, data: DataOptions) -> Input:
     )
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        got = ingest(data.paths, readers, how, stage.path, host.emit)
+        got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     share = got.accounting.share

@@ -97,7 +97,7 @@ def _checksum(path: Path) -> str:
     """
     words = np.zeros((_BLOCKS, _BLOCK), np.uint64)
     weights = np.arange(1, 2 * _BLOCK, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    sums, held = sha256(), memoryview(words).cast("B")
+    sums, held = sha256(), words.data.cast("B")
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(held):
             held[count:] = bytes(len(held) - count)

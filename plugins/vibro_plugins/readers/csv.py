@@ -24,6 +24,7 @@ class CsvTable(Reader):
     name = "csv"
     summary = "one record a row"
     extensions = (".csv", ".csv.gz")
+    parses = True
 
     @classmethod
     def accepts(cls, path: Path, head: bytes) -> bool:

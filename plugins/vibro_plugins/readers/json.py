@@ -27,6 +27,7 @@ class JsonDocument(Reader):
     name = "json"
     summary = "one JSON document: a record, a list of them, or lists under keys"
     extensions = (".json", ".json.gz")
+    parses = True
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)

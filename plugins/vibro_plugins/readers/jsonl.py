@@ -31,6 +31,7 @@ class JsonLines(Reader):
     name = "jsonl"
     summary = "one JSON object a line"
     extensions = (".jsonl", ".jsonl.gz")
+    parses = True
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)

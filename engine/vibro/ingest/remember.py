@@ -1,0 +1,93 @@
+"""What was read of a file, kept for the next run: its numbers then come from a memory map and are not parsed again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple, fields
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import vibro
+from vibro.api import State
+from vibro.data import Record, Rejected
+from vibro.ingest.files import Found
+from vibro.views import Cache, code_of
+
+MOST = 64 << 20  # bytes that the items of a file may take without their samples
+_NAMES = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
+
+
+def key_of(found: Found, digest: str) -> str:
+    """Name of what a reader makes of a file with this sha256; empty where it is not to be kept.
+
+    That is so for readers that do not parse, and for those whose code cannot be seen.
+    """
+    reader = found.reader
+    code = code_of(type(reader)) if type(reader).parses else ""
+    if not code:
+        return ""
+    parts = (
+        "read",
+        vibro.__version__,
+        np.__version__,
+        code,
+        json.dumps(asdict(reader.params)),
+        found.path.name,
+        digest,
+    )
+    return sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+class Memory:
+    """Takes down the items of one file as they go by, to be kept with their samples; gives up beyond MOST bytes."""
+
+    def __init__(self) -> None:
+        self._lines = bytearray()
+
+    def listen(self, items: Iterator[Record | Rejected]) -> Iterator[Record | Rejected]:
+        """The same items; an item is taken down once the next one is asked for, and so has been found sound."""
+        for item in items:
+            yield item
+            if len(self._lines) <= MOST:
+                self._lines += json.dumps(_plain(item)).encode() + b"\n"
+
+    def keep(self, cache: Cache, key: str, samples: NDArray[np.float32], notes: list[str]) -> None:
+        """Into the cache: the items, their samples one behind the other, and what the reader said of the file."""
+        if len(samples) and len(self._lines) <= MOST:
+            said = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+            cache.put(key, samples, {"items": np.frombuffer(self._lines, np.uint8), "notes": said})
+
+
+def recall(kept: tuple[NDArray[np.float32], State]) -> tuple[Iterator[Record | Rejected], list[str]]:
+    """The items of a file as its reader gave them, and what it said of the file."""
+    samples, state = kept
+    lines = state["items"].tobytes().splitlines()
+
+    def items() -> Iterator[Record | Rejected]:
+        start = 0
+        for line in lines:
+            shape, time, values = json.loads(line)
+            if shape is None:
+                yield Rejected(*values)
+                continue
+            signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
+            start += signal.size
+            yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(_NAMES, values, strict=True)))
+
+    return items(), json.loads(state["notes"].tobytes())
+
+
+def _plain(item: Record | Rejected) -> list[Any]:
+    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings."""
+    if isinstance(item, Rejected):
+        return [None, None, astuple(item)]
+    time = int(item.time.astype("datetime64[ns]").astype(np.int64))
+    return [item.signal.shape, time, [_value(getattr(item, name)) for name in _NAMES]]
+
+
+def _value(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else value
