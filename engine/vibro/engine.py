@@ -480,15 +480,17 @@ class Engine:
 
 
 def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The fused score (n,), guarded: NaN exactly where no detector gave a score."""
+    """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
     fused = fuser.fuse(z, ok)
     if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
         raise ContractError(
             f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
         )
-    if not np.isfinite(fused[ok.any(axis=1)]).all():
+    weights = fuser.weights()
+    some = (ok if weights is None else ok & (weights > 0)).any(axis=1)
+    if not np.isfinite(fused[some]).all():
         raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
-    return np.where(ok.any(axis=1), fused, np.nan).astype(np.float64)
+    return np.where(some, fused, np.nan).astype(np.float64)
 
 
 def fused_cuts(

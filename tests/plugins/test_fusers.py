@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, NotFittedError
-from vibro_plugins.fusers import agreement, auto, buckets, pvalues, robust, stacked, weighted_mean
+from vibro_plugins.fusers import agreement, auditioned, auto, buckets, pvalues, robust, stacked, weighted_mean
 
 FUSERS = (
     auto.Auto,
@@ -22,6 +22,7 @@ FUSERS = (
     pvalues.Stouffer,
     pvalues.Cauchy,
     stacked.Stack,
+    auditioned.Auditioned,
 )
 NAN = np.nan
 
@@ -189,6 +190,22 @@ def test_auto_learns_from_members_with_few_held_out_rows():
     holes[200:, 3:] = NAN
     weights = fitted(auto.Auto, holes).weights()
     assert (weights > 0).all() and weights[3:].sum() > 0.1
+
+
+# --- auditioned -------------------------------------------------------------------------------------------------------
+
+
+def test_auditioned_weighs_by_what_was_caught_and_names_the_deaf():
+    z, y = table(1_000, 3, seed=12)
+    bad = np.column_stack([z, -z[:, 0], np.zeros(1_000)])
+    fuser = make(auditioned.Auditioned, ["a", "b", "c", "upside_down", "stone"])
+    fuser.fit(bad, None, np.array([0.6, 0.3, 0.3, 0.0, 0.4]))
+    np.testing.assert_allclose(fuser.weights(), [2 / 3, 1 / 6, 1 / 6, 0.0, 0.0])
+    assert [note.split()[0] for note in fuser.notes()] == ["upside_down", "stone"]
+    assert precision(y, fuse(fuser, bad)) > precision(y, bad.mean(axis=1))
+    fuser.fit(bad, None, np.zeros(5))
+    np.testing.assert_allclose(fuser.weights(), [0.25, 0.25, 0.25, 0.25, 0.0])
+    assert "weights are equal" in fuser.notes()[0]
 
 
 # --- stack, weighted_mean ---------------------------------------------------------------------------------------------
