@@ -20,7 +20,7 @@ VIEWS: Mapping[str, Any] = {
     "hetero": "hetero",
     "cycles": "cycles",
     "envelope": "envelope",
-    "order_spectrum": {"use": "order_spectrum", "column": 2},
+    "order_spectrum": "order_spectrum",
     "per_sensor(zerone)": {"use": "per_sensor", "of": "zerone"},
     "conditioned(zerone)": {"use": "conditioned", "of": "zerone"},
 }

@@ -24,8 +24,9 @@ def _silent(done: int, total: int) -> None:
 class Context:
     """What a component is told at construction.
 
-    ``fs`` is the sampling rate in Hz. ``names`` holds the detector ids of the columns that a fuser sees and is
-    empty for every other kind. ``progress(done, total)`` may be called at any time; it does nothing in a worker.
+    ``fs`` is the sampling rate in Hz. ``names`` holds the names of columns: for a fuser the ids of the detectors that it
+    sees, for a feature extractor at work the covariates; it is empty for every other kind. ``progress(done, total)`` may
+    be called at any time; it does nothing in a worker.
     """
 
     seed: int = 0

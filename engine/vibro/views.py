@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -137,6 +138,8 @@ class ViewStore:
     ) -> None:
         self.batch = batch
         self.extractors = dict(extractors)
+        for extractor in self.extractors.values():
+            extractor.ctx = replace(extractor.ctx, names=batch.covariate_names)
         self.readers = Counter(readers)
         self.fit_rows = fit_rows
         self.states: dict[ViewKey, State] = dict(states or {})
@@ -245,6 +248,7 @@ class ViewStore:
             root = self._root(key.name)
             content = [f"{root.shape} {batch.fs}".encode(), "".join(batch.ids).encode()]
             content += [] if key.name == "raw" else [np.ascontiguousarray(root).tobytes()]
+            content += ["\0".join(batch.covariate_names).encode()] if key.name == "covariates" else []
         else:
             extractor = self.extractors[key]
             below = inputs_of(key, type(extractor), extractor.params)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from vibro.api import view_key
 from vibro.context import Context
+from vibro.data import make_batch
 from vibro.errors import NotFittedError, StandAside
+from vibro.views import ViewStore
 from vibro_plugins.features.envelope import Envelope
 from vibro_plugins.features.order_spectrum import OrderSpectrum
 
@@ -78,7 +81,7 @@ def test_depth_tells_faulty_bearings(real, name, least):
 
 
 def orders(x, rpm, fs=FS, **settings):
-    extractor = OrderSpectrum.make(settings, Context(fs=fs))
+    extractor = OrderSpectrum.make(settings, Context(fs=fs, names=("speed",)))
     speed = np.array(rpm, np.float32)[:, None]
     inputs = {"raw": x[:, None].astype(np.float32), "covariates": speed, "sensor": np.zeros((len(x), 1), np.float32)}
     extractor.fit(inputs)
@@ -94,6 +97,27 @@ def test_orders_stay_where_the_speed_moves_the_lines():
     for order, share in ((3, 0.8), (7.5, 0.2)):  # a record holds few revolutions: a line fills about five cells
         at = int(8 * order)
         assert power[:, at - 4 : at + 5].sum(axis=1) == pytest.approx(share, rel=0.15)
+
+
+def test_the_speed_is_found_by_its_name():
+    rpm = np.array([900.0, 1490.0, 1523.0, 2950.0])
+    x = np.stack([np.sin(2 * np.pi * 3 * r / 60 * T) for r in rpm])
+    expected, _ = orders(x, rpm)
+    load = np.array([0.1, 0.5, 0.2, 0.9])
+
+    def view(names, columns, **settings):
+        batch = make_batch(x, fs=FS, covariates=np.stack(columns, axis=1).astype(np.float32), covariate_names=names)
+        key = view_key({"use": "order_spectrum", **settings})
+        extractor = OrderSpectrum.make(settings, Context(fs=FS))
+        return ViewStore(batch, {key: extractor}, {key: 1}, fit_rows=np.arange(4)).get(key)
+
+    np.testing.assert_allclose(view(("load", "speed"), (load, rpm)), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        view(("shaft", "temp"), (rpm / 60, load), column="shaft", unit="Hz"), expected, atol=1e-4
+    )
+    np.testing.assert_allclose(view(("load", "n"), (load, rpm), column=1), expected, atol=1e-6)
+    with pytest.raises(StandAside, match="'rpm'; given are: load, speed"):
+        view(("load", "speed"), (load, rpm), column="rpm")
 
 
 def test_a_missing_speed_takes_the_usual_one():

@@ -240,3 +240,19 @@ def test_simulated_data_are_read_whole(vibro, tmp_path, form):
     assert {entry["source"] for entry in found["ignored"]} == {"README.txt", "covariates.csv", "labels.csv"}
     code, _, err = vibro("simulate", "-o", tmp_path / "sim")
     assert code == 2 and "not an empty folder" in err
+
+
+@pytest.mark.parametrize(
+    ("preset", "mains", "covariate"), [("transformer-60hz", 60.0, "oil_temp"), ("bearing", None, "speed")]
+)
+def test_other_plants_can_be_simulated(vibro, tmp_path, preset, mains, covariate):
+    argv = ("simulate", "-o", tmp_path / "sim", "--records", 40, "--preset", preset, "--fs", 4096, "--faults", 0.1)
+    assert vibro(*argv)[0] == 0
+    kinds = {row["label"] for row in rows(tmp_path / "sim" / "labels.csv")}
+    names = rows(tmp_path / "sim" / "covariates.csv")[0].keys()
+    code, out, err = vibro("check", tmp_path / "sim", "--json")
+    found = json.loads(out)["signal"]
+    assert code == 0, err
+    assert kinds == {"0", "1"} and covariate in names
+    assert found["mains_hz"] == (pytest.approx(mains, abs=0.5) if mains else None)
+    assert vibro("simulate", "-o", tmp_path / "no", "--preset", "nuclear")[0] == 2

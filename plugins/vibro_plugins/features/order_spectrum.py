@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import scipy.fft
@@ -23,9 +23,13 @@ REVOLUTIONS = 2  # fewer do not resolve orders
 
 @dataclass(frozen=True)
 class OrderSpectrumParams(Params):
-    """Orders 0..``orders`` in ``per_order`` cells each; ``column`` is the number of the speed (rpm) among the covariates."""
+    """Orders 0..``orders`` in ``per_order`` cells each; ``column`` names the shaft speed among the covariates.
 
-    column: Annotated[int, Field(ge=0)] = 0
+    A number counts the covariates from 0, as the run lists them. ``unit`` is that of the speed.
+    """
+
+    column: str | Annotated[int, Field(ge=0)] = "speed"
+    unit: Literal["rpm", "Hz"] = "rpm"
     orders: Annotated[int, Field(ge=2, le=200)] = 20
     per_order: Annotated[int, Field(ge=1, le=64)] = 8
 
@@ -34,18 +38,17 @@ class OrderSpectrum(FeatureExtractor):
     """Order spectrum, (n, C * orders * per_order): log10 of the RMS in each cell over the sensor's median RMS.
 
     Cell i is centred at i / per_order shaft orders. The record is limited to the orders shown, resampled at equal shaft
-    angles over whole revolutions and transformed with a Hann window. The shaft speed in rpm is one covariate column (the
-    view of covariates carries no names, so ``column`` counts them as the run lists them). A row without a speed takes the
-    median of the fit rows; where no fit row has one, the view stands aside. Marked as not given are orders above 0.45 fs,
-    and all of them where a record usually holds fewer than two revolutions.
+    angles over whole revolutions and transformed with a Hann window. The shaft speed is one covariate column. A row
+    without a speed takes the median of the fit rows; where no fit row has one, the view stands aside. Marked as not given
+    are orders above 0.45 fs, and all of them where a record usually holds fewer than two revolutions.
     """
 
     name = "order_spectrum"
-    summary = "spectrum over multiples of the shaft speed, from a speed column in rpm"
+    summary = "spectrum over multiples of the shaft speed, from a column of speeds"
     Params = OrderSpectrumParams
     item = "f"
     requires = ("scipy", "numba")
-    test_settings: Mapping[str, Any] = {"orders": 4, "per_order": 4}
+    test_settings: Mapping[str, Any] = {"column": 0, "orders": 4, "per_order": 4}
 
     def __init__(self, params: OrderSpectrumParams, ctx: Context) -> None:
         super().__init__(params, ctx)
@@ -62,9 +65,12 @@ class OrderSpectrum(FeatureExtractor):
         speed = self._speed(inputs["covariates"])
         known = speed[np.isfinite(speed)]
         if not len(known):
+            column, names = self.params.column, self.ctx.names
+            given = f"given are: {', '.join(names)}" if names else "none is given"
+            missing = isinstance(column, str) and column not in names
             raise StandAside(
-                f"no shaft speed in covariate column {self.params.column}",
-                hint="give a column speed in rpm with --covariates",
+                f"no covariate is named {column!r}; {given}" if missing else f"no shaft speed in covariate {column!r}",
+                hint="give a column speed in rpm with --covariates, or name yours: column = NAME",
             )
         self._channels = inputs["raw"].shape[1]
         self._state = {
@@ -109,9 +115,12 @@ class OrderSpectrum(FeatureExtractor):
 
     def _speed(self, covariates: NDArray[Any]) -> NDArray[np.float64]:
         """Speed in rpm of every row, NaN where it is not given or not positive."""
-        if self.params.column >= covariates.shape[1]:
+        column, names = self.params.column, self.ctx.names
+        if isinstance(column, str):
+            column = names.index(column) if column in names else covariates.shape[1]
+        if column >= covariates.shape[1]:
             return np.full(len(covariates), np.nan)
-        speed = covariates[:, self.params.column].astype(np.float64)
+        speed = covariates[:, column].astype(np.float64) * (60 if self.params.unit == "Hz" else 1)
         return np.where(speed > 0, speed, np.nan)
 
     def _amplitude(self, unit: NDArray[np.float32], turn: float) -> NDArray[np.float64]:
