@@ -1,0 +1,320 @@
+"""Contrastive learning: an encoder that tells records apart by what a fault changes, and a head that scores its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from vibro import hookimpl
+from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro_plugins._neighbours import Neighbours
+from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, seeded
+from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
+from vibro_plugins.detectors.contrastive.heads import Scorer, fit_head
+from vibro_plugins.detectors.contrastive.losses import (
+    Queue,
+    alignment,
+    effective_rank,
+    moco,
+    nt_xent,
+    rank_one,
+    uniformity,
+)
+from vibro_plugins.detectors.contrastive.networks import encoder, projection
+
+LEAST_ROWS = 20
+LEAST_LENGTH = 8  # values of a line or pixels of the shorter side
+LIMIT = 20.0  # standardised values are clipped here
+WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
+BLOCK = 64
+LEAST_GAIN, LEAST_RANK, UNIFORM = 0.05, 2.0, -0.2  # of a sound fit: fall of the loss, effective rank, uniformity
+SAMPLE = 512  # rows that health looks at
+
+
+@dataclass(frozen=True)
+class ContrastiveParams(Params):
+    """``loss``: NT-Xent, or a momentum queue (MoCo) with keys by an encoder that follows at ``momentum``.
+
+    ``head`` scores codes, with ``neighbours`` for knn. Positives differ by ``shift``, the largest circular shift as a share
+    of time (0 for records that begin at a fixed phase; a vector has no time and is never shifted), ``noise`` in floors of
+    the record, ``gain`` and ``mask``. ``shifted``: how many times a record edited as by a fault counts as a negative, 0 for
+    none. ``window``: samples, 0 = the whole record; the code of a record is the mean over its windows. ``trim``: share of
+    rows, the most remote, neither trained on nor kept for scoring.
+    """
+
+    loss: Literal["nt_xent", "moco"] = "nt_xent"
+    head: Literal[
+        "knn", "knn_cosine", "centroid", "centroid_cosine", "mahalanobis", "gmm", "kde", "iforest", "ocsvm"
+    ] = "knn"
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 5
+    window: Annotated[int, Field(ge=0)] = 0
+    shift: Annotated[float, Field(ge=0, le=1)] = 1.0
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.5
+    gain: Annotated[float, Field(ge=0, le=0.1)] = 0.05
+    mask: Annotated[float, Field(ge=0, le=0.05)] = 0.05
+    shifted: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    width: Annotated[int, Field(ge=2, le=256)] = 8
+    code: Annotated[int, Field(ge=2, le=1024)] = 32
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 12
+    batch: Annotated[int, Field(ge=4, le=4096)] = 64
+    lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    patience: Annotated[int, Field(ge=1)] = 10
+
+
+class Contrastive(Detector):
+    """score = distance of a record's code from the codes of the fit rows, by the chosen head.
+
+    The encoder learns that two augmented views of one record belong together, against other records and against edited
+    copies (shifted instances: Tack et al., CSI, NeurIPS 2020), by NT-Xent (Chen et al., SimCLR, ICML 2020) or by a queue of
+    keys (He et al., MoCo, CVPR 2020). What an augmentation changes becomes invisible; ``augment`` says what may. Scored is
+    the encoder's output for the record as it is, without the projection that the loss sees.
+
+    knn: mean distance to the k nearest codes. Instance discrimination spreads normal records over the sphere, so that the
+    distance from their centroid says least; and where a view is centred on each sensor's normal, as ``per_sensor`` is, a
+    normal code is short and its direction is noise, so that cosines are for records and images as they are.
+
+    Lines (vectors, records) and images have encoders of their own. Values are centred by place (by channel where records
+    begin anywhere) and share one scale a channel. A tenth of the rows is held out: training stops when their loss no longer
+    falls, with the best weights kept. The rows most remote from their neighbours, more of them than a cluster of anomalies
+    holds, are not trained on after five epochs, chosen again every fifth, and not kept as neighbours.
+    """
+
+    name = "contrastive"
+    summary = "contrastive encoder with edited records as negatives; distance of its codes"
+    Params = ContrastiveParams
+    view: ClassVar[dict[str, Any]] = {"use": "hetero", "size": 32}
+    requires = ("torch", "sklearn")
+    exclusive = True
+    cross_fit = False
+    min_rows = 50
+    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 12, "batch": 16, "lr": 0.005}
+
+    _net: nn.ModuleDict | None = None
+    _wave: bool  # rows are records, not vectors or images
+    _centre: NDArray[np.float32]  # (channels, length) or (channels, h, w) as the network sees them
+    _scale: NDArray[np.float32]  # (channels, 1, ...)
+    _codes: NDArray[np.float64]  # (m, code) of the rows kept
+    _seed: int  # of the head
+    _head: Scorer
+    _fit_health: dict[str, float]
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from vectors (n, values), records (n, channels, samples) or images (n, channels, h, w)."""
+        p = self.params
+        sides = x.shape[2:] if x.ndim == 4 else x.shape[-1:]
+        if not 2 <= x.ndim <= 4 or min(sides) < LEAST_LENGTH:
+            raise StandAside(
+                f"the view has rows of shape {x.shape[1:]}; vectors, records or images (c, h, w)"
+                f" of {LEAST_LENGTH} values a side are needed"
+            )
+        if len(x) < LEAST_ROWS:
+            raise StandAside(f"{len(x)} fit rows are too few to tell apart; {LEAST_ROWS} are needed")
+        self._wave = x.ndim == 3
+        windows = self._windows(x)
+        self._centre, self._scale = self._standard(windows)
+        if not self._scale.any():
+            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+        rng = self.ctx.rng()
+        order = rng.permutation(len(windows))
+        held, rows = windows[np.sort(order[: len(order) // 10])], order[len(order) // 10 :]
+        sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
+        with seeded(self.ctx):
+            net = self._networks()
+            before = self._mean_loss(net, sample)
+            epochs = self._train(net, windows, rows, held, rng)
+            gain = 1 - self._mean_loss(net, sample) / before
+        codes = self._coded(net, x)
+        self._codes, self._seed = codes[nearest(self._remoteness(codes), p.trim)], self.ctx.seed % 2**32
+        self._fit_health = self._examined(net, sample, {"gain": gain, "epochs": float(epochs)})
+        self._head = fit_head(p.head, self._codes, p.neighbours, self._seed)
+        self._net = net
+
+    def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Distances (n,)."""
+        return self._head(self._coded(self._fitted(), x))
+
+    def health(self) -> Mapping[str, float]:
+        """``alignment`` of two views of a record (0 = the same), ``uniformity`` (lower = spread out), ``effective_rank`` of
+        the codes, ``rank_one``: share of records whose other view is the nearest of all, ``gain``: fall of the held-out
+        loss; failed where the codes have collapsed or the loss has not fallen.
+        """
+        self._fitted()
+        return self._fit_health
+
+    def state(self) -> State:
+        """Weights, standardisation, codes that the head is made of, health."""
+        health = {f"health.{name}": np.array(value) for name, value in self.health().items()}
+        fixed = {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave)}
+        return {**arrays(self._fitted()), **fixed, "codes": self._codes, "seed": np.array(self._seed), **health}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._centre, self._scale, self._wave = state["centre"], state["scale"], bool(state["wave"])
+        self._codes, self._seed = state["codes"], int(state["seed"])
+        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
+        net = self._networks()
+        load_arrays(net, state)
+        self._head = fit_head(self.params.head, self._codes, self.params.neighbours, self._seed)
+        self._net = net
+
+    def _networks(self) -> nn.ModuleDict:
+        p = self.params
+        locked = not p.shift or not (self._wave or self._centre.ndim == 3)
+        encode = encoder(self._centre.shape, p.width, p.code, locked)
+        return nn.ModuleDict({"encode": encode, "project": projection(p.code)}).to(self.ctx.device)
+
+    def _train(
+        self,
+        net: nn.ModuleDict,
+        windows: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        held: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> int:
+        """Epochs of the chosen loss; how many there were."""
+        p = self.params
+        draw = Generator().manual_seed(self.ctx.seed)
+        queue = Queue(net, p.momentum, self._first_keys(net, windows[rows])) if p.loss == "moco" else None
+        optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
+        plateau, kept, epoch = Plateau(net, p.patience), rows, -1
+        for epoch in range(p.epochs):
+            if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
+                kept = rows[nearest(self._remoteness(self._embedded(net, windows[rows])), p.trim)]
+            for part in minibatches(kept, p.batch, rng):
+                first, second, shifted = self._three(self._tensor(windows[part]), draw)
+                if queue is None:
+                    loss = self._nt_xent(net, first, second, shifted)
+                else:
+                    key, others = queue.key(second), None if shifted is None else queue.key(shifted)
+                    query = net["project"](net["encode"](first))
+                    loss = moco(query, key, queue.keys, others, p.temperature, p.shifted)
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+                optimizer.step()
+                if queue is not None:
+                    queue.follow(net, key)
+            schedule.step()
+            self.ctx.progress(epoch + 1, p.epochs)
+            if plateau.stop(self._mean_loss(net, held)):
+                break
+        plateau.restore()
+        return epoch + 1
+
+    def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Two views of each row, and one of an edited copy."""
+        p = self.params
+        timed = self._wave or x.ndim == 4
+        view = Augmentation(p.shift if timed else 0.0, p.noise, p.gain, p.mask)
+        return view(x, draw), view(x, draw), view(edited(x, draw, self._wave), draw) if p.shifted else None
+
+    def _nt_xent(self, net: nn.ModuleDict, first: Tensor, second: Tensor, shifted: Tensor | None) -> Tensor:
+        views = [first, second] if shifted is None else [first, second, shifted]
+        parts = net["project"](net["encode"](torch.cat(views))).split(len(first))
+        return nt_xent(
+            parts[0], parts[1], parts[2] if len(parts) > 2 else None, self.params.temperature, self.params.shifted
+        )
+
+    def _mean_loss(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> float:
+        """NT-Xent with the same draws at every look."""
+        draw = Generator().manual_seed(self.ctx.seed + 1)
+        with torch.no_grad():
+            parts = np.array_split(windows, max(1, round(len(windows) / BLOCK)))
+            return float(np.mean([self._nt_xent(net, *self._three(self._tensor(part), draw)).item() for part in parts]))
+
+    def _first_keys(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> Tensor:
+        """Keys that fill the queue: 6 % of the rows, at least a batch (a longer one would hold a record's own kin)."""
+        count = max(int(0.06 * len(windows)), min(self.params.batch, len(windows)))
+        chosen = windows[np.linspace(0, len(windows) - 1, count).astype(int)]
+        with torch.no_grad():
+            return net["project"](net["encode"](self._tensor(chosen)))
+
+    def _remoteness(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean distance to so many neighbours that a cluster as large as what is trimmed cannot hide in itself."""
+        found = Neighbours(int(self.params.trim * len(codes)) + self.params.neighbours)
+        found.store(codes.astype(np.float32))
+        parts = np.array_split(codes.astype(np.float32), max(1, len(codes) // 256))
+        return np.concatenate([found.query(part)[0].mean(axis=1) for part in parts])
+
+    def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, values) -> (n, 1, values); records cut into (n * windows, channels, window); images as they are."""
+        if not self._wave:
+            return x[:, None] if x.ndim == 2 else x
+        length = min(self.params.window, x.shape[2]) or x.shape[2]
+        count = x.shape[2] // length
+        cut = x[:, :, : count * length].reshape(len(x), x.shape[1], count, length)
+        return cut.swapaxes(1, 2).reshape(-1, x.shape[1], length)
+
+    def _standard(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Median at each place, or of each channel of records that begin anywhere; the median row's root mean square."""
+        centre = np.median(windows, axis=0)
+        if self._wave and self.params.shift:
+            centre = np.broadcast_to(np.median(centre, axis=1, keepdims=True), centre.shape)
+        square = np.mean((windows - centre).astype(np.float64) ** 2, axis=tuple(range(2, windows.ndim)))
+        scale = np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2))
+        return np.array(centre, np.float32), scale.astype(np.float32)
+
+    def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
+        factor = np.divide(1.0, self._scale, out=np.zeros_like(self._scale), where=self._scale > 0)
+        z = (windows.astype(np.float64) - self._centre) * factor
+        return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
+
+    def _coded(self, net: nn.ModuleDict, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, *item) -> codes of the records (n, code), the mean over their windows."""
+        windows = self._windows(x)
+        return self._embedded(net, windows).reshape(len(x), -1, self.params.code).mean(axis=1)
+
+    def _embedded(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Codes (m, code) in blocks of one size, so that a row has the same one in any company."""
+        out = np.empty((len(windows), self.params.code))
+        with seeded(self.ctx), torch.no_grad():
+            for start in range(0, len(windows), BLOCK):
+                part = windows[start : start + BLOCK]
+                block = np.zeros((BLOCK, *windows.shape[1:]), np.float32)
+                block[: len(part)] = part
+                out[start : start + BLOCK] = net["encode"](self._tensor(block)).cpu().numpy()[: len(part)]
+        return out
+
+    def _examined(self, net: nn.ModuleDict, sample: NDArray[np.float32], found: dict[str, float]) -> dict[str, float]:
+        """Numbers of two views of each window, and whether they are those of a sound encoder."""
+        draw = Generator().manual_seed(self.ctx.seed + 2)
+        with seeded(self.ctx), torch.no_grad():
+            first, second, _ = self._three(self._tensor(sample), draw)
+            a, b = (net["encode"](view).cpu().numpy().astype(np.float64) for view in (first, second))
+        if np.isfinite(a).all() and np.isfinite(b).all():
+            found = found | {
+                "alignment": alignment(a, b),
+                "uniformity": uniformity(a),
+                "effective_rank": effective_rank(a),
+                "rank_one": rank_one(a, b),
+            }
+            sound = (
+                found["gain"] > LEAST_GAIN and found["effective_rank"] > LEAST_RANK and found["uniformity"] < UNIFORM
+            )
+        else:
+            sound = False
+        return {name: float(np.nan_to_num(value, nan=-1.0)) for name, value in found.items()} | {
+            "failed": float(not sound)
+        }
+
+    def _fitted(self) -> nn.ModuleDict:
+        if self._net is None:
+            raise NotFittedError("contrastive is not fitted")
+        return self._net
+
+
+@hookimpl
+def register_detectors(register) -> None:
+    """Offers ``contrastive``."""
+    register(Contrastive)

@@ -1,0 +1,184 @@
+"""What may change in a record without a fault, and what may not: positives and shifted instances of the contrastive detector.
+
+Augmentations decide what becomes invisible. Allowed: a circular shift in time, noise at the record's own floor, a gain within
+a few per cent, a short gap. Edits of level, of a band, of frequency or of time structure are what faults do: they are never
+positives, but negatives (the shifted instances of Tack et al., CSI, NeurIPS 2020). All take and return standardised
+tensors, lines (b, c, t) or images (b, c, h, w) with time (or, of a vector, the order of its values) along the last axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+STRENGTH = (0.5, 3.0)  # of an edit, in units of the usual spread
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """``shift``, ``mask``: most of the last axis; ``noise`` in floors of the record; ``gain``: most relative change."""
+
+    shift: float
+    noise: float
+    gain: float
+    mask: float
+
+    def __call__(self, x: Tensor, draw: Generator) -> Tensor:
+        """A view of each row with draws of its own."""
+        b, length = len(x), x.shape[-1]
+        column = (b, *(1,) * (x.ndim - 1))
+        y = x
+        if self.shift:
+            offset = torch.randint(0, max(round(self.shift * length), 1), (b,), generator=draw)
+            y = rolled(y, offset)
+        y = y + self.noise * own_floor(x) * _like(torch.randn(x.shape, generator=draw), x)
+        y = y * _like(1 + self.gain * (2 * torch.rand(column, generator=draw) - 1), x)
+        if self.mask:
+            gap = torch.floor(torch.rand(b, generator=draw) * (self.mask * length + 1))
+            start = torch.rand(b, generator=draw) * (length - gap)
+            y = y * ~_between(length, start, start + gap).to(x.device).reshape(b, *(1,) * (x.ndim - 2), length)
+        return y
+
+
+def own_floor(x: Tensor) -> Tensor:
+    """Noise floor of each row and channel from its second differences, whose median is 1.652 floors for white noise."""
+    if x.shape[-1] < 3:
+        return torch.zeros_like(x[..., :1])
+    rough = (x[..., 2:] - 2 * x[..., 1:-1] + x[..., :-2]).abs().flatten(2)
+    return (rough.median(dim=2).values / 1.652).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+def rolled(x: Tensor, offset: Tensor) -> Tensor:
+    """Each row turned round by its own ``offset`` (b,) along the last axis."""
+    length = x.shape[-1]
+    index = (torch.arange(length) + offset[:, None]) % length
+    return x.gather(-1, index.to(x.device).reshape(len(x), *(1,) * (x.ndim - 2), length).expand_as(x))
+
+
+def edited(x: Tensor, draw: Generator, waveform: bool) -> Tensor:
+    """Shifted instances: each row with an edit that a fault could make, its kind, place and strength drawn by row."""
+    edits = WAVE_EDITS if waveform else MAP_EDITS
+    kind = torch.randint(0, len(edits), (len(x),), generator=draw)
+    low, high = STRENGTH
+    strength = low * (high / low) ** torch.rand(len(x), generator=draw)
+    y = x.clone()
+    for k, edit in enumerate(edits):
+        rows = torch.nonzero(kind == k)[:, 0]
+        if len(rows):
+            y[rows.to(x.device)] = edit(x[rows.to(x.device)], strength[rows], draw)
+    return y
+
+
+def level_of_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """All of it louder or quieter."""
+    sign = _signs(len(x), draw)
+    return x * _column((1 + strength) ** sign, x)
+
+
+def band_of_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """A band of a half to two octaves louder or quieter."""
+    spectrum = torch.fft.rfft(x)
+    bins = spectrum.shape[-1]
+    start = bins ** torch.rand(len(x), generator=draw)
+    stop = start * 2 ** (0.5 + 1.5 * torch.rand(len(x), generator=draw))
+    inside = _between(bins, start, stop).to(x.device)[:, None, :]
+    factor = _column((1 + 2 * strength) ** _signs(len(x), draw), x)
+    return torch.fft.irfft(torch.where(inside, spectrum * factor, spectrum), n=x.shape[-1])
+
+
+def clipped_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """Flat tops."""
+    limit = x.abs().amax(dim=-1, keepdim=True) / _column(1 + strength, x)
+    return torch.clamp(x, -limit, limit)
+
+
+def stretched_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """Every frequency off by one ratio, up to a quarter."""
+    ratio = 1 + _signs(len(x), draw) * strength / STRENGTH[1] / 4
+    length = x.shape[-1]
+    at = (torch.arange(length) * ratio[:, None]) % (length - 1)
+    below = at.long()
+    share = _like(at - below, x)[:, None, :]
+    index = below.to(x.device)[:, None, :].expand_as(x)
+    return x.gather(-1, index) * (1 - share) + x.gather(-1, (index + 1).clamp(max=length - 1)) * share
+
+
+def struck_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """A train of short rings, evenly spaced."""
+    length = x.shape[-1]
+    period = length / (4 + 28 * torch.rand(len(x), 1, generator=draw))
+    since = (torch.arange(length) + period * torch.rand(len(x), 1, generator=draw)) % period
+    pitch = 0.1 + 0.35 * torch.rand(len(x), 1, generator=draw)
+    ring = torch.exp(-since / 8) * torch.cos(2 * torch.pi * pitch * since)
+    rms = x.square().mean(dim=-1, keepdim=True).sqrt()
+    return x + rms * _column(2 * strength, x) * _like(ring, x)[:, None, :]
+
+
+def held_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """A stretch of zeros, up to half of the record."""
+    length = x.shape[-1]
+    gap = strength / STRENGTH[1] * length / 2
+    start = torch.rand(len(x), generator=draw) * (length - gap)
+    return x * ~_between(length, start, start + gap).to(x.device)[:, None, :]
+
+
+def level_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """Every value higher or lower."""
+    return x + _column(strength * _signs(len(x), draw), x)
+
+
+def band_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """A band higher or lower: neighbouring values of a vector, neighbouring rows of an image."""
+    size = x.shape[2]
+    width = 1 + torch.floor(size / 4 * torch.rand(len(x), generator=draw) ** 2)
+    start = torch.floor(torch.rand(len(x), generator=draw) * (size - width + 1))
+    inside = _like(_between(size, start, start + width), x).reshape(len(x), 1, size, *(1,) * (x.ndim - 3))
+    return x + inside * _column(1.5 * strength * _signs(len(x), draw), x)
+
+
+def comb_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """Evenly spaced values (or rows) higher or lower: a family of harmonics."""
+    size = x.shape[2]
+    step = 2 + torch.floor(max(size / 8 - 2, 1) * torch.rand(len(x), generator=draw))
+    first = torch.floor(step * torch.rand(len(x), generator=draw))
+    teeth = (torch.arange(size) - first[:, None]) % step[:, None] < 1
+    inside = _like(teeth, x).reshape(len(x), 1, size, *(1,) * (x.ndim - 3))
+    return x + inside * _column(2 * strength * _signs(len(x), draw), x)
+
+
+def burst_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """A part of the last axis higher: a burst in an image, a second band in a vector."""
+    length = x.shape[-1]
+    gap = 1 + length / 8 * torch.rand(len(x), generator=draw)
+    start = torch.rand(len(x), generator=draw) * (length - gap)
+    inside = _like(_between(length, start, start + gap), x).reshape(len(x), *(1,) * (x.ndim - 2), length)
+    return x + inside * _column(1.5 * strength, x)
+
+
+def rough_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """Every value off by itself."""
+    return x + _column(strength, x) * _like(torch.randn(x.shape, generator=draw), x)
+
+
+WAVE_EDITS = (level_of_wave, band_of_wave, clipped_wave, stretched_wave, struck_wave, held_wave)
+MAP_EDITS = (level_of_map, band_of_map, comb_of_map, burst_of_map, rough_of_map)
+
+
+def _signs(b: int, draw: Generator) -> Tensor:
+    return 2.0 * torch.randint(0, 2, (b,), generator=draw) - 1
+
+
+def _between(length: int, start: Tensor, stop: Tensor) -> Tensor:
+    """(b, length) bool: places from ``start`` to before ``stop``."""
+    at = torch.arange(length)
+    return (at >= start[:, None]) & (at < stop[:, None])
+
+
+def _column(values: Tensor, x: Tensor) -> Tensor:
+    return _like(values, x).reshape(len(x), *(1,) * (x.ndim - 1))
+
+
+def _like(values: Tensor, x: Tensor) -> Tensor:
+    return values.to(x.device, x.dtype)

@@ -1,0 +1,307 @@
+"""Contrastive detector: what it may not see, what it must see, heads on plain codes, and how it tells that it failed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Generator
+
+from vibro.api import Context, NotFittedError, StandAside
+from vibro_plugins.detectors.contrastive import Contrastive
+from vibro_plugins.detectors.contrastive.augment import MAP_EDITS, WAVE_EDITS, Augmentation, edited, own_floor, rolled
+from vibro_plugins.detectors.contrastive.heads import HEADS, fit_head
+from vibro_plugins.detectors.contrastive.losses import (
+    Queue,
+    alignment,
+    effective_rank,
+    moco,
+    nt_xent,
+    rank_one,
+    uniformity,
+)
+from vibro_plugins.detectors.contrastive.networks import encoder
+
+SMALL = {"width": 4, "code": 16, "epochs": 15, "batch": 20, "lr": 0.005}
+SHAPES = {"vector": (48,), "record": (1, 256), "image": (1, 16, 16)}
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    """300 calm and 40 odd vectors of 48 values: two smooth modes of random size; in odd ones a band stands higher."""
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    modes = np.stack([np.sin(t), np.cos(2 * t)])
+    x = rng.uniform(-2, 2, (340, 2)) @ modes + 0.3 * rng.standard_normal((340, 48))
+    x[300:, 20:26] += 1.2
+    x = x.astype(np.float32)
+    x.setflags(write=False)
+    return x
+
+
+@pytest.fixture(scope="module")
+def records():
+    """160 sines of two tones and random phase, then 20 with rings and 20 at twice the level."""
+    rng = np.random.default_rng(1)
+    t = np.arange(256)
+    x = np.sin(2 * np.pi * t / 32 + rng.uniform(0, 6.28, (200, 1))) + 0.1 * rng.standard_normal((200, 256))
+    x[160:180, ::40] += 3
+    x[180:] *= 2
+    return x[:, None].astype(np.float32)
+
+
+def fitted(x, seed=0, **settings):
+    detector = Contrastive.make({**SMALL, **settings}, Context(seed=seed))
+    detector.fit(x)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def trained(vectors):
+    return fitted(vectors[:240])
+
+
+def auc(score, first_odd=300, first_new=240):
+    """Odd rows against the calm ones that were not fitted on."""
+    return np.mean(score[first_odd:, None] > score[None, first_new:first_odd])
+
+
+def test_learns_what_its_untrained_self_does_not_know(trained, vectors):
+    untrained = fitted(vectors[:240], epochs=0)
+    assert auc(trained.score(vectors)) > auc(untrained.score(vectors)) + 0.03
+    assert trained.health()["failed"] == 0 and untrained.health()["failed"] == 1
+    assert trained.health()["alignment"] < untrained.health()["alignment"]
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_trap_45_augmentations_and_edits_take_and_return_tensors(shape):
+    channels = shape if len(shape) > 1 else (1, *shape)
+    x = torch.randn(30, *channels, generator=Generator().manual_seed(0))
+    draw = Generator().manual_seed(1)
+    for y in (Augmentation(1.0, 0.5, 0.05, 0.05)(x, draw), edited(x, draw, len(shape) == 2)):
+        assert y.shape == x.shape and y.dtype == x.dtype and torch.isfinite(y).all()
+        assert not any(torch.equal(a, b) for a, b in zip(x, y, strict=True))
+
+
+def test_trap_46_every_record_has_draws_of_its_own():
+    x = torch.randn(1, 1, 128, generator=Generator().manual_seed(0)).repeat(40, 1, 1)
+    draw = Generator().manual_seed(1)
+    for y in (Augmentation(1.0, 0.0, 0.0, 0.0)(x, draw), Augmentation(0.0, 0.0, 0.05, 0.0)(x, draw)):
+        assert len({tuple(row) for row in y.flatten(1).tolist()}) > 25
+    for edit in WAVE_EDITS + MAP_EDITS:
+        y = edit(x, torch.rand(40, generator=draw) + 0.5, draw)
+        assert len({tuple(row) for row in y.flatten(1).tolist()}) > 20, edit.__name__
+
+
+def test_trap_47_scoring_augments_nothing(trained, vectors):
+    whole = trained.score(vectors)
+    assert np.array_equal(trained.score(vectors), whole)
+    alone = np.concatenate([trained.score(vectors[i : i + 1]) for i in range(5)])
+    assert np.array_equal(alone, whole[:5])
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_trap_48_heads_know_only_rows_of_the_fit(head, vectors):
+    detector = fitted(vectors[:240], epochs=2, head=head)
+    before = {name: np.array(array) for name, array in detector.state().items()}
+    first = detector.score(vectors[:20])
+    detector.score(vectors[300:])
+    assert np.array_equal(detector.score(vectors[:20]), first)
+    assert all(np.array_equal(before[name], array) for name, array in detector.state().items())
+    assert len(before["codes"]) == 228  # 240 rows without the trimmed 5 %
+
+
+def test_trap_49_the_default_head_is_knn_on_the_encoder_not_on_the_projection(trained, vectors):
+    assert Contrastive.Params().head == "knn"
+    net = trained._fitted()
+    with torch.no_grad():
+        code = net["encode"](trained._tensor(vectors[:64, None])).numpy()
+    stored = trained.state()["codes"]
+    nearest = np.sort(np.linalg.norm(stored[None] - code[:, None], axis=2), axis=1)
+    own = nearest[:, 0] < 1e-4
+    expected = np.where(own, nearest[:, 1:6].mean(axis=1), nearest[:, :5].mean(axis=1))
+    np.testing.assert_allclose(trained.score(vectors[:64]), expected, rtol=1e-3)
+
+
+def test_trap_50_positives_keep_level_bands_and_frequencies():
+    draw = Generator().manual_seed(0)
+    t = torch.arange(1024) / 1024
+    x = (torch.sin(2 * torch.pi * 40 * t) + 0.05 * torch.randn(20, 1024, generator=draw))[:, None]
+    view = Augmentation(1.0, 0.5, 0.05, 0.05)(x, draw)
+    level = view.square().mean(dim=2).sqrt() / x.square().mean(dim=2).sqrt()
+    assert ((level > 0.9) & (level < 1.1)).all()
+    assert (torch.fft.rfft(view).abs().argmax(dim=2) == 40).all()
+    assert {edit.__name__ for edit in WAVE_EDITS} >= {"level_of_wave", "band_of_wave", "stretched_wave"}
+
+
+def test_edits_change_more_than_views_do():
+    draw = Generator().manual_seed(0)
+    x = torch.randn(200, 1, 64, generator=draw)
+    view = Augmentation(0.0, 0.5, 0.05, 0.05)(x, draw)
+    for waveform in (True, False):
+        change = (edited(x, draw, waveform) - x).square().mean(dim=(1, 2)).median()
+        assert change > 0.2 or change > (view - x).square().mean(dim=(1, 2)).median()
+
+
+def test_own_floor_is_that_of_white_noise_and_ignores_what_is_smooth():
+    t = torch.arange(4096) / 4096
+    x = torch.sin(2 * torch.pi * 3 * t) + 0.2 * torch.randn(3, 2, 4096, generator=Generator().manual_seed(0))
+    assert torch.allclose(own_floor(x), torch.tensor(0.2), rtol=0.05)
+
+
+def test_rolled_turns_each_row_by_its_own_offset():
+    x = torch.arange(12.0).reshape(2, 1, 6)
+    y = rolled(x, torch.tensor([1, 4]))
+    assert torch.equal(y[0], x[0].roll(-1, dims=1)) and torch.equal(y[1], x[1].roll(-4, dims=1))
+
+
+def test_nt_xent_is_its_formula():
+    a, b, s = torch.randn(3, 4, 5, generator=Generator().manual_seed(0)).double()
+    z = torch.nn.functional.normalize(torch.cat([a, b, s]))
+    total = 0.0
+    for i in range(8):
+        similar = torch.exp(z[i] @ z.T / 0.5)
+        others = sum(similar[k] for k in range(8) if k != i) + 2 * similar[8:].sum()
+        total -= torch.log(similar[(i + 4) % 8] / others)
+    assert nt_xent(a, b, s, 0.5, times=2.0).item() == pytest.approx(total.item() / 8)
+
+
+def test_moco_puts_the_positive_first_and_counts_edited_copies():
+    q, k, queue, s = torch.randn(4, 6, 5, generator=Generator().manual_seed(0)).double()
+    unit = torch.nn.functional.normalize
+    loss = 0.0
+    for i in range(6):
+        positive = torch.exp(unit(q)[i] @ unit(k)[i] / 0.3)
+        others = torch.exp(unit(q)[i] @ unit(queue).T / 0.3).sum() + 3 * torch.exp(unit(q)[i] @ unit(s).T / 0.3).sum()
+        loss -= torch.log(positive / (positive + others))
+    assert moco(q, k, queue, s, 0.3, times=3.0).item() == pytest.approx(loss.item() / 6)
+
+
+def test_the_queue_is_first_in_first_out_and_its_networks_follow():
+    net = torch.nn.ModuleDict({"encode": torch.nn.Linear(3, 2), "project": torch.nn.Identity()})
+    queue = Queue(net, 0.9, torch.zeros(5, 2))
+    old = queue.net["encode"].weight.clone()
+    with torch.no_grad():
+        net["encode"].weight += 1
+    key = queue.key(torch.ones(2, 3))
+    queue.follow(net, key)
+    assert torch.equal(queue.keys[-2:], key) and len(queue.keys) == 5
+    assert torch.allclose(queue.net["encode"].weight, old + 0.1) and not key.requires_grad
+
+
+def test_numbers_of_health():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((200, 8))
+    assert alignment(a, 3 * a) == pytest.approx(0) and rank_one(a, a) == 1
+    assert uniformity(np.ones((50, 8))) == pytest.approx(0) and uniformity(a) < -2
+    assert effective_rank(a) > 7.5 and effective_rank(np.outer(a[:, 0], np.ones(8))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "moco"])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_records_are_told_by_rings_and_by_level(records, loss, shift):
+    detector = fitted(records[:120], loss=loss, shift=shift, epochs=10)
+    score = detector.score(records)
+    assert auc(score, 160, 120) > 0.85
+
+
+def test_codes_of_a_record_are_the_mean_over_its_windows(records):
+    detector = fitted(records[:60], window=64, epochs=1)
+    net = detector._fitted()
+    whole = detector._coded(net, records[:3])
+    parts = detector._embedded(net, records[:3, 0].reshape(12, 1, 64)).reshape(3, 4, -1)
+    np.testing.assert_allclose(whole, parts.mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_finds_what_lies_apart(head):
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((300, 6)) + 4
+    near, far = rng.standard_normal((50, 6)) + 4, rng.standard_normal((50, 6)) * np.array([1, 1, 1, 6, 6, 6]) - 4
+    score = fit_head(head, codes, 5, 0)
+    assert np.mean(score(far)[:, None] > score(near)[None]) > 0.9
+    assert np.isfinite(score(1e6 * far)).all() and np.array_equal(score(far[:3]), score(far)[:3])
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (2, 700), (1, 16, 16), (3, 20, 33)])
+@pytest.mark.parametrize("locked", [True, False])
+def test_encoders_read_any_size(shape, locked):
+    assert encoder(shape, 4, 8, locked)(torch.zeros(2, *shape)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "moco"])
+def test_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(vectors, loss):
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    first = fitted(vectors[:240], epochs=3, loss=loss).score(vectors)
+    assert np.array_equal(fitted(vectors[:240], epochs=3, loss=loss).score(vectors), first)
+    assert not np.array_equal(fitted(vectors[:240], epochs=3, loss=loss, seed=1).score(vectors), first)
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_state_is_enough(head, shape):
+    x = np.random.default_rng(0).standard_normal((60, *SHAPES[shape])).astype(np.float32)
+    detector = fitted(x, epochs=1, head=head)
+    state = {name: np.array(array) for name, array in detector.state().items()}
+    assert all(array.dtype.kind in "biuf" for array in state.values())
+    back = Contrastive.make({**SMALL, "head": head}, Context(seed=9))
+    back.load_state(state)
+    assert np.array_equal(back.score(x), detector.score(x)) and back.health() == detector.health()
+    with pytest.raises(NotFittedError):
+        Contrastive.make(SMALL, Context()).score(x)
+
+
+def test_a_cluster_of_anomalies_among_the_fit_rows_is_trimmed(vectors):
+    rng = np.random.default_rng(2)
+    cluster = vectors[300:301] + 0.3 * rng.standard_normal((18, 48)).astype(np.float32)
+    pool = np.concatenate([vectors[:240], cluster])
+    kept, lost = fitted(pool, trim=0.0).score(cluster), fitted(pool, trim=0.1).score(cluster)
+    calm = fitted(pool, trim=0.1).score(vectors[240:300])
+    assert np.median(lost) > 1.2 * np.median(kept) and np.median(lost) > np.median(calm)
+
+
+BROKEN = [
+    {"epochs": 0},
+    {"lr": 1e-9, "epochs": 2},
+    {"lr": 10.0, "epochs": 3},
+    {"code": 2, "lr": 1.0},
+    {"lr": 1e-7, "epochs": 5, "noise": 2.0},
+]
+KINDS = [{}, {"loss": "moco"}, {"head": "mahalanobis", "shifted": 0.0}, {"loss": "moco", "head": "gmm", "shifted": 4.0}]
+SOUND = [{}, {"code": 8}, {"width": 8, "lr": 0.003}, {"temperature": 0.5, "trim": 0.0}, {"batch": 40, "lr": 0.01}]
+
+
+def named(settings):
+    return "-".join(f"{key}={value}" for key, value in settings.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [a | b for a in BROKEN for b in KINDS], ids=named)
+def test_health_tells_a_net_that_has_not_learned(vectors, settings):
+    assert fitted(vectors[:240], **settings).health()["failed"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [a | b for a in SOUND for b in KINDS], ids=named)
+def test_health_leaves_a_sound_net_alone(vectors, settings):
+    assert fitted(vectors[:240], **settings).health()["failed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.zeros((5, 24), np.float32), "too few"),
+        (np.ones((60, 24), np.float32), "constant"),
+        (np.ones((60, 3), np.float32), "values a side"),
+        (np.ones((60, 1, 16, 4), np.float32), "values a side"),
+        (np.ones((60, 2, 1, 16, 16), np.float32), "values a side"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said(rows, words):
+    with pytest.raises(StandAside, match=words):
+        fitted(rows)
+
+
+def test_large_values_give_finite_scores(trained):
+    assert np.isfinite(trained.score(np.full((2, 48), 3e38, np.float32))).all()
