@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from vibro.api import FeatureExtractor, ViewKey
 from vibro.context import Context
 from vibro.data import make_batch
 from vibro.store.viewcache import ViewCache
-from vibro.views import ViewStore
+from vibro.views import CHUNK_BYTES, ViewStore, let_go
 
 KEY = ViewKey("centred")
 
@@ -135,3 +136,65 @@ def test_the_oldest_entries_make_room(view, batch, tmp_path):
 def test_a_folder_that_cannot_be_written_costs_the_cache_only(view, batch, tmp_path):
     (tmp_path / "file").write_text("")
     assert view(batch, cache=ViewCache(tmp_path / "file" / "below"))[2] == 1
+
+
+@pytest.mark.parametrize("harm", ["a page is zero", "two pages are swapped", "a bit is flipped"])
+def test_no_damage_passes_the_checksum(tmp_path, harm):
+    cache = ViewCache(tmp_path)
+    array = np.random.default_rng(0).standard_normal((300, 4096)).astype(np.float32)
+    cache.put("k", array, {})
+    assert cache.get("k")[0].tobytes() == array.tobytes()
+    path = tmp_path / "k" / "view.npy"
+    content = bytearray(path.read_bytes())
+    if harm == "a page is zero":
+        content[8192:12288] = bytes(4096)
+    elif harm == "two pages are swapped":
+        content[8192:12288], content[1 << 21 : (1 << 21) + 4096] = (
+            content[1 << 21 : (1 << 21) + 4096],
+            content[8192:12288],
+        )
+    else:
+        content[3_000_001] ^= 16
+    path.write_bytes(content)
+    assert cache.get("k") is None and not path.exists()
+
+
+def resident_files() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("RssFile")).split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
+def test_pages_that_are_let_go_leave_the_process_and_keep_their_content(tmp_path):
+    size = 32 << 20
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (size // 4,))
+    array[:] = 3
+    held = resident_files()
+    let_go(array[5:])
+    assert resident_files() < held - size // 2
+    assert (array == 3).all()
+    array.flush()
+    private = np.load(tmp_path / "a.npy", mmap_mode="c")
+    private[:] = 4
+    let_go(private, np.ones(3, np.float32))
+    assert (private == 4).all() and (np.load(tmp_path / "a.npy") == 3).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
+def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
+    rows, length = 1024, 16384
+    np.save(tmp_path / "x.npy", np.zeros((rows, 1, length), np.float32))
+    index = make_batch(np.arange(rows)[:, None], fs=10.0)
+    batch = replace(index, x=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    held: list[int] = []
+
+    class Watched(Centred):
+        def transform(self, inputs):
+            found = inputs["raw"].sum(axis=2)
+            held.append(resident_files())
+            return found
+
+    before = resident_files()
+    store = ViewStore(batch, {KEY: Watched.make({}, Context())}, {KEY: 1}, states={KEY: {"mean": np.zeros(1)}})
+    store.get(KEY)
+    assert len(held) == 8 and max(held) - before < 3 * CHUNK_BYTES
