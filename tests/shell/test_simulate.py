@@ -125,3 +125,10 @@ def test_npz_holds_the_same_records(tmp_path):
         assert list(arrays["machine_id"]) == list(sim.machine)
     with pytest.raises(ConfigError):
         write(sim, tmp_path, "xlsx")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("fs", [1000.0, 2048.0, 51200.0])
+def test_any_rate_can_be_simulated(preset, fs):
+    sim = simulate(records=200, units=1, sensors=4, preset=preset, fs=fs, length=256)
+    assert sim.x.shape == (200, 1, 256) and np.isfinite(sim.x).all() and (sim.x.std(axis=2) > 0).all()

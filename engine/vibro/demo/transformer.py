@@ -168,5 +168,6 @@ def _tap_change(rng: np.random.Generator, out: NDArray[np.float32], gain: Array,
     force = rng.lognormal(np.log(0.05), 0.4) * rng.lognormal(0, 0.4, impacts)
     for time, strength in zip(times, force, strict=True):
         for sensor in range(len(out)):
-            hz, decay = rng.uniform(1000, min(4000, 0.45 * fs)), rng.uniform(0.002, 0.006) / 3
+            hz = rng.uniform(min(1000, 0.3 * fs), min(4000, 0.45 * fs))
+            decay = rng.uniform(0.002, 0.006) / 3
             add_ring(out[sensor], time, strength * gain[sensor] * rng.lognormal(0, 0.3), hz, decay, fs)
