@@ -185,7 +185,7 @@ def alarms(seeds: int) -> Iterator[list[dict[str, Any]]]:
 
 def fresh_scores(engine: Any, fitted: Any, batch: Any) -> tuple[np.ndarray, np.ndarray]:
     """Fused scores of records by a frozen model, and which of them are in operating states that it has not seen."""
-    from vibro.engine import fuse
+    from vibro.cuts import fuse
 
     matrix = engine.score(fitted, batch)
     return fuse(engine.make_fuser(fitted), matrix.z, matrix.ok), engine.unseen(fitted, batch)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, State, Thresholder, ViewKey, check_settings, settings_of
 from vibro.audition import Trial, calm_rows, rehearse, usefulness, with_fused
-from vibro.confidence import resampled_cuts
 from vibro.context import Context
+from vibro.cuts import find_cuts, fuse, own_cuts
 from vibro.data import Rows, SignalBatch, make_batch
 from vibro.domain import Domain
 from vibro.errors import ContractError, IncompatibleModelError, PluginError, QuorumError, ResourceError
 from vibro.events import DetectorFailed, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 from vibro.executor import ArrayRef, DetectorResult, FitTask, SerialExecutor, fit_task, score_task
 from vibro.host import PluginHost
-from vibro.plan import Budgets, Plan, without_use
+from vibro.plan import Plan, without_use
 from vibro.scores import Calibration, Cuts, ScoreMatrix, Verdict, decide
 from vibro.sentinel import ROWS as SENTINEL_ROWS
 from vibro.sentinel import Sentinel, disturb, judge
@@ -75,6 +75,7 @@ class Engine:
         memory: int = 1 << 30,
         folder: Path | None = None,
         cache: Cache | None = None,
+        audition: bool = True,
     ) -> None:
         self.host = host
         self.ctx = ctx
@@ -82,6 +83,7 @@ class Engine:
         self.memory = memory
         self.folder = folder
         self.cache = cache
+        self.audition = audition
 
     # --- fit ----------------------------------------------------------------------------------------------------------
 
@@ -129,7 +131,9 @@ class Engine:
         held = {i: results[i].held for i in survivors}
         thresholder = self.make_thresholder(plan)
         own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
-        trial = self._rehearse(plan, batch, rows, store.states, held, calibration, reference)
+        trial = None
+        if self.audition or plan.fuser.wants_audition:
+            trial = self._rehearse(plan, batch, rows, store.states, held, calibration, reference)
         fuser = self._fuser(plan, survivors)
         fuser.fit(
             z,
@@ -477,60 +481,6 @@ class Engine:
     ) -> ScoreMatrix:
         z = calibration.apply(raw, batch.sensor)
         return ScoreMatrix(ids, batch.ids, raw, z, np.isfinite(z))
-
-
-def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
-    fused = fuser.fuse(z, ok)
-    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
-        raise ContractError(
-            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
-        )
-    weights = fuser.weights()
-    some = (ok if weights is None else ok & (weights > 0)).any(axis=1)
-    if not np.isfinite(fused[some]).all():
-        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
-    return np.where(some, fused, np.nan).astype(np.float64)
-
-
-def fused_cuts(
-    thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
-) -> tuple[float, float, dict[str, Any]]:
-    """Cuts for attention and alarm, and what the thresholder says about the latter."""
-    attention = _cut(thresholder, scores, budgets.attention, y)
-    alarm = _cut(thresholder, scores, budgets.alarm, y)
-    details = dict(thresholder.details())
-    return min(attention, alarm), alarm, details
-
-
-def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None) -> float:
-    """One cut, guarded."""
-    cut: object = thresholder.cut(scores, budget, y)
-    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
-        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
-    return float(np.real(cut))
-
-
-def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
-    """(d,) each detector's cut of its reference z (r, d) at a budget."""
-    own = np.array([_cut(thresholder, column[np.isfinite(column)], budget, None) for column in z.T])
-    highest = np.nanmax(z, axis=0)  # a clipped z that many records share is above its cut, not equal to it
-    return np.where(own == highest, np.nextafter(own, -np.inf), own)
-
-
-def find_cuts(
-    thresholder: Thresholder,
-    scores: NDArray[np.float64],
-    budgets: Budgets,
-    own: NDArray[np.float64],
-    seed: int,
-    y: NDArray[np.int16] | None = None,
-) -> tuple[Cuts, dict[str, Any]]:
-    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
-    attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
-    rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(thresholder, scores, (budgets.attention, budgets.alarm), rng, y)
-    return Cuts(attention, alarm, own, resampled), details
 
 
 def schema_of(batch: SignalBatch) -> dict[str, Any]:

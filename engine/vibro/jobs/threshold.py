@@ -17,8 +17,8 @@ from vibro import files, summary
 from vibro.api import State, Thresholder
 from vibro.audition import Trial
 from vibro.context import Context
+from vibro.cuts import find_cuts, own_cuts
 from vibro.data import SignalBatch
-from vibro.engine import find_cuts, own_cuts
 from vibro.errors import ConfigError, StateError
 from vibro.host import PluginHost
 from vibro.ingest.accounting import Finding
@@ -29,7 +29,7 @@ from vibro.model import MODEL, recut_model
 from vibro.overrides import budgets_for
 from vibro.plan import Budgets, without_use
 from vibro.report import write_report
-from vibro.scores import LEVELS, Cuts, ScoreMatrix, Verdict, decide
+from vibro.scores import LEVELS, Cuts, ScoreMatrix, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
 from vibro.store.rundir import RunDir

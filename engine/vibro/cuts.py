@@ -1,0 +1,68 @@
+"""Calls of fusers and thresholders, guarded at the border: fused scores, cuts, and cuts of resampled references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Fuser, Thresholder
+from vibro.confidence import resampled_cuts
+from vibro.errors import ContractError
+from vibro.plan import Budgets
+from vibro.scores import Cuts
+
+
+def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
+    fused = fuser.fuse(z, ok)
+    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
+        raise ContractError(
+            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
+        )
+    weights = fuser.weights()
+    some = (ok if weights is None else ok & (weights > 0)).any(axis=1)
+    if not np.isfinite(fused[some]).all():
+        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
+    return np.where(some, fused, np.nan).astype(np.float64)
+
+
+def fused_cuts(
+    thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
+) -> tuple[float, float, dict[str, Any]]:
+    """Cuts for attention and alarm, and what the thresholder says about the latter."""
+    attention = _cut(thresholder, scores, budgets.attention, y)
+    alarm = _cut(thresholder, scores, budgets.alarm, y)
+    details = dict(thresholder.details())
+    return min(attention, alarm), alarm, details
+
+
+def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None) -> float:
+    """One cut, guarded."""
+    cut: object = thresholder.cut(scores, budget, y)
+    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
+        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
+    return float(np.real(cut))
+
+
+def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+    """(d,) each detector's cut of its reference z (r, d) at a budget."""
+    own = np.array([_cut(thresholder, column[np.isfinite(column)], budget, None) for column in z.T])
+    highest = np.nanmax(z, axis=0)  # a clipped z that many records share is above its cut, not equal to it
+    return np.where(own == highest, np.nextafter(own, -np.inf), own)
+
+
+def find_cuts(
+    thresholder: Thresholder,
+    scores: NDArray[np.float64],
+    budgets: Budgets,
+    own: NDArray[np.float64],
+    seed: int,
+    y: NDArray[np.int16] | None = None,
+) -> tuple[Cuts, dict[str, Any]]:
+    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
+    attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
+    rng = np.random.default_rng(seed)
+    resampled = resampled_cuts(thresholder, scores, (budgets.attention, budgets.alarm), rng, y)
+    return Cuts(attention, alarm, own, resampled), details
