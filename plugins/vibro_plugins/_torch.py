@@ -39,6 +39,11 @@ def minibatches(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> 
     return list(np.array_split(rng.permutation(rows), max(1, round(len(rows) / size))))
 
 
+def batch_size(rows: int, most: int) -> int:
+    """Rows of a minibatch: ``most``, fewer where an epoch would have less than sixteen steps, but at least 8."""
+    return min(most, max(8, rows // 16))
+
+
 def scored(
     module: nn.Module,
     x: NDArray[Any],

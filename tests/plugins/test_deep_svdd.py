@@ -15,7 +15,7 @@ from vibro_plugins._torch import effective_rank
 from vibro_plugins.detectors import deep_svdd
 from vibro_plugins.detectors.deep_svdd import AWAY, Decoder, DeepSad, DeepSvdd, DeepSvddParams, Encoder, centre_of
 
-SMALL = {"width": 4, "code": 8, "pretrain": 0, "epochs": 8, "batch": 16, "lr": 0.003}
+SMALL = {"width": 4, "code": 8, "pretrain": 0, "epochs": 8, "batch": 16, "lr": 0.003, "trim": 0.05}
 
 
 def images(n, seed, odd=0.0):
@@ -28,8 +28,8 @@ def images(n, seed, odd=0.0):
     return (x + odd * np.sin(3 * h + 2 * w))[:, None].astype(np.float32)
 
 
-CALM, ODD = images(100, 1), images(100, 2, odd=1.5)
-FIT = images(240, 0)
+CALM, ODD = images(80, 1), images(80, 2, odd=1.5)
+FIT = images(128, 0)
 FIT.setflags(write=False)
 
 
@@ -119,8 +119,7 @@ def test_trap_17_few_rows_and_a_ragged_last_batch():
 
     detector = Watched.make({**SMALL, "epochs": 2, "batch": 32, "trim": 0.0}, Context())
     detector.fit(FIT[:99])
-    assert seen == [33] * 6  # every row in every epoch, no small rest
-    first = Encoder(1, (16, 24), DeepSvddParams(width=4, code=8))
+    assert sum(seen) == 2 * 99 and max(seen) - min(seen) <= 1  # every row in every epoch, no small rest
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first = Encoder(1, (16, 24), DeepSvddParams(width=4, code=8)).eval()
@@ -232,6 +231,7 @@ SOUND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_health_tells_a_broken_network(name, monkeypatch):
     breakage, settings = BROKEN[name]
@@ -240,6 +240,7 @@ def test_health_tells_a_broken_network(name, monkeypatch):
     assert failed(**settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SOUND, ids=str)
 def test_health_leaves_a_sound_network_alone(settings):
     assert fitted(**settings).health()["failed"] == 0
@@ -257,7 +258,7 @@ def test_effective_rank():
 
 
 def test_anomalies_among_the_fit_rows_are_trimmed():
-    pool = np.concatenate([FIT, images(30, 3, odd=1.5)])
+    pool = np.concatenate([FIT, images(16, 3, odd=1.5)])
     ratio = {}
     for trim in (0.15, 0.0):
         detector = fitted(pool, trim=trim, epochs=14)
@@ -266,9 +267,9 @@ def test_anomalies_among_the_fit_rows_are_trimmed():
 
 
 def test_labels_push_known_anomalies_away():
-    pool = np.concatenate([FIT, images(30, 3, odd=1.5)])
+    pool = np.concatenate([FIT, images(16, 3, odd=1.5)])
     y = np.full(len(pool), -1, np.int16)
-    y[:20], y[240:] = 0, 1
+    y[:20], y[128:] = 0, 1
     sad = fitted(pool, cls=DeepSad, y=y)
     assert auc(sad) > auc(fitted(pool)) + 0.02
     assert np.array_equal(fitted(pool, y=y).score(CALM), fitted(pool).score(CALM))  # deep_svdd looks at no label

@@ -21,6 +21,7 @@ from vibro_plugins._torch import (
     Plateau,
     arrays,
     as_tensor,
+    batch_size,
     effective_rank,
     load_arrays,
     minibatches,
@@ -41,6 +42,7 @@ class DeepSvddParams(Params):
     """``objective``: mean squared distance, or a soft boundary at the (1 - ``nu``) quantile; ``backbone``: ``small`` with
     ``width`` channels, or ``resnet18``; ``code`` dimensions; ``pretrain`` epochs of an auto-encoder, then ``epochs``, fewer
     if the median distance does not fall for ``patience`` of them; ``trim``: share of rows, the farthest, not trained on.
+    ``batch``: rows of a step at most; few rows are taken in smaller steps.
     """
 
     objective: Literal["one_class", "soft"] = "one_class"
@@ -53,7 +55,7 @@ class DeepSvddParams(Params):
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-6
-    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
     patience: Annotated[int, Field(ge=1)] = 10
 
 
@@ -95,13 +97,14 @@ class Decoder(nn.Module):
 
 
 class DeepSvdd(Detector):
-    """score = |phi(x) - c|, phi a convolutional network without biases and norms, c its mean over the fit rows at the start.
+    """score = |phi(x) - c|, phi a convolutional network without biases and norms, c its mean at the start.
 
     Ruff et al., Deep One-Class Classification (ICML 2018). one_class: mean d^2. soft: R^2 + mean max(0, d^2 - R^2) / nu,
     R the (1 - nu) quantile of d over all rows trained on, renewed once an epoch. phi starts as an auto-encoder's encoder; c
-    comes from a pass in eval mode over every fit row, no coordinate nearer to 0 than 0.1. The last epoch's weights are the
-    ones used: the lowest loss would be the most collapsed network. The farthest rows are left out of training after two
-    epochs, chosen again every third. Pixels are standardised by place over the fit rows.
+    comes from a pass in eval mode over the fit rows, no coordinate nearer to 0 than 0.1. The last epoch's weights are the
+    ones used: the lowest loss would be the most collapsed network. Some rows are left out of centre and training, so that
+    anomalies among them are not learned: at first those of the largest norm, from the third epoch on the farthest ones,
+    chosen again every third epoch. Pixels are standardised by place over the fit rows.
     """
 
     name = "deep_svdd"
@@ -161,12 +164,13 @@ class DeepSvdd(Detector):
         rng, trusted, marked = self.ctx.rng(), np.flatnonzero(sign >= 0), np.flatnonzero(sign < 0)
         with seeded(self.ctx):
             net = placed(Encoder(x.shape[1], self._pixels.size, p), self.ctx.device)
-            self._pretrain(net, x[trusted] if len(marked) else x, rng)
+            kept = trusted[nearest(self._pixels.norm(x)[trusted], p.trim)]
+            self._pretrain(net, x, kept, rng)
             first = codes = self._codes(net, x)
-            self._centre = centre_of(codes[trusted])
+            self._centre = centre_of(codes[kept])
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr, weight_decay=p.weight_decay)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 100)
-            plateau, kept, spread = Plateau(net, p.patience), trusted, 1.0
+            plateau, spread = Plateau(net, p.patience), 1.0
             for epoch in range(p.epochs):
                 distance = self._distance(codes[trusted])
                 if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
@@ -174,7 +178,9 @@ class DeepSvdd(Detector):
                 self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
                 if plateau.stop(float(np.median(distance))):
                     break
-                self._epoch(net, optimizer, x, sign, minibatches(np.append(kept, marked), p.batch, rng))
+                self._epoch(
+                    net, optimizer, x, sign, minibatches(np.append(kept, marked), batch_size(len(x), p.batch), rng)
+                )
                 schedule.step()
                 codes = self._codes(net, x)
                 if not np.isfinite(codes).all():
@@ -185,26 +191,19 @@ class DeepSvdd(Detector):
         self._net = net
         self._fit_health = self._examined(net, codes[trusted], first[trusted], spread)
 
-    def _pretrain(self, net: Encoder, x: NDArray[np.float32], rng: np.random.Generator) -> None:
+    def _pretrain(self, net: Encoder, x: NDArray[np.float32], rows: NDArray[np.intp], rng: np.random.Generator) -> None:
         """An auto-encoder for ``pretrain`` epochs, so that codes tell records apart before they are drawn together."""
         p = self.params
         decoder = placed(Decoder(net, x.shape[1], self._pixels.size), self.ctx.device)
         optimizer = torch.optim.Adam([*net.parameters(), *decoder.parameters()], lr=p.lr)
         for epoch in range(p.pretrain):
-            for part in minibatches(np.arange(len(x)), p.batch, rng):
+            for part in minibatches(rows, batch_size(len(rows), p.batch), rng):
                 batch = self._tensor(x[part])
                 loss = F.smooth_l1_loss(decoder(net(batch)), batch)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
             self.ctx.progress(epoch + 1, p.pretrain + p.epochs)
-        if p.pretrain:
-            codes = self._codes(net, x)
-            if not np.isfinite(codes).all():
-                raise StandAside(f"pre-training diverged at lr {p.lr:g}")
-            whitening = as_tensor(whitener(codes, p.trim), self.ctx.device)
-            with torch.no_grad():
-                net.out.weight.copy_(whitening @ net.out.weight)
 
     def _epoch(
         self,
@@ -315,21 +314,6 @@ def centre_of(codes: NDArray[np.float64]) -> NDArray[np.float32]:
     near = np.abs(centre) < AWAY
     centre[near] = np.where(centre[near] < 0, -AWAY, AWAY)
     return centre.astype(np.float32)
-
-
-def whitener(codes: NDArray[np.float64], trim: float) -> NDArray[np.float64]:
-    """(code, code) that gives the codes (n, code) unit covariance, that of the ``trim`` share of farthest rows left out.
-
-    The rows are chosen in three concentration steps (Rousseeuw and Van Driessen 1999); directions with less than a
-    thousandth of the mean variance are not blown up beyond it.
-    """
-    kept = np.arange(len(codes))
-    for _ in range(3):
-        middle = codes[kept].mean(axis=0)
-        variance, axes = np.linalg.eigh(np.cov(codes[kept].T))
-        whitening = axes / np.sqrt(np.maximum(variance, max(1e-3 * variance.mean(), 1e-12))) @ axes.T
-        kept = nearest(np.linalg.norm((codes - middle) @ whitening, axis=1), trim)
-    return whitening
 
 
 def _variance(codes: NDArray[np.float64]) -> float:

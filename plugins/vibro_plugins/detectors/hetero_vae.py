@@ -16,7 +16,7 @@ from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, StandAside, State
 from vibro_plugins._images import Pixels, placed
 from vibro_plugins._resnet import Upward, start, trunk
-from vibro_plugins._torch import Plateau, arrays, load_arrays, minibatches, nearest, scored, seeded
+from vibro_plugins._torch import Plateau, arrays, batch_size, load_arrays, minibatches, nearest, scored, seeded
 
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
 TRIM_EVERY = 5  # epochs between two choices of the rows to train on
@@ -28,7 +28,7 @@ LEAST_GAIN = 0.005  # share of the median image's error that the network must ex
 class HeteroVaeParams(Params):
     """``latent`` channels of the map; ``beta``: weight of the KL term, reached linearly over ``warm_up`` epochs; ``weight``
     of the KL term in the score; ``trim``: share of rows, the worst rebuilt, not trained on after the warm-up;
-    ``patience``: epochs without gain on held-out rows before it stops.
+    ``patience``: epochs without gain on held-out rows before it stops; ``batch``: rows of a step at most, less of few rows.
     """
 
     backbone: Literal["small", "resnet18"] = "small"
@@ -40,7 +40,7 @@ class HeteroVaeParams(Params):
     epochs: Annotated[int, Field(ge=0, le=1000)] = 20
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 2e-3
-    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
     patience: Annotated[int, Field(ge=1)] = 6
 
 
@@ -81,7 +81,8 @@ class HeteroVae(Detector):
     al. 2016): the loss is L1 + beta KL, both as means. z(.) is (value - median) / (1.4826 MAD) by the rows of the fit, so
     that the weight means the same for any size of image and map. Pixels are standardised by place over the fit rows. A
     tenth of the rows is held out: training stops when their loss no longer falls, and the best weights after the warm-up
-    are kept. The rows that are rebuilt worst are not trained on after the warm-up, chosen again every fifth epoch.
+    are kept. Some rows are not trained on, so that anomalies among them are not learned: at first those of the largest norm,
+    after the warm-up those rebuilt worst, chosen again every fifth epoch.
 
     ``error_map`` shows where in the picture the error lies.
     """
@@ -114,13 +115,13 @@ class HeteroVae(Detector):
             net = placed(Vae(x.shape[1], self._pixels.size, p), self.ctx.device)
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
-            plateau, kept = Plateau(net, p.patience), rows
+            plateau, kept = Plateau(net, p.patience), rows[nearest(self._pixels.norm(x)[rows], p.trim)]
             for epoch in range(p.epochs):
                 past = epoch - p.warm_up
-                if past >= 0 and past % TRIM_EVERY == 0:
-                    kept = rows[nearest(self._l1(net, x[rows]), p.trim)]
+                if past > 0 and past % TRIM_EVERY == 0:
+                    kept = rows[nearest(self._l1(net, x)[rows], p.trim)]
                 beta = p.beta * min(1.0, (epoch + 1) / (p.warm_up + 1))
-                self._epoch(net, optimizer, x, beta, minibatches(kept, p.batch, rng))
+                self._epoch(net, optimizer, x, beta, minibatches(kept, batch_size(len(x), p.batch), rng))
                 schedule.step()
                 self.ctx.progress(epoch + 1, p.epochs)
                 loss = float(np.median(self._l1(net, x[held]) + p.beta * self._kl(net, x[held])))
