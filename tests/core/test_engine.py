@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from vibro.audition import KINDS
+from vibro.audition import KINDS, SEVERITIES
 from vibro.context import Context
 from vibro.data import make_rows
 from vibro.engine import Engine
@@ -134,3 +136,22 @@ def test_an_invalid_record_is_scored_but_not_learned_from(host, ensemble, batch)
     verdict = engine.decide(fitted, matrix, batch)
     assert verdict.level[5] == 3 and np.isfinite(verdict.score[5])
     assert 5 not in make_rows(batch).fit
+
+
+def test_records_of_an_unseen_operating_state_keep_their_score_but_raise_no_alarm(host, ensemble, batch):
+    rng = np.random.default_rng(2)
+    load = rng.uniform(0.5, 1.0, (len(batch), 1)).astype(np.float32)
+    loaded = replace(batch, covariates=load, covariate_names=("load",))
+    engine, fitted, _ = run(host, ensemble(DISTANCE), loaded)
+    far = replace(loaded, covariates=load - 1.0)
+    levels = [engine.decide(fitted, engine.score(fitted, b), b) for b in (loaded, far)]
+    assert (levels[0].level == ALARM).any() and not levels[0].unseen.any()
+    assert levels[1].unseen.all() and not (levels[1].level == ALARM).any()
+    assert np.array_equal(levels[0].score, levels[1].score)
+
+
+def test_the_audition_tries_rows_that_the_detectors_have_not_seen(host, ensemble, batch):
+    _, fitted, _ = run(host, ensemble(DISTANCE), batch)
+    assert fitted.trial.hurt.shape[:2] == (len(KINDS), len(SEVERITIES)) and fitted.trial.hurt.shape[3] == 1
+    assert fitted.fusers["auto"] == max(fitted.fusers.values())  # of one detector all fusers give the same order
+    assert fitted.cuts.resampled.shape[1] == 2 and np.isfinite(fitted.cuts.resampled).all()

@@ -26,7 +26,7 @@ def matrix(z, ok=None):
     return ScoreMatrix(names, np.array([f"{i}" for i in range(len(z))]), z, z, np.isfinite(z) if ok is None else ok)
 
 
-def verdict(z, fused=None, weights=None, quorum=0.5, valid=None, cuts=None):
+def verdict(z, fused=None, weights=None, quorum=0.5, valid=None, cuts=None, unseen=None):
     m = matrix(z)
     d = m.z.shape[1]
     return decide(
@@ -37,6 +37,7 @@ def verdict(z, fused=None, weights=None, quorum=0.5, valid=None, cuts=None):
         np.arange(10.0),
         np.ones(len(m.z), bool) if valid is None else np.asarray(valid),
         quorum,
+        unseen,
     )
 
 
@@ -73,6 +74,18 @@ def test_a_row_without_any_score_is_indeterminate_and_has_no_number():
     assert v.level.tolist() == [NORMAL, INDETERMINATE]
     assert np.isnan(v.score[1]) and np.isnan(v.p_value[1]) and np.isnan(v.agreement[1])
     assert not v.votes[1].any() and not v.share[1].any()
+
+
+def test_in_an_operating_state_that_was_never_seen_a_record_reaches_attention_at_most():
+    resampled = np.array([[1.8, 3.9], [2.0, 4.0], [2.2, 4.1], [6.5, 7.0]])
+    v = verdict(
+        [[1.0], [3.0], [6.0], [6.0]],
+        cuts=Cuts(2.0, 4.0, np.array([3.0]), resampled),
+        unseen=np.array([True, True, True, False]),
+    )
+    assert v.level.tolist() == [NORMAL, ATTENTION, ATTENTION, ALARM]
+    assert v.confidence.tolist() == [1.0, 0.75, 0.75, 0.75]
+    assert v.unseen.tolist() == [True, True, True, False]
 
 
 def test_shares_add_up_to_the_weighted_mean_of_what_is_there():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,16 @@ def test_one_sensor_that_deviates_alone_is_no_machine_alarm_and_is_named():
     assert lone_sensors(*plant(table), CUTS) == [("m", "s2")]
     table[6:, 3] = 9.0  # a second sensor joins in
     assert only(table)["level"] == "alarm" and lone_sensors(*plant(table), CUTS) == []
+
+
+def test_a_state_that_was_never_seen_raises_no_machine_alarm():
+    table = healthy()
+    table[8:] = 9.0
+    batch, verdict = plant(table)
+    assert machine_rows(batch, verdict, CUTS)[0]["level"] == "alarm"
+    held = replace(verdict, unseen=verdict.score > 4, level=np.minimum(verdict.level, ATTENTION).astype(np.int8))
+    (row,) = machine_rows(batch, held, CUTS)
+    assert row["level"] == "attention" and row["score"] == CUTS.alarm and row["since"] == START + 8 * HOUR
 
 
 def test_of_one_or_two_sensors_none_can_be_told_to_deviate_alone():

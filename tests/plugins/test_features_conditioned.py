@@ -115,6 +115,24 @@ def test_regression_ignores_a_tenth_of_anomalies():
     assert (left[bad].min(axis=1) > 3).mean() > 0.9
 
 
+def test_rows_it_was_fitted_to_are_measured_as_new_ones():
+    x, covariates, sensor, _ = plant(rows=160, seed=6)
+    wide = np.concatenate([covariates, np.random.default_rng(7).uniform(0, 1, (len(x), 2)).astype(np.float32)], axis=1)
+    _, z = standardised(x, sensor, clip=1000)
+    old = np.random.default_rng(8).random(len(x)) < 0.5  # 80 rows a sensor for 15 columns of the regression
+    view, left = conditioned(z[old], wide[old], sensor[old], clip=1000)
+    new = view.transform({"spectrum": z[~old], "covariates": wide[~old], "sensor": sensor[~old]})
+    ratio = np.median(np.abs(new), axis=0) / np.median(np.abs(left), axis=0)
+    assert 0.85 < ratio.mean() < 1.15
+    moved = view.transform(
+        {"spectrum": z[old], "covariates": wide[old] + 1e-4, "sensor": sensor[old]}
+    )  # no longer its own
+    assert np.median(np.abs(moved), axis=0).mean() < 0.9 * np.median(np.abs(left), axis=0).mean()
+    again = Conditioned.make({"of": "spectrum", "clip": 1000}, Context())
+    again.load_state(view.state())
+    assert np.array_equal(again.transform({"spectrum": z[old], "covariates": wide[old], "sensor": sensor[old]}), left)
+
+
 @pytest.mark.parametrize("covariates", [np.zeros((1200, 0)), np.full((1200, 3), np.nan)])
 def test_without_covariates_it_is_its_input(covariates):
     x, _, sensor, _ = plant()

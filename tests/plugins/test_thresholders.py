@@ -180,6 +180,14 @@ def test_pot_says_when_it_falls_back_and_gives_an_interval_when_it_does_not():
     assert thresholder.details()["fallback"] is None and low < cut < high and low < -np.log(0.001) < high
 
 
+def test_pot_takes_the_quantile_where_rare_benign_states_make_a_tail_of_two_parts():
+    rng = np.random.default_rng(17)
+    scores = np.concatenate([rng.normal(size=1_940), rng.uniform(5.0, 25.0, 60)])
+    thresholder = make(pot.Pot)
+    share = [np.mean(scores > thresholder.cut(scores, budget)) for budget in (0.01, 0.05)]
+    assert share == pytest.approx([0.01, 0.05], rel=0.3)
+
+
 def test_spot_on_an_exponential_tail_is_not_thrown_off_by_the_sign_of_its_likelihood():
     rng = np.random.default_rng(8)
     spots = [pot.Spot.make({}, Context(seed=seed)) for seed in range(12)]
