@@ -76,6 +76,7 @@ class Engine:
         folder: Path | None = None,
         cache: Cache | None = None,
         audition: bool = True,
+        sentinels: bool = True,
     ) -> None:
         self.host = host
         self.ctx = ctx
@@ -84,6 +85,7 @@ class Engine:
         self.folder = folder
         self.cache = cache
         self.audition = audition
+        self.sentinels = sentinels
 
     # --- fit ----------------------------------------------------------------------------------------------------------
 
@@ -106,7 +108,7 @@ class Engine:
         order = [d.id for d in plan.detectors]
         survivors = [i for i in order if results[i].status == "ok"]
         states = {i: results[i].state for i in survivors}
-        sentinels = self._sentinels(plan, batch, rows, store.states, states, ctx)
+        sentinels = self._sentinels(plan, batch, rows, store.states, states, ctx) if self.sentinels else {}
         for ident, sentinel in sentinels.items():
             if not sentinel.passed:
                 reason = f"insensitive: no injected disturbance raised its score (margin {sentinel.margin:.2f})"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 FLOOR = 0.3  # least spread of a column among the rows kept, as a share of its spread among all
 RIDGE = 0.03  # added to every variance of 1: no direction counts as known better than that
+REACH = 3.0  # normal deviations of the log distance within which a row counts as sound
 WINSOR = 12.0  # robust units beyond which a value adds nothing to its column's spread
 
 
@@ -46,7 +47,7 @@ class Scatter:
         n = self.rows
         part = (1 - self.shrink) / (n - 1)
         squared[own] *= (n / (n - 1)) ** 2 / np.maximum(1 - part * squared[own], 1e-6)
-        return np.sqrt(squared / z.shape[1])
+        return np.asarray(np.sqrt(squared / z.shape[1]))
 
 
 def ledoit_wolf(centred: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -82,6 +83,27 @@ def concentrate(z: NDArray[np.float64], trim: float, rounds: int) -> tuple[Scatt
         if np.array_equal(fitted, inside):
             break
     return scatter, fitted
+
+
+def reweighted(
+    z: NDArray[np.float64], scatter: Scatter, inside: NDArray[np.intp], rounds: int
+) -> tuple[Scatter, NDArray[np.intp]]:
+    """The scatter of all rows within reach of the bulk of z (n, p), and their indices: sound rows that were trimmed come
+    back, and faults beyond the trimmed share go.
+
+    Within reach: log distance at most ``REACH`` deviations above its median, by the spread of its lower half, which at
+    least half of the rows are. The reweighting step of Rousseeuw and Van Driessen (Technometrics 41, 1999), with a cut
+    from the distances themselves, for under shrinkage they do not follow chi squared.
+    """
+    spread = np.clip(z, -WINSOR, WINSOR).std(axis=0)
+    for _ in range(rounds):
+        distance = np.log(np.maximum(scatter.distance(z, inside), 1e-12))
+        low, middle = np.quantile(distance, (0.25, 0.5))
+        within = np.flatnonzero(distance <= middle + REACH * (middle - low) / 0.6745)
+        if np.array_equal(within, inside):
+            break
+        scatter, inside = Scatter.fit(z[within], spread), within
+    return scatter, inside
 
 
 def _nearest(distance: NDArray[np.float64], count: int) -> NDArray[np.intp]:

@@ -13,6 +13,7 @@ from vibro.api import ConfigError, Context, NotFittedError, StandAside
 from vibro_plugins._scatter import RIDGE, Scatter, ledoit_wolf
 from vibro_plugins.detectors.mahalanobis import Mahalanobis
 from vibro_plugins.detectors.pyod_baselines import PyOD
+from vibro_plugins.detectors.rise import Rise
 
 BUNDLED = ["ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM"]
 OTHERS = ["KDE", "COF", "ROD", "SOS"]  # SOS and COF need company, ROD re-ranks its batch
@@ -106,6 +107,7 @@ import numpy as np, json
 from vibro.api import Context
 from vibro_plugins.detectors.mahalanobis import Mahalanobis
 from vibro_plugins.detectors.pyod_baselines import PyOD
+from vibro_plugins.detectors.rise import Rise
 rows = np.load("rows.npy")
 out = {{}}
 for case in {cases!r}:
@@ -219,6 +221,39 @@ def test_mahalanobis_is_not_moved_by_anomalies_among_its_fit_rows():
         auc[name] = np.mean(score[600:, None] > score[None, :600])
     assert auc["trimmed"] > 0.99
     assert auc["trimmed"] > auc["plain"] + 0.05
+
+
+def test_mahalanobis_finds_the_share_of_anomalies_by_itself():
+    rng = np.random.default_rng(9)
+    x = rng.standard_normal((500, 20)).astype(np.float32)
+    for anomalies in (5, 100):  # far below and far above the trimmed share
+        pool = x.copy()
+        pool[:anomalies] *= 4
+        detector = make("mahalanobis")
+        detector.fit(pool)
+        score = detector.score(pool)
+        assert score[:anomalies].min() > np.quantile(score[anomalies:], 0.99)
+        assert len(detector.state()["own"]) > 0.95 * (500 - anomalies)
+
+
+def test_rise_counts_what_goes_up_and_stands_up_to_many_alike():
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal((400, 12)).astype(np.float32)
+    x[:60] = x[:60] * 0.1 + 2  # a fault that many records share
+    x[60:80] -= 2
+    detector = Rise.make({}, Context())
+    detector.fit(x)
+    score = detector.score(x)
+    assert score[:60].min() > np.quantile(score[80:], 0.99) and score[60:80].max() < np.median(score[80:])
+    again = Rise.make({}, Context())
+    again.load_state(detector.state())
+    np.testing.assert_array_equal(again.score(x[:3]), score[:3])
+    huge = np.full((1, 12), 1e9, np.float32)
+    assert detector.score(huge)[0] == 6.0
+    with pytest.raises(NotFittedError):
+        Rise.make({}, Context()).score(x)
+    with pytest.raises(StandAside):
+        detector.fit(np.ones((10, 3), np.float32))
 
 
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])

@@ -13,6 +13,7 @@ from vibro.benchmark.grid import COLUMNS
 from vibro.benchmark.suite import read_suite
 from vibro.cli import run
 from vibro.errors import ConfigError
+from vibro.tensors import load_tensors
 
 PLUGIN = """
 import numpy as np
@@ -194,6 +195,19 @@ def test_an_ensemble_that_cannot_be_fitted_counts_as_chance(place):
     mean = found["tests"]["all_blocks"]["mean"]
     assert mean["toy_ensemble"] == pytest.approx(0.05) and mean["rms"] > 0.9
     assert "not today" in (place / "out" / "report.md").read_text()
+
+
+def test_in_sample_ensembles_are_fitted_once_on_all_rows(place):
+    text = (place / "suite.toml").read_text()
+    (place / "suite.toml").write_text('in_sample = ["toy_ensemble.toml"]\n' + text)
+    assert bench(place, "--split", "none") == 0
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert all("in sample" in how for how in found["splits"])
+    trial = load_tensors(next((place / "out" / "scores").glob("*seed0*")))
+    assert len(trial["reference"]) == 160
+    np.testing.assert_allclose(np.sort(trial["reference"][:, 0]), np.sort(trial["z"][:, 0]))
+    (place / "suite.toml").write_text('in_sample = ["other"]\n' + text)
+    assert bench(place, out="b") == 2
 
 
 def test_protocols_and_splits(place, capsys):

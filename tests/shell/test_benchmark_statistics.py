@@ -105,6 +105,23 @@ def test_fusing_many_sets_equals_fusing_each(cls):
         assert np.allclose(fused[i], fuser.fuse(cells, np.isfinite(cells)), equal_nan=True)
 
 
+def test_one_study_serves_every_subset_of_auto():
+    rng = np.random.default_rng(3)
+    reference = np.round(rng.standard_normal((90, 5)) + 2 * rng.random((90, 1)), 1)  # with ties
+    reference[:, 4] = -reference[:, 0]
+    for holes in (False, True):
+        if holes:
+            reference[40:, 2] = np.nan
+        ctx = Context(names=tuple("abcde"))
+        study = Auto.make({}, ctx).study(reference)
+        for members in ((0, 1), (0, 1, 4), (1, 2, 3), (0, 1, 2, 3, 4)):
+            alone, settled = Auto.make({}, ctx), Auto.make({}, ctx)
+            alone.fit(reference[:, members])
+            pairs = np.ix_(members, members)
+            settled.settle({k: a[pairs] if a.ndim == 2 else a[list(members)] for k, a in study.items()})
+            np.testing.assert_allclose(settled.weights(), alone.weights(), atol=1e-12)
+
+
 def test_weighted_means_skip_missing_cells():
     z = np.array([[1.0, 3.0], [np.nan, 5.0], [np.nan, np.nan]])
     assert np.allclose(

@@ -28,13 +28,18 @@ class PoolEntry(Params):
 
 @dataclass(frozen=True)
 class Suite(Params):
-    """What a suite file may say (cli.md 7.1); ``limit`` bounds the size of a pool, 0 = no bound."""
+    """What a suite file may say (cli.md 7.1); ``limit`` bounds the size of a pool, 0 = no bound.
+
+    The ensembles ``in_sample`` are fitted once on all rows and calibrated on the same, and none of their detectors is
+    left out as insensitive: as with a library that knows no held-out reference.
+    """
 
     name: str
     sets: tuple[SetEntry, ...] = ()
     summary: str = ""
     pools: tuple[PoolEntry, ...] = (PoolEntry(),)
     ensembles: tuple[str, ...] = ("default",)
+    in_sample: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()  # local plugin files beside the suite
     combinations: str = "pairs"
     fusers: tuple[str, ...] = ("auto", "weighted_mean")
@@ -46,14 +51,25 @@ class Suite(Params):
     budget: float = 0.01
     limit: int = 0
 
+    def is_in_sample(self, ensemble: str) -> bool:
+        """Whether the ensemble of this name is one of ``in_sample``."""
+        return ensemble in {Path(name).stem if name.endswith(".toml") else name for name in self.in_sample}
+
 
 def read_suite(path: Path) -> Suite:
     """The suite of a TOML file, its other files found beside it; ConfigError names every wrong key."""
     table = read_toml(path)
     suite: Suite = check_settings(Suite, {"name": path.stem, **table}, f"suite {path.name}")
     check_suite(suite)
-    beside = tuple(str(path.parent / e) if e.endswith(".toml") else e for e in suite.ensembles)
-    return replace(suite, ensembles=beside, plugins=tuple(str(path.parent / p) for p in suite.plugins))
+    strange = sorted(set(suite.in_sample) - set(suite.ensembles))
+    if strange:
+        raise ConfigError(f"suite {suite.name}: in_sample names no ensemble of the suite: {', '.join(strange)}")
+    beside, in_sample = (
+        tuple(str(path.parent / e) if e.endswith(".toml") else e for e in names)
+        for names in (suite.ensembles, suite.in_sample)
+    )
+    plugins = tuple(str(path.parent / p) for p in suite.plugins)
+    return replace(suite, ensembles=beside, in_sample=in_sample, plugins=plugins)
 
 
 def check_suite(suite: Suite) -> None:

@@ -102,8 +102,11 @@ def fit_trial(
     data, place = data.take(used), np.full(int(used.max()) + 1, -1)
     place[used] = np.arange(len(used))
     rows = make_rows(data.batch, place[fit][data.batch.valid[place[fit]]], suite.protocol)
+    in_sample = suite.is_in_sample(key.ensemble)
+    if in_sample:
+        rows = replace(rows, fold=np.zeros_like(rows.fold), how=f"{suite.protocol}; in sample")
     ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
-    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder)
+    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder, audition=False, sentinels=not in_sample)
     here = place[judged]
     batch = data.batch
     names = tuple(d.id for d in plan.detectors)
@@ -180,7 +183,8 @@ def _choose(
 def cache_key(plan: Plan, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey) -> str:
     """Hash of everything that a trial's scores depend on."""
     labels = sha256(data.y.tobytes() + "\n".join(map(str, data.batch.ids)).encode()).hexdigest()
-    what = [resolved(plan), labels, pool, suite.split, suite.protocol, suite.limit, key, libraries()]
+    how = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble)]
+    what = [resolved(plan), labels, pool, how, key, libraries()]
     return sha256(json.dumps(what, default=repr, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._scatter import Scatter, concentrate
+from vibro_plugins._scatter import Scatter, concentrate, reweighted
 from vibro_plugins._tabular import Columns, flatten, in_blocks, one_thread, row_keys
 
 LEAST_ROWS, MOST_COLUMNS = 5, 4096
@@ -30,7 +30,8 @@ class Mahalanobis(Detector):
 
     score = sqrt((z - m)' S^-1 (z - m) / p), z the p varying columns. S is the Ledoit-Wolf shrinkage estimate in units of
     each column's spread, so that more columns than rows are no obstacle; m and S are refitted without the farthest rows
-    (``_scatter.concentrate``), so that anomalies among the fit rows do not hide themselves.
+    (``_scatter.concentrate``), so that anomalies among the fit rows do not hide themselves, and then with all rows within
+    reach of that bulk (``_scatter.reweighted``), so that the share of anomalies need not be known.
 
     A row that m and S come from is measured as if it had been left out, in the refits and in ``score``: with few rows a
     fit follows each of its own, and the rows that an early refit happened to leave out would stay out.
@@ -58,7 +59,8 @@ class Mahalanobis(Detector):
             )
         with one_thread():
             columns = Columns.fit(x)
-            self._scatter, inside = concentrate(columns.apply(x), self.params.trim, self.params.rounds)
+            z, rounds = columns.apply(x), self.params.rounds
+            self._scatter, inside = reweighted(z, *concentrate(z, self.params.trim, rounds), rounds)
         self._columns, self._own = columns, np.sort(row_keys(x[inside]))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
