@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("house", "verdict", "speed.ingest", "speed.zerone", "speed.cwt", "speed.cache", "speed.memory")
+SCRIPTS = ("house", "plugins", "verdict", "speed.ingest", "speed.zerone", "speed.cwt", "speed.cache", "speed.memory")
 
 
 def main(names: list[str]) -> int:
