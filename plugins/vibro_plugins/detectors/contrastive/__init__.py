@@ -34,7 +34,7 @@ LEAST_LENGTH = 8  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 BLOCK = 64
-LEAST_GAIN, LEAST_RANK, UNIFORM = 0.05, 2.0, -0.2  # of a sound fit: fall of the loss, effective rank, uniformity
+LEAST_GAIN, LEAST_RANK, UNIFORM = 0.05, 1.5, -0.2  # of a sound fit: fall of the loss, effective rank, uniformity
 SAMPLE = 512  # rows that health looks at
 
 
@@ -141,7 +141,8 @@ class Contrastive(Detector):
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
-        return self._head(self._coded(self._fitted(), x))
+        net = self._fitted()
+        return self._head(self._coded(net, x))
 
     def health(self) -> Mapping[str, float]:
         """``alignment`` of two views of a record (0 = the same), ``uniformity`` (lower = spread out), ``effective_rank`` of
