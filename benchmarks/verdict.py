@@ -1,6 +1,6 @@
 """Figures of the verdict: known tails, realised false alarms, fusers beside each other, a million records.
 
-``python -m benchmarks.verdict [tails] [speed] [alarms[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default: all) into
+``python -m benchmarks.verdict [tails] [speed] [threshold] [alarms[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default: all) into
 ``results/verdict/PART.json`` and writes ``results/verdict/verdict.md`` from all parts that are there.
 """
 
@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import RESULTS, measure, table, where
+from benchmarks.common import RESULTS, VIBRO, measure, table, where
 
 HERE = RESULTS / "verdict"
 BUDGETS = (0.01, 0.05)
@@ -48,10 +49,11 @@ def main(words: list[str] | None = None) -> int:
     parts: dict[str, Callable[[int], Iterator[list[dict[str, Any]]]]] = {
         "tails": tails,
         "speed": speed,
+        "threshold": threshold,
         "alarms": alarms,
         "fusers": fusers,
     }
-    default = {"tails": 200, "speed": 1, "alarms": 10, "fusers": 6}
+    default = {"tails": 200, "speed": 1, "threshold": 3, "alarms": 10, "fusers": 6}
     chosen = dict(word.partition("=")[::2] for word in words or parts)
     unknown = set(chosen) - set(parts)
     if unknown:
@@ -132,6 +134,32 @@ def speed(times: int) -> Iterator[list[dict[str, Any]]]:
         if done.code:
             raise RuntimeError(done.output)
         yield [{**json.loads(done.output.splitlines()[-1]), "peak_mb": done.peak_mb}]
+
+
+# --- deciding anew ----------------------------------------------------------------------------------------------------
+
+
+def threshold(times: int) -> Iterator[list[dict[str, Any]]]:
+    """Seconds of ``vibro threshold`` on a run of 2,000 records, start of Python, tables and report included."""
+    with TemporaryDirectory() as folder:
+        data, run = f"{folder}/data", f"{folder}/run"
+        short = ["--ensemble", "quick", "--detectors", "mahalanobis", "--quiet"]
+        for words in (
+            ["data", "simulate", "-o", data, "--records", "2000", "--format", "npz"],
+            ["ensemble", "run", f"{data}/data.npz", "-o", run, "--covariates", f"{data}/covariates.csv", *short],
+        ):
+            done = measure([*VIBRO, *words], threads=1)
+            if done.code:
+                raise RuntimeError(done.output)
+        for _ in range(times):
+            rows = []
+            for method in THRESHOLDERS:
+                for how, more in (("rewritten", []), ("dry run", ["--dry-run"])):
+                    done = measure([*VIBRO, "threshold", run, "--method", method, "--budget", "0.02", *more], threads=1)
+                    if done.code:
+                        raise RuntimeError(done.output)
+                    rows.append({"method": method, "how": how, "wall": done.seconds, "cpu": done.cpu_seconds})
+            yield rows
 
 
 # --- false alarms -----------------------------------------------------------------------------------------------------
@@ -290,7 +318,7 @@ def average_precision(y: np.ndarray, score: np.ndarray) -> float:
 def report() -> list[str]:
     """Markdown of all parts that have been measured."""
     lines: list[str] = []
-    parts = {"tails": of_tails, "speed": of_speed, "alarms": of_alarms, "fusers": of_fusers}
+    parts = {"tails": of_tails, "speed": of_speed, "threshold": of_threshold, "alarms": of_alarms, "fusers": of_fusers}
     for name, make in parts.items():
         path = HERE / f"{name}.json"
         if not path.is_file():
@@ -314,6 +342,19 @@ def of_speed(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
     """The figures of a million records."""
     cells = [[f"{r['wall']:.2f}", f"{r['cpu']:.2f}", f"{r['peak_mb']:.0f}"] for r in rows]
     return "Fusing and cutting 1,000,000 x 12 (goals: 5 s, 1,000 MB)", table(["wall s", "cpu s", "peak MB"], cells)
+
+
+def of_threshold(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """The quickest of the repetitions, which others on the machine disturb least."""
+    cells = []
+    for method in THRESHOLDERS:
+        cell = [method]
+        for how in ("rewritten", "dry run"):
+            mine = [r for r in rows if (r["method"], r["how"]) == (method, how)]
+            cell += [f"{min(r['wall'] for r in mine):.2f}", f"{min(r['cpu'] for r in mine):.2f}"]
+        cells.append(cell)
+    head = ["thresholder", "wall s", "cpu s", "wall s, --dry-run", "cpu s, --dry-run"]
+    return f"`vibro threshold` on 2,000 records, best of {times} (goal: 1 s)", table(head, cells)
 
 
 def of_alarms(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-
-from vibro.api import Thresholder
 
 DRAWS = 25
 Floats = NDArray[np.float64]
 
 
 def resampled_cuts(
-    thresholder: Thresholder,
+    cut: Callable[[Floats, float, NDArray[np.int16] | None], float],
     reference: Floats,
     budgets: tuple[float, float],
     rng: np.random.Generator,
@@ -21,7 +21,7 @@ def resampled_cuts(
 ) -> Floats:
     """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the scores (r,) that the cuts come from.
 
-    ``budgets``: those of attention and alarm; ``y`` (r,) the labels of the scores for a thresholder that learns from them:
+    ``cut`` finds one from scores, a budget and labels; ``budgets``: those of attention and alarm; ``y`` (r,) the labels of the scores for a thresholder that learns from them:
     faults and normals are then drawn each for themselves. The bootstrap is Efron's (Annals of Statistics, 1979).
     """
     known = np.flatnonzero(np.isfinite(reference))
@@ -30,7 +30,7 @@ def resampled_cuts(
     for i in range(draws):
         drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
         label = None if y is None else y[drawn]
-        attention, alarm = (thresholder.cut(reference[drawn], budget, label) for budget in budgets)
+        attention, alarm = (cut(reference[drawn], budget, label) for budget in budgets)
         cuts[i] = min(attention, alarm), alarm
     return cuts
 

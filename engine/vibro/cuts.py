@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,5 +65,5 @@ def find_cuts(
     """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
     attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
     rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(thresholder, scores, (budgets.attention, budgets.alarm), rng, y)
+    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
     return Cuts(attention, alarm, own, resampled), details

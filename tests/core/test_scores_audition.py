@@ -33,14 +33,13 @@ def test_confidence_is_the_share_of_cuts_that_leave_the_level():
 
 
 def test_a_score_far_from_the_cuts_is_surer_than_one_beside_them():
-    class Quantile:
-        def cut(self, scores, budget, y=None):
-            return float(np.quantile(scores, 1 - budget))
+    def cut(scores, budget, y):
+        return float(np.quantile(scores, 1 - budget))
 
     rng = np.random.default_rng(0)
     reference = np.append(rng.normal(size=500), np.nan)
-    cuts = resampled_cuts(Quantile(), reference, (0.05, 0.01), np.random.default_rng(1))
-    again = resampled_cuts(Quantile(), reference, (0.05, 0.01), np.random.default_rng(1))
+    cuts = resampled_cuts(cut, reference, (0.05, 0.01), np.random.default_rng(1))
+    again = resampled_cuts(cut, reference, (0.05, 0.01), np.random.default_rng(1))
     assert np.array_equal(cuts, again) and (cuts[:, 0] <= cuts[:, 1]).all()
     beside = float(np.median(cuts[:, 1]))
     near, far = confidence(np.array([beside, 8.0]), np.array([ALARM, ALARM], np.int8), cuts)
