@@ -1,7 +1,7 @@
 """Figures of the verdict: known tails, realised false alarms, fusers beside each other, a million records.
 
-``python -m benchmarks.verdict [tails] [speed] [threshold] [alarms[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default: all) into
-``results/verdict/PART.json`` and writes ``results/verdict/verdict.md`` from all parts that are there.
+``python -m benchmarks.verdict [tails] [speed] [threshold] [alarms[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default:
+all) into ``results/verdict/PART.json`` and writes ``results/verdict/verdict.md`` from all parts that are there.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ def resampled_cuts(
 ) -> Floats:
     """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the scores (r,) that the cuts come from.
 
-    ``cut`` finds one from scores, a budget and labels; ``budgets``: those of attention and alarm; ``y`` (r,) the labels of the scores for a thresholder that learns from them:
-    faults and normals are then drawn each for themselves. The bootstrap is Efron's (Annals of Statistics, 1979).
+    ``cut`` finds one from scores, a budget and labels; ``budgets``: those of attention and alarm; ``y`` (r,) the labels of
+    the scores for a thresholder that learns from them: faults and normals are then drawn each for themselves. The
+    bootstrap is Efron's (Annals of Statistics, 1979).
     """
     known = np.flatnonzero(np.isfinite(reference))
     groups = [known] if y is None else [known[y[known] == value] for value in np.unique(y[known])]
