@@ -19,7 +19,7 @@ LEAST_ROWS, MOST_COLUMNS = 5, 4096
 
 @dataclass(frozen=True)
 class MahalanobisParams(Params):
-    """``trim``: share of the fit rows, the farthest, left out of each refit; ``rounds``: most refits."""
+    """``trim``: share of the fit rows, the farthest, left out of each refit, 0: all rows count; ``rounds``: most refits."""
 
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     rounds: Annotated[int, Field(ge=1, le=100)] = 8
@@ -60,7 +60,9 @@ class Mahalanobis(Detector):
         with one_thread():
             columns = Columns.fit(x)
             z, rounds = columns.apply(x), self.params.rounds
-            self._scatter, inside = reweighted(z, *concentrate(z, self.params.trim, rounds), rounds)
+            self._scatter, inside = concentrate(z, self.params.trim, rounds)
+            if self.params.trim:
+                self._scatter, inside = reweighted(z, self._scatter, inside, rounds)
         self._columns, self._own = columns, np.sort(row_keys(x[inside]))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
