@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -60,20 +60,24 @@ def one(view: str, folder: Path) -> dict[str, float]:
 
 
 def main(names: Sequence[str] = ()) -> int:
-    """Measures the views named, or all; exit code 1 if one is above the bound."""
+    """Measures the views named, or all, and writes the results after each; exit code 1 if one is above the bound."""
     if names and names[0] == "--one":
         print(json.dumps(one(names[1], Path(names[2]))))
         return 0
-    target = RESULTS / "speed" / "memory.json"
-    found = {}
     with TemporaryDirectory() as folder:
         write_records(Path(folder, "x.npy"), RECORDS)
-        for view in names or VIEWS:
+        for i, view in enumerate(names or VIEWS):
             command = [sys.executable, "-m", "benchmarks.speed.memory", "--one", view, folder]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[view] = json.loads(done.stdout.splitlines()[-1])
-            print(view, found[view], flush=True)
-    old = json.loads(target.read_text())["views"] if names and target.is_file() else {}
+            lines, worst = report({view: json.loads(done.stdout.splitlines()[-1])}, fresh=not (names or i))
+    print("\n".join(lines))
+    return int(worst > BOUND)
+
+
+def report(found: Mapping[str, Mapping[str, float]], fresh: bool) -> tuple[list[str], float]:
+    """Writes the results, beside those already there unless ``fresh``; returns the table and the highest peak."""
+    target = RESULTS / "speed" / "memory.json"
+    old = {} if fresh or not target.is_file() else json.loads(target.read_text())["views"]
     views = {view: (old | found)[view] for view in VIEWS if view in old | found}
     rows = [[view, *(v[k] / 1e9 for k in ("peak", *KINDS, "array")), v["cpu_seconds"]] for view, v in views.items()]
     about = where()
@@ -85,9 +89,10 @@ def main(names: Sequence[str] = ()) -> int:
     lines += table(["view", "peak resident", "resident, sampled", "anonymous", "files", "array", "CPU s"], rows)
     worst = max(views, key=lambda view: views[view]["peak"])
     lines.append(f"Most: {worst}, {views[worst]['peak'] / 1e9:.2f} GB of the {BOUND / 1e9:g} GB allowed.")
+    if missing := [view for view in VIEWS if view not in views]:
+        lines.append(f"Not measured: {', '.join(missing)}.")
     target.with_suffix(".md").write_text("\n".join(["# peak memory of views", "", head, "", *lines, ""]))
-    print("\n".join(lines))
-    return int(views[worst]["peak"] > BOUND)
+    return lines, views[worst]["peak"]
 
 
 if __name__ == "__main__":

@@ -277,9 +277,7 @@ class ViewStore:
             batch = self.batch
             rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]
             rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
-        taken = {name: a[rows] for name, a in inputs.items()}
-        let_go(*inputs.values())
-        return taken
+        return {name: _picked(a, rows) for name, a in inputs.items()}
 
     def _transform(
         self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]]
@@ -307,6 +305,16 @@ class ViewStore:
         self._spilled += 1
         path = self.folder / f"view-{self._spilled:03d}.npy"
         return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _picked(array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """``array[rows]``; of a memory map, whose pages come with their neighbours, not all at once."""
+    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(rows), step):
+        out[start : start + step] = array[rows[start : start + step]]
+        let_go(array)
+    return out
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
