@@ -117,6 +117,21 @@ def test_conformal_keeps_the_rate_of_false_discoveries(rate):
     assert np.mean(false) <= rate and np.mean(power) > 0.7
 
 
+def test_conformal_calls_no_benign_extreme_a_discovery():
+    rng, false = np.random.default_rng(18), []
+    for _ in range(30):
+
+        def pool():
+            far = rng.random(2_000) < 0.08  # half of them rare benign states
+            return np.where(far, rng.uniform(8.0, 20.0, 2_000), rng.normal(size=2_000)), far & (rng.random(2_000) < 0.5)
+
+        cut = make(conformal.Conformal, control="discoveries").cut(pool()[0], 0.2)
+        scores, y = pool()
+        flagged = scores > cut
+        false.append(np.sum(flagged & ~y) / max(flagged.sum(), 1))
+    assert np.mean(false) <= 0.2
+
+
 def test_conformal_makes_no_discovery_where_there_is_none():
     scores = np.random.default_rng(4).normal(size=500)
     thresholder = make(conformal.Conformal, control="discoveries")
