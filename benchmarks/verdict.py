@@ -1,7 +1,8 @@
 """Figures of the verdict: known tails, realised false alarms, fusers beside each other, a million records.
 
-``python -m benchmarks.verdict [tails] [speed] [threshold] [alarms[=SEEDS]] [discoveries[=SEEDS]] [fusers[=DRAWS]]`` measures these parts (default:
-all) into ``results/verdict/PART.json`` and writes ``results/verdict/verdict.md`` from all parts that are there.
+``python -m benchmarks.verdict [PART[=TIMES] ...]`` measures these parts (default: all) into ``results/verdict/PART.json``
+and writes ``results/verdict/verdict.md`` from all parts that are there. Parts: tails, speed, threshold, alarms, discoveries,
+fusers.
 """
 
 from __future__ import annotations
@@ -412,14 +413,19 @@ def of_alarms(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
     unseen = np.mean([r["unseen"] for r in rows if "unseen" in r])
     said = f"{unseen:.2%} of the fresh records are in operating states beyond those fitted on and raise no alarm."
     title = f"Realised alarms on fresh clean records ({times} simulated plants; goal 0.5 to 1.5 times, 0.5 to 2 with faults)"
-    about = [
-        "",
-        said,
-        "",
-        "False discoveries among the alarms of fresh records with 5 % faults (goal: at most the stated rate):",
-        "",
-    ]
-    return title, [*table(head, cells), *about, *table(["fitted on", "stated", "realised", "alarms"], found)]
+    return title, [*table(head, cells), said, ""]
+
+
+def of_discoveries(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
+    """Mean share of false ones among the alarms, and how many alarms and faults there were."""
+    cells = []
+    for benign, rate in dict.fromkeys((r["benign"], r["rate"]) for r in rows):
+        mine = [r for r in rows if (r["benign"], r["rate"]) == (benign, rate)]
+        false, alarms, faults = (np.mean([r[name] for r in mine]) for name in ("false", "alarms", "faults"))
+        cells.append([f"{benign:.0%}", f"{rate:.0%}", f"{false:.1%}", f"{alarms:.0f}", f"{faults:.0f}"])
+    head = ["benign", "stated", "realised", "alarms", "faults"]
+    title = f"False discoveries of `conformal` on fresh records ({times} plants with 5 % faults; goal: at most the stated rate)"
+    return title, table(head, cells)
 
 
 def of_fusers(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
