@@ -74,6 +74,23 @@ def test_sixty_hertz_preset_moves_the_lines():
     assert np.median(line(x, 120) / line(x, 100)) > 5
 
 
+def test_faults_of_the_field_look_like_what_they_are():
+    sim = simulate(records=1500, faults=0.3, preset="transformer-field", seed=1)
+    x, fault, strong = sim.x[:, 0].astype(float), sim.fault_type, sim.severity > 0.3
+    assert {"oltc_wear", "s_emi", "s_rate"} < set(np.unique(fault))
+    assert set(sim.kind[fault == "s_emi"]) == set(sim.kind[fault == "s_rate"]) == {"sensor"}
+    assert set(sim.kind[fault == "oltc_wear"]) == {"machine"}
+    normal = (sim.kind == "normal") & (sim.covariates["load"] > 0.2)
+
+    high = np.abs(np.diff(x, axis=1)).max(axis=1)
+    assert np.median(high[(fault == "oltc_wear") & strong]) > 1.5 * np.median(high[sim.kind == "benign"])
+    assert np.median(high[sim.kind == "benign"]) > np.median(high[normal])
+    pickup = line(x, 150) / line(x, 100)
+    assert np.median(pickup[(fault == "s_emi") & strong]) > 3 * np.median(pickup[normal])
+    on_grid = line(x, 100) / x.std(axis=1)
+    assert np.median(on_grid[(fault == "s_rate") & strong]) < 0.5 * np.median(on_grid[normal])
+
+
 def test_damaged_outer_race_makes_impulses():
     sim = simulate(records=600, preset="bearing", faults=0.2, seed=1)
     x = sim.x[:, 0].astype(float)

@@ -20,6 +20,11 @@ TRANSFORMER_MIX = {
     "s_loose": 0.07,
     "s_gain": 0.04,
 }
+FIELD_MIX = {name: 0.8 * share for name, share in TRANSFORMER_MIX.items()} | {
+    "oltc_wear": 0.10,
+    "s_emi": 0.05,
+    "s_rate": 0.05,
+}
 BEARING_MIX = {
     "outer_race": 0.28,
     "inner_race": 0.24,

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.demo.episodes import BEARING_MIX, TRANSFORMER_MIX, schedule
+from vibro.demo.episodes import BEARING_MIX, FIELD_MIX, TRANSFORMER_MIX, schedule
 from vibro.demo.plant import build_plant, generator, operate
 from vibro.errors import ConfigError
 
-PRESETS = ("transformer", "transformer-60hz", "bearing")
+PRESETS = ("transformer", "transformer-60hz", "transformer-field", "bearing")
 STEPS_A_UNIT = 40_000  # quantisation: 2.5e-5 of the unit; k / 40000 is the double nearest to its decimal text
 START = np.datetime64("2024-01-01T00:00:00", "ns")
 
@@ -56,7 +56,8 @@ def simulate(
     """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty.
 
     ``length`` samples a record (default: one second). Instants are half an hour apart and follow each other until
-    there are ``records`` records; ``preset`` is one of PRESETS.
+    there are ``records`` records; ``preset`` is one of PRESETS: ``transformer-field`` adds worn tap changers,
+    electrical interference and records of a wrong sampling rate to the faults of ``transformer``.
     """
     length = round(fs) if length is None else length
     _check(records, units, sensors, faults, preset, fs, length)
@@ -72,7 +73,8 @@ def simulate(
         from vibro.demo.transformer import signals
 
         plant, state = build_plant(seed, units, sensors), operate(seed, units, instants)
-        plan = schedule(rng, shape, faults, TRANSFORMER_MIX, state.fan, 0.012)
+        mix = FIELD_MIX if preset == "transformer-field" else TRANSFORMER_MIX
+        plan = schedule(rng, shape, faults, mix, state.fan, 0.012)
         x = signals(seed, plant, state, plan, fs, length, 60.0 if preset == "transformer-60hz" else 50.0)
         hours = state.hours
         covariates = {

@@ -150,22 +150,28 @@ def _transients(
     """Adds tap-changer operations and core rattle, then spoils the records of faulty sensors."""
     for k in np.flatnonzero(plan.oltc[unit]):
         _tap_change(rng, out[k], plant.gain[unit], fs)
+    worn = np.where(plan.fault[unit] == "oltc_wear", plan.severity[unit], 0.0).max(axis=1)
+    for k in np.flatnonzero(worn):
+        _tap_change(rng, out[k], plant.gain[unit], fs, float(worn[k]))
     for k, sensor in np.argwhere(plan.severity[unit] > 0):
         name, s = str(plan.fault[unit, k, sensor]), float(plan.severity[unit, k, sensor])
         if name == "core_loose":
             out[k, sensor] += rattle(rng, out[k, sensor], s, 2 * mains, fs)
         elif name.startswith("s_"):
             number = int(plan.episode[unit, k, sensor])
-            out[k, sensor] = spoil(rng, out[k, sensor], name, s, number, fs, plant.noise[unit, sensor])
+            out[k, sensor] = spoil(rng, out[k, sensor], name, s, number, fs, plant.noise[unit, sensor], mains)
 
 
-def _tap_change(rng: np.random.Generator, out: NDArray[np.float32], gain: Array, fs: float) -> None:
-    """Adds 3-8 impacts within 40-250 ms, each ringing at 1-4 kHz for 2-6 ms, to all sensors (S, T)."""
+def _tap_change(rng: np.random.Generator, out: NDArray[np.float32], gain: Array, fs: float, wear: float = 0.0) -> None:
+    """Adds 3-8 impacts within 40-250 ms, each ringing at 1-4 kHz for 2-6 ms, to all sensors (S, T).
+
+    Worn contacts (``wear`` up to 1) bounce: up to six more impacts, over up to three times as long, up to 2.5 times as hard.
+    """
     length = out.shape[-1]
-    impacts = int(rng.integers(3, 9))
+    impacts = int(rng.integers(3, 9)) + round(6 * wear)
     start = rng.uniform(0.05, 0.7) * length / fs
-    times = start + np.sort(rng.uniform(0, rng.uniform(0.04, 0.25), impacts))
-    force = rng.lognormal(np.log(0.05), 0.4) * rng.lognormal(0, 0.4, impacts)
+    times = start + np.sort(rng.uniform(0, rng.uniform(0.04, 0.25) * (1 + 2 * wear), impacts))
+    force = (1 + 1.5 * wear) * rng.lognormal(np.log(0.05), 0.4) * rng.lognormal(0, 0.4, impacts)
     for time, strength in zip(times, force, strict=True):
         for sensor in range(len(out)):
             hz = rng.uniform(min(1000, 0.3 * fs), min(4000, 0.45 * fs))

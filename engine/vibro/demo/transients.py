@@ -48,9 +48,20 @@ def rattle(rng: np.random.Generator, x: Signal, severity: float, rate: float, fs
 
 
 def spoil(
-    rng: np.random.Generator, x: Signal, fault: str, severity: float, episode: int, fs: float, noise: float
+    rng: np.random.Generator,
+    x: Signal,
+    fault: str,
+    severity: float,
+    episode: int,
+    fs: float,
+    noise: float,
+    mains: float = 50.0,
 ) -> Signal:
-    """What a faulty sensor gives in place of ``x``; the sign of a gain error and of a dropout holds for an episode."""
+    """What a faulty sensor gives in place of ``x``; the sign of a gain error and of a dropout holds for an episode.
+
+    ``s_emi``: the first and third mains line and bursts of switching spikes, on this channel alone. ``s_rate``: the
+    record was sampled up to a quarter faster than it says, so every line lies too low by one ratio.
+    """
     rms = float(np.std(x))
     s = severity
     if fault == "s_clip":
@@ -65,6 +76,11 @@ def spoil(
         out = x.copy()
         out[start : start + gone] = x[start] if episode % 2 else 0
         return out
+    if fault == "s_emi":
+        return x + _interference(rng, len(x), s * rms, fs, mains)
+    if fault == "s_rate":
+        place = np.arange(len(x)) / (1 + 0.25 * s)
+        return np.interp(place, np.arange(len(x)), x).astype(np.float32)
     hz = np.fft.rfftfreq(len(x), 1 / fs)
     if fault == "s_drift":
         shape = np.where((hz > 0) & (hz < 20), 1 / np.maximum(hz, 1), 0)
@@ -75,6 +91,19 @@ def spoil(
         shape = 1 / np.abs(1 - ratio**2 + 2j * 0.05 * ratio)
         return x + _shaped(rng, shape, len(x), noise * (1 + 3 * s))
     raise ValueError(f"unknown sensor fault {fault!r}")
+
+
+def _interference(rng: np.random.Generator, length: int, level: float, fs: float, mains: float) -> Signal:
+    """Mains lines of amplitude ``level`` and half of it, and 2-5 bursts of single-sample spikes five times as high."""
+    t = np.arange(length) / fs
+    out = level * np.sin(2 * np.pi * (mains * t + rng.random()))
+    out += 0.5 * level * np.sin(2 * np.pi * (3 * mains * t + rng.random()))
+    for _ in range(int(rng.integers(2, 6))):
+        first = int(rng.integers(0, length))
+        burst = np.arange(first, min(length, first + max(2, int(0.02 * fs))))
+        spikes = burst[rng.random(len(burst)) < 0.1]
+        out[spikes] += 5 * level * rng.choice((-1.0, 1.0), len(spikes))
+    return np.asarray(out, dtype=np.float32)
 
 
 def _shaped(rng: np.random.Generator, shape: NDArray[np.float64], length: int, rms: float) -> Signal:
