@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SHAPES = (-0.95, 0.5)  # the likelihood has no maximum below -1; above 0.5 the variance is infinite
+SHAPES = (-0.95, 0.56)  # no maximum of the likelihood below -1; a bound at 0.5 itself would bias tails of that shape down
 NEAR_ZERO = 1e-6
 MISFIT = 0.17
 GRID, ROUNDS = 48, 4
@@ -43,7 +43,14 @@ def fit(excess: Floats) -> tuple[float, float]:
         best = int(np.argmin(loss))
         grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], GRID)
     found = float(np.clip(shape[best], *SHAPES))
-    return (float(scale[best]) if found == shape[best] else 1.0 - found) * unit, found
+    if found == shape[best]:
+        return float(scale[best]) * unit, found
+    scales = np.geomspace(0.05, 20.0, GRID)
+    for _ in range(ROUNDS):
+        loss = np.log(scales) + (1.0 + 1.0 / found) * np.log1p(found * x / scales[:, None]).mean(axis=1)
+        best = int(np.argmin(loss))
+        scales = np.linspace(scales[max(best - 1, 0)], scales[min(best + 1, len(scales) - 1)], GRID)
+    return float(scales[GRID // 2]) * unit, found
 
 
 def misfit(excess: Floats, scale: float, shape: float) -> float:

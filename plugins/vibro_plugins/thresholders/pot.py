@@ -25,7 +25,7 @@ class Pot(Thresholder):
     """u + scale / shape ((budget n / N)^-shape - 1) with N excesses over u (Pickands 1975; Davison and Smith 1990).
 
     Far-out scores are set aside as in ``quantile``; the tail is the top ``tail`` of the rest, or 50 scores within its
-    top fifth. Maximum likelihood, shape in [-0.95, 0.5], continuous through 0 (trap T22). Rare benign states make a tail
+    top fifth. Maximum likelihood, shape in [-0.95, 0.56], continuous through 0 (trap T22). Rare benign states make a tail
     of two parts that is no Pareto one: while the fit is bad (Cramer-von Mises), half as many scores are taken. A budget
     larger than the tail, fewer than 50 exceedances, or no tail that fits give the empirical quantile; the last two are
     flagged.
