@@ -42,6 +42,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
         _shapley(found),
         _pareto(found),
         _classes(found),
+        _volume(found),
         _confound(found),
         _data(found),
     ]
@@ -220,6 +221,16 @@ def _classes(found: Mapping[str, Any]) -> Section:
     ]
     headers = ("data", "pool", "ensemble", "fault", "n a draw", "ROC AUC", "recall at budget")
     return Section("Fault classes", "Each class against all normal records; mean over the seeds.", headers, rows)
+
+
+def _volume(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (r["data"], r["pool"], r["subset"], r["ensemble"], number(r["vus_roc"]), number(r["vus_pr"]))
+        for r in found.get("volume", [])
+    ]
+    note = "Windows of long series in order of time; a score may come a little early or late (Paparrizos et al., 2022)."
+    headers = ("data", "pool", "judged on", "ensemble", "VUS-ROC", "VUS-PR")
+    return Section("Volume under the surface", note, headers, rows)
 
 
 def _confound(found: Mapping[str, Any]) -> Section:

@@ -19,6 +19,7 @@ from vibro.benchmark.grid import Table, Thresholding, judge, judge_baselines, pa
 from vibro.benchmark.metrics import roc_auc
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
+from vibro.benchmark.volume import volume_under_surface
 from vibro.context import Context
 from vibro.engine import resolved
 from vibro.errors import ConfigError, VibroError
@@ -31,6 +32,7 @@ from vibro.tensors import load_tensors, save_tensors
 
 Load = Callable[[SetEntry, int], Labelled]
 STAGE = "benchmark"
+VOLUMES = ("vus_roc", "vus_pr")
 SETS = 1024  # sets judged in one task
 
 
@@ -113,7 +115,8 @@ def run_suite(bench: Bench, load: Load) -> Outcome:
         if trial.error:
             out.failures.append({"trial": key.name, "error": "fit", "message": trial.error})
         out.warnings += [w for w in trial.warnings if w not in out.warnings]
-        table, detail = _judged(bench, bench.plans[name], trial)
+        whole = entry.series and pool.contamination is None
+        table, detail = _judged(bench, bench.plans[name], trial, series=whole)
         tables.append(table)
         out.details.append(detail)
         out.judge_seconds += detail.pop("judge_seconds")
@@ -210,7 +213,7 @@ def _fitted(
     return from_state(key, load_tensors(out.trials[key.name]))
 
 
-def _judged(bench: Bench, plan: Plan, trial: Trial) -> tuple[Table, dict[str, Any]]:
+def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any]]:
     """The table of a trial, and what stands in the report about its full ensemble."""
     clock = perf_counter()
     fusers, cuts = bench.fusers(plan), bench.cuts(plan, trial.key.seed)
@@ -223,11 +226,14 @@ def _judged(bench: Bench, plan: Plan, trial: Trial) -> tuple[Table, dict[str, An
     ]
     table = stack([*(job.result() for job in jobs), judge_baselines(trial, budget)])
     seconds = perf_counter() - clock
-    return table, {**headline(trial, fusers[0], bench.suite.budget), "judge_seconds": seconds}
+    return table, {**headline(trial, fusers[0], bench.suite.budget, series=series), "judge_seconds": seconds}
 
 
-def headline(trial: Trial, fuser: FuserSpec, budget: float) -> dict[str, Any]:
-    """Classes, intervals and the confound panel of the whole ensemble under its own fuser, on each part."""
+def headline(trial: Trial, fuser: FuserSpec, budget: float, *, series: bool = False) -> dict[str, Any]:
+    """Classes, intervals and the confound panel of the whole ensemble under its own fuser, on each part.
+
+    With ``series`` the rows are windows of long series, none left out, and get the volume under the surface too.
+    """
     key = trial.key
     alive = tuple(j for j in range(len(trial.detectors)) if np.isfinite(trial.reference[:, j]).any())
     out: dict[str, Any] = {
@@ -258,4 +264,7 @@ def headline(trial: Trial, fuser: FuserSpec, budget: float) -> dict[str, Any]:
                 "level_auc": roc_auc(y, trial.trivial["rms"][mask]),
             },
         }
+        if series:
+            figures = volume_under_surface(y, score, recording.astype(np.intp))
+            out["parts"][name]["volume"] = dict(zip(VOLUMES, figures, strict=True))
     return out

@@ -10,7 +10,7 @@ import numpy as np
 from vibro.benchmark.comparison import block_of, contributions, front, leave_one_out, mean_of, tests, treatments
 from vibro.benchmark.evaluate import TELLS
 from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
-from vibro.benchmark.run import Outcome
+from vibro.benchmark.run import VOLUMES, Outcome
 
 FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
@@ -32,6 +32,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "combinations": len(named),
         "baselines": [_plain(r) | {"set": r["set"].removeprefix(BASELINE)} for r in base],
         "per_class": _per_class(outcome),
+        "volume": _volume(outcome),
         "leave_one_out": leave_one_out(named, outcome),
         "shapley": contributions(named, outcome),
         "pareto": front(named),
@@ -109,6 +110,20 @@ def _per_class(outcome: Outcome) -> list[dict[str, Any]]:
         }
         out.append({"data": data, "pool": pool, "ensemble": ensemble, "subset": part, "fault_type": fault, **figures})
     return out
+
+
+def _volume(outcome: Outcome) -> list[dict[str, Any]]:
+    """Volume under the surface of the whole ensemble on long series, mean over seeds."""
+    found: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
+    for detail in outcome.details:
+        for part, figures in detail["parts"].items():
+            if "volume" in figures:
+                found[(detail["data"], detail["pool"], detail["ensemble"], part)].append(figures["volume"])
+    return [
+        dict(zip(("data", "pool", "ensemble", "subset"), where, strict=True))
+        | {name: float(np.mean([m[name] for m in many])) for name in VOLUMES}
+        for where, many in found.items()
+    ]
 
 
 def confound(outcome: Outcome) -> dict[str, Any]:
