@@ -13,7 +13,7 @@ from vibro_plugins.detectors import tadgan
 from vibro_plugins.detectors.tadgan import TadGan, positive
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, penalty
 
-SMALL = {"latent": 4, "width": 4, "batch": 20, "epochs": 20, "lr": 0.01, "critic_steps": 2}
+SMALL = {"latent": 4, "width": 4, "batch": 20, "epochs": 6, "lr": 0.01, "critic_steps": 2}
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_anomalies_among_the_fit_rows_are_trimmed(vectors):
     pool = np.concatenate([vectors[:240], 3 * vectors[300:324]])
     ratio = {}
     for trim in (0.15, 0.0):
-        detector = fitted(pool, trim=trim, alpha=1.0, epochs=40, patience=40)
+        detector = fitted(pool, trim=trim, alpha=1.0, epochs=14, patience=40)
         errors = detector._errors(detector._fitted(), detector._windows(np.concatenate([vectors, 3 * vectors[324:]])))
         ratio[trim] = np.median(errors[340:]) / np.median(errors[240:300])
     assert ratio[0.15] > ratio[0.0]

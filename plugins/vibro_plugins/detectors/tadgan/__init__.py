@@ -28,7 +28,8 @@ from vibro_plugins.detectors.tadgan.networks import (
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
 LEAST_ROWS = 20
-WARM_UP, TRIM_EVERY = 10, 10  # epochs before the first trimming, and between two
+STEPS = 50  # of the critics an epoch, however many windows there are
+WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 BETAS = (0.5, 0.9)  # of Adam, as usual for Wasserstein critics
 LEAST_GAIN = 0.02  # share of the error that has to be explained
 SLOPES = (0.2, 5.0)  # between which the critic's gradient has to be; its penalty wants 1
@@ -39,15 +40,16 @@ class TadGanParams(Params):
     """``window`` and ``hop`` cut a record along its last axis (0: the whole, and no overlap); ``pool``: record from windows.
 
     ``latent`` values a window; ``critic`` of signals: convolutions, or a Transformer over patches of ``patch`` values;
-    ``critic_steps`` for each step of encoder and generator; ``penalty`` on the gradient of both critics; ``cycle`` weight of
-    the reconstruction. ``error``: by point, or of the running integral over ``area`` values. ``combine``: ``alpha`` of the
-    error and 1 - alpha of the critic, or their product. ``trim``: share of windows, the worst rebuilt, not trained on.
+    ``epochs`` of 50 critic steps, ``critic_steps`` of them for each step of encoder and generator; ``penalty`` on the
+    gradient of both critics; ``cycle``: weight of the reconstruction. ``error``: by point, or of the running mean over
+    ``area`` values. ``combine``: ``alpha`` of the error and 1 - alpha of the critic, or their product. ``trim``: share of
+    windows, the worst rebuilt, not trained on.
     """
 
     window: Annotated[int, Field(ge=0)] = 0
     hop: Annotated[int, Field(ge=0)] = 0
     pool: Literal["mean", "max"] = "mean"
-    latent: Annotated[int, Field(ge=1, le=512)] = 6
+    latent: Annotated[int, Field(ge=1, le=512)] = 4
     width: Annotated[int, Field(ge=2, le=256)] = 8
     critic: Literal["conv", "transformer"] = "conv"
     patch: Annotated[int, Field(ge=2, le=4096)] = 32
@@ -57,12 +59,12 @@ class TadGanParams(Params):
     error: Literal["point", "area"] = "point"
     area: Annotated[int, Field(ge=2, le=4096)] = 10
     combine: Literal["sum", "product"] = "sum"
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.7
-    epochs: Annotated[int, Field(ge=0, le=10_000)] = 40
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 30
     batch: Annotated[int, Field(ge=4, le=4096)] = 32
-    lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    patience: Annotated[int, Field(ge=1)] = 15
+    patience: Annotated[int, Field(ge=1)] = 10
 
 
 class TadGan(Detector):
@@ -71,7 +73,7 @@ class TadGan(Detector):
     Geiger et al., TadGAN (IEEE Big Data 2020, arXiv 2009.07769). Encoder E and generator G against two Wasserstein critics
     of the unit gradient penalty, Cx on windows and Cz on latents:
     min over E, G, max over Cx, Cz of E[Cx(x)] - E[Cx(G(z))] + E[Cz(z)] - E[Cz(E(x))] + cycle |x - G(E(x))|, z ~ N(0, I);
-    the length is the root mean square over a window, so that it does not grow with the window. Five critic steps a step of
+    the length |.| is taken over a whole window, as that of the critic's gradient is. Five critic steps a step of
     E and G. e is the root mean square of x - G(E(x)), by point or of its running integral. The critic's value has an
     unusual side at either end: m and s are mean and standard deviation of the middle half of the fit windows. z(.) are
     median and 1.4826 MAD over the fit windows, frozen, so that no window depends on those scored beside it. product:
@@ -94,7 +96,7 @@ class TadGan(Detector):
         "latent": 8,
         "width": 4,
         "batch": 10,
-        "epochs": 10,
+        "epochs": 2,
         "lr": 0.01,
         "critic_steps": 1,
     }
@@ -191,7 +193,7 @@ class TadGan(Detector):
     def _train(
         self,
         net: nn.ModuleDict,
-        x: NDArray[np.float32],
+        windows: NDArray[np.float32],
         rows: NDArray[np.intp],
         held: NDArray[np.intp],
         rng: np.random.Generator,
@@ -200,18 +202,19 @@ class TadGan(Detector):
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
-        plateau, kept, step, slope, epoch = Plateau(net, p.patience), rows, 0, 0.0, -1
+        plateau, kept, slope, epoch = Plateau(net, p.patience), rows, 0.0, -1
+        parts: list[NDArray[np.intp]] = []
         for epoch in range(p.epochs):
             if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
-                kept = rows[nearest(self._errors(net, x, rows), p.trim)]
-            for part in minibatches(kept, p.batch, rng):
-                batch = self._tensor(x, part)
+                kept, parts = rows[nearest(self._errors(net, windows, rows), p.trim)], []
+            for step in range(epoch * STEPS, (epoch + 1) * STEPS):
+                parts = parts or minibatches(kept, p.batch, rng)
+                batch = self._tensor(windows, parts.pop())
                 slope = self._critic_step(net, critics, batch)
-                step += 1
-                if step % p.critic_steps == 0:
+                if (step + 1) % p.critic_steps == 0:
                     self._maker_step(net, makers, batch)
             self.ctx.progress(epoch + 1, p.epochs)
-            if plateau.stop(float(np.median(self._errors(net, x, held)))):
+            if plateau.stop(float(np.median(self._errors(net, windows, held)))):
                 break
         plateau.restore()
         return epoch + 1, slope
@@ -236,7 +239,7 @@ class TadGan(Detector):
         """Encoder and generator deceive both critics and give x back."""
         z = torch.randn(len(x), self.params.latent, device=x.device)
         code = net["encode"](x)
-        cycle = torch.sqrt(torch.mean((x - net["generate"](code)) ** 2, dim=(1, 2)) + 1e-12).mean()
+        cycle = torch.linalg.vector_norm((x - net["generate"](code)).flatten(1), dim=1).mean()
         loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean() + self.params.cycle * cycle
         optimizer.zero_grad()
         loss.backward()
