@@ -297,6 +297,15 @@ def test_data_of_the_user_with_a_label_table(place, capsys):
     assert {r["data"] for r in results(place, "own")} == {"toy"}
 
 
+def test_labels_that_match_nothing_are_an_error(place, capsys):
+    table = place / "other.csv"
+    table.write_text("source,row,label\nelsewhere.npz,0,1\nelsewhere.npz,1,0\n")
+    command = ["benchmark", "run", str(place / "toy.npz"), "-o", str(place / "own"), "--labels", str(table), "--quiet"]
+    assert run(command) in (2, 3)
+    text = capsys.readouterr().err
+    assert "no row of other.csv matches a record" in text and "Traceback" not in text
+
+
 def test_compare_says_what_is_worse(place, capsys):
     assert bench(place, out="a") == 0
     capsys.readouterr()
