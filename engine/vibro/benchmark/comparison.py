@@ -19,6 +19,7 @@ Row = dict[str, Any]
 
 SATURATED = 0.99  # mean AP of the best member above which a block tells nothing
 MAIN = "average_precision"
+OF_MEMBERS = ("rank_consensus", "z_mean", "mean_member", "best_member")  # baselines made of an ensemble's members
 
 
 def mean_of(row: Row, figure: str = MAIN) -> float:
@@ -54,7 +55,10 @@ def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws
         own = row["fuser"] == _own_fuser(outcome, ensemble)
         if row["set"].startswith(BASELINE):
             name = row["set"].removeprefix(BASELINE)
-            name = prefix + name if name in ("rank_consensus", "z_mean", "mean_member", "best_member") else name
+            if name in OF_MEMBERS:
+                if len(outcome.ensembles[ensemble]["detectors"]) == 1:
+                    continue
+                name = prefix + name
         elif row["set"] == _full(outcome, ensemble):
             name = ensemble if own else f"{prefix}{row['fuser']} of all"
         elif row["n_detectors"] == 1 and own:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibro.benchmark.charts import critical_difference, pareto_front
+from vibro.benchmark.comparison import OF_MEMBERS
 from vibro.report.page import fill, number
 from vibro.report.svg import Svg
 
-MOST = 40  # rows of a table
+MOST = 40  # rows of a table of combinations
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _overall(found: Mapping[str, Any]) -> Section:
         f" stays below 0.99, and over all {tests['all_blocks']['blocks']}. best_member is chosen in hindsight for each"
         " block: an oracle, no system."
     )
-    return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows[:MOST])
+    return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows)
 
 
 def _blocks(found: Mapping[str, Any]) -> Section:
@@ -127,7 +128,9 @@ def _blocks(found: Mapping[str, Any]) -> Section:
         if row["n_detectors"] and not whole:
             continue
         name = row["ensemble"] if whole else row["set"]
-        if not whole and several and row["set"] in ("rank_consensus", "z_mean", "mean_member", "best_member"):
+        if not whole and row["set"] in OF_MEMBERS and len(spec["detectors"]) == 1:
+            continue
+        if not whole and several and row["set"] in OF_MEMBERS:
             name = f"{row['ensemble']}: {row['set']}"
         key = (row["data"], row["pool"], row["subset"], str(row["labelled_k"] or ""))
         columns[name] = None
@@ -157,7 +160,7 @@ def _paired(found: Mapping[str, Any]) -> Section:
         f"Average precision of {tests['lead']} minus that of each other row; 95 % interval of a paired bootstrap over"
         " data sets and draws. Above 0: the ensemble is better."
     )
-    return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows[:MOST])
+    return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
 
 
 def _ranks(found: Mapping[str, Any]) -> Section:
@@ -170,7 +173,7 @@ def _ranks(found: Mapping[str, Any]) -> Section:
         f" {number(ranking['critical_difference'])} in mean rank."
     )
     rows = [(r["name"], f"{r['rank']:.2f}") for r in ranking["ranks"]]
-    return Section("Ranks", note, ("", "mean rank"), rows[:MOST], critical_difference(ranking))
+    return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking))
 
 
 def _combinations(found: Mapping[str, Any]) -> Section:
