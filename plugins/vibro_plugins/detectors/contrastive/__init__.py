@@ -32,6 +32,7 @@ from vibro_plugins.detectors.contrastive.networks import encoder, projection
 LEAST_ROWS = 20
 LEAST_LENGTH = 8  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here
+STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 BLOCK = 64
 LEAST_GAIN, LEAST_RANK, UNIFORM = 0.05, 1.5, -0.2  # of a sound fit: fall of the loss, effective rank, uniformity
@@ -52,7 +53,7 @@ class ContrastiveParams(Params):
     loss: Literal["nt_xent", "moco"] = "nt_xent"
     head: Literal[
         "knn", "knn_cosine", "centroid", "centroid_cosine", "mahalanobis", "gmm", "kde", "iforest", "ocsvm"
-    ] = "knn"
+    ] = "gmm"
     neighbours: Annotated[int, Field(ge=1, le=1000)] = 5
     window: Annotated[int, Field(ge=0)] = 0
     shift: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -79,9 +80,10 @@ class Contrastive(Detector):
     keys (He et al., MoCo, CVPR 2020). What an augmentation changes becomes invisible; ``augment`` says what may. Scored is
     the encoder's output for the record as it is, without the projection that the loss sees.
 
-    knn: mean distance to the k nearest codes. Instance discrimination spreads normal records over the sphere, so that the
-    distance from their centroid says least; and where a view is centred on each sensor's normal, as ``per_sensor`` is, a
-    normal code is short and its direction is noise, so that cosines are for records and images as they are.
+    Instance discrimination spreads normal records over the sphere, so that the distance from their centroid says least. A
+    plant's records fall into groups, a sensor's or a state's, which the mixture of gmm follows; knn is the mean distance to
+    the k nearest codes. Where a view is centred on each sensor's normal, as ``per_sensor`` is, a normal code is short and its
+    direction is noise: cosines are for records and images as they are.
 
     Lines (vectors, records) and images have encoders of their own. Values are centred by place (by channel where records
     begin anywhere) and share one scale a channel. A tenth of the rows is held out: training stops when their loss no longer
@@ -97,7 +99,7 @@ class Contrastive(Detector):
     exclusive = True
     cross_fit = False
     min_rows = 50
-    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 12, "batch": 16, "lr": 0.005}
+    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 3, "batch": 16, "lr": 0.005}
 
     _net: nn.ModuleDict | None = None
     _wave: bool  # rows are records, not vectors or images
@@ -192,7 +194,8 @@ class Contrastive(Detector):
         for epoch in range(p.epochs):
             if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
                 kept = rows[nearest(self._remoteness(self._embedded(net, windows[rows])), p.trim)]
-            for part in minibatches(kept, p.batch, rng):
+            passes = max(1, round(STEPS * p.batch / len(kept)))
+            for part in [part for _ in range(passes) for part in minibatches(kept, p.batch, rng)]:
                 first, second, shifted = self._three(self._tensor(windows[part]), draw)
                 if queue is None:
                     loss = self._nt_xent(net, first, second, shifted)
