@@ -103,6 +103,7 @@ def test_trap_34_images_are_read_by_minibatch(tmp_path, monkeypatch):
         return apply(self, x)
 
     monkeypatch.setattr(_images.Pixels, "apply", watched)
+    monkeypatch.setattr(hetero_vae, "CHUNK", 64)
     detector = fitted(mapped, epochs=4)
     assert most <= 64
     assert np.isfinite(detector.score(mapped)).all()
@@ -170,16 +171,26 @@ def three_units(monkeypatch):
     monkeypatch.setattr(Vae, "encode", broken)
 
 
+def not_a_number(monkeypatch):
+    init = Vae.__init__
+
+    def broken(self, *args):
+        init(self, *args)
+        nn.init.constant_(self.into.bias, float("nan"))
+
+    monkeypatch.setattr(Vae, "__init__", broken)
+
+
 BROKEN = {
     "zero epochs": (None, {"epochs": 0}),
     "beta 100": (None, {"beta": 100.0, "warm_up": 0}),
     "learning rate 10": (None, {"lr": 10.0}),
     "learning rate 1": (None, {"lr": 1.0}),
     "learning rate next to 0": (None, {"lr": 1e-9}),
-    "one step": (None, {"epochs": 1, "batch": 4096}),
+    "a weight that is no number": (not_a_number, {}),
     "dead latent": (dead_latent, {}),
-    "deaf decoder": (deaf_decoder, {}),
-    "constant output": (constant_output, {}),
+    "deaf decoder": (deaf_decoder, {"beta": 0.1}),
+    "constant output": (constant_output, {"beta": 0.1}),
     "three units": (three_units, {}),
 }
 SOUND = [

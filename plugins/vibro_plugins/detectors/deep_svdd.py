@@ -117,7 +117,7 @@ class DeepSvdd(Detector):
     cross_fit = False
     min_rows = 50
     seconds = 10.0
-    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 8, "pretrain": 3, "epochs": 6, "batch": 16}
+    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "pretrain": 1, "epochs": 3, "lr": 0.003}
 
     _net: Encoder | None = None
     _pixels: Pixels
