@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = ("house", "plugins", "verdict", "speed.ingest", "speed.zerone", "speed.cwt", "speed.cache", "speed.memory")
+SCRIPTS = (
+    "aeon_peers",
+    "house",
+    "plugins",
+    "verdict",
+    "speed.ingest",
+    "speed.zerone",
+    "speed.cwt",
+    "speed.cache",
+    "speed.memory",
+)
 
 
 def main(names: list[str]) -> int:

@@ -99,7 +99,7 @@ def run_suite(bench: Bench, load: Load) -> Outcome:
     for plan in bench.plans.values():
         bench.fusers(plan), bench.cuts(plan, 0), subsets(len(plan.detectors), suite.combinations)
     total = (
-        sum(len(_pools(suite, e)) for e in suite.sets) * len(bench.plans) * suite.seeds * (1 + len(suite.labelled_k))
+        sum(len(pools_of(suite, e)) for e in suite.sets) * len(bench.plans) * suite.seeds * (1 + len(suite.labelled_k))
     )
     clock = perf_counter()
     bench.host.emit(StageStarted(STAGE, total))
@@ -127,7 +127,7 @@ def run_suite(bench: Bench, load: Load) -> Outcome:
     return replace(out, table=stack(tables))
 
 
-def _pools(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
+def pools_of(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
     """Pools drawn from a data set; one of light faults only where the set names some."""
     named = [p for p in suite.pools if not p.sets or entry.name in p.sets]
     return [p for p in named if p.variant != "light" or entry.light]
@@ -150,7 +150,7 @@ def _trials(bench: Bench, load: Load, out: Outcome) -> Iterator[tuple[SetEntry, 
                 check_labels(data)
                 if seed == 0:
                     out.data.append(about(entry, data))
-            for pool in _pools(suite, entry):
+            for pool in pools_of(suite, entry):
                 for name in bench.plans:
                     for k in (0, *suite.labelled_k):
                         yield entry, pool, name, TrialKey(entry.name, pool.name, name, k, seed), data

@@ -8,14 +8,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
 from vibro.benchmark.datasets import Labelled, add_noise
-from vibro.benchmark.splits import draw_pool, keep_labels, make_split
+from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
 from vibro.data import make_rows
@@ -94,10 +94,7 @@ def fit_trial(
 
     A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
     """
-    if pool.snr_db is not None:
-        data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
-    split = make_split(data, suite.split, key.seed)
-    fit, judged, part, known = _choose(data, pool, suite, key, split.train, split.test, light)
+    data, fit, judged, part, known, split = draw_rows(data, pool, suite, key, light)
     used = np.union1d(fit, judged)
     data, place = data.take(used), np.full(int(used.max()) + 1, -1)
     place[used] = np.arange(len(used))
@@ -143,6 +140,25 @@ def fit_trial(
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
     reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
     return replace(trial, reference=reference, reasons=reasons)
+
+
+class Drawn(NamedTuple):
+    """Records with noise added where the pool asks for it, the rows to fit and to judge, and what is known of each row."""
+
+    data: Labelled
+    fit: NDArray[np.intp]
+    judged: NDArray[np.intp]
+    part: NDArray[np.uint8]  # (n,) bits POOL and TEST
+    known: NDArray[np.int16]  # (n,) labels shown to learners, -1 else
+    split: Split
+
+
+def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, light: tuple[str, ...] = ()) -> Drawn:
+    """The rows of a trial, the same for the same data set, pool and seed, whatever the ensemble."""
+    if pool.snr_db is not None:
+        data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
+    split = make_split(data, suite.split, key.seed)
+    return Drawn(data, *_choose(data, pool, suite, key, split.train, split.test, light), split)
 
 
 def _choose(
