@@ -89,6 +89,8 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
+    if "unseen" not in stored or "level" not in stored:
+        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     method = method or before["method"]
     budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))
