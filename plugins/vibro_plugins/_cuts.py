@@ -34,11 +34,13 @@ def usable(scores: Floats, budget: float) -> Floats:
 
 
 def upper_quantile(known: Floats, budget: float) -> float:
-    """Cut that a fresh score exceeds with probability ``budget``: order statistic (n + 1)(1 - budget), at most the largest.
+    """Cut that a fresh score exceeds with probability ``budget``: order statistic (n + 1)(1 - budget) of the sorted scores, at
+    most the largest.
 
     Weibull's plotting position is the unbiased one for a continuous distribution (Gumbel, Statistics of Extremes, 1958).
     """
-    return float(np.quantile(known, 1.0 - budget, method="weibull"))
+    place = (len(known) + 1) * (1.0 - budget) - 1.0
+    return _at(known, min(max(place, 0.0), len(known) - 1.0))
 
 
 def too_few(known: Floats, budget: float) -> str | None:
