@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vibro.api import StandAside, State
 
-LEAST_ROWS, LEAST_SIZE = 20, 12
+LEAST_ROWS, LEAST_SIZE = 20, 4
 LIMIT = 20.0  # standardised pixels are clipped here
 Net = TypeVar("Net", bound=nn.Module)
 

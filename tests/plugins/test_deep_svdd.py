@@ -315,7 +315,7 @@ def test_progress_rises_to_its_end():
         (np.repeat(CALM[:1], 60, axis=0), "constant"),
         (CALM[:1], "too few"),
         (np.ones((60, 256), np.float32), "no images"),
-        (np.ones((60, 1, 4, 64), np.float32), "no images"),
+        (np.ones((60, 1, 3, 64), np.float32), "no images"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, words):

@@ -261,7 +261,7 @@ def test_a_dead_sensor_is_no_simple_image(trained):
         (np.ones((60, 1, 16, 16), np.float32), "constant"),
         (CALM[:1], "too few"),
         (np.ones((60, 256), np.float32), "no images"),
-        (np.ones((60, 3, 64, 8), np.float32), "no images"),
+        (np.ones((60, 3, 64, 3), np.float32), "no images"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, words):
