@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -19,6 +20,7 @@ from vibro.errors import ConfigError, ContractError, StandAside
 
 P = ParamSpec("P")
 T = TypeVar("T")
+LONG = 20.0  # seconds for 1,000 records from which workers are worth their start
 SCORE_ROWS = 1024  # rows handed to one call of score
 
 
@@ -189,6 +191,22 @@ class SerialExecutor(Executor):
         return future
 
 
+def resolve_executor(spec: str, seconds: float, device: str) -> str:
+    """What ``auto`` stands for: a worker for each processor, at most four, where 1,000 records take long on one, else serial.
+
+    ``seconds`` are those of 1,000 records; a GPU is not shared between workers.
+    """
+    if spec != "auto":
+        return spec
+    workers = min(processors(), 4)
+    return f"processes:{workers}" if seconds > LONG and workers > 1 and device == "cpu" else "serial"
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_executor(spec: str) -> Executor:
     """``serial``, ``processes:N`` or ``dask://host:port`` (extra ``vibro[dask]``)."""
     scheme, _, rest = spec.partition(":")
@@ -202,7 +220,7 @@ def make_executor(spec: str) -> Executor:
         except ImportError:
             raise ConfigError("the Dask executor is not installed", hint="pip install 'vibro[dask]'") from None
         return Client(rest.removeprefix("//")).get_executor()  # type: ignore[no-any-return]
-    raise ConfigError(f"unknown executor {spec!r}", hint="use serial, processes:2 or dask://host:port")
+    raise ConfigError(f"unknown executor {spec!r}", hint="use auto, serial, processes:2 or dask://host:port")
 
 
 def _message(error: BaseException) -> str:

@@ -41,7 +41,7 @@ class Registry:
         return self.filled(name, self._table(name), (name,))
 
     def filled(self, name: str, table: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """A table laid over the ensemble that it ``extends``; ``add`` appends to the detectors below instead of replacing them."""
+        """A table laid over the ensemble that it ``extends``; ``add`` appends to the detectors of that one."""
         table = dict(table)
         parent, added = table.pop("extends", None), table.pop("add", [])
         if parent is not None:
@@ -107,7 +107,8 @@ def read_registry(overlay: Path | None = None, base: Path | None = None) -> Regi
         for name, table in _tables(tables, "ensembles", overlay).items():
             below = ensembles.get(name, {})
             adds = [t["add"] for t in (below, table) if isinstance(t.get("add"), list)]
-            ensembles[name] = {**below, **table, **({"add": sum(adds, [])} if len(adds) == 2 else {})}
+            both = {"add": [*adds[0], *adds[1]]} if len(adds) == 2 else {}
+            ensembles[name] = {**below, **table, **both}
     else:
         overlay = None
     return Registry(plugins, ensembles, base, overlay)

@@ -155,3 +155,13 @@ def test_the_audition_tries_rows_that_the_detectors_have_not_seen(host, ensemble
     assert fitted.trial.hurt.shape[:2] == (len(KINDS), len(SEVERITIES)) and fitted.trial.hurt.shape[3] == 1
     assert fitted.fusers["auto"] == max(fitted.fusers.values())  # of one detector all fusers give the same order
     assert fitted.cuts.resampled.shape[1] == 2 and np.isfinite(fitted.cuts.resampled).all()
+
+
+def test_workers_are_started_only_where_they_are_worth_it():
+    from vibro.executor import LONG, processors, resolve_executor
+
+    many = f"processes:{min(processors(), 4)}" if processors() > 1 else "serial"
+    assert resolve_executor("auto", LONG + 1, "cpu") == many
+    assert resolve_executor("auto", LONG - 1, "cpu") == "serial"
+    assert resolve_executor("auto", LONG + 1, "cuda:0") == "serial"
+    assert resolve_executor("processes:7", 0.0, "cpu") == "processes:7"

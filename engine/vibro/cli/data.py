@@ -195,7 +195,9 @@ def simulate(
     units: Annotated[int, typer.Option("--units", min=1, help="Machines.")] = 2,
     sensors: Annotated[int, typer.Option("--sensors", min=1, help="Sensors a machine.")] = 5,
     faults: Annotated[float, typer.Option("--faults", min=0, max=1, help="Share of faulty records.")] = 0.05,
-    preset: Annotated[str, typer.Option("--preset", help="transformer, transformer-60hz, transformer-field or bearing.")] = "transformer",
+    preset: Annotated[
+        str, typer.Option("--preset", help="transformer, transformer-60hz, transformer-field or bearing.")
+    ] = "transformer",
     fs: Annotated[float, typer.Option("--fs", help="Sampling rate in Hz.")] = 8192.0,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     format: Annotated[str, typer.Option("--format", help="jsonl or npz.")] = "jsonl",

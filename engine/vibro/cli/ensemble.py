@@ -15,7 +15,6 @@ from vibro.cli.options import (
     CsvBom,
     Data,
     Device,
-    ExecutorName,
     FailOn,
     Force,
     Fs,
@@ -67,7 +66,9 @@ def run(
     fit_on: Annotated[str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME.")] = "all",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run --plugin files in a process of their own.")] = False,
-    executor: ExecutorName = "serial",
+    executor: Annotated[
+        str, typer.Option("--executor", help="auto, serial, processes:N or dask://host:port.")
+    ] = "auto",
     memory: Memory = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels.")] = False,
     max_quarantine: MaxQuarantine = 0.05,

@@ -38,7 +38,7 @@ class RunOptions:
     fit_on: str = "all"
     seed: int = 0
     device: str = "auto"
-    executor: str = "serial"
+    executor: str = "auto"
     memory: int = 1 << 30
     deterministic: bool = False
     allow_missing: bool = False

@@ -22,7 +22,7 @@ from vibro.context import Context, make_deterministic, resolve_device
 from vibro.data import Rows, SignalBatch
 from vibro.engine import Engine, FittedEnsemble, check_schema, resolved
 from vibro.errors import ConfigError, PluginError, QuorumError
-from vibro.executor import make_executor
+from vibro.executor import make_executor, resolve_executor
 from vibro.host import PluginHost, PluginInfo, describe
 from vibro.jobs.job import Input, Job, check_input, job, read_input, rows_to_fit
 from vibro.jobs.options import DataOptions, RunOptions, settings
@@ -61,13 +61,14 @@ def run_ensemble(
     if learners and data.labels is None:
         raise ConfigError(f"{', '.join(learners)} learns from labels", hint="give --labels FILE")
     check_input(data, options.fit_on)
+    options = replace(options, executor=resolve_executor(options.executor, plan.seconds_a_thousand(), device))
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
         got = read_input(work, data)
         batch = got.batch
         rows = rows_to_fit(batch, got.labels, options.fit_on)
-        for line in forecast(plan, batch, rows):
+        for line in forecast(plan, batch, rows, options.executor):
             say(line)
         ctx = Context(seed=options.seed, device=device, fs=batch.fs)
         scratch = work.run.path / "stages" / "work"
@@ -264,11 +265,12 @@ def check_judged(verdict: Verdict, fitted: FittedEnsemble) -> None:
         )
 
 
-def forecast(plan: Plan, batch: SignalBatch, rows: Rows) -> list[str]:
+def forecast(plan: Plan, batch: SignalBatch, rows: Rows, executor: str) -> list[str]:
     """What is about to be done, and how long and how large it will be about."""
     size = len(batch) / 1000 * batch.length * batch.channels / 8192
-    seconds = 3.0 + size * plan.seconds_a_thousand()
-    megabytes = 450 + 3 * len(batch) * 4800 / 1e6
+    workers = int(executor.partition("processes:")[2] or 1)
+    seconds = 3.0 + size * plan.seconds_a_thousand() / workers
+    megabytes = 450 * (workers if workers == 1 else 1 + workers) + 3 * len(batch) * 4800 / 1e6
     lines = [
         f"{len(batch)} records of {batch.length} samples at {batch.fs:g} Hz, {len(batch.sensors)} sensors,"
         f" {len(batch.machines)} machines; fitting on {len(rows.fit)} ({rows.how})",
