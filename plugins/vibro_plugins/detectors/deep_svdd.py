@@ -49,9 +49,9 @@ class DeepSvddParams(Params):
     nu: Annotated[float, Field(gt=0, lt=1)] = 0.05
     backbone: Literal["small", "resnet18"] = "small"
     width: Annotated[int, Field(ge=2, le=128)] = 8
-    code: Annotated[int, Field(ge=2, le=512)] = 32
-    pretrain: Annotated[int, Field(ge=0, le=1000)] = 5
-    epochs: Annotated[int, Field(ge=0, le=1000)] = 10
+    code: Annotated[int, Field(ge=2, le=4096)] = 128
+    pretrain: Annotated[int, Field(ge=0, le=1000)] = 2
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 8
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-6
