@@ -148,8 +148,8 @@ class Contrastive(Detector):
 
     def health(self) -> Mapping[str, float]:
         """``alignment`` of two views of a record (0 = the same), ``uniformity`` (lower = spread out), ``effective_rank`` of
-        the codes, ``rank_one``: share of records whose other view is the nearest of all, ``gain``: fall of the held-out
-        loss; failed where the codes have collapsed or the loss has not fallen.
+        the codes, ``rank_one``: share of records whose other view is the nearest of all, ``gain``: fall of the loss;
+        failed where the codes have collapsed or the loss has not fallen.
         """
         self._fitted()
         return self._fit_health

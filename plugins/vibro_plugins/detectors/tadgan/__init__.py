@@ -96,7 +96,7 @@ class TadGan(Detector):
         "latent": 8,
         "width": 4,
         "batch": 10,
-        "epochs": 2,
+        "epochs": 1,
         "lr": 0.01,
         "critic_steps": 1,
     }
