@@ -19,10 +19,13 @@ LEAST_ROWS, MOST_COLUMNS = 5, 4096
 
 @dataclass(frozen=True)
 class MahalanobisParams(Params):
-    """``trim``: share of the fit rows, the farthest, left out of each refit, 0: all rows count; ``rounds``: most refits."""
+    """``trim``: share of the fit rows, the farthest, left out of each refit, 0: all rows count; ``rounds``: most refits;
+    ``reweight``: whether all rows within reach of the bulk count in the end.
+    """
 
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     rounds: Annotated[int, Field(ge=1, le=100)] = 8
+    reweight: bool = True
 
 
 class Mahalanobis(Detector):
@@ -61,7 +64,7 @@ class Mahalanobis(Detector):
             columns = Columns.fit(x)
             z, rounds = columns.apply(x), self.params.rounds
             self._scatter, inside = concentrate(z, self.params.trim, rounds)
-            if self.params.trim:
+            if self.params.trim and self.params.reweight:
                 self._scatter, inside = reweighted(z, self._scatter, inside, rounds)
         self._columns, self._own = columns, np.sort(row_keys(x[inside]))
 
