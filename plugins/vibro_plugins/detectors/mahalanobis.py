@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -98,6 +99,6 @@ class Mahalanobis(Detector):
 
 
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``mahalanobis``."""
     register(Mahalanobis)
