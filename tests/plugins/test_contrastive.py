@@ -292,8 +292,8 @@ def test_trimmed_rows_are_not_kept_for_scoring(images):
 BROKEN = [
     {"epochs": 0},
     {"lr": 1e-9, "epochs": 2},
-    {"lr": 10.0, "epochs": 3},
-    {"code": 2, "lr": 1.0},
+    {"code": 2, "lr": 10.0, "epochs": 2},
+    {"code": 2, "lr": 1.0, "epochs": 2},
     {"lr": 1e-7, "epochs": 5, "noise": 2.0},
 ]
 KINDS = [{}, {"loss": "moco"}, {"head": "mahalanobis", "shifted": 0.0}, {"loss": "moco", "head": "knn", "shifted": 4.0}]

@@ -236,8 +236,8 @@ def test_health_leaves_a_sound_net_alone(vectors, settings):
         (np.zeros((5, 24), np.float32), {}, "too few"),
         (np.ones((120, 24), np.float32), {}, "constant"),
         (np.ones((120, 1, 8, 8), np.float32), {}, "no images"),
-        (np.ones((60, 24), np.float32), {}, "fewer than 5 batches"),
-        (np.ones((60, 24), np.float32), {"window": 12, "batch": 100}, "fewer than 5 batches"),
+        (np.ones((36, 24), np.float32), {}, "fewer than 5 batches of 8"),
+        (np.ones((24, 24), np.float32), {"batch": 6}, "fewer than 5 batches of 6"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, settings, words):

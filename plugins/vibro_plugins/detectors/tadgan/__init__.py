@@ -27,6 +27,7 @@ from vibro_plugins.detectors.tadgan.networks import (
 
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
+SMALL_BATCH = 8  # down to which a batch shrinks where windows are few
 LEAST_ROWS = 20
 STEPS = 50  # of the critics an epoch, however many windows there are
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
@@ -43,7 +44,7 @@ class TadGanParams(Params):
     ``epochs`` of 50 critic steps, ``critic_steps`` of them for each step of encoder and generator; ``penalty`` on the
     gradient of both critics; ``cycle``: weight of the reconstruction. ``error``: by point, or of the running mean over
     ``area`` values. ``combine``: ``alpha`` of the error and 1 - alpha of the critic, or their product. ``trim``: share of
-    windows, the worst rebuilt, not trained on.
+    windows, the worst rebuilt, not trained on. ``batch`` at most: few windows are taken in smaller ones.
     """
 
     window: Annotated[int, Field(ge=0)] = 0
@@ -117,9 +118,10 @@ class TadGan(Detector):
         if len(x) < LEAST_ROWS:
             raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
         windows = self._windows(x)
-        if len(windows) < LEAST_BATCHES * p.batch:
+        size = min(p.batch, max(SMALL_BATCH, len(windows) // (2 * LEAST_BATCHES)))
+        if len(windows) < LEAST_BATCHES * size:
             raise StandAside(
-                f"{len(windows)} windows are fewer than {LEAST_BATCHES} batches of {p.batch}; set a smaller batch or window"
+                f"{len(windows)} windows are fewer than {LEAST_BATCHES} batches of {size}; set a smaller batch or window"
             )
         self._centre, self._scale = _standard(windows)
         if not self._scale.any():
@@ -129,7 +131,7 @@ class TadGan(Detector):
         held, rows = order[: len(order) // 10], order[len(order) // 10 :]
         with seeded(self.ctx):
             net = self._networks().to(self.ctx.device)
-            epochs, slope = self._train(net, windows, rows, held, rng)
+            epochs, slope = self._train(net, windows, rows, held, size, rng)
         error, value = self._errors(net, windows), self._values(net, windows)
         middle, spread = _middle_half(value)
         distance = np.abs(value - middle) / spread
@@ -196,6 +198,7 @@ class TadGan(Detector):
         windows: NDArray[np.float32],
         rows: NDArray[np.intp],
         held: NDArray[np.intp],
+        size: int,
         rng: np.random.Generator,
     ) -> tuple[int, float]:
         """The adversarial game; epochs played and the last gradient length of the critic of signals."""
@@ -208,7 +211,7 @@ class TadGan(Detector):
             if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
                 kept, parts = rows[nearest(self._errors(net, windows, rows), p.trim)], []
             for step in range(epoch * STEPS, (epoch + 1) * STEPS):
-                parts = parts or minibatches(kept, p.batch, rng)
+                parts = parts or minibatches(kept, size, rng)
                 batch = self._tensor(windows, parts.pop())
                 slope = self._critic_step(net, critics, batch)
                 if (step + 1) % p.critic_steps == 0:
