@@ -205,7 +205,7 @@ def fit(host: Any, protocol: str, name: str, task: Task, seed: int, given: Mappi
             else:
                 row["aside"] = result.reason
             out.append(row)
-    if alone:
+    if alone and "aside" not in out[-1]:
         out.append({**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))})
     return out
 

@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SHAPES = (-0.95, 0.56)  # no maximum of the likelihood below -1; a bound at 0.5 itself would bias tails of that shape down
+SHAPES = (
+    -0.95,
+    0.56,
+)  # no maximum of the likelihood below -1; a bound at 0.5 itself would bias tails of that shape down
 NEAR_ZERO = 1e-6
 MISFIT = 0.12
 GRID, ROUNDS = 48, 4

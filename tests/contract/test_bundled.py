@@ -17,7 +17,7 @@ EXPECTED: dict[str, dict[str, str]] = {}
 LAST_BIT = "refitted from its stored rows PCA may differ in the last bit (2e-16): the rows lie in another memory order"
 PYOD = ("ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM")
 OPTIONAL = {"pythresh": "pythresh"}  # component -> the package that it hands over to
-SLOW = {"deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae", "hetero_cnn"}
+SLOW = {"deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae", "deep_sad"}
 
 
 def find_components():

@@ -77,6 +77,7 @@ class LstmAe(Detector):
     exclusive = True
     cross_fit = False
     min_rows = 50
+    seconds = 17.0
     test_settings: ClassVar[dict[str, Any]] = {
         "patch": 4,
         "hidden": 16,
@@ -150,7 +151,8 @@ class LstmAe(Detector):
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         self._centre, self._scale = state["centre"], float(state["scale"])
-        net = AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code)
+        with seeded(self.ctx):
+            net = AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code)
         load_arrays(net, state)
         self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
         self._net = net.to(self.ctx.device)

@@ -99,6 +99,7 @@ class Contrastive(Detector):
     exclusive = True
     cross_fit = False
     min_rows = 50
+    seconds = 20.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 3, "batch": 16, "lr": 0.005}
 
     _net: nn.ModuleDict | None = None

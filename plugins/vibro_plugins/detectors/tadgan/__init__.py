@@ -93,6 +93,7 @@ class TadGan(Detector):
     exclusive = True
     cross_fit = False
     min_rows = 50
+    seconds = 22.0
     test_settings: ClassVar[dict[str, Any]] = {
         "latent": 8,
         "width": 4,
