@@ -49,9 +49,15 @@ def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y
 
 def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
     """(d,) each detector's cut of its reference z (r, d) at a budget."""
-    own = np.array([_cut(thresholder, column[np.isfinite(column)], budget, None) for column in z.T])
-    highest = np.nanmax(z, axis=0)  # a clipped z that many records share is above its cut, not equal to it
-    return np.where(own == highest, np.nextafter(own, -np.inf), own)
+    own = np.full(z.shape[1], np.inf)  # one that gave no score has no voice
+    for j, column in enumerate(z.T):
+        known = column[np.isfinite(column)]
+        if not len(known):
+            continue
+        own[j] = _cut(thresholder, known, budget, None)
+        if known.min() < own[j] == known.max():  # a clipped z that many records share is above its cut, not equal to it
+            own[j] = np.nextafter(own[j], -np.inf)
+    return own
 
 
 def find_cuts(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,7 @@ from vibro.plan import Plan, without_use
 from vibro.scores import Calibration, Cuts, ScoreMatrix, Verdict, decide
 from vibro.sentinel import ROWS as SENTINEL_ROWS
 from vibro.sentinel import Sentinel, disturb, judge
-from vibro.views import ROOTS, Cache, ViewStore, inputs_of
+from vibro.views import Cache, ViewStore, inputs_of
 
 PROBES = 16
 PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
@@ -332,6 +336,7 @@ class Engine:
                 self.host.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
 
         serial = isinstance(self.executor, SerialExecutor)
+        shared: dict[ViewKey, Path] = {}
         for ident in sorted(tasks, key=lambda i: rank.get(view_of[i], -1)):
             self.host.emit(TaskStarted(stage, ident))
             try:
@@ -344,25 +349,31 @@ class Engine:
                 ctx = replace(tasks[ident].ctx, progress=self._progress(stage, ident))
                 task = replace(tasks[ident], x=ArrayRef(x), ctx=ctx)
             else:
-                task = replace(tasks[ident], x=self._on_disk(x, view_of[ident]))
+                if view_of[ident] not in shared:
+                    shared[view_of[ident]] = self._on_disk(x)
+                task = replace(tasks[ident], x=ArrayRef(path=shared[view_of[ident]]))
             extra = () if states is None else (states[ident],)
             running[self.executor.submit(work, task, *extra)] = ident
             drain(wait=False)
         drain(wait=True)
+        for path in shared.values():
+            rmtree(path.parent, ignore_errors=True)
         self.host.emit(StageFinished(stage, time.perf_counter() - clock))
         return results
 
-    def _on_disk(self, x: NDArray[np.float32], key: ViewKey) -> ArrayRef:
-        """A reference that another process can open."""
-        if isinstance(x, np.memmap) and x.filename is not None and key.name not in ROOTS:
-            return ArrayRef(path=Path(x.filename))
+    def _on_disk(self, x: NDArray[np.float32]) -> Path:
+        """A file of this array that another process can open, for as long as the stage lasts."""
         if self.folder is None:
             raise ContractError("workers need a folder for their arrays")
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"root-{key.name}.npy"
+        path = Path(mkdtemp(prefix="shared-", dir=self.folder)) / "array.npy"
+        if isinstance(x, np.memmap) and x.filename is not None:
+            with suppress(OSError):  # another file system, or gone: the map still holds it
+                if np.load(x.filename, mmap_mode="r", allow_pickle=False).shape == x.shape:
+                    os.link(x.filename, path)  # the cache may drop its entry before a worker opens it
         if not path.exists():
             np.save(path, x, allow_pickle=False)
-        return ArrayRef(path=path)
+        return path
 
     def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
         last = 0.0

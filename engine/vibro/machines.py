@@ -35,7 +35,8 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
 
     An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
-    ``attention``: all of 5 over the attention cut; with fewer instants the same shares. ``score``: the highest score
+    ``attention``: all of 5 over the attention cut, or a sensor that keeps up an alarm by itself; with fewer instants the
+    same shares. ``score``: the highest score
     that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
     an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
     each sensor counts by its 80 % quantile and ``since`` is empty.
@@ -49,7 +50,10 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
             continue
         machine = _gather(batch, _held(verdict, cuts), kept)
         level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
-        own = [_judge(column[np.isfinite(column)], cuts, machine)[0] for column in machine.table.T]
+        alone = [_judge(column[np.isfinite(column)], cuts, machine) for column in machine.table.T]
+        own = [judged[0] for judged in alone]
+        if ALARM in own and level < ATTENTION:
+            level, since = ATTENTION, next(judged[2] for judged in alone if judged[0] == ALARM)
         deciding = kept[verdict.level[kept] >= level] if level else kept
         known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
         rows.append(
@@ -138,10 +142,13 @@ def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
 
 
 def _worst_two(table: Floats, cuts: Cuts) -> Floats:
-    """(instants,) mean of the two worst sensors present, or the only one; a lone deviation ends at the alarm cut."""
+    """(instants,) mean of the two worst sensors present, or the only one; a lone deviation ends at the alarm cut.
+
+    The second counts as 0 at least: that a sensor is calmer than usual takes nothing from what the other one says.
+    """
     ordered = -np.sort(-table, axis=1)  # NaN last
     second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
-    value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + second))
+    value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + np.maximum(second, 0.0)))
     return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
 
 

@@ -260,8 +260,13 @@ def build(
     how = fusion(fitted, verdict)
     by_sensor = sensors(batch, verdict, fitted.cuts, own_calibration(fitted))
     said = [*warnings, *how["warnings"], *alone(by_sensor), *unseen(batch, verdict, fitted.cuts)]
-    if not batch.covariate_names and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
+    known = set(fitted.schema["covariate_names"])
+    if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
+    if lost := sorted(known - set(batch.covariate_names)):
+        said.append(
+            f"the model was fitted with {', '.join(lost)}, which these data lack: taken at each sensor's usual value"
+        )
     return {
         "schema": SCHEMA,
         "status": "complete",

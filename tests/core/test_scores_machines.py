@@ -108,6 +108,14 @@ def test_of_one_or_two_sensors_none_can_be_told_to_deviate_alone():
         assert only(table)["level"] == "alarm" and lone_sensors(*plant(table), CUTS) == []
 
 
+def test_a_calm_sensor_takes_nothing_from_the_alarm_of_the_other():
+    for sensors in (2, 3):
+        table = np.full((20, sensors), -3.0)
+        table[:, 0] = 1.2 * CUTS.alarm
+        row = only(table)
+        assert row["level"] == "attention" and row["sensors_alarm"] == 1 and row["since"] == START
+
+
 def test_sensors_read_one_after_the_other_are_one_instant():
     table = healthy()
     table[6:, 2] = 30.0

@@ -124,6 +124,21 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, take, monkey
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_file_that_changes_between_its_hash_and_its_reading_is_not_kept_under_that_hash(tmp_path, take, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines())
+    plain = JsonLines.read
+
+    def replaced(self, file):
+        file.write_bytes(lines() + b"\n")
+        yield from plain(self, file)
+
+    monkeypatch.setattr(JsonLines, "read", replaced)
+    got, _ = take(path)
+    assert any("changed" in warning for warning in got.warnings)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_only_what_is_dear_to_read_and_fits_is_kept(tmp_path, take, monkeypatch):
     np.savez(tmp_path / "a.npz", signals=np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32), fs=100.0)
     take(tmp_path / "a.npz", Npz)

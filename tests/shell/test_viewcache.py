@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,6 +132,27 @@ def test_the_oldest_entries_make_room(view, batch, tmp_path):
     kept = list((tmp_path / "small").iterdir())
     assert 0 < len(kept) < 4
     assert view(batch, rows=40, cache=cache)[2] == 0
+
+
+def test_unfinished_entries_are_not_left(view, batch, tmp_path, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    torn = tmp_path / "cache" / ".tmp-1-dead"
+    torn.mkdir(parents=True)
+    os.utime(torn, (0, 0))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vibro.store.viewcache.sync_tree", interrupted)
+        view(batch)
+    assert [e.name for e in (tmp_path / "cache").iterdir()] == [".tmp-1-dead"]
+    view(batch)
+    assert not torn.exists()
+
+
+def test_nothing_is_kept_on_a_disk_that_is_nearly_full(view, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr("vibro.store.viewcache.SPARE", 1 << 60)
+    view(batch)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_that_cannot_be_written_costs_the_cache_only(view, batch, tmp_path):

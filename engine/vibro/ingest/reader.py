@@ -153,7 +153,7 @@ class _Intake:
             before = item.path.stat()
             if self.cache is not None and type(item.reader).parses:
                 sha256, size = digest(item.path)
-                notes = self._read_once(item, sha256, self.cache)
+                notes = self._read_once(item, sha256, before, self.cache)
             else:
                 self._read(item, _guarded(item))
                 notes = list(item.reader.notes())
@@ -167,15 +167,18 @@ class _Intake:
         self.notes += [(source, note) for note in notes]
         self.sources.append({"source": source, "sha256": sha256, "bytes": size})
 
-    def _read_once(self, found: Found, sha256: str, cache: Cache) -> list[str]:
-        """Reads a file of this content, or recalls what was read of it; returns what the reader says of it."""
+    def _read_once(self, found: Found, sha256: str, before: os.stat_result, cache: Cache) -> list[str]:
+        """Reads a file of this content, or recalls what was read of it; returns what the reader says of it.
+
+        ``before`` was taken ahead of the hash: a file that has changed since is not kept under it.
+        """
         key = key_of(found, sha256)
         kept = cache.get(key) if key else None
         if kept is not None:
             items, notes = recall(kept)
             self._read(found, items)
             return notes
-        before, first, memory = found.path.stat(), self.samples.end, Memory()
+        first, memory = self.samples.end, Memory()
         self._read(found, memory.listen(_guarded(found)))
         notes = list(found.reader.notes())
         if key and _state(before) == _state(found.path.stat()):

@@ -30,12 +30,13 @@ def key_of(found: Found, digest: str) -> str:
     code = code_of(type(reader)) if type(reader).parses else ""
     if not code:
         return ""
+    settings = json.dumps(asdict(reader.params), default=repr)
     parts = (
         "read",
         vibro.__version__,
         np.__version__,
         code,
-        json.dumps(asdict(reader.params)),
+        settings,
         found.path.name,
         digest,
     )
@@ -47,17 +48,21 @@ class Memory:
 
     def __init__(self) -> None:
         self._lines = bytearray()
+        self._plain = True
 
     def listen(self, items: Iterator[Record | Rejected]) -> Iterator[Record | Rejected]:
         """The same items; an item is taken down once the next one is asked for, and so has been found sound."""
         for item in items:
             yield item
-            if len(self._lines) <= MOST:
-                self._lines += json.dumps(_plain(item)).encode() + b"\n"
+            if self._plain and len(self._lines) <= MOST:
+                try:
+                    self._lines += json.dumps(_plain(item)).encode() + b"\n"
+                except TypeError:  # a value of a type that JSON has not: such a file is read anew
+                    self._plain = False
 
     def keep(self, cache: Cache, key: str, samples: NDArray[np.float32], notes: list[str]) -> None:
         """Into the cache: the items, their samples one behind the other, and what the reader said of the file."""
-        if len(samples) and len(self._lines) <= MOST:
+        if len(samples) and self._plain and len(self._lines) <= MOST:
             said = np.frombuffer(json.dumps(notes).encode(), np.uint8)
             cache.put(key, samples, {"items": np.frombuffer(self._lines, np.uint8), "notes": said})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from vibro.tensors import load_tensors, save_tensors
 from vibro.views import let_go
 
 LIMIT = 20 << 30  # bytes; beyond it the entries used longest ago go
+SPARE = 1 << 30  # bytes of the disk that are left to others
+ABANDONED = 86_400.0  # seconds after which an unfinished entry belongs to nobody
 _STEP = 8 << 20  # bytes written at a time
 _BLOCKS, _BLOCK = 16, 1 << 13  # of words of 64 bits that are checked at a time: 1 MiB
 ARRAY, STATE, SEAL = "view.npy", "state.safetensors", "sha256"
@@ -53,6 +56,9 @@ class ViewCache:
         """Keeps an array and a state; the oldest entries make room."""
         if array.nbytes > self.limit // 2:
             return
+        parent = next(p for p in (self.folder, *self.folder.parents) if p.is_dir())
+        if shutil.disk_usage(parent).free < 2 * array.nbytes + SPARE:
+            return
         building = self.folder / f".tmp-{os.getpid()}-{key}"
         try:
             building.mkdir(parents=True)
@@ -63,9 +69,15 @@ class ViewCache:
             building.rename(self.folder / key)
             self._shrink()
         except (OSError, ResourceError):  # full, read-only, or another run was quicker
-            shutil.rmtree(building, ignore_errors=True)
+            pass
+        finally:
+            shutil.rmtree(building, ignore_errors=True)  # gone already where it became the entry
 
     def _shrink(self) -> None:
+        """Removes what is beyond the limit, and what runs that were killed left unfinished."""
+        for torn in self.folder.glob(".tmp-*"):
+            if time.time() - torn.stat().st_mtime > ABANDONED:
+                shutil.rmtree(torn, ignore_errors=True)
         entries = [(e.stat().st_mtime, e, _size(e)) for e in self.folder.iterdir() if not e.name.startswith(".")]
         total = sum(size for _, _, size in entries)
         for _, entry, size in sorted(entries, key=lambda item: item[0]):

@@ -166,7 +166,8 @@ class Contrastive(Detector):
         self._centre, self._scale, self._wave = state["centre"], state["scale"], bool(state["wave"])
         self._codes, self._seed = state["codes"], int(state["seed"])
         self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        net = self._networks()
+        with seeded(self.ctx):
+            net = self._networks()
         load_arrays(net, state)
         self._head = fit_head(self.params.head, self._codes, self.params.neighbours, self._seed)
         self._net = net

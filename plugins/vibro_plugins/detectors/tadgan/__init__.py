@@ -172,7 +172,8 @@ class TadGan(Detector):
         """Restores what ``state`` gave."""
         self._centre, self._scale, self._frozen = state["centre"], state["scale"], state["frozen"]
         self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        net = self._networks()
+        with seeded(self.ctx):
+            net = self._networks()
         load_arrays(net, state)
         self._net = net.to(self.ctx.device)
 
