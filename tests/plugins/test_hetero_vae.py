@@ -228,6 +228,7 @@ def test_health_leaves_a_sound_network_alone(settings):
 # --- contamination, state, refusals -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_anomalies_among_the_fit_rows_are_trimmed():
     odd = images(96, 3, odd=4.0)
     pool = np.concatenate([FIT, odd[:16]])
@@ -238,6 +239,7 @@ def test_anomalies_among_the_fit_rows_are_trimmed():
     assert ratio[0.15] > 1.1 * ratio[0.0]
 
 
+@pytest.mark.slow
 def test_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     assert np.array_equal(fitted().score(CALM), trained.score(CALM))

@@ -71,6 +71,7 @@ def test_trap_52_the_best_weights_are_put_back():
     assert stops == [False, False, False, True] and net.weight.item() == 1.0
 
 
+@pytest.mark.slow
 def test_trap_56_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained, sequences):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     again = fitted(sequences[:300])
@@ -90,6 +91,7 @@ def test_state_is_enough(trained, sequences):
         LstmAe.make(SMALL, Context()).score(sequences)
 
 
+@pytest.mark.slow
 def test_anomalies_among_the_fit_rows_are_trimmed(sequences):
     rng = np.random.default_rng(4)
     odd = rng.uniform(2, 3, (80, 1, 1)) * rng.standard_normal((1, 12, 6)) + 0.1 * rng.standard_normal((80, 12, 6))

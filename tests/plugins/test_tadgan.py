@@ -164,11 +164,13 @@ def test_positive_part_has_no_ties():
     assert positive(np.array([30.0])) == pytest.approx(30, rel=0.01)
 
 
+@pytest.mark.slow
 def test_transformer_critic_learns(vectors):
     detector = fitted(vectors[:240], critic="transformer", patch=8)
     assert auc(detector.score(vectors)) > 0.8 and detector.health()["failed"] == 0
 
 
+@pytest.mark.slow
 def test_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained, vectors):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     assert np.array_equal(fitted(vectors[:240]).score(vectors), trained.score(vectors))
@@ -188,6 +190,7 @@ def test_state_is_enough(vectors, critic):
         TadGan.make(SMALL, Context()).score(vectors)
 
 
+@pytest.mark.slow
 def test_anomalies_among_the_fit_rows_are_trimmed(vectors):
     pool = np.concatenate([vectors[:240], 3 * vectors[300:324]])
     ratio = {}
