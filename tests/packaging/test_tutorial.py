@@ -51,7 +51,7 @@ def test_the_tutorial_runs_from_an_empty_folder(installed, tmp_path):
             said += [run(installed, shlex.split(line), folder) for line in text.splitlines()]
     summary = json.loads((folder / "run" / "summary.json").read_text())
     status = {d["id"]: d["status"] for d in summary["detectors"]}
-    assert (status["knn_spectrum"], status["mahalanobis"]) == ("ok", "ok") and len(status) > 5
+    assert (status["mine"], status["mahalanobis"]) == ("ok", "ok") and len(status) > 5
     compared = (folder / "bench" / "results.csv").read_text()
     assert "knn_spectrum" in compared and "pyod_knn" in compared
     assert "knn_spectrum" not in run(installed, ["vibro", "plugins", "list", "--all"], folder)

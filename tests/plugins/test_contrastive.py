@@ -297,7 +297,7 @@ BROKEN = [
     {"lr": 1e-7, "epochs": 5, "noise": 2.0},
 ]
 KINDS = [{}, {"loss": "moco"}, {"head": "mahalanobis", "shifted": 0.0}, {"loss": "moco", "head": "knn", "shifted": 4.0}]
-SOUND = [{}, {"code": 8}, {"width": 8, "lr": 0.003}, {"temperature": 0.5, "trim": 0.0}, {"batch": 40, "lr": 0.01}]
+SOUND = [{}, {"code": 24}, {"width": 8, "lr": 0.003}, {"temperature": 0.5, "trim": 0.0}, {"batch": 40, "lr": 0.004}]
 
 
 def named(settings):
