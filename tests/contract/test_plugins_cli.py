@@ -64,6 +64,23 @@ def test_list_facts_equal_the_code():
     assert facts["mahalanobis"] == {"view": cls.view, "summary": cls.summary}
 
 
+def test_facts_of_files_are_kept_until_the_file_changes(tmp_path):
+    from vibro.cli.catalogue import Facts
+
+    file, kept = tmp_path / "mine.py", tmp_path / "cache" / "facts.json"
+    text = 'class A:\n    """{}."""\n    name = "a"\n'
+    for content, said in (("Old", "Old."), ("Old", "Old."), ("Newer", "Newer.")):
+        file.write_text(text.format(content))
+        facts = Facts(kept)
+        assert facts.of(file) == {"a": {"view": None, "summary": said}}
+        facts.keep()
+    kept.write_text(kept.read_text().replace("Newer", "Kept"))
+    assert Facts(kept).of(file)["a"]["summary"] == "Kept."
+    for damaged in ("[1]", "no json", '{"' + str(file) + '": 3}'):
+        kept.write_text(damaged)
+        assert Facts(kept).of(file)["a"]["summary"] == "Newer."
+
+
 def test_list_filters(vibro):
     _, out, _ = vibro("plugins", "list", "--kind", "fuser")
     kinds = {line.split()[0] for line in out.splitlines()[1:]}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
+import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ast
+
     from vibro.api import Component
     from vibro.host import PluginHost, PluginInfo
 
@@ -33,16 +36,20 @@ class Row:
 
 def rows(host: PluginHost) -> list[Row]:
     """Every component of every plugin; third-party plugins are loaded, bundled ones are not imported."""
+    from vibro.paths import cache_folder
+
     host.load_third_parties()
-    found = [row for info in list(host.plugins.values()) for row in _rows_of(host, info)]
+    facts = Facts(cache_folder() / "plugins" / "facts.json")
+    found = [row for info in list(host.plugins.values()) for row in _rows_of(host, info, facts)]
+    facts.keep()
     order = ("reader", "feature", "detector", "fuser", "thresholder", "classifier", "metric", None)
     return sorted(found, key=lambda row: (order.index(row.kind), row.name or "", row.plugin))
 
 
-def _rows_of(host: PluginHost, info: PluginInfo) -> Iterator[Row]:
+def _rows_of(host: PluginHost, info: PluginInfo, known_facts: Facts) -> Iterator[Row]:
     common = (info.name, info.origin, info.version, info.state, info.reason)
     if info.origin == "bundled":
-        facts = read_facts(source_file(info.module))
+        facts = known_facts.of(source_file(info.module))
     else:
         loaded = host.load(info.name) if info.state == "on" else []
         facts = {cls.name: {"view": getattr(cls, "view", None), "summary": one_line(cls)} for cls in loaded}
@@ -68,10 +75,46 @@ def source_file(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def read_facts(path: Path | None) -> dict[str, dict[str, Any]]:
+class Facts:
+    """What files state of their components, kept from one listing to the next by time and size of each file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new: dict[str, Any] = {}
+        try:
+            self._old = dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            self._old = {}
+
+    def of(self, file: Path | None) -> dict[str, dict[str, Any]]:
+        """By component name the ``view`` and ``summary`` that a file states."""
+        if file is None:
+            return {}
+        status = file.stat()
+        stamp, key = [status.st_mtime_ns, status.st_size], str(file)
+        known = self._old.get(key)
+        if not (isinstance(known, dict) and known.get("stamp") == stamp):
+            known = {"stamp": stamp, "facts": read_facts(file)}
+        self._new[key] = known
+        return dict(known["facts"])
+
+    def keep(self) -> None:
+        """For the next listing; a folder that cannot be written to costs that one its time."""
+        if self._new == self._old:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            building = self._path.with_suffix(f".{os.getpid()}")
+            building.write_text(json.dumps(self._new), "utf-8")
+            building.replace(self._path)
+        except OSError:
+            return
+
+
+def read_facts(path: Path) -> dict[str, dict[str, Any]]:
     """By component name the ``view`` and ``summary`` that the classes in a file state as plain values."""
-    if path is None:
-        return {}
+    import ast
+
     found = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
@@ -83,6 +126,8 @@ def read_facts(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _assignments(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    import ast
+
     for item in node.body:
         target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
         value = getattr(item, "value", None)
