@@ -69,6 +69,7 @@ def run(
     covariates: Covariates = None,
     tolerance: Tolerance = 600.0,
     sensors: Sensors = None,
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     device: Device = "cpu",
     executor: ExecutorName = "serial",
     memory: Memory = None,
@@ -132,7 +133,7 @@ def run(
         lang=session.lang,
         argv=("vibro", *sys.argv[1:]),
     )
-    host = session.host([Path(name) for name in suite.plugins])
+    host = session.host([*(plugin or ()), *(Path(name) for name in suite.plugins)])
     with console.progress(host):
         found = run_benchmark(host, BenchmarkOptions(suite, source, root), options, out)
     if not session.result(found):
