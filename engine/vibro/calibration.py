@@ -1,4 +1,4 @@
-"""Makes the scores of every detector comparable: location and scale per detector and sensor, frozen at fit."""
+"""Makes the scores of every detector comparable: what load explains, location and scale per sensor, frozen at fit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
+from vibro.covariates import Regression
 from vibro.errors import ConfigError
 
 METHODS = ("robust", "z", "ecdf", "unify")
@@ -23,14 +24,16 @@ Floats = NDArray[np.float64]
 class Calibration:
     """Turns raw scores into z by what the held-out reference looked like, never by the batch being scored.
 
-    ``robust``: (s - median) / (1.4826 MAD). ``z``: (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``,
-    then through the pooled empirical distribution with a generalised-Pareto upper tail to the normal quantile.
-    ``unify``: max(0, erf(z / sqrt 2)), the Gaussian scaling of Kriegel, Kroeger, Schubert and Zimek, SDM 2011; it lies
-    in [0, 1] and saturates, so that the order of extremes is lost. All are clipped to ``clip``.
+    First, where covariates are given, what they explain of a score is taken out (``vibro.covariates.Regression``): a
+    detector that does not see the load ranks heavy load as a fault. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
+    (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
+    generalised-Pareto upper tail to the normal quantile. ``unify``: max(0, erf(z / sqrt 2)), the Gaussian scaling of
+    Kriegel, Kroeger, Schubert and Zimek, SDM 2011; it lies in [0, 1] and saturates, so that the order of extremes is
+    lost. All are clipped to ``clip``.
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
-    and ``tail`` (4, d).
+    and ``tail`` (4, d); with covariates those of the regression.
     """
 
     method: str
@@ -45,11 +48,13 @@ class Calibration:
         sensors: int,
         method: str = "robust",
         clip: tuple[float, float] = (-5.0, 30.0),
-    ) -> Calibration:
-        """From held-out scores (r, d), NaN where a detector has none, and sensor codes (r,), -1 = unknown.
+        covariates: NDArray[np.floating] | None = None,
+    ) -> tuple[Calibration, Floats]:
+        """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, and covariates (r, k).
 
-        A sensor's location weighs n / (n + 50) against the pool's, n its rows with a score; its scale likewise against
-        the spread of all rows about their own sensors' locations. A column without any score stays NaN.
+        Also gives the reference's own z (r, d), measured as if each row had been left out of the regression. A sensor's
+        location weighs n / (n + 50) against the pool's, n its rows with a score; its scale likewise against the spread of
+        all rows about their own sensors' locations. A column without any score stays NaN.
         """
         if method not in METHODS:
             raise ConfigError(f"unknown calibration {method!r}", hint=f"known: {', '.join(METHODS)}")
@@ -58,34 +63,55 @@ class Calibration:
         reference = np.asarray(reference, dtype=np.float64)
         if reference.ndim != 2 or len(reference) != len(sensor):
             raise ConfigError(f"reference {reference.shape} does not fit {len(sensor)} sensor codes")
-        d = reference.shape[1]
-        location = np.full((sensors + 1, d), np.nan)
-        scale = np.full((sensors + 1, d), np.nan)
-        for j in range(d):
-            location[:, j], scale[:, j] = _standard(reference[:, j], sensor, sensors, method in ("robust", "ecdf"))
+        robust = method in ("robust", "ecdf")
+        location, scale = _standards(reference, sensor, sensors, robust)
         seen = np.isfinite(reference).any(axis=1)
         count = np.append(np.bincount(sensor[seen & (sensor >= 0)], minlength=sensors), seen.sum()).astype(np.int64)
-        arrays: State = {"location": location, "scale": scale, "count": count}
+        unit = (reference - location[sensor]) / scale[sensor]
+        known = np.isfinite(unit)
+        found = None if covariates is None else _explained(np.where(known, unit, 0.0), covariates, sensor, sensors)
+        arrays: State = {"count": count}
+        if found is not None:
+            regression, left = found
+            left[~known] = np.nan
+            again, wider = _standards(left, sensor, sensors, robust)
+            unit = (left - again[sensor]) / wider[sensor]
+            arrays |= Regression(regression.basis, regression.coefficients * scale[:, None]).state()
+            location, scale = location + scale * again, scale * wider
+        arrays |= {"location": location, "scale": scale}
         if method == "ecdf":
-            arrays |= _distribution((reference - location[sensor]) / scale[sensor])
-        return cls(method, (float(clip[0]), float(clip[1])), arrays)
+            arrays |= _distribution(unit)
+        fitted = cls(method, (float(clip[0]), float(clip[1])), arrays)
+        return fitted, fitted._bent(unit)
 
-    def apply(self, raw: Floats, sensor: NDArray[np.int32]) -> Floats:
-        """(n, d) raw scores and (n,) sensor codes, -1 = unknown, to z (n, d); NaN stays NaN, +-inf meets the clip."""
-        location, scale = self.arrays["location"], self.arrays["scale"]
+    def apply(self, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating] | None = None) -> Floats:
+        """(n, d) raw scores, (n,) sensor codes, -1 = unknown, and (n, k) covariates to z (n, d).
+
+        NaN stays NaN, +-inf meets the clip.
+        """
+        location, scale, regression = self.arrays["location"], self.arrays["scale"], Regression.load(self.arrays)
         z = np.empty(raw.shape, np.float64)
         for start in range(0, len(raw), CHUNK):
             rows = slice(start, start + CHUNK)
-            part = np.subtract(raw[rows], location[sensor[rows]], out=z[rows])
+            part = np.asarray(raw[rows], np.float64)
+            if regression is not None:
+                missing = np.full((len(part), regression.basis.middle.shape[1]), np.nan)
+                given = missing if covariates is None else np.asarray(covariates[rows], np.float64)
+                part = regression.residual(part, given, sensor[rows])
+            part = np.subtract(part, location[sensor[rows]], out=z[rows])
             part /= scale[sensor[rows]]
-            if self.method == "ecdf":
-                self._to_normal(part)
-            elif self.method == "unify":
-                from scipy.special import erf
-
-                np.maximum(erf(part / np.sqrt(2.0)), 0.0, out=part)
-            np.clip(part, *self.clip, out=part)
+            self._bent(part)
         return z
+
+    def _bent(self, part: Floats) -> Floats:
+        """In place: standardised scores by the method's curve, within the clip."""
+        if self.method == "ecdf":
+            self._to_normal(part)
+        elif self.method == "unify":
+            from scipy.special import erf
+
+            np.maximum(erf(part / np.sqrt(2.0)), 0.0, out=part)
+        return np.clip(part, *self.clip, out=part)
 
     def _to_normal(self, part: Floats) -> None:
         """In place: standardised scores to the normal quantiles of their rank in the reference."""
@@ -114,6 +140,29 @@ class Calibration:
     def from_state(cls, method: str, clip: tuple[float, float], arrays: State) -> Calibration:
         """What ``state`` gave, with its method and clip."""
         return cls(method, (float(clip[0]), float(clip[1])), dict(arrays))
+
+
+def _explained(
+    unit: Floats, covariates: NDArray[np.floating], sensor: NDArray[np.int32], sensors: int
+) -> tuple[Regression, Floats] | None:
+    """The regression of standardised scores (r, d) without its constants, and what it leaves; None if nothing explains.
+
+    The constants are left to the locations, which trust few rows less.
+    """
+    found = Regression.fit(unit, np.asarray(covariates, np.float64), sensor.astype(np.intp), sensors)
+    if found is None:
+        return None
+    regression, left, _ = found
+    left = left + regression.coefficients[sensor, 0]
+    regression.coefficients[:, 0] = 0.0
+    return regression, left
+
+
+def _standards(reference: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:
+    """Location and scale (sensors + 1, d) of every detector."""
+    columns = [_standard(column, sensor, sensors, robust) for column in reference.T]
+    both = np.array(columns).reshape(-1, 2, sensors + 1)
+    return both[:, 0].T.copy(), both[:, 1].T.copy()
 
 
 def _standard(score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:

@@ -129,17 +129,18 @@ class Engine:
         reference = np.stack(column, axis=1)
         sensor = batch.sensor[rows.fit]
         entry = plan.ensemble.calibration
-        calibration = Calibration.fit(reference, sensor, len(batch.sensors), entry.method, entry.clip)
-        z = calibration.apply(reference, sensor)
-        complete = np.isfinite(z).all(axis=1)
-        usable = complete if complete.any() else np.isfinite(z).any(axis=1)
-        z, sensor = z[usable], sensor[usable]
+        calibration, z = Calibration.fit(
+            reference, sensor, len(batch.sensors), entry.method, entry.clip, batch.covariates[rows.fit]
+        )
+        given = np.isfinite(z).mean(axis=1)
+        usable = given >= min(plan.ensemble.quorum, given.max(initial=0.0))
         held = {i: results[i].held for i in survivors}
         thresholder = self.make_thresholder(plan)
-        own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
         trial = None
         if self.audition or plan.fuser.wants_audition:
-            trial = self._rehearse(plan, batch, rows, store.states, held, calibration, reference)
+            trial = self._rehearse(plan, batch, rows, store.states, held, calibration, _median(z))
+        z, sensor = z[usable], sensor[usable]
+        own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
         fuser = self._fuser(plan, survivors)
         fuser.fit(
             z,
@@ -409,13 +410,11 @@ class Engine:
         views: Mapping[ViewKey, State],
         held: Mapping[str, State],
         calibration: Calibration,
-        reference: NDArray[np.float64],
+        middle: NDArray[np.float64],
     ) -> Trial | None:
         """Calm records of the lowest fold with injected faults, scored by detectors that have not seen that fold."""
         unseen = rows.fold == rows.fold.min(initial=0)
-        mine = rows.fit[unseen]
-        z = calibration.apply(reference[unseen], batch.sensor[mine])
-        chosen = calm_rows(batch, mine, _median(z))
+        chosen = calm_rows(batch, rows.fit[unseen], middle[unseen])
         if not len(chosen):
             return None
 
@@ -423,7 +422,7 @@ class Engine:
             found = self._score_copies(plan, copies, views, held, "audition")
             lost = np.full(len(copies), np.nan)
             raw = np.stack([found.get(ident, lost) for ident in held], axis=1)
-            return calibration.apply(raw, copies.sensor)
+            return calibration.apply(raw, copies.sensor, copies.covariates)
 
         return rehearse(batch, chosen, score, self.ctx.child("audition").seed)
 
@@ -492,7 +491,7 @@ class Engine:
     def _matrix(
         self, ids: tuple[str, ...], batch: SignalBatch, raw: NDArray[np.float64], calibration: Calibration
     ) -> ScoreMatrix:
-        z = calibration.apply(raw, batch.sensor)
+        z = calibration.apply(raw, batch.sensor, batch.covariates)
         return ScoreMatrix(ids, batch.ids, raw, z, np.isfinite(z))
 
 

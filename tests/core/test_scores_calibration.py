@@ -16,6 +16,10 @@ def codes(n, sensors):
     return (np.arange(n) % sensors).astype(np.int32)
 
 
+def fitted(*given, **more):
+    return Calibration.fit(*given, **more)[0]
+
+
 def test_robust_z_of_many_rows_is_median_and_mad_of_the_sensor():
     rng = np.random.default_rng(0)
     sensor = codes(20_000, 2)
@@ -23,7 +27,7 @@ def test_robust_z_of_many_rows_is_median_and_mad_of_the_sensor():
         rng.normal(size=(20_000, 1)) * np.where(sensor == 0, 1.0, 5.0)[:, None]
         + np.where(sensor == 0, 3.0, -7.0)[:, None]
     )
-    z = Calibration.fit(raw, sensor, 2).apply(raw, sensor)
+    z = fitted(raw, sensor, 2).apply(raw, sensor)
     for s in (0, 1):
         assert abs(np.median(z[sensor == s])) < 0.05
         assert abs(1.4826 * np.median(np.abs(z[sensor == s])) - 1) < 0.05
@@ -33,7 +37,7 @@ def test_location_and_scale_are_shrunk_to_the_pool_by_n_over_n_plus_50():
     raw = np.concatenate([np.zeros(50), np.tile([-1.0, 1.0], 475)])[:, None]
     sensor = np.concatenate([np.zeros(50), np.ones(950)]).astype(np.int32)
     raw[:50, 0] = 10.0
-    c = Calibration.fit(raw, sensor, 2, "z")
+    c = fitted(raw, sensor, 2, "z")
     pool = raw.mean()
     assert c.arrays["location"][0, 0] == pytest.approx(0.5 * 10.0 + 0.5 * pool)
     assert c.arrays["location"][1, 0] == pytest.approx(0.95 * 0.0 + 0.05 * pool)
@@ -44,7 +48,7 @@ def test_an_unknown_sensor_gets_the_pool_and_a_short_one_is_called_pooled():
     rng = np.random.default_rng(1)
     raw = rng.normal(size=(300, 2))
     sensor = np.where(np.arange(300) < 290, 0, 1).astype(np.int32)
-    c = Calibration.fit(raw, sensor, 3)
+    c = fitted(raw, sensor, 3)
     assert c.own().tolist() == [True, False, False]
     z = c.apply(np.zeros((3, 2)), np.array([-1, 2, 1], np.int32))
     np.testing.assert_allclose(z[0], (0.0 - np.median(raw, axis=0)) / c.arrays["scale"][-1])
@@ -55,7 +59,7 @@ def test_an_unknown_sensor_gets_the_pool_and_a_short_one_is_called_pooled():
 def test_trap_25_one_record_scores_as_in_company(method):
     rng = np.random.default_rng(2)
     reference, sensor = rng.gamma(2.0, size=(400, 3)), codes(400, 4)
-    c = Calibration.fit(reference, sensor, 4, method)
+    c = fitted(reference, sensor, 4, method)
     raw, where = rng.gamma(2.0, size=(9_000, 3)), codes(9_000, 4)
     raw[5, 1] = NAN
     whole = c.apply(raw, where)
@@ -68,7 +72,7 @@ def test_trap_25_one_record_scores_as_in_company(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_z_rises_with_the_raw_score(method):
     rng = np.random.default_rng(3)
-    c = Calibration.fit(rng.gamma(2.0, size=(500, 1)), codes(500, 1), 1, method)
+    c = fitted(rng.gamma(2.0, size=(500, 1)), codes(500, 1), 1, method)
     raw = np.linspace(-5.0, 60.0, 2_000)[:, None]
     z = c.apply(raw, np.zeros(2_000, np.int32))[:, 0]
     assert (np.diff(z) >= 0).all() and z[-1] > z[0]
@@ -81,19 +85,17 @@ def test_five_percent_anomalies_move_the_robust_z_of_a_normal_record_little():
     dirty[:100] += 50.0
     sensor, probe = codes(2_000, 4), np.quantile(clean, [0.5, 0.9, 0.99])[:, None]
     where = np.zeros(3, np.int32)
-    a = Calibration.fit(clean, sensor, 4).apply(probe, where)
-    b = Calibration.fit(dirty, sensor, 4).apply(probe, where)
+    a = fitted(clean, sensor, 4).apply(probe, where)
+    b = fitted(dirty, sensor, 4).apply(probe, where)
     assert np.abs(a - b).max() < 0.4
-    plain = Calibration.fit(clean, sensor, 4, "z").apply(probe, where) - Calibration.fit(dirty, sensor, 4, "z").apply(
-        probe, where
-    )
+    plain = fitted(clean, sensor, 4, "z").apply(probe, where) - fitted(dirty, sensor, 4, "z").apply(probe, where)
     assert np.abs(plain).max() > 1.0
 
 
 def test_the_floors_of_the_scale():
     def scale(score):
         score = np.asarray(score, float)[:, None]
-        return Calibration.fit(score, np.zeros(len(score), np.int32), 1).arrays["scale"][-1, 0]
+        return fitted(score, np.zeros(len(score), np.int32), 1).arrays["scale"][-1, 0]
 
     mostly_equal = np.r_[np.zeros(60), np.ones(40)]
     assert scale(mostly_equal) == pytest.approx(1.0 / 1.349)
@@ -103,7 +105,7 @@ def test_the_floors_of_the_scale():
 
 def test_a_dead_detector_and_one_without_scores_stay_what_they_are():
     reference = np.column_stack([np.full(100, 2.0), np.full(100, NAN), np.arange(100.0)])
-    c = Calibration.fit(reference, codes(100, 2), 2)
+    c = fitted(reference, codes(100, 2), 2)
     z = c.apply(np.array([[2.0, 1.0, 50.0], [3.0, NAN, 1e9]]), np.array([0, 1], np.int32))
     assert z[0, 0] == 0.0 and z[1, 0] == 30.0 and np.isnan(z[:, 1]).all() and z[1, 2] == 30.0
 
@@ -112,14 +114,14 @@ def test_a_dead_detector_and_one_without_scores_stay_what_they_are():
 @pytest.mark.parametrize("method", METHODS)
 def test_few_reference_rows_give_finite_z(n, method):
     reference = np.arange(float(n))[:, None] * np.array([1.0, 0.0])
-    c = Calibration.fit(reference, np.zeros(n, np.int32), 1, method)
+    c = fitted(reference, np.zeros(n, np.int32), 1, method)
     assert np.isfinite(c.apply(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, -1], np.int32))).all()
 
 
 def test_ecdf_gives_normal_quantiles_and_orders_what_lies_beyond_the_reference():
     rng = np.random.default_rng(5)
     reference = rng.exponential(size=(20_000, 1))
-    c = Calibration.fit(reference, np.zeros(20_000, np.int32), 1, "ecdf")
+    c = fitted(reference, np.zeros(20_000, np.int32), 1, "ecdf")
     probe = -np.log(np.array([0.5, 0.2, 0.05, 0.01, 1e-3, 1e-6]))[:, None]
     z = c.apply(probe, np.zeros(6, np.int32))[:, 0]
     np.testing.assert_allclose(z[:5], -ndtri([0.5, 0.2, 0.05, 0.01, 1e-3]), atol=0.12)
@@ -129,7 +131,7 @@ def test_ecdf_gives_normal_quantiles_and_orders_what_lies_beyond_the_reference()
 def test_unify_lies_between_0_and_1_and_is_0_for_the_better_half():
     rng = np.random.default_rng(6)
     reference = rng.normal(size=(1_000, 1))
-    z = Calibration.fit(reference, codes(1_000, 1), 1, "unify").apply(reference, codes(1_000, 1))
+    z = fitted(reference, codes(1_000, 1), 1, "unify").apply(reference, codes(1_000, 1))
     assert z.min() == 0 and z.max() <= 1 and 0.4 < np.mean(z == 0) < 0.6
 
 
@@ -137,7 +139,7 @@ def test_unify_lies_between_0_and_1_and_is_0_for_the_better_half():
 def test_state_is_enough(method):
     rng = np.random.default_rng(7)
     reference, sensor = rng.gamma(2.0, size=(200, 2)), codes(200, 3)
-    c = Calibration.fit(reference, sensor, 3, method, (-4.0, 12.0))
+    c = fitted(reference, sensor, 3, method, (-4.0, 12.0))
     state = {name: array.copy() for name, array in c.state().items()}
     back = Calibration.from_state(c.method, c.clip, state)
     assert np.array_equal(back.apply(reference, sensor), c.apply(reference, sensor))
@@ -148,8 +150,59 @@ def test_state_is_enough(method):
 def test_wrong_settings_are_refused():
     one = np.zeros((3, 1)), np.zeros(3, np.int32), 1
     with pytest.raises(ConfigError, match="ranks"):
-        Calibration.fit(*one, "ranks")
+        fitted(*one, "ranks")
     with pytest.raises(ConfigError, match="interval"):
-        Calibration.fit(*one, "robust", (3.0, 3.0))
+        fitted(*one, "robust", (3.0, 3.0))
     with pytest.raises(ConfigError, match="does not fit"):
-        Calibration.fit(np.zeros((3, 1)), np.zeros(2, np.int32), 1)
+        fitted(np.zeros((3, 1)), np.zeros(2, np.int32), 1)
+
+
+def loaded(rows, seed):
+    """A score that follows load, each of two sensors in its own way, with its load and sensor codes."""
+    rng = np.random.default_rng(seed)
+    load, sensor = rng.uniform(0.2, 1.2, (rows, 1)), codes(rows, 2)
+    raw = np.where(sensor == 0, 4.0, -6.0)[:, None] * load**2 + rng.normal(size=(rows, 1)) + sensor[:, None]
+    return raw, sensor, load
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_covariates_explain_of_a_score_is_taken_out(method):
+    raw, sensor, load = loaded(1_000, 0)
+    c, z = Calibration.fit(raw, sensor, 2, method, covariates=load)
+    fresh, where, at = loaded(4_000, 1)
+    for s in (0, 1):
+        mine = where == s
+        blind = fitted(raw, sensor, 2, method).apply(fresh, where)[mine, 0]
+        seeing = c.apply(fresh, where, at)[mine, 0]
+        assert abs(np.corrcoef(blind, at[mine, 0])[0, 1]) > 0.5
+        assert abs(np.corrcoef(seeing, at[mine, 0])[0, 1]) < 0.1
+    if method == "robust":
+        assert abs(1.4826 * np.median(np.abs(c.apply(fresh, where, at))) - 1.4826 * np.median(np.abs(z))) < 0.1
+
+
+def test_a_record_without_covariates_is_taken_at_the_middle_of_its_sensor():
+    raw, sensor, load = loaded(1_000, 0)
+    c, _ = Calibration.fit(raw, sensor, 2, covariates=load)
+    middle = np.array([[np.median(load[sensor == s])] for s in (0, 1)])
+    some, where = np.array([[3.0], [-3.0]]), np.array([0, 1], np.int32)
+    assert np.array_equal(c.apply(some, where), c.apply(some, where, middle))
+    assert np.array_equal(c.apply(some, where, np.full((2, 1), NAN)), c.apply(some, where, middle))
+
+
+def test_the_reference_is_measured_as_if_each_row_had_been_left_out():
+    rng = np.random.default_rng(3)
+    raw, sensor, load = rng.normal(size=(60, 1)), np.zeros(60, np.int32), rng.normal(size=(60, 3))
+    c, z = Calibration.fit(raw, sensor, 1, covariates=load)
+    fresh = c.apply(rng.normal(size=(5_000, 1)), np.zeros(5_000, np.int32), rng.normal(size=(5_000, 3)))
+    own = c.apply(raw, sensor, load)
+    spread = [np.quantile(np.abs(x), 0.9) for x in (own, z, fresh)]
+    assert spread[0] < spread[1] and abs(spread[1] - spread[2]) < abs(spread[0] - spread[2])
+
+
+def test_the_score_of_a_record_with_covariates_is_the_same_alone():
+    raw, sensor, load = loaded(1_000, 0)
+    c, _ = Calibration.fit(raw, sensor, 2, covariates=load)
+    back = Calibration.from_state(c.method, c.clip, c.state())
+    whole = c.apply(raw, sensor, load)
+    for i in (0, 7, 999):
+        assert np.array_equal(back.apply(raw[i : i + 1], sensor[i : i + 1], load[i : i + 1])[0], whole[i])

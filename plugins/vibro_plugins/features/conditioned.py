@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -12,10 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro_plugins._robust import HUBER, Basis, huber_regression, leverage, or_pool, sensor_rows, spread, varying
+from vibro.covariates import HUBER, PULL, Regression, or_pool, sensor_rows, spread, varying
 from vibro_plugins._tabular import row_keys
-
-FEWEST = 20  # fit rows below which nothing is regressed
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class ConditionedParams(Params):
     """
 
     of: str | dict[str, Any] = "mains"
-    pull: Annotated[float, Field(ge=0)] = 5.0
+    pull: Annotated[float, Field(ge=0)] = PULL
     prior: Annotated[float, Field(ge=0)] = 50.0
     clip: Annotated[float, Field(gt=0, le=1000)] = 12.0
 
@@ -34,14 +32,10 @@ class ConditionedParams(Params):
 class Conditioned(FeatureExtractor):
     """(value - regression on the covariates) / spread of what is left, for each column of a vector view.
 
-    The regression is quadratic with products (load acts through its square, and temperature shifts the modes through
-    which it acts), linear where rows are few; robust by Huber's modified residuals (Robust Statistics, 1981, 7.8); fitted
-    to all rows, then to each sensor's with a ridge towards the pool's coefficients that counts for ``pull`` rows: sensors
-    of one machine answer to load in their own way, often with opposite sign. Covariates are held within the range seen
-    at fit. A missing one (NaN) is taken at the sensor's median; unknown sensors (code -1) use the pool's regression.
+    The regression is that of ``vibro.covariates.Regression``: quadratic, robust, a sensor's own drawn to the pool's.
 
-    A row that the regression was fitted to is measured as if it had been left out (Cook and Weisberg, Residuals and
-    Influence in Regression, 1982, 2.2): a fit follows its own rows, and new ones would all lie farther out than those.
+    A row that the regression was fitted to is measured as if it had been left out: a fit follows its own rows, and
+    new ones would all lie farther out than those.
 
     Without covariates, with none but NaN, or with fewer than 20 fit rows the view is its input, value for value.
     """
@@ -53,8 +47,7 @@ class Conditioned(FeatureExtractor):
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
     _kept: NDArray[np.bool_] | None = None  # (f,)
-    _basis: Basis | None = None  # None: nothing to regress on
-    _coefficients: NDArray[np.float32]  # (sensors + 1, p, f); the last one is the pool's
+    _regression: Regression | None = None  # None: nothing to regress on
     _spread: NDArray[np.float64]  # (sensors + 1, f)
     _own: NDArray[np.uint64]  # keys of the fit rows, sorted
     _pulled: NDArray[np.float32]  # for each of them, what leaving it out adds of its cut residual
@@ -66,34 +59,22 @@ class Conditioned(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns from a view (n, f), covariates (n, k) with NaN for missing, and sensor codes (n, 1)."""
-        from threadpoolctl import threadpool_limits
-
         x, covariates, sensor = self._split(inputs)
-        self._kept, self._basis = varying(x), None
-        if len(x) < FEWEST or not np.isfinite(covariates).any():
+        self._kept, self._regression = varying(x), None
+        sensors = int(sensor.max(initial=-1)) + 1
+        found = Regression.fit(x, covariates, sensor, sensors, self.params.pull)
+        if found is None:
             return
-        self._basis = Basis.fit(covariates, sensor)
-        design = self._basis.design(covariates, sensor)
-        groups = [(s, rows) for s, rows in enumerate(sensor_rows(sensor)) if len(rows)]
-        sensors, width = int(sensor.max(initial=-1)) + 1, design.shape[1]
-        with threadpool_limits(1):
-            pool = huber_regression(design, x, np.zeros((width, x.shape[1])), np.zeros(width))
-            coefficients = np.tile(pool, (sensors + 1, 1, 1))
-            residual = x - design @ pool
-            log_spread = np.tile(np.log(spread(residual)), (sensors + 1, 1))
-            pulled = np.zeros(len(x))
-            for s, rows in groups:
-                ridge = np.append(50 / len(rows) ** 2, np.full(width - 1, self.params.pull))
-                coefficients[s] = huber_regression(design[rows], x[rows], pool, ridge)
-                residual[rows] = x[rows] - design[rows] @ coefficients[s]
-                pulled[rows] = leverage(design[rows], ridge)
-                cut = HUBER * spread(residual[rows])
-                residual[rows] += pulled[rows, None] * np.clip(residual[rows], -cut, cut)
+        regression, residual, pulled = found
+        self._regression = replace(regression, coefficients=regression.coefficients.astype(np.float32))
+        about_pool = regression.residual(x, covariates, np.full(len(x), -1))
+        log_spread = np.tile(np.log(spread(about_pool)), (sensors + 1, 1))
         within = spread(residual)
-        for s, rows in groups:
-            own = len(rows) / (len(rows) + self.params.prior)
-            log_spread[s] = (1 - own) * np.log(within) + own * np.log(spread(residual[rows], within))
-        self._coefficients, self._spread = coefficients.astype(np.float32), np.exp(log_spread)
+        for s, rows in enumerate(sensor_rows(sensor)):
+            if len(rows):
+                own = len(rows) / (len(rows) + self.params.prior)
+                log_spread[s] = (1 - own) * np.log(within) + own * np.log(spread(residual[rows], within))
+        self._spread = np.exp(log_spread)
         keys = _keys(x, covariates, sensor)
         order = np.argsort(keys, kind="stable")
         self._own, self._pulled = keys[order], pulled[order].astype(np.float32)
@@ -102,13 +83,10 @@ class Conditioned(FeatureExtractor):
         """(n, f), (n, k) and (n, 1) -> (n, f)."""
         self._fitted()
         x, covariates, sensor = self._split(inputs)
-        if self._basis is None:
+        if self._regression is None:
             return x.astype(np.float32)
-        design = self._basis.design(covariates, sensor)
-        row, keys = or_pool(sensor, len(self._spread) - 1), _keys(x, covariates, sensor)
-        for j in range(design.shape[1]):
-            x = x - design[:, j, None] * self._coefficients[row, j]
-        z = x / self._spread[row]
+        keys, row = _keys(x, covariates, sensor), or_pool(sensor, len(self._spread) - 1)
+        z = self._regression.residual(x, covariates, sensor) / self._spread[row]
         z += self._left_out(keys)[:, None] * np.clip(z, -HUBER, HUBER)
         z = np.clip(z, -self.params.clip, self.params.clip)
         return np.where(self._kept, z, 0).astype(np.float32)
@@ -121,18 +99,16 @@ class Conditioned(FeatureExtractor):
     def state(self) -> State:
         """The mask and, where there is something to regress on, basis, coefficients and spread."""
         kept = self._fitted()
-        if self._basis is None:
+        if self._regression is None:
             return {"kept": kept}
-        learned = {"coefficients": self._coefficients, "spread": self._spread}
-        return {"kept": kept, **self._basis.state(), **learned, "own": self._own, "pulled": self._pulled}
+        learned = {"spread": self._spread, "own": self._own, "pulled": self._pulled}
+        return {"kept": kept, **self._regression.state(), **learned}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._kept, self._basis = state["kept"].astype(bool), None
-        if "coefficients" in state:
-            self._basis = Basis.load(state)
-            self._coefficients, self._spread = state["coefficients"], state["spread"]
-            self._own, self._pulled = state["own"], state["pulled"]
+        self._kept, self._regression = state["kept"].astype(bool), Regression.load(state)
+        if self._regression is not None:
+            self._spread, self._own, self._pulled = state["spread"], state["own"], state["pulled"]
 
     def _left_out(self, keys: NDArray[np.uint64]) -> NDArray[np.float32]:
         """What leaving out adds of their cut residual to rows with these keys (n,): nothing unless they were fitted to."""

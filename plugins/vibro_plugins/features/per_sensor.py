@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro_plugins._robust import or_pool, sensor_rows, spread, varying
+from vibro.covariates import or_pool, sensor_rows, spread, varying
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
+from vibro.covariates import or_pool, sensor_rows
 from vibro_plugins._dsp import by_channel, scaled
-from vibro_plugins._robust import or_pool, sensor_rows
 from vibro_plugins._zerone import Grid, noise_floor, values
 
 BELOW_FLOOR = 1e-3  # eps in units of the noise floor
