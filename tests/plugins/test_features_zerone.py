@@ -216,3 +216,12 @@ def test_image_layout():
     assert len(np.unique(far[:, 1, 0, 0])) == 50  # gross values stay apart
     order = np.argsort(x[:, 1200 + 40 * 3 + 5], kind="stable")
     assert (np.diff(image[order, 1, 3, 5]) > 0).all()  # value 40 r + c of channel 1 stands in row r, column c
+
+
+def test_straight_pictures_show_values_in_proportion():
+    x = np.random.default_rng(5).standard_normal((200, 80)).astype(np.float32)
+    view = ZeroneImage.make({"of": "spectrum", "curve": "straight"}, Context())
+    view.fit({"spectrum": x})
+    shade = view.transform({"spectrum": np.stack([x[0], x[0] + 2, x[0] + 4, x[0] + 1e6])}).reshape(4, -1)
+    np.testing.assert_allclose(shade[2] - shade[1], shade[1] - shade[0], atol=1e-6)
+    assert (shade[1] > shade[0]).all() and (shade[3] == 1).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,16 @@ from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 
 HEIGHT, WIDTH = 30, 40
-RANGE = (0.01, 0.99)  # quantiles of the fit rows that become 1/4 and 3/4
+RANGE = (0.01, 0.99)  # quantiles of the fit rows whose middle is 1/2
+STRAIGHT = 8.0  # half ranges that the straight curve shows to either side
 
 
 @dataclass(frozen=True)
 class ZeroneImageParams(Params):
-    """``of``: the vector view to lay out: ``zerone`` or what is made from it."""
+    """``of``: the vector view to lay out: ``zerone`` or what is made from it; ``curve`` from a value to its shade."""
 
     of: str | dict[str, Any] = "zerone"
+    curve: Literal["arctan", "straight"] = "arctan"
 
 
 class ZeroneImage(FeatureExtractor):
@@ -29,8 +31,9 @@ class ZeroneImage(FeatureExtractor):
     So the top row begins with the 15 time values; the short frames fill values 15..141 (rows 0..3), the spectrum 142..1191
     from low to high frequency line by line, and the 8 ratios end the bottom row. Neighbours in a row are neighbours in
     frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own quantiles over the fit rows, never
-    by the picture it stands in: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which leaves gross values apart that
-    a cut would make equal; values that do not vary are 1/2. A vector of another length than 1,200 a channel becomes one
+    by the picture it stands in. ``arctan``: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which never makes two values
+    equal but draws large ones together; ``straight``: in proportion, up to eight half ranges from the middle, so that a few
+    lines far from normal weigh as much as they are far. Values that do not vary are 1/2. A vector of another length than 1,200 a channel becomes one
     picture of as many rows of 40 as it needs, the last one filled with 0.
     """
 
@@ -57,10 +60,15 @@ class ZeroneImage(FeatureExtractor):
         middle = self._fitted()
         x = self._vector(inputs)
         unit = np.divide(x - middle, self._reach, out=np.zeros_like(x), where=self._reach > 0)
-        shade = (0.5 + np.arctan(unit) / np.pi).astype(np.float32)
+        shade = self._shade(unit).astype(np.float32)
         full = np.pad(shade, ((0, 0), (0, -x.shape[1] % WIDTH)))
         height = full.shape[1] // WIDTH if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
         return full.reshape(len(x), -1, height, WIDTH)
+
+    def _shade(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.params.curve == "arctan":
+            return 0.5 + np.arctan(unit) / np.pi
+        return np.clip(0.5 + unit / (2 * STRAIGHT), 0, 1)
 
     def state(self) -> State:
         """Middle and reach of each value's range."""
