@@ -33,8 +33,8 @@ class ZeroneImage(FeatureExtractor):
     frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own quantiles over the fit rows, never
     by the picture it stands in. ``arctan``: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which never makes two values
     equal but draws large ones together; ``straight``: in proportion, up to eight half ranges from the middle, so that a few
-    lines far from normal weigh as much as they are far. Values that do not vary are 1/2. A vector of another length than 1,200 a channel becomes one
-    picture of as many rows of 40 as it needs, the last one filled with 0.
+    lines far from normal weigh as much as they are far. Values that do not vary are 1/2. A vector of another length
+    than 1,200 a channel becomes one picture of as many rows of 40 as it needs, the last one filled with 0.
     """
 
     name = "zerone_image"
