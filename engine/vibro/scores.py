@@ -29,6 +29,7 @@ __all__ = [
 LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 CHUNK = 8_192  # rows whose columns stay in the processor's cache
+RARE = 0.01  # p-value from which a record in an operating state beyond those of the reference may raise an alarm
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Verdict:
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
     where it gave nothing; ``votes`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
     ``confidence`` (n,) 0..1: share of resampled references that leave the level as it is; ``unseen`` (n,) operating state
-    beyond those of the reference.
+    beyond those of the reference, and ``held`` (n,) those of them that may not raise an alarm.
     """
 
     score: NDArray[np.float64]
@@ -76,6 +77,7 @@ class Verdict:
     used: NDArray[np.float64]
     confidence: NDArray[np.float64]
     unseen: NDArray[np.bool_]
+    held: NDArray[np.bool_]
 
 
 def conformal_p(score: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,8 +102,8 @@ def decide(
     ``weights`` (d,) >= 0 of the fuser (equal ones for a rule that is not linear); ``reference`` (r,) fused held-out
     scores; ``valid`` (n,) rows whose data can be trusted; ``quorum`` the least surviving share of the weight. A score
     is over a cut only if it is greater: a constant score raises no alarm. ``invalid`` goes before ``indeterminate``.
-    ``unseen`` (n,) rows in operating states beyond those of the reference, which cannot say that their scores are those
-    of a fault: they reach attention at most.
+    ``unseen`` (n,) rows in operating states beyond those of the reference, which cannot say how far normal records would
+    lie there: only a score beyond 99 % of the reference raises an alarm, whatever the budget; others reach attention.
     """
     n, d = matrix.z.shape
     total = float(weights.sum())
@@ -123,17 +125,20 @@ def decide(
     np.divide(share, used[:, None], out=share, where=some[:, None])
     agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
     unseen = np.zeros(n, np.bool_) if unseen is None else unseen
-    level = np.where(alarm & ~unseen, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
+    p_value = conformal_p(fused, reference)
+    held = unseen & (p_value > RARE)
+    level = np.where(alarm & ~held, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
     return Verdict(
         score=np.asarray(fused, dtype=np.float64),
         level=level,
-        p_value=conformal_p(fused, reference),
+        p_value=p_value,
         agreement=np.clip(agreement, 0.0, 1.0),
         share=share,
         votes=votes,
         used=np.clip(used, 0.0, 1.0),
-        confidence=confidence(fused, level, cuts.resampled, unseen),
+        confidence=confidence(fused, level, cuts.resampled, held),
         unseen=unseen,
+        held=held,
     )

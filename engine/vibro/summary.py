@@ -132,7 +132,7 @@ def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     """The sentence on records that are kept from an alarm because the model has not seen their operating state."""
-    held = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    held = verdict.held & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
     if not held.any():
         return []
     names = ", ".join(batch.covariate_names)

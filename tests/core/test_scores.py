@@ -76,6 +76,20 @@ def test_a_row_without_any_score_is_indeterminate_and_has_no_number():
     assert not v.votes[1].any() and not v.share[1].any()
 
 
+def test_in_an_operating_state_that_was_never_seen_only_a_score_beyond_99_percent_raises_an_alarm():
+    far = decide(
+        matrix(np.array([[97.0], [99.5], [99.5]])),
+        np.array([97.0, 99.5, 99.5]),
+        np.ones(1),
+        Cuts(50.0, 95.0, np.array([95.0])),
+        np.arange(100.0),
+        np.ones(3, bool),
+        0.5,
+        np.array([True, True, False]),
+    )
+    assert far.level.tolist() == [ATTENTION, ALARM, ALARM] and far.held.tolist() == [True, False, False]
+
+
 def test_in_an_operating_state_that_was_never_seen_a_record_reaches_attention_at_most():
     resampled = np.array([[1.8, 3.9], [2.0, 4.0], [2.2, 4.1], [6.5, 7.0]])
     v = verdict(
@@ -118,7 +132,18 @@ def test_a_record_alone_gets_the_verdict_it_gets_in_company():
     whole = verdict(z)
     for i in (0, 7, 8191, 8192, 19_999):
         one = verdict(z[i : i + 1])
-        for name in ("score", "level", "p_value", "agreement", "share", "votes", "used", "confidence", "unseen"):
+        for name in (
+            "score",
+            "level",
+            "p_value",
+            "agreement",
+            "share",
+            "votes",
+            "used",
+            "confidence",
+            "unseen",
+            "held",
+        ):
             assert np.array_equal(getattr(one, name)[0], getattr(whole, name)[i], equal_nan=True), name
 
 
