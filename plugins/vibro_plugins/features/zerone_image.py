@@ -13,8 +13,8 @@ from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 
 HEIGHT, WIDTH = 30, 40
-RANGE = (0.01, 0.99)  # quantiles of the fit rows whose middle is 1/2
-STRAIGHT = 8.0  # half ranges that the straight curve shows to either side
+RANGE = {"arctan": (0.01, 0.99), "straight": (0.25, 0.75)}  # quantiles of the fit rows whose middle is 1/2
+STRAIGHT = 18.0  # half ranges that the straight curve shows to either side: 12 standard deviations of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class ZeroneImage(FeatureExtractor):
     from low to high frequency line by line, and the 8 ratios end the bottom row. Neighbours in a row are neighbours in
     frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own quantiles over the fit rows, never
     by the picture it stands in. ``arctan``: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which never makes two values
-    equal but draws large ones together; ``straight``: in proportion, up to eight half ranges from the middle, so that a few
-    lines far from normal weigh as much as they are far. Values that do not vary are 1/2. A vector of another length
+    equal but draws large ones together. ``straight``: in proportion, up to 18 half inter-quartile ranges from the median, so
+    that a few lines far from normal weigh as much as they are far, and so that anomalies among the fit rows, which own the
+    99 % of the very lines that tell them, do not set the scale. Values that do not vary are 1/2. A vector of another length
     than 1,200 a channel becomes one picture of as many rows of 40 as it needs, the last one filled with 0.
     """
 
@@ -52,7 +53,7 @@ class ZeroneImage(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns the range of each value."""
-        low, high = np.quantile(self._vector(inputs), RANGE, axis=0)
+        low, high = np.quantile(self._vector(inputs), RANGE[self.params.curve], axis=0)
         self._middle, self._reach = (low + high) / 2, (high - low) / 2
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
