@@ -172,15 +172,15 @@ def test_workers_are_started_only_where_they_are_worth_it():
 
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    from vibro.host import PluginHost
+    from vibro.executor import SerialExecutor
+    from vibro.tasks import Crew
 
-    host = PluginHost.create(autoload=False, environ={})
-    engine = Engine(host, Context(), folder=tmp_path / "work")
+    crew = Crew(SerialExecutor(), tmp_path / "work", print)
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
     view = np.load(tmp_path / "entry.npy", mmap_mode="r")
-    paths = [engine._on_disk(view), engine._on_disk(view[1:])]
+    paths = [crew._on_disk(view), crew._on_disk(view[1:])]
     (tmp_path / "entry.npy").unlink()
-    paths.append(engine._on_disk(view))
+    paths.append(crew._on_disk(view))
     assert [np.load(path)[:, 0].tolist() for path in paths] == [[0, 3, 6, 9], [3, 6, 9], [0, 3, 6, 9]]
 
 

@@ -20,7 +20,7 @@ from vibro import summary
 from vibro.benchmark.evaluate import evaluate
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.data import Rows, SignalBatch
-from vibro.engine import Engine, FittedEnsemble, check_schema, resolved
+from vibro.engine import Engine, FittedEnsemble, resolved
 from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.executor import make_executor, resolve_executor
 from vibro.host import PluginHost, PluginInfo, describe
@@ -32,6 +32,7 @@ from vibro.overrides import customise, find_ensemble
 from vibro.paths import cache_folder
 from vibro.plan import Plan, make_plan
 from vibro.report import write_report
+from vibro.schema import check_schema
 from vibro.scores import INDETERMINATE, INVALID, LEVELS, Cuts, ScoreMatrix, Verdict
 from vibro.store import manifest, tables
 from vibro.store.index import index_state

@@ -1,0 +1,130 @@
+"""Fitted detectors tried on altered records: the sentinel after a fit, and the audition of detectors and fusers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Fuser, State, Thresholder, ViewKey, check_settings
+from vibro.audition import Trial, calm_rows, rehearse, usefulness, with_fused
+from vibro.context import Context
+from vibro.cuts import fuse
+from vibro.data import Rows, SignalBatch
+from vibro.executor import ArrayRef, FitTask, score_task
+from vibro.host import PluginHost
+from vibro.plan import Plan
+from vibro.scores import Calibration
+from vibro.sentinel import ROWS, Sentinel, disturb, judge
+from vibro.views import ViewStore, inputs_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The records and the views of one fit, as the trials use them.
+
+    ``ctx``: the engine's; ``views``: states of the fitted views.
+    """
+
+    plan: Plan
+    batch: SignalBatch
+    rows: Rows
+    views: Mapping[ViewKey, State]
+    ctx: Context
+    log: Callable[[str], None]
+
+    def sentinels(self, states: Mapping[str, State]) -> dict[str, Sentinel]:
+        """Whether disturbed copies of a few fit records raise the scores of the detectors with these states."""
+        chosen = spread(self.rows.fit, ROWS)
+        disturbed = disturb(self.batch, chosen, replace(self.ctx, fs=self.batch.fs).child("sentinel").rng())
+        return judge(self._score(disturbed, states, "sentinel"))
+
+    def audition(self, held: Mapping[str, State], calibration: Calibration, middle: Floats) -> Trial | None:
+        """Calm records of the lowest fold with injected faults, scored by detectors that have not seen that fold.
+
+        ``held``: states of those detectors; ``middle`` (fit rows,): how far out each record is. None: none is calm.
+        """
+        unseen = self.rows.fold == self.rows.fold.min(initial=0)
+        chosen = calm_rows(self.batch, self.rows.fit[unseen], middle[unseen])
+        if not len(chosen):
+            return None
+
+        def score(copies: SignalBatch) -> Floats:
+            found = self._score(copies, held, "audition")
+            lost = np.full(len(copies), np.nan)
+            raw = np.stack([found.get(ident, lost) for ident in held], axis=1)
+            return calibration.apply(raw, copies.sensor, copies.covariates)
+
+        return rehearse(self.batch, chosen, score, self.ctx.child("audition").seed)
+
+    def _score(self, copies: SignalBatch, states: Mapping[str, State], what: str) -> dict[str, Floats]:
+        """Scores of altered records by frozen states; a detector whose view cannot take them is left out and noted."""
+        ctx = replace(self.ctx, fs=copies.fs)
+        part = survivors_of(self.plan, tuple(states))
+        store = ViewStore(copies, part.make_extractors(ctx), part.readers, states=self.views)
+        nobody = np.zeros(0, np.intp)
+        scores: dict[str, Floats] = {}
+        for d in part.detectors:
+            try:
+                x = ArrayRef(store.get(d.view))
+            except Exception as error:
+                self.log(f"note: no {what} for {d.id}, its view cannot take an altered record: {error}")
+                continue
+            task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, nobody, nobody.astype(np.int8), False)
+            result = score_task(task, states[d.id])
+            store.release(d.view)
+            if result.scores is not None:
+                scores[d.id] = result.scores
+        return scores
+
+
+def rank_fusers(
+    host: PluginHost, ctx: Context, trial: Trial, z: Floats, own: Floats, thresholder: Thresholder, budget: float
+) -> dict[str, float]:
+    """What every bundled fuser that needs no labels catches in the trial at an alarm budget, the best first.
+
+    ``z`` (r, d) of the reference; ``own`` (d,) the detectors' cuts; ``ctx`` with the names of the detectors.
+    """
+    found = {}
+    for name in host.names("fuser"):
+        cls = host.component("fuser", name)
+        assert issubclass(cls, Fuser)
+        if cls.needs_labels or host.owner("fuser", name).origin != "bundled":
+            continue
+        fuser = cls.make({}, ctx)
+        fuser.fit(z, None, usefulness(trial, own) if cls.wants_audition else None)
+        cut = thresholder.cut(fuse(fuser, z, np.isfinite(z)), budget)
+        hurt = with_fused(trial, lambda rows, f=fuser: fuse(f, rows, np.isfinite(rows))).fused  # type: ignore[misc]
+        false = float((fuse(fuser, trial.clean, np.isfinite(trial.clean)) > cut).mean())
+        found[name] = float(np.maximum((hurt > cut).mean(axis=2) - false, 0.0).mean())
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def survivors_of(plan: Plan, ids: Sequence[str]) -> Plan:
+    """The plan with only these detectors and the views that they need."""
+    detectors = tuple(d for d in plan.detectors if d.id in ids)
+    needed: Counter[ViewKey] = Counter(d.view for d in detectors)
+    for key in reversed(plan.views):
+        if needed[key]:
+            cls = plan.extractors[key]
+            needed.update(inputs_of(key, cls, check_settings(cls.Params, key.settings, str(key))))
+    views = tuple(key for key in plan.views if needed[key])
+    return replace(plan, detectors=detectors, views=views, readers=needed)
+
+
+def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most this many of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]
+
+
+def median(z: Floats) -> Floats:
+    """(n,) median over the detectors that gave a score; NaN without any."""
+    some = np.isfinite(z).any(axis=1)
+    middle = np.full(len(z), np.nan)
+    middle[some] = np.nanmedian(z[some], axis=1)
+    return middle
