@@ -18,10 +18,10 @@ demo: setup
 	$(BIN)/vibro demo -o $(OUT) --force --ensemble $(ENSEMBLE)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: setup
 	$(BIN)/ruff format --check .

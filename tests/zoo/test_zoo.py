@@ -35,12 +35,17 @@ GOOD = [
 QUICK = {"raises_in_score", "system_exit", "none", "an_object", "forces_input", "hangs", "forks", "segfault"}
 
 
+OURS = "VIBRO_TESTS"  # tells these processes from those of tests that run beside
+os.environ[OURS] = str(os.getpid())
+
+
 def marked() -> list[int]:
-    """Processes that were started for a plugin and still live."""
-    found = []
+    """Processes that were started for a plugin by these tests and still live."""
+    found, mine = [], f"{OURS}={os.environ[OURS]}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if MARK.encode() in (entry / "environ").read_bytes():
+            environ = (entry / "environ").read_bytes().split(b"\0")
+            if mine in environ and any(line.startswith(MARK.encode()) for line in environ):
                 found.append(int(entry.name))
         except OSError:
             continue
