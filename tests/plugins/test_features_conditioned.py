@@ -79,6 +79,29 @@ def test_a_tenth_of_anomalies_moves_neither_location_nor_spread():
     assert np.abs(found[~bad] - clean[~bad]).max() < 1.5
 
 
+def test_faults_of_one_sensor_do_not_hide_behind_the_spread_that_they_make():
+    rng = np.random.default_rng(5)
+    sensor = np.repeat(np.arange(6), 50).astype(np.float32)[:, None]
+    scale = rng.lognormal(0, 0.4, (6, 1, 30))
+    x = (rng.standard_normal((6, 50, 30)) * scale + 10 * rng.standard_normal((6, 1, 30))).reshape(300, 30)
+    bad = np.zeros(300, np.bool_)
+    bad[28:50] = True  # 22 of the 50 rows of the first sensor
+    spoiled = np.where(bad[:, None], x + 6 * np.repeat(scale, 50, axis=1).reshape(300, 30), x).astype(np.float32)
+    _, clean = standardised(x.astype(np.float32), sensor)
+    _, found = standardised(spoiled, sensor)
+    wide = np.median(np.abs(clean[:28]).mean(axis=1))
+    assert np.median(found[bad].mean(axis=1)) > 3 * wide
+    assert np.abs(found[50:] - clean[50:]).max() < 1.5  # other sensors stay as they are
+
+
+def test_a_long_known_sensor_keeps_a_spread_that_is_wide_in_all_columns():
+    rng = np.random.default_rng(6)
+    sensor = np.repeat([0, 1, 2, 3], 4000).astype(np.float32)[:, None]
+    x = (rng.standard_normal((16000, 8)) * np.where(sensor == 0, 5.0, 1.0)).astype(np.float32)
+    _, z = standardised(x, sensor)
+    assert 0.8 < np.std(z[:4000]) < 2.0
+
+
 def test_constant_columns_are_masked_and_values_clipped():
     x, _, sensor, _ = plant()
     x[:, 2] = 4.0

@@ -189,7 +189,7 @@ def test_auto_learns_from_members_with_few_held_out_rows():
     holes = z.copy()
     holes[200:, 3:] = NAN
     weights = fitted(auto.Auto, holes).weights()
-    assert (weights > 0).all() and weights[3:].sum() > 0.1
+    assert (weights > 0).all() and weights[3:].sum() > 0.05
 
 
 # --- auditioned -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro.covariates import HUBER, PULL, Regression, or_pool, sensor_rows, spread, varying
+from vibro_plugins._spreads import drawn_spread
 from vibro_plugins._tabular import row_keys
 
 
@@ -72,8 +73,7 @@ class Conditioned(FeatureExtractor):
         within = spread(residual)
         for s, rows in enumerate(sensor_rows(sensor)):
             if len(rows):
-                own = len(rows) / (len(rows) + self.params.prior)
-                log_spread[s] = (1 - own) * np.log(within) + own * np.log(spread(residual[rows], within))
+                log_spread[s] = drawn_spread(residual[rows], within, np.log(within), self.params.prior)
         self._spread = np.exp(log_spread)
         keys = _keys(x, covariates, sensor)
         order = np.argsort(keys, kind="stable")

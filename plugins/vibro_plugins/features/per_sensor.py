@@ -13,6 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro.covariates import or_pool, sensor_rows, spread, varying
+from vibro_plugins._spreads import drawn_spread
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class PerSensor(FeatureExtractor):
     four rows, gone at twenty. Sensors of one plant differ in location by many times their own spread (mounting, path),
     so a draw of n / (n + 50) would leave every sensor off centre for months; yet the median of a handful of rows would
     swallow an anomaly among them.
-    Spread: 1.4826 median abs(value - location), in logs drawn to the pool's by n / (n + prior). The pool's is that of all
-    rows about their own sensor's location, or, for a handful of rows, that of all rows about the pool's. No spread is below
-    an eighth of the 80 % quantile of abs(value - location); a column that does not vary is 0 and masked in ``kept``.
+    Spread: 1.4826 median abs(value - location), in logs drawn to the pool's by n / (n + prior), what all columns are wider in
+    by n / (n + 5 prior) (``_spreads.drawn_spread``). The pool's is that of all rows about their own sensor's location, or,
+    for a handful of rows, that of all rows about the pool's. No spread is below an eighth of the 80 % quantile of
+    abs(value - location); a column that does not vary is 0 and masked in ``kept``.
     A sensor unknown at fit (code -1) is measured by the pool's median and the spread of all rows about it.
     """
 
@@ -68,8 +70,7 @@ class PerSensor(FeatureExtractor):
         for s, rows in enumerate(groups):
             if len(rows):
                 log_spread[s] += known[s] * (np.log(within) - np.log(total))
-                own = len(rows) / (len(rows) + self.params.prior)
-                log_spread[s] += own * (np.log(spread(residual[rows], within)) - log_spread[s])
+                log_spread[s] = drawn_spread(residual[rows], within, log_spread[s], self.params.prior)
         self._location, self._spread, self._kept = location, np.exp(log_spread), varying(x)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

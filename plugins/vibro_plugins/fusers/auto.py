@@ -58,8 +58,8 @@ class Auto(LinearFuser):
         ``clone``: rank correlation above which two members are one.
         """
 
-        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.05
-        sharpness: Annotated[float, Field(ge=0)] = 4.0
+        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+        sharpness: Annotated[float, Field(ge=0)] = 10.0
         clone: Annotated[float, Field(gt=0, le=1)] = 0.98
 
     _status: NDArray[np.int8] | None = None
