@@ -194,7 +194,10 @@ class Fuser(Component):
         y: NDArray[np.int16] | None = None,
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
-        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,) from the audition."""
+        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,) from the audition.
+
+        NaN usefulness: that detector could not be tried.
+        """
 
     @abstractmethod
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:

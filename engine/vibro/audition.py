@@ -37,13 +37,18 @@ class Trial:
         """The plain arrays."""
         return {name: getattr(self, name) for name in ("clean", "hurt", "sensor", "fused")}
 
+    def part(self, start: int) -> Trial:
+        """Every second record from this one on."""
+        return Trial(self.clean[start::2], self.hurt[:, :, start::2], self.sensor[start::2], self.fused[:, :, start::2])
+
 
 @dataclass(frozen=True)
 class Audition:
     """What was caught, without any label.
 
     ``caught`` (kinds, severities, d + 1): share of the records over a detector's own cut, last the fused score over the
-    alarm cut; ``usefulness`` (d,) mean over kinds and severities of what a detector catches beyond its clean records;
+    alarm cut; ``usefulness`` (d,) mean over kinds and severities of what a detector catches beyond its clean records, NaN
+    for one that could not be tried;
     ``smallest`` (sensors + 1, kinds): least severity from which half of a sensor's records, or last of all records,
     raise an alarm, NaN = none does or none was tried; ``count`` (sensors + 1,) records tried.
     """
@@ -91,9 +96,10 @@ def rehearse(batch: SignalBatch, rows: NDArray[np.intp], score: Callable[[Signal
 
 
 def usefulness(trial: Trial, own: Floats) -> Floats:
-    """(d,) mean share of hurt records over each detector's own cut (d,), beyond the share of clean ones."""
+    """(d,) mean share of hurt records over each detector's own cut (d,), beyond that of clean ones; NaN if it has no score."""
     caught, false = (trial.hurt > own).mean(axis=2), (trial.clean > own).mean(axis=0)
-    return np.asarray(np.maximum(caught - false, 0.0).mean(axis=(0, 1)), dtype=np.float64)
+    tried = np.isfinite(trial.hurt).any(axis=(0, 1, 2))
+    return np.where(tried, np.maximum(caught - false, 0.0).mean(axis=(0, 1)), np.nan)
 
 
 def with_fused(trial: Trial, fuse: Callable[[Floats], Floats]) -> Trial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
@@ -26,7 +27,9 @@ class Context:
 
     ``fs`` is the sampling rate in Hz. ``names`` holds the names of columns: for a fuser the ids of the detectors that it
     sees, for a feature extractor at work the covariates; it is empty for every other kind. ``progress(done, total)`` may
-    be called at any time; it does nothing in a worker.
+    be called at any time; it does nothing in a worker. ``scratch`` is a folder of the component's own, which need not exist
+    yet: what is written there outlives a killed run, is found again by ``--resume``, and goes when the run is complete;
+    None where nothing can be kept.
     """
 
     seed: int = 0
@@ -34,10 +37,12 @@ class Context:
     fs: float = 1.0
     names: tuple[str, ...] = ()
     progress: Callable[[int, int], None] = _silent
+    scratch: Path | None = None
 
     def child(self, name: str) -> Context:
-        """The same context with the seed of a named part."""
-        return replace(self, seed=child_seed(self.seed, name))
+        """The same context with the seed and the scratch folder of a named part."""
+        folder = None if self.scratch is None else self.scratch / name
+        return replace(self, seed=child_seed(self.seed, name), scratch=folder)
 
     def rng(self) -> np.random.Generator:
         """A fresh generator; two calls give the same stream."""

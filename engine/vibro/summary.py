@@ -145,7 +145,7 @@ def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
 def audition(
     trial: Trial | None, fusers: Mapping[str, float], cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str]
 ) -> dict[str, Any] | None:
-    """What a model catches of injected faults: detectors and fusers by usefulness, the least severity a sensor and kind.
+    """What a model catches of injected faults: detectors (None: not tried) and fusers by usefulness, the least severity.
 
     ``detectors``, ``sensors``: those of the model. ``smallest`` has one row a sensor that was tried and, last, one of all
     records together with ``sensor_id`` null.
@@ -157,7 +157,10 @@ def audition(
         "kinds": list(KINDS),
         "severities": list(SEVERITIES),
         "records": int(found.count[-1]),
-        "detectors": {detectors[j]: float(found.usefulness[j]) for j in np.argsort(-found.usefulness, kind="stable")},
+        "detectors": {
+            detectors[j]: float(found.usefulness[j]) if np.isfinite(found.usefulness[j]) else None
+            for j in np.argsort(-found.usefulness, kind="stable")
+        },
         "fusers": dict(fusers),
         "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
         "smallest": [

@@ -88,19 +88,21 @@ def rank_fusers(
 ) -> dict[str, float]:
     """What every bundled fuser that needs no labels catches in the trial at an alarm budget, the best first.
 
-    ``z`` (r, d) of the reference; ``own`` (d,) the detectors' cuts; ``ctx`` with the names of the detectors.
+    ``z`` (r, d) of the reference; ``own`` (d,) the detectors' cuts; ``ctx`` with the names of the detectors. A fuser that
+    learns from a trial does so from every second record; all are judged on the others.
     """
     found = {}
+    learned, judged = trial.part(0), trial.part(1) if len(trial.clean) > 1 else trial
     for name in host.names("fuser"):
         cls = host.component("fuser", name)
         assert issubclass(cls, Fuser)
         if cls.needs_labels or host.owner("fuser", name).origin != "bundled":
             continue
         fuser = cls.make({}, ctx)
-        fuser.fit(z, None, usefulness(trial, own) if cls.wants_audition else None)
+        fuser.fit(z, None, usefulness(learned, own) if cls.wants_audition else None)
         cut = thresholder.cut(fuse(fuser, z, np.isfinite(z)), budget)
-        hurt = with_fused(trial, lambda rows, f=fuser: fuse(f, rows, np.isfinite(rows))).fused  # type: ignore[misc]
-        false = float((fuse(fuser, trial.clean, np.isfinite(trial.clean)) > cut).mean())
+        hurt = with_fused(judged, lambda rows, f=fuser: fuse(f, rows, np.isfinite(rows))).fused  # type: ignore[misc]
+        false = float((fuse(fuser, judged.clean, np.isfinite(judged.clean)) > cut).mean())
         found[name] = float(np.maximum((hurt > cut).mean(axis=2) - false, 0.0).mean())
     return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 

@@ -119,6 +119,22 @@ def test_the_audition_ranks_detectors_and_states_the_smallest_fault_a_sensor():
     assert np.array_equal(trial.hurt, again.hurt)
 
 
+def test_a_detector_that_could_not_be_tried_has_no_usefulness():
+    trial, _ = heard(scorer, lambda z: z[:, 0])
+    trial.clean[:, 1] = trial.hurt[..., 1] = np.nan
+    found = judge(trial, Cuts(3.0, 5.0, np.full(3, 5.0)), sensors=3)
+    assert np.isnan(found.usefulness).tolist() == [False, True, False] and found.usefulness[0] > 0
+
+
+def test_a_trial_parts_into_two_halves_of_its_records():
+    trial, _ = heard(scorer, lambda z: z[:, 0])
+    halves = trial.part(0), trial.part(1)
+    assert [len(half.clean) for half in halves] == [A_SENSOR, A_SENSOR]
+    assert np.array_equal(halves[1].hurt, trial.hurt[:, :, 1::2]) and np.array_equal(
+        halves[0].sensor, trial.sensor[::2]
+    )
+
+
 def test_what_the_ensemble_never_catches_has_no_smallest_severity():
     _, found = heard(lambda b: np.zeros((len(b), 3)), lambda z: np.zeros(len(z)))
     assert np.isnan(found.smallest).all() and not found.usefulness.any()

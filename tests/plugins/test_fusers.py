@@ -195,6 +195,17 @@ def test_auto_learns_from_members_with_few_held_out_rows():
 # --- auditioned -------------------------------------------------------------------------------------------------------
 
 
+def test_auditioned_counts_a_member_that_could_not_be_tried_like_the_mean_of_the_others():
+    z = np.random.default_rng(0).normal(size=(300, 4))
+    fuser = make(auditioned.Auditioned, list("abcd"))
+    fuser.fit(z, None, np.array([0.6, 0.2, np.nan, 0.0]))
+    np.testing.assert_allclose(fuser.weights(), np.array([0.36, 0.04, 0.16, 0.0]) / 0.56)
+    assert fuser.notes() == [
+        "d catches no injected fault: dead, inverted or blind; weight 0",
+        "c could not be tried on injected faults: it counts like the mean of the others",
+    ]
+
+
 def test_auditioned_weighs_by_what_was_caught_and_names_the_deaf():
     z, y = table(1_000, 3, seed=12)
     bad = np.column_stack([z, -z[:, 0], np.zeros(1_000)])

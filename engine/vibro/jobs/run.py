@@ -71,8 +71,8 @@ def run_ensemble(
         rows = rows_to_fit(batch, got.labels, options.fit_on)
         for line in forecast(plan, batch, rows, options.executor):
             say(line)
-        ctx = Context(seed=options.seed, device=device, fs=batch.fs)
         scratch = work.run.path / "stages" / "work"
+        ctx = Context(seed=options.seed, device=device, fs=batch.fs, scratch=scratch / "fits")
         engine = Engine(
             host,
             ctx,

@@ -147,11 +147,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "catches": ("catches", "检出"),
     "h_audition": ("What would be caught", "能够检出什么"),
     "p_audition": (
-        "Faults were injected into {n} calm records that the detectors had not learned from, and scored at the cuts of this "
-        "run; no label was used. Severity is the share of the record's RMS that is added, of its level that is gained, of "
-        "its samples that are cut off or lost, or the depth of modulation.",
-        "向检测器未学习过的 {n} 条平稳记录注入故障，并按本次界限打分，未使用任何标签。严重度指所加成分占记录有效值的比例、"
-        "电平增益、被削波或丢失的样本比例，或调制深度。",
+        "Faults were injected into {n} calm records, scored by detectors that had not learned from them where the records "
+        "were enough for folds, and judged by the cuts of this run; no label was used. Severity is the share of the "
+        "record's RMS that is added, of its level that is gained, of its samples that are cut off or lost, or the depth of "
+        "modulation.",
+        "向 {n} 条平稳记录注入故障；记录足够分折时由未学习过这些记录的检测器打分，再按本次界限判断，未使用任何标签。"
+        "严重度指所加成分占记录有效值的比例、电平增益、被削波或丢失的样本比例，或调制深度。",
     ),
     "h_caught": ("Share that raises an alarm, by severity", "按严重度的报警比例"),
     "h_fusers": ("Caught by each fuser", "各融合方法的检出"),

@@ -22,7 +22,8 @@ class Auditioned(LinearFuser):
 
     Choosing detectors by injected anomalies is the best of the label-free ways that Goswami et al. (ICLR 2023) and the
     TSB-AutoAD study (Liu and Paparrizos, VLDB 2025) compare. Constant and inverted members catch nothing, so that they
-    have no weight and are named. Without an audition, or where no member catches anything, the weights are equal.
+    have no weight and are named. One that could not be tried counts like the mean of those that catch something. Without
+    an audition, or where no member catches anything, the weights are equal.
     """
 
     name = "auditioned"
@@ -36,6 +37,7 @@ class Auditioned(LinearFuser):
         sharpness: Annotated[float, Field(ge=0)] = 2.0
 
     _deaf: tuple[str, ...] = ()
+    _untried: tuple[str, ...] = ()
     _note: str = ""
 
     def fit(
@@ -46,14 +48,22 @@ class Auditioned(LinearFuser):
     ) -> None:
         """Takes the weights from ``usefulness`` (d,)."""
         alive = ~dead(ordered(z))
-        heard = alive if usefulness is None else alive & (usefulness >= HEARD)
-        self._deaf, self._note = (), ""
-        if usefulness is None or not heard.any():
+        caught = np.full(z.shape[1], np.nan) if usefulness is None else np.asarray(usefulness, np.float64)
+        heard = alive & (caught >= HEARD)
+        self._deaf = self._untried = ()
+        self._note = ""
+        if not heard.any():
             self._weights = normalised(alive.astype(np.float64))
             self._note = "auditioned: no injected fault was caught or none was tried; the weights are equal"
             return
-        self._weights = normalised(np.where(heard, usefulness, 0.0) ** self.params.sharpness * heard)
-        self._deaf = tuple(name for name, ok in zip(self.ctx.names, heard, strict=True) if not ok)
+        untried = alive & np.isnan(caught)
+        useful = np.where(untried, caught[heard].mean(), np.where(heard, caught, 0.0))
+        self._weights = normalised(useful**self.params.sharpness * (heard | untried))
+        self._deaf = self._named(~heard & ~untried)
+        self._untried = self._named(untried)
+
+    def _named(self, which: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(name for name, mine in zip(self.ctx.names, which, strict=True) if mine)
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
@@ -62,6 +72,10 @@ class Auditioned(LinearFuser):
     def notes(self) -> list[str]:
         """Members that catch nothing."""
         said = [f"{name} catches no injected fault: dead, inverted or blind; weight 0" for name in self._deaf]
+        said += [
+            f"{name} could not be tried on injected faults: it counts like the mean of the others"
+            for name in self._untried
+        ]
         return [*said, *([self._note] if self._note else [])]
 
 
