@@ -18,6 +18,7 @@ from vibro_plugins._cuts import BENIGN, too_few, upper_quantile, usable, without
 FEWEST = 50  # exceedances below which no tail is fitted
 WIDEST = 0.2  # share of the scores that the tail may take to reach them
 DRAWS = 200
+MORE = 1.2  # times as many exceedances as at the last fit make `spot` fit its tail again
 Floats = NDArray[np.float64]
 
 
@@ -122,7 +123,7 @@ class Spot(Thresholder):
             seen += 1
             if score > start:
                 peaks.append(float(score) - start)
-                if len(peaks) > 1.05 * fitted:
+                if len(peaks) > MORE * fitted:
                     limit, fitted = _cut_of(start, np.array(peaks), self.params.risk, seen), len(peaks)
         value = _cut_of(start, np.array(peaks), budget, seen)
         self._details = {"fallback": None, "n": seen, "exceedances": len(peaks), "alarms": alarms, "start": start}
