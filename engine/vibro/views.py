@@ -7,9 +7,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Protocol
@@ -23,6 +25,7 @@ from vibro.errors import ConfigError, ContractError
 from vibro.events import Event, ViewComputed
 
 ROOTS = ("raw", "covariates", "sensor")
+LIBRARIES = ("numpy", "scipy", "PyWavelets", "numba", "torch")  # whose results views are made of
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
 
@@ -67,21 +70,36 @@ def items_agree(given: str, wanted: str) -> bool:
 
 @lru_cache(maxsize=64)
 def code_of(cls: type) -> str:
-    """Hash of the source of the package that a class lives in, so that a changed extractor never meets an old array.
+    """Hash of the source of the package that a class lives in, of vibro's own, and of the versions of the libraries.
 
-    Empty where the source cannot be seen: such a view is never cached.
+    So a changed extractor never meets an old array. Empty where the source cannot be seen: such a view is never cached.
     """
     if cls.__module__.startswith("vibro.isolate"):
         return ""  # its code lies in another process
-    top = sys.modules[cls.__module__.partition(".")[0]]
-    folder = getattr(top, "__path__", None)
-    sources = (
-        sorted(Path(folder[0]).rglob("*.py")) if folder else [Path(f) for f in [getattr(top, "__file__", None)] if f]
-    )
-    found = sha256(f"{cls.__module__}.{cls.__qualname__}".encode())
-    for path in sources:
+    names = dict.fromkeys([cls.__module__.partition(".")[0], "vibro"])
+    parts = [f"{cls.__module__}.{cls.__qualname__}", _versions(), *(_sources(name) for name in names)]
+    return sha256("\0".join(parts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sources(package: str) -> str:
+    """Hash of the Python files of a package or module."""
+    module = sys.modules[package]
+    folder, file = getattr(module, "__path__", None), getattr(module, "__file__", None)
+    found = sha256()
+    for path in sorted(Path(folder[0]).rglob("*.py")) if folder else [Path(file)] if file else []:
         found.update(path.read_bytes())
     return found.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _versions() -> str:
+    """The libraries that views are computed with, those that are installed."""
+    found = []
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
 
 
 def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
@@ -256,7 +274,7 @@ class ViewStore:
             if not code or not all(inputs):
                 return ""
             ctx = extractor.ctx
-            content = [f"{key} {key.params} {ctx.device} {ctx.seed} numpy {np.__version__}".encode(), code.encode()]
+            content = [f"{key} {key.params} {ctx.device} {ctx.seed}".encode(), code.encode()]
             content += [name.encode() for name in inputs]
             if key in self.states:
                 for name, array in sorted(self.states[key].items()):

@@ -220,3 +220,23 @@ def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
     store = ViewStore(batch, {KEY: Watched.make({}, Context())}, {KEY: 1}, states={KEY: {"mean": np.zeros(1)}})
     store.get(KEY)
     assert len(held) == 8 and max(held) - before < 3 * CHUNK_BYTES
+
+
+def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypatch):
+    from vibro import views
+
+    def code():
+        views.code_of.cache_clear()
+        return views.code_of(PluginLike)
+
+    class PluginLike:
+        pass
+
+    before = code()
+    assert before == code()
+    for name, changed in (("_sources", lambda package: f"other {package}"), ("_versions", lambda: "numpy 0")):
+        with monkeypatch.context() as patch:
+            patch.setattr(views, name, changed)
+            assert code() != before
+    views.code_of.cache_clear()
+    assert "numpy " in views._versions() and len(views._sources("vibro")) == 64

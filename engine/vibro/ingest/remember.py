@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import vibro
 from vibro.api import State
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
@@ -33,8 +32,6 @@ def key_of(found: Found, digest: str) -> str:
     settings = json.dumps(asdict(reader.params), default=repr)
     parts = (
         "read",
-        vibro.__version__,
-        np.__version__,
         code,
         settings,
         found.path.name,
