@@ -314,3 +314,17 @@ def test_fusers_agree_on_what_no_member_doubts():
     z[7] = 25.0
     for cls in FUSERS:
         assert np.argmax(fuse(fitted(cls, z), z)) == 7, cls.name
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6, 12, 33])
+def test_order_statistics_equal_those_of_a_plain_sort(d):
+    rng = np.random.default_rng(d)
+    z = rng.integers(-3, 4, (400, d)).astype(np.float64)
+    ok = rng.random(z.shape) < 0.8
+    cells = np.where(ok, z, NAN)
+    found = fitted(robust.Median, z).fuse(z, ok)
+    some = ok.any(axis=1)
+    assert np.array_equal(found[some], np.nanmedian(cells[some], axis=1)) and np.isnan(found[~some]).all()
+    trimmed = fitted(robust.TrimmedMean, z).fuse(z, np.ones_like(ok))
+    drop = int(0.2 * d)
+    assert trimmed == pytest.approx(np.sort(z, axis=1)[:, drop : d - drop].mean(axis=1))

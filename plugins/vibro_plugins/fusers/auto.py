@@ -96,10 +96,11 @@ class Auto(LinearFuser):
         tail = max(FEWEST, self.params.tail * n)
         trust = tail / (tail + FEWEST) if alive.sum() > 2 else 0.0
         weights, apart = equal, np.where(together | ~alive, 0.0, 1.0)
-        vouched = study["vouched"] * apart
+        both = np.concatenate([study["vouched"] * apart, apart])
         for _ in range(ROUNDS if trust else 0):
-            heard, last = apart @ weights, weights
-            mean = np.divide(vouched @ weights, heard, out=np.ones(len(equal)), where=heard > 0)
+            last, found = weights, both @ weights
+            said, heard = found[: len(equal)], found[len(equal) :]
+            mean = np.where(heard > 0, said, 1.0) / np.where(heard > 0, heard, 1.0)
             weights = normalised(equal * mean**self.params.sharpness)
             if np.abs(weights - last).max() < SETTLED:
                 break
@@ -132,7 +133,7 @@ def _screen(silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int) -
         rows = np.flatnonzero(status == KEPT)
         if len(rows) < 2:
             return status
-        mean = (agreement[np.ix_(rows, rows)].sum(axis=1) - 1.0) / (len(rows) - 1)
+        mean = (agreement[rows][:, rows].sum(axis=1) - 1.0) / (len(rows) - 1)
         if mean.min() >= -chance:
             return status
         if len(rows) == 2:

@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Fuser, Params
 
-CHUNK = 65_536
+CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 
 class Median(Fuser):
@@ -26,9 +26,13 @@ class Median(Fuser):
         """(n, d) and the mask of usable cells -> (n,)."""
         fused = np.full(len(z), np.nan)
         for rows, ordered, count in _ordered(z, ok):
+            d = len(ordered)
+            if d and count.min() == d:
+                fused[rows] = 0.5 * (ordered[(d - 1) // 2] + ordered[d // 2])
+                continue
             last = np.maximum(count - 1, 0)
-            here = np.arange(len(ordered))
-            middle = 0.5 * (ordered[here, last // 2] + ordered[here, (last + 1) // 2])
+            here = np.arange(len(count))
+            middle = 0.5 * (ordered[last // 2, here] + ordered[(last + 1) // 2, here])
             fused[rows] = np.where(count > 0, middle, np.nan)
         return fused
 
@@ -49,10 +53,13 @@ class TrimmedMean(Fuser):
         """(n, d) and the mask of usable cells -> (n,)."""
         fused = np.full(len(z), np.nan)
         for rows, ordered, count in _ordered(z, ok):
-            drop = np.floor(self.params.trim * count).astype(np.intp)
-            total = np.zeros(len(ordered))
-            for j in range(ordered.shape[1]):
-                total += np.where((j >= drop) & (j < count - drop), ordered[:, j], 0.0)
+            drop, d = np.floor(self.params.trim * count).astype(np.intp), len(ordered)
+            if d and count.min() == d:
+                fused[rows] = ordered[drop[0] : d - drop[0]].sum(axis=0) / (d - 2 * drop[0])
+                continue
+            total = np.zeros(len(count))
+            for j, column in enumerate(ordered):
+                total += np.where((j >= drop) & (j < count - drop), column, 0.0)
             np.divide(total, count - 2 * drop, out=fused[rows], where=count > 0)
         return fused
 
@@ -60,11 +67,37 @@ class TrimmedMean(Fuser):
 def _ordered(
     z: NDArray[np.float64], ok: NDArray[np.bool_]
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.intp]]]:
-    """Chunks of rows: the usable z of every row in ascending order, others last as inf, and their number."""
+    """Chunks of rows: their usable z in ascending order (d, rows), others last as inf, and their number (rows,)."""
+    network = exchanges(z.shape[1])
     for start in range(0, len(z), CHUNK):
         rows = slice(start, start + CHUNK)
         usable = ok[rows] & np.isfinite(z[rows])
-        yield rows, np.sort(np.where(usable, z[rows], np.inf), axis=1), usable.sum(axis=1)
+        ordered = np.ascontiguousarray(np.where(usable, z[rows], np.inf).T)
+        lower = np.empty(ordered.shape[1])
+        for i, j in network:
+            np.minimum(ordered[i], ordered[j], out=lower)
+            np.maximum(ordered[i], ordered[j], out=ordered[j])
+            ordered[i] = lower
+        yield rows, ordered, usable.sum(axis=1)
+
+
+def exchanges(d: int) -> tuple[tuple[int, int], ...]:
+    """Pairs i < j of d places that, put in order one after the other, sort whatever stands there.
+
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M). On whole columns it is many
+    times as fast as sorting thousands of rows of a dozen cells one by one.
+    """
+    top = 1 << max(d - 1, 0).bit_length() >> 1
+    pairs, p = [], top
+    while p:
+        q, r, gap = top, 0, p
+        while True:
+            pairs += [(i, i + gap) for i in range(d - gap) if i & p == r]
+            if q == p:
+                break
+            gap, q, r = q - p, q >> 1, p
+        p >>= 1
+    return tuple(pairs)
 
 
 @hookimpl
