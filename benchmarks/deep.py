@@ -2,7 +2,8 @@
 
     python -m benchmarks.deep PROTOCOL[,PROTOCOL] NAME[,NAME] [seeds=5] [entries=FILE.toml]
 
-Protocols: ``simulator`` and ``simulator_load`` (2,000 records, judged in place, without and with covariates), ``ecg``
+Protocols: ``simulator`` and ``simulator_load`` (2,000 records, judged in place, without and with covariates), ``few50``,
+``few100``, ``few200`` and ``few500`` (as many simulated records, a tenth of them faulty), ``ecg``
 (the first 80 % of normal beats in file order against all others), ``motor`` (first halves of the normal recordings against
 the second halves of all), ``cwru``, ``mfpt`` and ``bearings`` (run to failure; the first fifth of each life is fitted). A
 name is a detector or an ensemble of the registry. Rows are kept in ``benchmarks/results/deep``; a row measured again
@@ -42,13 +43,15 @@ class Task:
     fault: NDArray[np.str_]
 
 
-def plant(covariates: bool) -> Callable[[int], Task]:
+def plant(covariates: bool, records: int = 2000, faults: float = 0.05) -> Callable[[int], Task]:
     """The simulated transformer, judged in place."""
 
     def make(seed: int) -> Task:
         from vibro.benchmark.datasets import SetEntry, load_set
 
-        data = load_set(SetEntry("plant", simulate={"records": 2000}, covariates=covariates), None, seed)
+        data = load_set(
+            SetEntry("plant", simulate={"records": records, "faults": faults}, covariates=covariates), None, seed
+        )
         return in_place(data)
 
     return make
@@ -138,6 +141,7 @@ def bearings(seed: int) -> Task:
 PROTOCOLS: dict[str, Callable[[int], Task]] = {
     "simulator": plant(False),
     "simulator_load": plant(True),
+    **{f"few{n}": plant(False, n, 0.1) for n in (50, 100, 200, 500)},
     "ecg": ecg,
     "motor": motor,
     "cwru": cwru,
