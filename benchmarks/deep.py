@@ -1,13 +1,13 @@
 """The deep detectors on five protocols: what they find, against their untrained selves, and the ensemble beside them.
 
-    python -m benchmarks.deep PROTOCOL[,PROTOCOL] NAME[,NAME] [seeds=5] [entries=FILE.toml]
+    python -m benchmarks.deep PROTOCOL[,PROTOCOL] NAME[,NAME] [seeds=5] [entries=FILE.toml] [only=untrained]
 
 Protocols: ``simulator`` and ``simulator_load`` (2,000 records, judged in place, without and with covariates), ``few50``,
-``few100``, ``few200`` and ``few500`` (as many simulated records, a tenth of them faulty), ``ecg``
-(the first 80 % of normal beats in file order against all others), ``motor`` (first halves of the normal recordings against
-the second halves of all), ``cwru``, ``mfpt`` and ``bearings`` (run to failure; the first fifth of each life is fitted). A
-name is a detector or an ensemble of the registry. Rows are kept in ``benchmarks/results/deep``; a row measured again
-replaces the old one.
+``few100``, ``few200`` and ``few500`` (as many simulated records, a tenth of them faulty), ``ecg`` (the first 80 % of normal
+beats in file order against all others), ``motor`` (first halves of the normal recordings against the second halves of all),
+``cwru``, ``mfpt`` and ``bearings`` (run to failure; the first fifth of each life is fitted). A name is a detector or an
+ensemble of the registry; ``only=untrained`` measures nothing but the detector's untrained twin. Rows are kept in
+``benchmarks/results/deep``; a row measured again replaces the old one.
 """
 
 from __future__ import annotations
@@ -179,8 +179,10 @@ def figures(task: Task, score: Floats, reference: Floats) -> dict[str, Any]:
     return out
 
 
-def fit(host: Any, protocol: str, name: str, task: Task, seed: int, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of one ensemble, its members, and the untrained twin of a detector that is alone."""
+def fit(
+    host: Any, protocol: str, name: str, task: Task, seed: int, given: Mapping[str, Any], twin: bool = False
+) -> list[dict[str, Any]]:
+    """Rows of one ensemble, its members, and the untrained twin of a detector that is alone; or of the ``twin`` only."""
     from vibro.context import Context
     from vibro.data import make_rows
     from vibro.engine import Engine
@@ -191,7 +193,9 @@ def fit(host: Any, protocol: str, name: str, task: Task, seed: int, given: Mappi
     rows = make_rows(task.batch, task.fit)
     alone = name not in host.registry.ensembles
     key = {"protocol": protocol, "seed": seed}
-    out = []
+    out: list[dict[str, Any]] = []
+    if twin:
+        return [{**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))}]
     try:
         fitted, matrix = Engine(host, Context(seed=seed, fs=task.batch.fs)).run(plan, task.batch, rows)
     except QuorumError as error:
@@ -215,7 +219,8 @@ def fit(host: Any, protocol: str, name: str, task: Task, seed: int, given: Mappi
 
 
 def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floats]:
-    """Scores of the judged rows, and of the fit rows, by the same network before its first step."""
+    """Calibrated scores of the judged rows, and of the fit rows, by the same network before its first step."""
+    from vibro.calibration import Calibration
     from vibro.context import Context
     from vibro.executor import score_rows
     from vibro.views import ViewStore
@@ -228,7 +233,11 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
     detector = planned.cls.make(settings, ctx.child(planned.id))
     detector.fit(np.array(x[np.sort(rows.fit)]))
-    return score_rows(detector, x, task.judged), score_rows(detector, x, rows.fit)
+    batch, reference = task.batch, score_rows(detector, x, rows.fit)[:, None]
+    sensor, covariates = batch.sensor[rows.fit], batch.covariates[rows.fit]
+    calibration, z = Calibration.fit(reference, sensor, len(batch.sensors), covariates=covariates)
+    judged = score_rows(detector, x, task.judged)[:, None]
+    return calibration.apply(judged, batch.sensor[task.judged], batch.covariates[task.judged])[:, 0], z[:, 0]
 
 
 def main(words: list[str]) -> int:
@@ -248,7 +257,7 @@ def main(words: list[str]) -> int:
         for seed in range(int(options.get("seeds", 1))):
             task = PROTOCOLS[protocol](seed)
             for name in places[1].split(","):
-                new = fit(host, protocol, name, task, seed, given)
+                new = fit(host, protocol, name, task, seed, given, options.get("only") == "untrained")
                 for row in new:
                     shown = {k: v for k, v in row.items() if k != "health"}
                     print(json.dumps(shown, default=lambda v: round(float(v), 4)), flush=True)
