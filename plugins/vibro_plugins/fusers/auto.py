@@ -145,6 +145,8 @@ def _screen(silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int) -
 def _groups(agreement: NDArray[np.float64], limit: float, status: NDArray[np.int8]) -> NDArray[np.int8]:
     """(d,) group of each member: members that correlate above the limit are in one group, directly or through others."""
     group = np.arange(len(agreement), dtype=np.int8)
+    if np.count_nonzero(agreement > limit) <= len(agreement):
+        return group  # each member is like itself alone
     for i, j in zip(*np.nonzero(np.triu(agreement > limit, 1)), strict=True):
         if status[i] == status[j] == KEPT:
             group[group == group[j]] = group[i]
