@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro.covariates import Regression
+from vibro.covariates import FEWEST, Basis, Regression
 from vibro.errors import ConfigError
 
 METHODS = ("robust", "z", "ecdf", "unify")
@@ -16,6 +16,7 @@ SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as muc
 KNOTS = 1025  # points of the stored distribution of ``ecdf``
 TAIL = 20  # largest reference scores that make the generalised-Pareto tail of ``ecdf``, within 2 and 10 % of them
 CHUNK = 8_192  # rows worked on at a time
+PULL = 50.0  # rows that the pool's answer to the covariates counts for, so that few rows of a sensor are not their own norm
 
 Floats = NDArray[np.float64]
 
@@ -24,8 +25,9 @@ Floats = NDArray[np.float64]
 class Calibration:
     """Turns raw scores into z by what the held-out reference looked like, never by the batch being scored.
 
-    First, where covariates are given, what they explain of a score is taken out (``vibro.covariates.Regression``): a
-    detector that does not see the load ranks heavy load as a fault. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
+    First, where all covariates of a record are known, what they explain of a score is taken out
+    (``vibro.covariates.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
+    them is compared with the reference as it is. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
     (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
     generalised-Pareto upper tail to the normal quantile. ``unify``: max(0, erf(z / sqrt 2)), the Gaussian scaling of
     Kriegel, Kroeger, Schubert and Zimek, SDM 2011; it lies in [0, 1] and saturates, so that the order of extremes is
@@ -33,7 +35,8 @@ class Calibration:
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
-    and ``tail`` (4, d); with covariates those of the regression.
+    and ``tail`` (4, d). With covariates: ``columns``, those that half of the reference has, the arrays of the regression, and
+    ``left_location`` and ``left_scale`` of what it leaves.
     """
 
     method: str
@@ -67,18 +70,20 @@ class Calibration:
         location, scale = _standards(reference, sensor, sensors, robust)
         seen = np.isfinite(reference).any(axis=1)
         count = np.append(np.bincount(sensor[seen & (sensor >= 0)], minlength=sensors), seen.sum()).astype(np.int64)
+        arrays: State = {"location": location, "scale": scale, "count": count}
         unit = (reference - location[sensor]) / scale[sensor]
-        known = np.isfinite(unit)
-        found = None if covariates is None else _explained(np.where(known, unit, 0.0), covariates, sensor, sensors)
-        arrays: State = {"count": count}
-        if found is not None:
-            regression, left = found
-            left[~known] = np.nan
-            again, wider = _standards(left, sensor, sensors, robust)
-            unit = (left - again[sensor]) / wider[sensor]
-            arrays |= Regression(regression.basis, regression.coefficients * scale[:, None]).state()
-            location, scale = location + scale * again, scale * wider
-        arrays |= {"location": location, "scale": scale}
+        given = np.zeros((len(reference), 0)) if covariates is None else np.asarray(covariates, np.float64)
+        columns = np.flatnonzero(np.isfinite(given).mean(axis=0) >= 0.5) if len(given) else np.zeros(0, np.intp)
+        rows = np.flatnonzero(np.isfinite(given[:, columns]).all(axis=1)) if len(columns) else np.zeros(0, np.intp)
+        if len(rows) >= FEWEST:
+            regression, left = _explained(unit[rows], given[np.ix_(rows, columns)], sensor[rows], sensors)
+            within = np.median(scale[sensor], axis=0)  # what an unknown sensor varies by itself
+            in_raw = regression.coefficients * np.concatenate([scale[:-1], within[None]])[:, None]
+            left = left * scale[sensor[rows]] + location[sensor[rows]]
+            location, scale = _standards(left, sensor[rows], sensors, robust)
+            unit[rows] = (left - location[sensor[rows]]) / scale[sensor[rows]]
+            arrays |= {"columns": columns, "left_location": location, "left_scale": scale}
+            arrays |= Regression(regression.basis, in_raw).state()
         if method == "ecdf":
             arrays |= _distribution(unit)
         fitted = cls(method, (float(clip[0]), float(clip[1])), arrays)
@@ -89,19 +94,27 @@ class Calibration:
 
         NaN stays NaN, +-inf meets the clip.
         """
-        location, scale, regression = self.arrays["location"], self.arrays["scale"], Regression.load(self.arrays)
         z = np.empty(raw.shape, np.float64)
         for start in range(0, len(raw), CHUNK):
             rows = slice(start, start + CHUNK)
-            part = np.asarray(raw[rows], np.float64)
-            if regression is not None:
-                missing = np.full((len(part), regression.basis.middle.shape[1]), np.nan)
-                given = missing if covariates is None else np.asarray(covariates[rows], np.float64)
-                part = regression.residual(part, given, sensor[rows])
-            part = np.subtract(part, location[sensor[rows]], out=z[rows])
-            part /= scale[sensor[rows]]
+            mine = sensor[rows]
+            part = np.subtract(raw[rows], self.arrays["location"][mine], out=z[rows])
+            part /= self.arrays["scale"][mine]
+            if covariates is not None:
+                self._explain(part, raw[rows], mine, covariates[rows])
             self._bent(part)
         return z
+
+    def _explain(self, part: Floats, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating]) -> None:
+        """In place: rows whose covariates are known, without what those explain of the raw scores."""
+        regression = Regression.load(self.arrays)
+        if regression is None:
+            return
+        given = np.asarray(covariates, np.float64)[:, self.arrays["columns"]]
+        rows = np.flatnonzero(np.isfinite(given).all(axis=1))
+        mine = sensor[rows]
+        left = regression.residual(raw[rows], given[rows], mine)
+        part[rows] = (left - self.arrays["left_location"][mine]) / self.arrays["left_scale"][mine]
 
     def _bent(self, part: Floats) -> Floats:
         """In place: standardised scores by the method's curve, within the clip."""
@@ -142,20 +155,25 @@ class Calibration:
         return cls(method, (float(clip[0]), float(clip[1])), dict(arrays))
 
 
-def _explained(
-    unit: Floats, covariates: NDArray[np.floating], sensor: NDArray[np.int32], sensors: int
-) -> tuple[Regression, Floats] | None:
-    """The regression of standardised scores (r, d) without its constants, and what it leaves; None if nothing explains.
+def _explained(unit: Floats, covariates: Floats, sensor: NDArray[np.int32], sensors: int) -> tuple[Regression, Floats]:
+    """The regression of standardised scores (r, d) on the covariates (r, k), without its constants, and what it leaves.
 
-    The constants are left to the locations, which trust few rows less.
+    Each score is explained by the rows that have it. The constants are left to the locations, which trust few rows less.
     """
-    found = Regression.fit(unit, np.asarray(covariates, np.float64), sensor.astype(np.intp), sensors)
-    if found is None:
-        return None
-    regression, left, _ = found
-    left = left + regression.coefficients[sensor, 0]
-    regression.coefficients[:, 0] = 0.0
-    return regression, left
+    known = np.isfinite(unit)
+    fewest = min((n for n in known.sum(axis=0) if n >= FEWEST), default=0)
+    basis = Basis.fit(covariates, sensor, fewest)
+    left = np.where(known, unit, np.nan)
+    coefficients = np.zeros((sensors + 1, basis.design(covariates[:1], sensor[:1]).shape[1], unit.shape[1]))
+    masks, group = np.unique(known, axis=1, return_inverse=True)
+    for g, mask in enumerate(masks.T):
+        rows, columns = np.flatnonzero(mask), np.flatnonzero(group.ravel() == g)
+        found = Regression.fit(unit[np.ix_(rows, columns)], covariates[rows], sensor[rows], sensors, PULL, basis)
+        if found is not None:
+            regression, residual, _ = found
+            left[np.ix_(rows, columns)] = residual + regression.coefficients[sensor[rows], 0]
+            coefficients[:, 1:, columns] = regression.coefficients[:, 1:]
+    return Regression(basis, coefficients), left
 
 
 def _standards(reference: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:

@@ -40,8 +40,9 @@ class Regression:
         sensor: NDArray[np.signedinteger[Any]],
         sensors: int,
         pull: float = PULL,
+        basis: Basis | None = None,
     ) -> tuple[Self, Columns, NDArray[np.float64]] | None:
-        """From values (n, f), covariates (n, k) with NaN for missing and sensor codes (n,), -1 = unknown.
+        """From values (n, f), covariates (n, k) with NaN for missing and sensor codes (n,), -1 = unknown; on a given basis.
 
         Also gives the residuals (n, f) that the rows would have, had each been left out of the fit, and what that adds to
         a row's cut residual (n,) (Cook and Weisberg, Residuals and Influence in Regression, 1982, 2.2): a fit follows its
@@ -51,7 +52,7 @@ class Regression:
 
         if len(x) < FEWEST or not np.isfinite(covariates).any():
             return None
-        basis = Basis.fit(covariates, sensor)
+        basis = basis or Basis.fit(covariates, sensor)
         design = basis.design(covariates, sensor)
         width = design.shape[1]
         with threadpool_limits(1):
@@ -100,9 +101,15 @@ class Basis:
     scale: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]]) -> Self:
-        """From (n, k) with NaN for missing; squares and products only where a column has ten rows to stand on."""
+    def fit(
+        cls, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]], fewest: int | None = None
+    ) -> Self:
+        """From (n, k) with NaN for missing; squares and products only where a column has ten rows to stand on.
+
+        ``fewest``: rows of the smallest of several regressions on it.
+        """
         n, k = covariates.shape
+        n = n if fewest is None else fewest
         pool = _median(covariates, np.zeros(k))
         middle = np.stack([*(_median(covariates[rows], pool) for rows in sensor_rows(sensor)), pool])
         filled = np.where(np.isfinite(covariates), covariates, pool)

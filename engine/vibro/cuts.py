@@ -14,6 +14,8 @@ from vibro.errors import ContractError
 from vibro.plan import Budgets
 from vibro.scores import Cuts
 
+STRICT = 0.1  # of the alarm budget, for operating states that the reference does not cover
+
 
 def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
@@ -70,6 +72,12 @@ def find_cuts(
 ) -> tuple[Cuts, dict[str, Any]]:
     """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
     attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
+    unseen = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
     rng = np.random.default_rng(seed)
     resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
-    return Cuts(attention, alarm, own, resampled), details
+    return Cuts(attention, alarm, own, unseen, resampled), details
+
+
+def named_cuts(cuts: Cuts) -> dict[str, float]:
+    """The cuts of the fused score as JSON holds them."""
+    return {"attention": cuts.attention, "alarm": cuts.alarm, "unseen": cuts.unseen}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vibro.api import State
 
+A_CONSTANT = 20  # rows that share a value, from which any other one is said to be beyond
 A_COLUMN = 5  # fit rows for each column of the model of states, below which nothing is said
 WIDEST = 6  # covariates up to which squares and products count
 RIDGE = 1e-3  # share of a row's weight a column; covariates that repeat each other span no direction of their own
@@ -26,8 +27,10 @@ class Domain:
     models of chemical structure by Gramatica, QSAR and Combinatorial Science 2007). Of exchangeable states one in n + 1
     is beyond. Each sensor has its own states if it has rows enough, else those of the pool.
 
-    ``arrays``: ``mean`` and ``scale`` (k,) of the covariates; ``inverse`` (sensors + 1, p, p) and ``limit``
-    (sensors + 1,) with the pool as the last row, inf = nothing is said.
+    Of a covariate that did not vary over the fit rows, any other value is beyond.
+
+    ``arrays``: ``mean`` and ``scale`` (k,) of the covariates, inf = did not vary (its mean NaN: in too few rows);
+    ``inverse`` (sensors + 1, p, p) and ``limit`` (sensors + 1,) with the pool as the last row, inf = nothing is said.
     """
 
     arrays: State
@@ -41,6 +44,7 @@ class Domain:
         mean = np.where(known, values, 0.0).sum(axis=0) / count
         spread = np.sqrt(np.where(known, (values - mean) ** 2, 0.0).sum(axis=0) / count)
         scale = np.where(spread > 1e-9 * np.maximum(1.0, np.abs(mean)), spread, np.inf)  # one that does not vary is 0
+        mean[np.isinf(scale) & (known.sum(axis=0) < A_CONSTANT)] = np.nan
         design = _design(values, mean, scale)
         p = design.shape[1]
         inverse, limit = np.zeros((sensors + 1, p, p)), np.full(sensors + 1, np.inf)
@@ -55,15 +59,18 @@ class Domain:
     def beyond(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(n,) states beyond those of the fit rows; a covariate that is missing says nothing."""
         inverse, limit = self.arrays["inverse"], self.arrays["limit"]
-        found = np.zeros(len(sensor), np.bool_)
+        values, mean, scale = np.asarray(covariates, dtype=np.float64), self.arrays["mean"], self.arrays["scale"]
+        fixed = np.isinf(scale)
+        away = np.abs(values - mean) > 1e-6 * np.maximum(1.0, np.abs(mean))
+        found: NDArray[np.bool_] = np.any(away & fixed & np.isfinite(values), axis=1)
         if not np.isfinite(limit).any():
             return found
-        design = _design(np.asarray(covariates, dtype=np.float64), self.arrays["mean"], self.arrays["scale"])
+        design = _design(values, mean, scale)
         group = np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
         for s in np.unique(group):
             mine = np.flatnonzero(group == s)
             h = np.sum(design[mine] @ inverse[s] * design[mine], axis=1)
-            found[mine] = h > limit[s]
+            found[mine] |= h > limit[s]
         return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vibro.api import ViewKey
 from vibro.audition import Trial
+from vibro.cuts import named_cuts
 from vibro.domain import Domain
 from vibro.engine import Engine, FittedEnsemble, resolved
 from vibro.errors import PluginError, StateError
@@ -41,7 +42,7 @@ def save_model(folder: Path, fitted: FittedEnsemble, versions: Mapping[str, str]
         "detectors": list(fitted.detectors),
         "views": [{"name": key.name, "params": key.params} for key in views],
         "calibration": {"method": fitted.calibration.method, "clip": list(fitted.calibration.clip)},
-        "cuts": {"attention": fitted.cuts.attention, "alarm": fitted.cuts.alarm},
+        "cuts": named_cuts(fitted.cuts),
         "cut_details": dict(fitted.cut_details),
         "results": [
             {key: value for key, value in asdict(r).items() if key not in ("state", "held", "reference", "scores")}
@@ -107,6 +108,7 @@ def load_model(host: PluginHost, path: Path, *, allow_missing: bool = False) -> 
                 meta["cuts"]["attention"],
                 meta["cuts"]["alarm"],
                 tensors["fusion"]["own_cuts"],
+                meta["cuts"].get("unseen", np.inf),
                 tensors["fusion"]["resampled_cuts"],
             ),
             reference=tensors["reference"],
@@ -131,7 +133,7 @@ def recut_model(
 ) -> None:
     """Rewrites a run's bundle with other cuts and the rule they follow; everything that was learned stays as it was."""
     parts = bundle.load(path / MODEL)
-    meta = {**parts.meta, "cuts": {"attention": cuts.attention, "alarm": cuts.alarm}, "cut_details": dict(details)}
+    meta = {**parts.meta, "cuts": named_cuts(cuts), "cut_details": dict(details)}
     meta["ensemble"] = {**meta["ensemble"], "thresholder": dict(rule), "budgets": dict(budgets)}
     fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own, "resampled_cuts": cuts.resampled}
     bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))

@@ -29,7 +29,6 @@ __all__ = [
 LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 CHUNK = 8_192  # rows whose columns stay in the processor's cache
-RARE = 0.01  # p-value from which a record in an operating state beyond those of the reference may raise an alarm
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,14 @@ class ScoreMatrix:
 class Cuts:
     """Cuts of the fused score, and ``own`` (d,): each detector's cut of its z at the alarm budget.
 
+    ``unseen``: cut at a tenth of the alarm budget, for alarms in operating states beyond those of the reference.
     ``resampled`` (draws, 2): what both cuts would be from resampled references; none = confidence is not known.
     """
 
     attention: float
     alarm: float
     own: NDArray[np.float64]
+    unseen: float = np.inf
     resampled: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
 
@@ -103,7 +104,7 @@ def decide(
     scores; ``valid`` (n,) rows whose data can be trusted; ``quorum`` the least surviving share of the weight. A score
     is over a cut only if it is greater: a constant score raises no alarm. ``invalid`` goes before ``indeterminate``.
     ``unseen`` (n,) rows in operating states beyond those of the reference, which cannot say how far normal records would
-    lie there: only a score beyond 99 % of the reference raises an alarm, whatever the budget; others reach attention.
+    lie there: only a score over ``cuts.unseen`` raises an alarm; others reach attention.
     """
     n, d = matrix.z.shape
     total = float(weights.sum())
@@ -125,15 +126,14 @@ def decide(
     np.divide(share, used[:, None], out=share, where=some[:, None])
     agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
     unseen = np.zeros(n, np.bool_) if unseen is None else unseen
-    p_value = conformal_p(fused, reference)
-    held = unseen & (p_value > RARE)
+    held = unseen & ~(fused > cuts.unseen)
     level = np.where(alarm & ~held, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
     return Verdict(
         score=np.asarray(fused, dtype=np.float64),
         level=level,
-        p_value=p_value,
+        p_value=conformal_p(fused, reference),
         agreement=np.clip(agreement, 0.0, 1.0),
         share=share,
         votes=votes,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.api import check_settings, settings_of
 from vibro.audition import KINDS, SEVERITIES, Trial, judge
+from vibro.cuts import named_cuts
 from vibro.data import SignalBatch
 from vibro.engine import FittedEnsemble
 from vibro.executor import DetectorResult
@@ -25,6 +26,9 @@ ALIKE = 0.95  # rank correlation above which two detectors vote twice
 def levels(verdict: Verdict) -> dict[str, int]:
     """Records a level."""
     return {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)}
+
+
+BEYOND = "beyond those that the model was fitted on"
 
 
 def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, bool]) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ def thresholds(
     return {
         "method": method,
         "budget": dict(budgets),
-        "cuts": {"attention": cuts.attention, "alarm": cuts.alarm},
+        "cuts": named_cuts(cuts),
         "realised": realised,
         "fallback": details.get("fallback"),
         "interval": details.get("interval"),
@@ -131,15 +135,18 @@ def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
-    """The sentence on records that are kept from an alarm because the model has not seen their operating state."""
-    held = verdict.held & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    if not held.any():
-        return []
-    names = ", ".join(batch.covariate_names)
-    return [
-        f"{int(held.sum())} records over the alarm cut count as attention: their operating state ({names}) lies beyond"
-        " those that the model was fitted on, where it does not know what is normal"
-    ]
+    """Sentences, each with BEYOND in it, on records over the alarm cut whose operating state the model has not seen."""
+    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    held, alarms = int((over & verdict.held).sum()), int((over & ~verdict.held).sum())
+    state = f"operating state ({', '.join(batch.covariate_names)}) lies {BEYOND}"
+    said = []
+    if held:
+        said.append(
+            f"{held} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
+        )
+    if alarms:
+        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
+    return said
 
 
 def audition(

@@ -76,25 +76,18 @@ def test_a_row_without_any_score_is_indeterminate_and_has_no_number():
     assert not v.votes[1].any() and not v.share[1].any()
 
 
-def test_in_an_operating_state_that_was_never_seen_only_a_score_beyond_99_percent_raises_an_alarm():
-    far = decide(
-        matrix(np.array([[97.0], [99.5], [99.5]])),
-        np.array([97.0, 99.5, 99.5]),
-        np.ones(1),
-        Cuts(50.0, 95.0, np.array([95.0])),
-        np.arange(100.0),
-        np.ones(3, bool),
-        0.5,
-        np.array([True, True, False]),
+def test_in_an_operating_state_that_was_never_seen_only_a_score_over_the_stricter_cut_raises_an_alarm():
+    far = verdict(
+        [[5.0], [8.0], [5.0]], cuts=Cuts(2.0, 4.0, np.array([4.0]), 7.0), unseen=np.array([True, True, False])
     )
     assert far.level.tolist() == [ATTENTION, ALARM, ALARM] and far.held.tolist() == [True, False, False]
 
 
-def test_in_an_operating_state_that_was_never_seen_a_record_reaches_attention_at_most():
+def test_the_confidence_of_a_held_record_knows_that_no_cut_makes_it_an_alarm():
     resampled = np.array([[1.8, 3.9], [2.0, 4.0], [2.2, 4.1], [6.5, 7.0]])
     v = verdict(
         [[1.0], [3.0], [6.0], [6.0]],
-        cuts=Cuts(2.0, 4.0, np.array([3.0]), resampled),
+        cuts=Cuts(2.0, 4.0, np.array([3.0]), 7.0, resampled),
         unseen=np.array([True, True, True, False]),
     )
     assert v.level.tolist() == [NORMAL, ATTENTION, ATTENTION, ALARM]

@@ -38,7 +38,7 @@ def test_missing_covariates_unknown_sensors_and_few_rows_say_nothing_or_the_pool
     assert pooled.beyond(far, np.zeros(2, np.int32)).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("covariates", [np.zeros((100, 0)), np.full((100, 2), np.nan), np.full((100, 1), 7.0)])
+@pytest.mark.parametrize("covariates", [np.zeros((100, 0)), np.full((100, 2), np.nan)])
 def test_without_covariates_that_vary_nothing_is_beyond(covariates):
     domain = Domain.fit(covariates, np.zeros(100, np.int32), 1)
     assert not domain.beyond(covariates + 5, np.zeros(100, np.int32)).any()
@@ -50,3 +50,12 @@ def test_a_state_alone_is_judged_as_in_company():
     together = domain.beyond(covariates, sensor)
     assert together.any() and not together.all()
     assert [domain.beyond(covariates[[i]], sensor[[i]])[0] for i in range(50)] == together.tolist()
+
+
+def test_any_other_value_of_a_covariate_that_did_not_vary_is_beyond():
+    rng = np.random.default_rng(0)
+    sensor = np.zeros(200, np.int32)
+    for beside in (np.zeros((200, 0)), rng.uniform(size=(200, 1))):
+        fitted = Domain.fit(np.concatenate([np.full((200, 1), 1500.0), beside], axis=1), sensor, 1)
+        asked = np.concatenate([np.array([[1500.0], [3000.0], [np.nan]]), beside[:3]], axis=1)
+        assert fitted.beyond(asked, sensor[:3]).tolist() == [False, True, False]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vibro import summary
 from vibro.benchmark.evaluate import evaluate
 from vibro.context import Context, make_deterministic, resolve_device
+from vibro.cuts import named_cuts
 from vibro.data import Rows, SignalBatch
 from vibro.engine import Engine, FittedEnsemble, resolved
 from vibro.errors import ConfigError, PluginError, QuorumError
@@ -315,7 +316,7 @@ def decision(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": method,
         "budget": dict(budgets),
-        "cuts": {"attention": cuts.attention, "alarm": cuts.alarm},
+        "cuts": named_cuts(cuts),
     }
 
 

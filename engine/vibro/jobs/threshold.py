@@ -29,7 +29,7 @@ from vibro.model import MODEL, recut_model
 from vibro.overrides import budgets_for
 from vibro.plan import Budgets, without_use
 from vibro.report import write_report
-from vibro.scores import LEVELS, Cuts, ScoreMatrix, decide
+from vibro.scores import LEVELS, ScoreMatrix, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
 from vibro.store.rundir import RunDir
@@ -134,9 +134,8 @@ def rethreshold(
             rule = table if table["use"] == method else {"use": method}
             recut_model(run.path, cuts, details, rule, asdict(budgets))
         by_own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
-        old = Cuts(**before["cuts"], own=stored["own_cuts"])
-        gone = [*summary.alone(found["sensors"]), *summary.unseen(batch, verdict, old)]
-        said = [line for line in found["warnings"] if line not in gone]
+        gone = summary.alone(found["sensors"])
+        said = [line for line in found["warnings"] if line not in gone and summary.BEYOND not in line]
         found |= {"thresholds": part, "levels": after["levels"], "top": summary.top(batch, verdict)}
         found["sensors"] = summary.sensors(batch, verdict, cuts, by_own)
         found["warnings"] = [
