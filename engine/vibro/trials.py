@@ -63,7 +63,7 @@ class Trials:
         return rehearse(self.batch, chosen, score, self.ctx.child("audition").seed)
 
     def _score(self, copies: SignalBatch, states: Mapping[str, State], what: str) -> dict[str, Floats]:
-        """Scores of altered records by frozen states; a detector whose view cannot take them is left out and noted."""
+        """Scores of altered records by frozen states; a detector that cannot take them is left out and noted."""
         ctx = replace(self.ctx, fs=copies.fs)
         part = survivors_of(self.plan, tuple(states))
         store = ViewStore(copies, part.make_extractors(ctx), part.readers, states=self.views)
@@ -78,7 +78,9 @@ class Trials:
             task = FitTask(d.id, d.cls, d.settings, ctx.child(d.id), x, nobody, nobody.astype(np.int8), False)
             result = score_task(task, states[d.id])
             store.release(d.view)
-            if result.scores is not None:
+            if result.scores is None:
+                self.log(f"note: no {what} for {d.id}, it failed on altered records: {result.reason}")
+            else:
                 scores[d.id] = result.scores
         return scores
 
