@@ -14,6 +14,10 @@ from vibro.api import StandAside, State
 
 LEAST_ROWS, LEAST_SIZE = 20, 4
 LIMIT = 20.0  # standardised pixels are clipped here
+# The picture that suits any record: band levels in units of each sensor's own spread, without what load explains. A curve
+# that drew large values together would hide a fault of few lines.
+SPECTRUM: dict[str, Any] = {"use": "per_sensor", "of": {"use": "spectrum", "bands": 640}}
+PICTURE: dict[str, Any] = {"use": "zerone_image", "curve": "straight", "of": {"use": "conditioned", "of": SPECTRUM}}
 Net = TypeVar("Net", bound=nn.Module)
 
 

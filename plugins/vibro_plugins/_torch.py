@@ -1,9 +1,9 @@
-"""What detectors on torch share: seeds, minibatches, arrays in and out, trimming, early stopping, scoring in blocks."""
+"""What detectors on torch share: seeds, minibatches, steps, arrays in and out, trimming, early stopping, scoring in blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,31 @@ from vibro_plugins._tabular import in_blocks
 
 
 @contextmanager
+def exact() -> Iterator[None]:
+    """One torch thread, and on a GPU full float32 products (no TF32): the same score in any company; as before afterwards."""
+    threads, matrices, convolutions = torch.get_num_threads(), torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matrices.allow_tf32, convolutions.allow_tf32
+    torch.set_num_threads(1)
+    matrices.allow_tf32 = convolutions.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
+@contextmanager
 def seeded(ctx: Context) -> Iterator[None]:
-    """One torch thread and global generators seeded from ``ctx``; all of it as before afterwards."""
-    threads = torch.get_num_threads()
+    """As ``exact``, and global generators seeded from ``ctx``; they are as before afterwards."""
     devices = [torch.device(ctx.device)] if ctx.device != "cpu" else []
-    with torch.random.fork_rng(devices=devices):
+    with exact(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(ctx.seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        yield
+
+
+def mixed(device: str) -> AbstractContextManager[Any]:
+    """On a GPU bfloat16 where a training step can do with it, which needs no scaled loss; on a CPU nothing."""
+    return nullcontext() if device == "cpu" else torch.autocast("cuda", torch.bfloat16)
 
 
 def as_tensor(x: NDArray[Any], device: str = "cpu") -> Tensor:
@@ -39,9 +53,43 @@ def minibatches(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> 
     return list(np.array_split(rng.permutation(rows), max(1, round(len(rows) / size))))
 
 
+class Deck:
+    """Rows dealt in batches of about ``size``, shuffled again whenever they have all been dealt."""
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self.size, self.rng = size, rng
+        self.left: list[NDArray[np.intp]] = []
+
+    def deal(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The next batch; ``rows`` is what is shuffled if none is left."""
+        self.left = self.left or minibatches(rows, self.size, self.rng)
+        return self.left.pop()
+
+    def clear(self) -> None:
+        """Nothing is left."""
+        self.left = []
+
+    def state(self) -> State:
+        """The batches left."""
+        return {str(i): part for i, part in enumerate(self.left)}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.left = [state[str(i)] for i in range(len(state))]
+
+
 def batch_size(rows: int, most: int) -> int:
     """Rows of a minibatch: ``most``, fewer where an epoch would have less than sixteen steps, but at least 8."""
     return min(most, max(8, rows // 16))
+
+
+def step(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float | None = None) -> None:
+    """One step down the gradient of ``loss``, which is first shortened to ``clip``."""
+    optimizer.zero_grad()
+    loss.backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_([v for group in optimizer.param_groups for v in group["params"]], clip)
+    optimizer.step()
 
 
 def scored(
@@ -51,16 +99,13 @@ def scored(
     tensor: Callable[[NDArray[Any]], Tensor],
     size: int = 64,
 ) -> NDArray[np.float64]:
-    """``score`` of ``tensor`` of x (n, *item), module in eval mode, no gradients, in blocks of one size -> (n,)."""
+    """``score`` of ``tensor`` of x (n, *item), module in eval mode, no gradients, in blocks of one size -> (n,) or (n, d)."""
     was_training = module.training
     module.eval()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        with torch.no_grad():
+        with exact(), torch.no_grad():
             return in_blocks(lambda part: score(tensor(part)).cpu().numpy().astype(np.float64), x, size)
     finally:
-        torch.set_num_threads(threads)
         module.train(was_training)
 
 
@@ -99,6 +144,42 @@ class Plateau:
     def restore(self) -> None:
         """Puts the best weights back."""
         load_arrays(self.module, self.weights)
+
+    def state(self) -> State:
+        """The best weights, their loss, and the looks since."""
+        return {**self.weights, "best": np.array(self.best), "waited": np.array(self.waited)}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.weights = {name: state[name] for name in self.weights}
+
+
+class Trimming:
+    """Which of the rows are trained on: all, or those of ``kept``; then, every few epochs, all but the ``share`` with the
+    largest error, so that anomalies among them are not learned.
+    """
+
+    def __init__(
+        self, rows: NDArray[np.intp], share: float, first: int, every: int, kept: NDArray[np.intp] | None = None
+    ) -> None:
+        self.rows, self.share, self.first, self.every = rows, share, first, every
+        self.kept = rows if kept is None else kept
+
+    def look(self, epoch: int, error: Callable[[NDArray[np.intp]], NDArray[np.float64]]) -> bool:
+        """Chooses anew if it is time, by ``error`` of rows (n,); True if so."""
+        due = epoch >= self.first and (epoch - self.first) % self.every == 0
+        if due:
+            self.kept = self.rows[nearest(error(self.rows), self.share)]
+        return due
+
+    def state(self) -> State:
+        """The rows trained on."""
+        return {"kept": self.kept}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.kept = state["kept"]
 
 
 def effective_rank(codes: NDArray[np.float64]) -> float:

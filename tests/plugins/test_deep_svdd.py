@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from vibro.api import ConfigError, Context, NotFittedError, StandAside
+from vibro.api import ConfigError, Context, StandAside
 from vibro_plugins import _images, _resnet
-from vibro_plugins._torch import effective_rank
 from vibro_plugins.detectors import deep_svdd
 from vibro_plugins.detectors.deep_svdd import AWAY, Decoder, DeepSad, DeepSvdd, DeepSvddParams, Encoder, centre_of
 
@@ -152,12 +151,6 @@ def test_trap_20_no_torchvision_and_no_opencv(trained):
     assert 10e6 < sum(v.numel() for v in net.parameters()) < 12e6
 
 
-def test_trap_25_one_record_scores_as_among_many(trained):
-    whole = trained.score(CALM)
-    assert np.array_equal(np.concatenate([trained.score(CALM[i : i + 1]) for i in range(3)]), whole[:3])
-    assert np.array_equal(trained.score(CALM[::-1])[::-1], whole)
-
-
 def test_trap_34_images_are_read_by_minibatch(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", FIT)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -246,14 +239,6 @@ def test_health_leaves_a_sound_network_alone(settings):
     assert fitted(**settings).health()["failed"] == 0
 
 
-def test_effective_rank():
-    rng = np.random.default_rng(0)
-    assert effective_rank(rng.standard_normal((4000, 6))) == pytest.approx(6, abs=0.1)
-    assert effective_rank(np.outer(rng.standard_normal(50), np.ones(6))) == pytest.approx(1, abs=1e-6)
-    assert effective_rank(np.ones((50, 6))) == 0
-    assert effective_rank(np.full((50, 6), np.nan)) == 0
-
-
 # --- contamination, labels, state, refusals ---------------------------------------------------------------------------
 
 
@@ -286,26 +271,6 @@ def test_it_stops_when_rows_come_no_closer():
     )
     detector.fit(FIT)
     assert done[-1][0] < 20
-
-
-def test_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained):
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert np.array_equal(fitted(pretrain=3).score(CALM), trained.score(CALM))
-    assert not np.array_equal(fitted(pretrain=3, seed=1).score(CALM), trained.score(CALM))
-    state = {name: np.array(array) for name, array in trained.state().items()}
-    assert all(array.dtype.kind in "biuf" for array in state.values())
-    back = DeepSvdd.make(SMALL, Context(seed=9))
-    back.load_state(state)
-    assert np.array_equal(back.score(CALM), trained.score(CALM)) and back.health() == trained.health()
-    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
-    with pytest.raises(NotFittedError):
-        DeepSvdd.make(SMALL, Context()).score(CALM)
-
-
-def test_progress_rises_to_its_end():
-    done = []
-    DeepSvdd.make({**SMALL, "pretrain": 2}, Context(progress=lambda *step: done.append(step))).fit(FIT)
-    assert done == [(k, 10) for k in range(1, 11)]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibro.api import Context, NotFittedError, StandAside
-from vibro_plugins._torch import Plateau, minibatches, nearest
+from vibro.api import Context, StandAside
 from vibro_plugins.detectors.lstm_ae import AutoEncoder, LstmAe
 
 SMALL = {"patch": 0, "hidden": 24, "code": 6, "epochs": 30, "batch": 16, "lr": 0.01}
@@ -59,38 +58,6 @@ def test_trap_51_records_do_not_mix(trained, sequences):
     torch.testing.assert_close(net(a)[2], net(b)[2])
 
 
-def test_trap_52_the_best_weights_are_put_back():
-    net = torch.nn.Linear(1, 1)
-    plateau = Plateau(net, patience=2)
-    stops = []
-    for loss in (3.0, 1.0, 2.0, 2.0):
-        with torch.no_grad():
-            net.weight.fill_(loss)
-        stops.append(plateau.stop(loss))
-    plateau.restore()
-    assert stops == [False, False, False, True] and net.weight.item() == 1.0
-
-
-@pytest.mark.slow
-def test_trap_56_two_fits_give_the_same_bytes_and_leave_torch_as_it_was(trained, sequences):
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    again = fitted(sequences[:300])
-    assert np.array_equal(again.score(sequences), trained.score(sequences))
-    assert not np.array_equal(fitted(sequences[:300], seed=1).score(sequences), trained.score(sequences))
-    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
-
-
-def test_state_is_enough(trained, sequences):
-    state = {name: np.array(array) for name, array in trained.state().items()}
-    assert all(array.dtype.kind in "biuf" for array in state.values())
-    back = LstmAe.make(SMALL, Context(seed=9))
-    back.load_state(state)
-    assert np.array_equal(back.score(sequences), trained.score(sequences))
-    assert back.health() == trained.health()
-    with pytest.raises(NotFittedError):
-        LstmAe.make(SMALL, Context()).score(sequences)
-
-
 @pytest.mark.slow
 def test_anomalies_among_the_fit_rows_are_trimmed(sequences):
     rng = np.random.default_rng(4)
@@ -136,14 +103,6 @@ def test_patches_of_records_and_of_vectors(sequences):
 def test_what_cannot_be_learned_from_is_said(rows, settings, words):
     with pytest.raises(StandAside, match=words):
         fitted(rows, **settings)
-
-
-def test_helpers():
-    rows = np.arange(103)
-    parts = minibatches(rows, 32, np.random.default_rng(0))
-    assert sorted(np.concatenate(parts)) == list(rows) and min(map(len, parts)) >= 25
-    assert [len(part) for part in minibatches(rows[:7], 32, np.random.default_rng(0))] == [7]
-    assert list(nearest(np.array([3.0, 1.0, 9.0, 2.0]), 0.25)) == [0, 1, 3]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,20 +13,23 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._images import Pixels, placed
+from vibro.api import Params, StandAside, State
+from vibro_plugins._images import PICTURE, Pixels, placed
+from vibro_plugins._network import Network
 from vibro_plugins._resnet import Upward, map_size, start, trunk
 from vibro_plugins._torch import (
     Plateau,
-    arrays,
+    Trimming,
     as_tensor,
     batch_size,
     effective_rank,
-    load_arrays,
+    exact,
     minibatches,
+    mixed,
     nearest,
     scored,
     seeded,
+    step,
 )
 
 AWAY = 0.1  # least distance of a centre coordinate from 0
@@ -48,7 +50,7 @@ class DeepSvddParams(Params):
     objective: Literal["one_class", "soft"] = "one_class"
     nu: Annotated[float, Field(gt=0, lt=1)] = 0.05
     backbone: Literal["small", "resnet18"] = "small"
-    width: Annotated[int, Field(ge=2, le=128)] = 8
+    width: Annotated[int, Field(ge=2, le=128)] = 16
     code: Annotated[int, Field(ge=2, le=4096)] = 128
     pretrain: Annotated[int, Field(ge=0, le=1000)] = 2
     epochs: Annotated[int, Field(ge=0, le=1000)] = 8
@@ -96,7 +98,7 @@ class Decoder(nn.Module):
         return self.up(F.leaky_relu(self.into(code), 0.1).reshape(-1, *self.shape))
 
 
-class DeepSvdd(Detector):
+class DeepSvdd(Network):
     """score = |phi(x) - c|, phi a convolutional network without biases and norms, c its mean at the start.
 
     Ruff et al., Deep One-Class Classification (ICML 2018). one_class: mean d^2. soft: R^2 + mean max(0, d^2 - R^2) / nu,
@@ -110,20 +112,14 @@ class DeepSvdd(Detector):
     name = "deep_svdd"
     summary = "Deep SVDD: distance from the centre of a network without biases"
     Params = DeepSvddParams
-    view: ClassVar[dict[str, Any]] = {"use": "zerone_image", "of": {"use": "per_sensor", "of": "zerone"}}
+    view: ClassVar[dict[str, Any]] = PICTURE
     item = "c h w"
-    requires = ("torch",)
-    exclusive = True
-    cross_fit = False
-    min_rows = 50
     seconds = 10.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "pretrain": 1, "epochs": 3, "lr": 0.003}
 
-    _net: Encoder | None = None
     _pixels: Pixels
     _centre: NDArray[np.float32]  # (code,)
     _radius: float
-    _fit_health: dict[str, float]
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from images (n, c, h, w); ``y`` is not looked at."""
@@ -135,27 +131,15 @@ class DeepSvdd(Detector):
         centre = as_tensor(self._centre, self.ctx.device)
         return scored(net, x, lambda rows: torch.linalg.vector_norm(net(rows) - centre, dim=1), self._tensor)
 
-    def health(self) -> Mapping[str, float]:
-        """What the checks found, see ``_examined``; ``failed`` 1 for a network that has collapsed or not learned."""
-        self._fitted()
-        return self._fit_health
+    def _build(self) -> Encoder:
+        return placed(Encoder(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)
 
-    def state(self) -> State:
-        """Weights, standardisation, centre, radius, health."""
-        net = self._fitted()
-        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
-        own = {"centre": self._centre, "radius": np.array(self._radius)}
-        return {**arrays(net), **self._pixels.state(), **own, **health}
+    def _learned(self) -> State:
+        return {**self._pixels.state(), "centre": self._centre, "radius": np.array(self._radius)}
 
-    def load_state(self, state: State) -> None:
-        """Restores what ``state`` gave."""
+    def _recall(self, state: State) -> None:
         self._pixels = Pixels.load(state)
         self._centre, self._radius = state["centre"], float(state["radius"])
-        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        with seeded(self.ctx):
-            net = Encoder(len(self._pixels.centre), self._pixels.size, self.params)
-        load_arrays(net, state)
-        self._net = placed(net, self.ctx.device)
 
     def _learn(self, x: NDArray[np.float32], sign: NDArray[np.float32]) -> None:
         """Training; ``sign`` (n,) is +1 for rows known as normal, -1 for anomalous ones, 0 for all others."""
@@ -163,47 +147,44 @@ class DeepSvdd(Detector):
         self._pixels = Pixels.fit(x)
         rng, trusted, marked = self.ctx.rng(), np.flatnonzero(sign >= 0), np.flatnonzero(sign < 0)
         with seeded(self.ctx):
-            net = placed(Encoder(x.shape[1], self._pixels.size, p), self.ctx.device)
+            net = self._build()
             kept = trusted[nearest(self._pixels.norm(x)[trusted], p.trim)]
             self._pretrain(net, x, kept, rng)
-            first = codes = self._codes(net, x)
-            self._centre = centre_of(codes[kept])
+            first = self._codes(net, x)
+            self._centre = centre_of(first[kept])
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr, weight_decay=p.weight_decay)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 100)
-            plateau, spread = Plateau(net, p.patience), 1.0
-            for epoch in range(p.epochs):
-                distance = self._distance(codes[trusted])
-                if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
-                    kept = trusted[nearest(distance, p.trim)]
-                self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
-                if plateau.stop(float(np.median(distance))):
+            plateau, trimming = Plateau(net, p.patience), Trimming(trusted, p.trim, WARM_UP, TRIM_EVERY, kept)
+            how = {"net": net, "rng": rng, "plateau": plateau, "trimming": trimming, "numbers": {"spread": 1.0}}
+            epochs = self._epochs(x, p.epochs, optimizer, 1 / 100, before=p.pretrain, **how)
+            codes = self._codes(net, x) if epochs.done else first
+            for epoch in epochs:
+                trimming.look(epoch, lambda rows, codes=codes: self._distance(codes[rows]))
+                self._radius = float(np.quantile(self._distance(codes[trimming.kept]), 1 - p.nu))
+                if plateau.stop(float(np.median(self._distance(codes[trusted])))):
                     break
-                self._epoch(
-                    net, optimizer, x, sign, minibatches(np.append(kept, marked), batch_size(len(x), p.batch), rng)
-                )
-                schedule.step()
+                rows = np.append(trimming.kept, marked)
+                self._epoch(net, optimizer, x, sign, minibatches(rows, batch_size(len(x), p.batch), rng))
                 codes = self._codes(net, x)
                 if not np.isfinite(codes).all():
                     raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
-                spread = min(spread, _variance(codes) / max(_variance(first), 1e-30))
-                self.ctx.progress(p.pretrain + epoch + 1, p.pretrain + p.epochs)
+                shrunk = _variance(codes) / max(_variance(first), 1e-30)
+                epochs.numbers["spread"] = min(epochs.numbers["spread"], shrunk)
+        kept = trimming.kept
         self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
-        self._net = net
-        self._fit_health = self._examined(net, codes[trusted], first[trusted], spread)
+        self._settle(net, self._examined(net, codes[kept], first[kept], epochs.numbers["spread"]))
 
     def _pretrain(self, net: Encoder, x: NDArray[np.float32], rows: NDArray[np.intp], rng: np.random.Generator) -> None:
         """An auto-encoder for ``pretrain`` epochs, so that codes tell records apart before they are drawn together."""
         p = self.params
         decoder = placed(Decoder(net, x.shape[1], self._pixels.size), self.ctx.device)
         optimizer = torch.optim.Adam([*net.parameters(), *decoder.parameters()], lr=p.lr)
-        for epoch in range(p.pretrain):
+        how = {"net": net, "decoder": decoder, "rng": rng, "name": "pretrain", "after": p.epochs}
+        for _ in self._epochs(x, p.pretrain, optimizer, None, **how):
             for part in minibatches(rows, batch_size(len(rows), p.batch), rng):
                 batch = self._tensor(x[part])
-                loss = F.smooth_l1_loss(decoder(net(batch)), batch)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            self.ctx.progress(epoch + 1, p.pretrain + p.epochs)
+                with mixed(self.ctx.device):
+                    loss = F.smooth_l1_loss(decoder(net(batch)), batch)
+                step(optimizer, loss)
 
     def _epoch(
         self,
@@ -216,11 +197,10 @@ class DeepSvdd(Detector):
         """One pass over the rows of ``parts``."""
         centre = as_tensor(self._centre, self.ctx.device)
         for part in parts:
-            squared = torch.sum((net(self._tensor(x[part])) - centre) ** 2, dim=1)
-            loss = self._loss(squared, as_tensor(sign[part], self.ctx.device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            with mixed(self.ctx.device):
+                codes = net(self._tensor(x[part]))
+            squared = torch.sum((codes.float() - centre) ** 2, dim=1)
+            step(optimizer, self._loss(squared, as_tensor(sign[part], self.ctx.device)))
 
     def _loss(self, squared: Tensor, sign: Tensor) -> Tensor:
         """One-class or soft-boundary objective of squared distances (b,)."""
@@ -238,7 +218,7 @@ class DeepSvdd(Detector):
     def _codes(self, net: Encoder, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, code) in eval mode, no gradients."""
         net.eval()
-        with torch.no_grad():
+        with exact(), torch.no_grad():
             parts = [net(self._tensor(x[i : i + CHUNK])).cpu().numpy() for i in range(0, len(x), CHUNK)]
         net.train()
         return np.concatenate(parts).astype(np.float64)
@@ -274,11 +254,6 @@ class DeepSvdd(Detector):
             and found["centre"] >= np.float32(AWAY)
         )
         return found | {"failed": float(not sound)}
-
-    def _fitted(self) -> Encoder:
-        if self._net is None:
-            raise NotFittedError(f"{self.name} is not fitted")
-        return self._net
 
 
 class DeepSad(DeepSvdd):

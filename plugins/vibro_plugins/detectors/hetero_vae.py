@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,16 +12,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._images import Pixels, placed
+from vibro.api import Params, StandAside, State
+from vibro_plugins._images import PICTURE, Pixels, placed
+from vibro_plugins._network import Network, enough, explained, linear, split
 from vibro_plugins._resnet import Upward, start, trunk
-from vibro_plugins._torch import Plateau, arrays, batch_size, load_arrays, minibatches, nearest, scored, seeded
+from vibro_plugins._torch import Plateau, Trimming, batch_size, minibatches, mixed, nearest, scored, seeded, step
 
+LEAST_FALL = 0.03  # of the error on held-out rows since before the first step
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
 TRIM_EVERY = 5  # epochs between two choices of the rows to train on
 CHUNK = 256  # rows encoded at a time for the checks
 ACTIVE, LEAST_ACTIVE = 0.01, 4  # variance of a latent mean over the fit rows; how many units must pass it
-LEAST_GAIN = -0.02  # share of the median image's error explained; images of noise have nothing to explain
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def kl_mean(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).flatten(1).mean(dim=1)
 
 
-class HeteroVae(Detector):
+class HeteroVae(Network):
     """score = z(L1) + 0.1 z(KL), both averaged over a record's pixels or latent units, rebuilt from the latent mean.
 
     Kingma and Welling (ICLR 2014) with a latent map instead of a vector and the weight of KL raised from 0 (Sonderby et
@@ -91,51 +91,41 @@ class HeteroVae(Detector):
     name = "hetero_vae"
     summary = "spatial variational auto-encoder: error of the rebuilt image and 0.1 KL divergence"
     Params = HeteroVaeParams
-    view: ClassVar[dict[str, Any]] = {"use": "zerone_image", "of": {"use": "per_sensor", "of": "zerone"}}
+    view: ClassVar[dict[str, Any]] = PICTURE
     item = "c h w"
-    requires = ("torch",)
-    exclusive = True
-    cross_fit = False
-    min_rows = 50
     seconds = 15.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "lr": 0.01, "epochs": 6, "latent": 2, "warm_up": 1}
 
-    _net: Vae | None = None
     _pixels: Pixels
     _terms: NDArray[np.float64]  # (2, 2): median and spread of L1 and of KL over the fit rows
-    _fit_health: dict[str, float]
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from images (n, c, h, w)."""
         p = self.params
         self._pixels = Pixels.fit(x)
         rng = self.ctx.rng()
-        order = rng.permutation(len(x))
-        held, rows = np.sort(order[: len(x) // 10]), np.sort(order[len(x) // 10 :])
+        held, rows = map(np.sort, split(len(x), rng))
         with seeded(self.ctx):
-            net = placed(Vae(x.shape[1], self._pixels.size, p), self.ctx.device)
+            net = self._build()
+            before = np.median(self._l1(net, x[held]))
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
-            plateau, kept = Plateau(net, p.patience), rows[nearest(self._pixels.norm(x)[rows], p.trim)]
-            for epoch in range(p.epochs):
-                past = epoch - p.warm_up
-                if past > 0 and past % TRIM_EVERY == 0:
-                    kept = rows[nearest(self._l1(net, x)[rows], p.trim)]
+            kept = rows[nearest(self._pixels.norm(x)[rows], p.trim)]
+            plateau = Plateau(net, p.patience)
+            trimming = Trimming(rows, p.trim, p.warm_up + TRIM_EVERY, TRIM_EVERY, kept)
+            epochs = self._epochs(x, p.epochs, optimizer, 1 / 30, net=net, rng=rng, plateau=plateau, trimming=trimming)
+            for epoch in epochs:
+                trimming.look(epoch, lambda chosen: self._l1(net, x)[chosen])
                 beta = p.beta * min(1.0, (epoch + 1) / (p.warm_up + 1))
-                self._epoch(net, optimizer, x, beta, minibatches(kept, batch_size(len(x), p.batch), rng))
-                schedule.step()
-                self.ctx.progress(epoch + 1, p.epochs)
+                self._epoch(net, optimizer, x, beta, minibatches(trimming.kept, batch_size(len(x), p.batch), rng))
                 loss = float(np.median(self._l1(net, x[held]) + p.beta * self._kl(net, x[held])))
                 if not np.isfinite(loss):
                     raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
-                if past >= 0 and plateau.stop(loss):
+                if epoch >= p.warm_up and plateau.stop(loss):
                     break
             if p.epochs > p.warm_up:
                 plateau.restore()
-        self._net = net
-        l1, kl = self._l1(net, x), self._kl(net, x)
-        self._terms = np.stack([_location(l1), _location(kl)])
-        self._fit_health = self._examined(net, x, l1)
+        self._terms = np.stack([_location(self._l1(net, x)), _location(self._kl(net, x))])
+        self._settle(net, self._examined(net, x, rows, held, before))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """z(L1) + weight z(KL), (n,)."""
@@ -153,27 +143,14 @@ class HeteroVae(Detector):
                 out[i : i + 64] = (net.decode(net.encode(z)[0]) - z).abs().cpu().numpy()
         return out
 
-    def health(self) -> Mapping[str, float]:
-        """``active`` units, whose mean varies over the fit rows by more than 0.01; ``gain``: share of the median image's error
-        that the network explains; failed if fewer than four, or if it rebuilds worse than that image.
-        """
-        self._fitted()
-        return self._fit_health
+    def _build(self) -> Vae:
+        return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)
 
-    def state(self) -> State:
-        """Weights, standardisation, statistics of the terms, health."""
-        net = self._fitted()
-        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
-        return {**arrays(net), **self._pixels.state(), "terms": self._terms, **health}
+    def _learned(self) -> State:
+        return {**self._pixels.state(), "terms": self._terms}
 
-    def load_state(self, state: State) -> None:
-        """Restores what ``state`` gave."""
+    def _recall(self, state: State) -> None:
         self._pixels, self._terms = Pixels.load(state), state["terms"]
-        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        with seeded(self.ctx):
-            net = Vae(len(self._pixels.centre), self._pixels.size, self.params)
-        load_arrays(net, state)
-        self._net = placed(net, self.ctx.device)
 
     def _epoch(
         self,
@@ -186,13 +163,11 @@ class HeteroVae(Detector):
         """One pass over the rows of ``parts`` with sampled latents."""
         for part in parts:
             batch = self._tensor(x[part])
-            mean, log_variance = net.encode(batch)
-            z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-            loss = (net.decode(z) - batch).abs().mean() + beta * kl_mean(mean, log_variance).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
+            with mixed(self.ctx.device):
+                mean, log_variance = net.encode(batch)
+                z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+                loss = (net.decode(z) - batch).abs().mean() + beta * kl_mean(mean, log_variance).mean()
+            step(optimizer, loss, clip=1.0)
 
     def _tensor(self, x: NDArray[np.float32]) -> Tensor:
         return self._pixels.tensor(x, self.ctx.device)
@@ -209,21 +184,28 @@ class HeteroVae(Detector):
         """Mean KL divergence of a record's latent units (n,)."""
         return scored(net, x, lambda rows: kl_mean(*net.encode(rows)), self._tensor)
 
-    def _examined(self, net: Vae, x: NDArray[np.float32], l1: NDArray[np.float64]) -> dict[str, float]:
-        """Active units, and the gain over the median image, which is zero after standardising."""
+    def _examined(
+        self, net: Vae, x: NDArray[np.float32], rows: NDArray[np.intp], held: NDArray[np.intp], before: float
+    ) -> dict[str, float]:
+        """``active`` units, whose mean varies over the fit rows by more than 0.01; on the held-out rows ``gain``, the share of
+        the median image's error that the network explains, ``linear``, what principal axes do, and ``fall`` of its own error.
+        """
         with torch.no_grad():
             means = [
                 net.encode(self._tensor(x[i : i + CHUNK]))[0].flatten(1).cpu().numpy() for i in range(0, len(x), CHUNK)
             ]
-        active = float((np.concatenate(means).var(axis=0) > ACTIVE).sum())
-        blank = np.median([np.abs(self._pixels.apply(row[None])).mean() for row in x])
-        gain = float(1 - np.median(l1) / max(blank, 1e-12))
-        return {"active": active, "gain": gain, "failed": float(not (active >= LEAST_ACTIVE and gain > LEAST_GAIN))}
-
-    def _fitted(self) -> Vae:
-        if self._net is None:
-            raise NotFittedError("hetero_vae is not fitted")
-        return self._net
+        l1 = self._l1(net, x[held])
+        blank = scored(net, x[held], lambda rows: rows.abs().mean(dim=(1, 2, 3)), self._tensor)
+        found = {
+            "active": float((np.concatenate(means).var(axis=0) > ACTIVE).sum()),
+            "gain": explained(l1, blank),
+            "linear": linear(self._pixels.apply, x, rows, held, lambda rest: np.abs(rest).mean(axis=1)),
+            "fall": float(1 - np.median(l1) / before),
+        }
+        sound = (
+            found["active"] >= LEAST_ACTIVE and enough(found["gain"], found["linear"]) and found["fall"] > LEAST_FALL
+        )
+        return found | {"failed": float(not sound)}
 
 
 def _location(value: NDArray[np.float64]) -> NDArray[np.float64]:

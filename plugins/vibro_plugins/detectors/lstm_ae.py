@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -13,8 +12,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, scored, seeded
+from vibro.api import Params, StandAside, State
+from vibro_plugins._network import LINES, Network, enough, explained, linear, split
+from vibro_plugins._torch import Plateau, Trimming, as_tensor, minibatches, mixed, scored, seeded, step
 
 MOST_STEPS = 1024
 LIMIT = 100.0  # standardised values are clipped here
@@ -57,7 +57,7 @@ class AutoEncoder(nn.Module):
         return self.out(self.decoder[1](self.decoder[0](y)[0])[0])
 
 
-class LstmAe(Detector):
+class LstmAe(Network):
     """score = root mean squared error of a record (steps, values) rebuilt by an LSTM auto-encoder.
 
     Encoder-decoder of Malhotra et al. (ICML Workshop 2016, arXiv 1607.00148) with the code repeated at every decoder step.
@@ -72,11 +72,7 @@ class LstmAe(Detector):
     name = "lstm_ae"
     summary = "LSTM auto-encoder: root mean squared error of the rebuilt sequence"
     Params = LstmAeParams
-    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "zerone"}
-    requires = ("torch",)
-    exclusive = True
-    cross_fit = False
-    min_rows = 50
+    view: ClassVar[dict[str, Any]] = LINES
     seconds = 17.0
     test_settings: ClassVar[dict[str, Any]] = {
         "patch": 4,
@@ -87,16 +83,13 @@ class LstmAe(Detector):
         "lr": 0.01,
     }
 
-    _net: AutoEncoder | None = None
     _centre: NDArray[np.float32]  # (steps, values)
     _scale: float
-    _fit_health: dict[str, float]
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, values) or (n, channels, samples) in patches, or from (n, steps, values) with ``patch`` 0."""
         p = self.params
-        if len(x) < 20:
-            raise StandAside(f"{len(x)} fit rows are too few to train on; 20 are needed")
+        self._refuse_few(x)
         sequences = self._sequences(x)
         if sequences.shape[1] > MOST_STEPS:
             raise StandAside(
@@ -107,55 +100,37 @@ class LstmAe(Detector):
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         z = self._standardised(sequences)
         rng = self.ctx.rng()
-        order = rng.permutation(len(z))
-        held, rows = order[: len(z) // 10], order[len(z) // 10 :]
+        held, rows = split(len(z), rng)
         with seeded(self.ctx):
-            net = AutoEncoder(z.shape[2], p.hidden, p.code).to(self.ctx.device)
+            net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
-            plateau, kept = Plateau(net, p.patience), rows
-            for epoch in range(p.epochs):
-                if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
-                    kept = rows[nearest(self._errors(net, z[rows]), p.trim)]
-                for part in minibatches(kept, p.batch, rng):
+            plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+            epochs = self._epochs(z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, plateau=plateau, trimming=trimming)
+            for epoch in epochs:
+                trimming.look(epoch, lambda chosen: self._errors(net, z[chosen]))
+                for part in minibatches(trimming.kept, p.batch, rng):
                     batch = as_tensor(z[part], self.ctx.device)
-                    loss = torch.mean((net(batch) - batch) ** 2)
-                    optimizer.zero_grad()
-                    loss.backward()
-                    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-                    optimizer.step()
-                schedule.step()
-                self.ctx.progress(epoch + 1, p.epochs)
+                    with mixed(self.ctx.device):
+                        loss = torch.mean((net(batch) - batch) ** 2)
+                    step(optimizer, loss, clip=1.0)
                 if plateau.stop(float(np.median(self._errors(net, z[held])))):
                     break
             plateau.restore()
-        self._fit_health = self._examined(net, z, epochs=epoch + 1 if p.epochs else 0)
-        self._net = net
+        self._settle(net, self._examined(net, z, rows, held))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Root mean squared error in units of the fit rows' spread (n,)."""
         net = self._fitted()
         return self._errors(net, self._standardised(self._sequences(x)))
 
-    def health(self) -> Mapping[str, float]:
-        """``gain``: share of the rows' error that the net explains beyond the median sequence; failed if none."""
-        self._fitted()
-        return self._fit_health
+    def _build(self) -> AutoEncoder:
+        return AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code).to(self.ctx.device)
 
-    def state(self) -> State:
-        """Weights, standardisation, health."""
-        net = self._fitted()
-        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
-        return {**arrays(net), "centre": self._centre, "scale": np.array(self._scale), **health}
+    def _learned(self) -> State:
+        return {"centre": self._centre, "scale": np.array(self._scale)}
 
-    def load_state(self, state: State) -> None:
-        """Restores what ``state`` gave."""
+    def _recall(self, state: State) -> None:
         self._centre, self._scale = state["centre"], float(state["scale"])
-        with seeded(self.ctx):
-            net = AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code)
-        load_arrays(net, state)
-        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        self._net = net.to(self.ctx.device)
 
     def _sequences(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, steps, values); what does not fill a last patch is left out."""
@@ -182,16 +157,19 @@ class LstmAe(Detector):
 
         return scored(net, z, rebuilt, lambda part: as_tensor(part, self.ctx.device))
 
-    def _examined(self, net: AutoEncoder, z: NDArray[np.float32], epochs: int) -> dict[str, float]:
-        """Against the median sequence, which is zero after centring: its error is their root mean square."""
-        error = np.median(self._errors(net, z) ** 2)
-        gain = float(1 - error / max(np.median(np.mean(z.astype(np.float64) ** 2, axis=(1, 2))), 1e-12))
-        return {"gain": gain, "epochs": float(epochs), "failed": float(not gain > 0.02)}
+    def _examined(
+        self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], held: NDArray[np.intp]
+    ) -> dict[str, float]:
+        """On the held-out rows ``gain``: share of the error of the median sequence, which is zero after centring, that the
+        network explains; ``linear``: what principal axes do.
+        """
 
-    def _fitted(self) -> AutoEncoder:
-        if self._net is None:
-            raise NotFittedError("lstm_ae is not fitted")
-        return self._net
+        def length(rest: NDArray[np.float32]) -> NDArray[np.float64]:
+            return np.sqrt(np.mean(rest.reshape(len(rest), -1).astype(np.float64) ** 2, axis=1))
+
+        gain = explained(self._errors(net, z[held]), length(z[held]))
+        found = {"gain": gain, "linear": linear(lambda part: part, z, rows, held, length)}
+        return found | {"failed": float(not enough(gain, found["linear"]) or not self.params.epochs)}
 
 
 def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,24 +12,28 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro.api import Params, StandAside, State
+from vibro_plugins._images import PICTURE
 from vibro_plugins._neighbours import Neighbours
-from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, seeded
-from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
-from vibro_plugins.detectors.contrastive.heads import Scorer, fit_head
-from vibro_plugins.detectors.contrastive.losses import (
-    Queue,
-    alignment,
+from vibro_plugins._network import Network, split, windows_of
+from vibro_plugins._torch import (
+    Plateau,
+    Trimming,
+    as_tensor,
     effective_rank,
-    moco,
-    nt_xent,
-    rank_one,
-    uniformity,
+    exact,
+    minibatches,
+    mixed,
+    nearest,
+    seeded,
+    step,
 )
+from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
+from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
+from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
 
-LEAST_ROWS = 20
-LEAST_LENGTH = 8  # values of a line or pixels of the shorter side
+LEAST_LENGTH = 4  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here
 STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
@@ -72,7 +75,7 @@ class ContrastiveParams(Params):
     patience: Annotated[int, Field(ge=1)] = 10
 
 
-class Contrastive(Detector):
+class Contrastive(Network):
     """score = distance of a record's code from the codes of the fit rows, by the chosen head.
 
     The encoder learns that two augmented views of one record belong together, against other records and against edited
@@ -94,22 +97,15 @@ class Contrastive(Detector):
     name = "contrastive"
     summary = "contrastive encoder with edited records as negatives; distance of its codes"
     Params = ContrastiveParams
-    view: ClassVar[dict[str, Any]] = {"use": "hetero", "size": 32}
+    view: ClassVar[dict[str, Any]] = PICTURE
     requires = ("torch", "sklearn")
-    exclusive = True
-    cross_fit = False
-    min_rows = 50
     seconds = 20.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 3, "batch": 16, "lr": 0.005}
 
-    _net: nn.ModuleDict | None = None
     _wave: bool  # rows are records, not vectors or images
     _centre: NDArray[np.float32]  # (channels, length) or (channels, h, w) as the network sees them
     _scale: NDArray[np.float32]  # (channels, 1, ...)
-    _codes: NDArray[np.float64]  # (m, code) of the rows kept
-    _seed: int  # of the head
-    _head: Scorer
-    _fit_health: dict[str, float]
+    _head: Head
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from vectors (n, values), records (n, channels, samples) or images (n, channels, h, w)."""
@@ -120,59 +116,41 @@ class Contrastive(Detector):
                 f"the view has rows of shape {x.shape[1:]}; vectors, records or images (c, h, w)"
                 f" of {LEAST_LENGTH} values a side are needed"
             )
-        if len(x) < LEAST_ROWS:
-            raise StandAside(f"{len(x)} fit rows are too few to tell apart; {LEAST_ROWS} are needed")
+        self._refuse_few(x)
         self._wave = x.ndim == 3
         windows = self._windows(x)
         self._centre, self._scale = self._standard(windows)
         if not self._scale.any():
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
-        order = rng.permutation(len(windows))
-        held, rows = windows[np.sort(order[: len(order) // 10])], order[len(order) // 10 :]
+        count = len(windows) // len(x)
+        held, rows = (windows_of(part, count) for part in split(len(x), rng))
         sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
         with seeded(self.ctx):
-            net = self._networks()
+            net = self._build()
             before = self._mean_loss(net, sample)
-            epochs = self._train(net, windows, rows, held, rng)
+            self._train(net, windows, rows, windows[np.sort(held)], rng)
             gain = 1 - self._mean_loss(net, sample) / before
         codes = self._coded(net, x)
-        self._codes, self._seed = codes[nearest(self._remoteness(codes), p.trim)], self.ctx.seed % 2**32
-        self._fit_health = self._examined(net, sample, {"gain": gain, "epochs": float(epochs)})
-        self._head = fit_head(p.head, self._codes, p.neighbours, self._seed)
-        self._net = net
+        kept = codes[nearest(self._remoteness(codes), p.trim)]
+        self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
+        self._settle(net, self._examined(net, sample, gain))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
-        net = self._fitted()
-        return self._head(self._coded(net, x))
+        codes = self._coded(self._fitted(), x)
+        return self._head.score(codes)
 
-    def health(self) -> Mapping[str, float]:
-        """``alignment`` of two views of a record (0 = the same), ``uniformity`` (lower = spread out), ``effective_rank`` of
-        the codes, ``rank_one``: share of records whose other view is the nearest of all, ``gain``: fall of the loss;
-        failed where the codes have collapsed or the loss has not fallen.
-        """
-        self._fitted()
-        return self._fit_health
+    def _learned(self) -> State:
+        head = {f"head.{name}": value for name, value in self._head.arrays.items()}
+        return {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave), **head}
 
-    def state(self) -> State:
-        """Weights, standardisation, codes that the head is made of, health."""
-        health = {f"health.{name}": np.array(value) for name, value in self.health().items()}
-        fixed = {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave)}
-        return {**arrays(self._fitted()), **fixed, "codes": self._codes, "seed": np.array(self._seed), **health}
-
-    def load_state(self, state: State) -> None:
-        """Restores what ``state`` gave."""
+    def _recall(self, state: State) -> None:
         self._centre, self._scale, self._wave = state["centre"], state["scale"], bool(state["wave"])
-        self._codes, self._seed = state["codes"], int(state["seed"])
-        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        with seeded(self.ctx):
-            net = self._networks()
-        load_arrays(net, state)
-        self._head = fit_head(self.params.head, self._codes, self.params.neighbours, self._seed)
-        self._net = net
+        found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
+        self._head = head_of(self.params.head, found)
 
-    def _networks(self) -> nn.ModuleDict:
+    def _build(self) -> nn.ModuleDict:
         p = self.params
         locked = not p.shift or not (self._wave or self._centre.ndim == 3)
         encode = encoder(self._centre.shape, p.width, p.code, locked)
@@ -185,38 +163,32 @@ class Contrastive(Detector):
         rows: NDArray[np.intp],
         held: NDArray[np.float32],
         rng: np.random.Generator,
-    ) -> int:
-        """Epochs of the chosen loss; how many there were."""
+    ) -> None:
+        """Epochs of the chosen loss."""
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
         queue = Queue(net, p.momentum, self._first_keys(net, windows[rows])) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(p.epochs, 1), p.lr / 30)
-        plateau, kept, epoch = Plateau(net, p.patience), rows, -1
-        for epoch in range(p.epochs):
-            if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
-                kept = rows[nearest(self._remoteness(self._embedded(net, windows[rows])), p.trim)]
-            passes = max(1, round(STEPS * p.batch / len(kept)))
-            for part in [part for _ in range(passes) for part in minibatches(kept, p.batch, rng)]:
+        plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+        how = {"net": net, "rng": rng, "draw": draw, "plateau": plateau, "trimming": trimming}
+        for epoch in self._epochs(windows, p.epochs, optimizer, 1 / 30, **how, **({"queue": queue} if queue else {})):
+            trimming.look(epoch, lambda chosen: self._remoteness(self._embedded(net, windows[chosen])))
+            passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
+            for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
                 first, second, shifted = self._three(self._tensor(windows[part]), draw)
-                if queue is None:
-                    loss = self._nt_xent(net, first, second, shifted)
-                else:
-                    key, others = queue.key(second), None if shifted is None else queue.key(shifted)
-                    query = net["project"](net["encode"](first))
-                    loss = moco(query, key, queue.keys, others, p.temperature, p.shifted)
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-                optimizer.step()
+                with mixed(self.ctx.device):
+                    if queue is None:
+                        loss = self._nt_xent(net, first, second, shifted)
+                    else:
+                        key, others = queue.key(second), None if shifted is None else queue.key(shifted)
+                        query = net["project"](net["encode"](first))
+                        loss = moco(query, key, queue.keys, others, p.temperature, p.shifted)
+                step(optimizer, loss, clip=1.0)
                 if queue is not None:
                     queue.follow(net, key)
-            schedule.step()
-            self.ctx.progress(epoch + 1, p.epochs)
             if plateau.stop(self._mean_loss(net, held)):
                 break
         plateau.restore()
-        return epoch + 1
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Two views of each row, and one of an edited copy."""
@@ -284,7 +256,7 @@ class Contrastive(Detector):
     def _embedded(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Codes (m, code) in blocks of one size, so that a row has the same one in any company."""
         out = np.empty((len(windows), self.params.code))
-        with seeded(self.ctx), torch.no_grad():
+        with exact(), torch.no_grad():
             for start in range(0, len(windows), BLOCK):
                 part = windows[start : start + BLOCK]
                 block = np.zeros((BLOCK, *windows.shape[1:]), np.float32)
@@ -292,32 +264,25 @@ class Contrastive(Detector):
                 out[start : start + BLOCK] = net["encode"](self._tensor(block)).cpu().numpy()[: len(part)]
         return out
 
-    def _examined(self, net: nn.ModuleDict, sample: NDArray[np.float32], found: dict[str, float]) -> dict[str, float]:
-        """Numbers of two views of each window, and whether they are those of a sound encoder."""
+    def _examined(self, net: nn.ModuleDict, sample: NDArray[np.float32], gain: float) -> dict[str, float]:
+        """``gain``: fall of the loss. Of two views of each window: ``alignment`` (0 = the same), ``uniformity`` (lower =
+        spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other view is the nearest of all.
+        """
         draw = Generator().manual_seed(self.ctx.seed + 2)
-        with seeded(self.ctx), torch.no_grad():
+        with exact(), torch.no_grad():
             first, second, _ = self._three(self._tensor(sample), draw)
             a, b = (net["encode"](view).cpu().numpy().astype(np.float64) for view in (first, second))
-        if np.isfinite(a).all() and np.isfinite(b).all():
-            found = found | {
-                "alignment": alignment(a, b),
-                "uniformity": uniformity(a),
-                "effective_rank": effective_rank(a),
-                "rank_one": rank_one(a, b),
-            }
-            sound = (
-                found["gain"] > LEAST_GAIN and found["effective_rank"] > LEAST_RANK and found["uniformity"] < UNIFORM
-            )
-        else:
-            sound = False
-        return {name: float(np.nan_to_num(value, nan=-1.0)) for name, value in found.items()} | {
-            "failed": float(not sound)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return {"gain": gain, "failed": 1.0}
+        found = {
+            "gain": gain,
+            "alignment": alignment(a, b),
+            "uniformity": uniformity(a),
+            "effective_rank": effective_rank(a),
+            "rank_one": rank_one(a, b),
         }
-
-    def _fitted(self) -> nn.ModuleDict:
-        if self._net is None:
-            raise NotFittedError("contrastive is not fitted")
-        return self._net
+        sound = gain > LEAST_GAIN and found["effective_rank"] > LEAST_RANK and found["uniformity"] < UNIFORM
+        return found | {"failed": float(not sound)}
 
 
 @hookimpl

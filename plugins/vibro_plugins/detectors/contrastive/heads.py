@@ -1,18 +1,20 @@
-"""Scoring heads: what is far from the stored codes of the fit rows.
+"""Scoring heads: what is far from the codes of the fit rows.
 
-A head is a function of stored codes (m, d), the number of neighbours and a seed; it gives a function from codes (n, d) to
-scores (n,), larger = farther. Nothing but the codes has to be kept: a head is made again from them.
+Every head is two functions: one makes arrays from the stored codes (m, d), the number of neighbours and a seed; the other
+makes from those arrays alone a function from codes (n, d) to scores (n,), larger = farther. So a loaded head scores to the
+last bit like the fitted one, whatever version of a library fitted it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.api import State
 from vibro_plugins._neighbours import Neighbours
 from vibro_plugins._scatter import concentrate
 from vibro_plugins._tabular import Columns, in_blocks, one_thread
@@ -24,47 +26,77 @@ MOST_PARTS = 8
 MOST_ROWS = 4096  # codes that a one-class SVM is made from; its cost grows with their square
 
 
-def fit_head(name: str, codes: Floats, neighbours: int, seed: int) -> Scorer:
-    """The named head, fitted; it scores in blocks of one size, so that no row depends on its company."""
+@dataclass(frozen=True)
+class Head:
+    """A fitted head: what it is made of, and its scorer, which takes blocks of one size so that no row depends on others."""
+
+    arrays: State
+    scorer: Scorer
+
+    def score(self, codes: Floats) -> Floats:
+        """(n, d) -> (n,)."""
+        return in_blocks(self.scorer, codes)
+
+
+def fit_head(name: str, codes: Floats, neighbours: int, seed: int) -> Head:
+    """The named head of the codes (m, d)."""
     with one_thread():
-        score = HEADS[name](codes, neighbours, seed)
-    return lambda asked: in_blocks(score, asked)
+        return head_of(name, HEADS[name][0](codes, neighbours, seed))
 
 
-def knn(codes: Floats, neighbours: int, seed: int) -> Scorer:
+def head_of(name: str, arrays: State) -> Head:
+    """The named head from its arrays."""
+    return Head(arrays, HEADS[name][1](arrays))
+
+
+def store_codes(codes: Floats, neighbours: int, seed: int) -> State:
+    """Codes for ``knn``."""
+    return {"codes": codes.astype(np.float32), "neighbours": np.array(neighbours)}
+
+
+def knn(arrays: State) -> Scorer:
     """Mean distance to the nearest codes; a stored code does not count as its own neighbour."""
-    found = Neighbours(neighbours)
-    found.store(codes.astype(np.float32))
+    found = Neighbours(int(arrays["neighbours"]))
+    found.store(arrays["codes"])
     return lambda asked: found.query(asked.astype(np.float32))[0].mean(axis=1)
 
 
-def knn_cosine(codes: Floats, neighbours: int, seed: int) -> Scorer:
+def store_directions(codes: Floats, neighbours: int, seed: int) -> State:
+    """Directions for ``knn_cosine``."""
+    return store_codes(unit(codes), neighbours, seed)
+
+
+def knn_cosine(arrays: State) -> Scorer:
     """The same among directions: |u - v|^2 = 2 - 2 cos."""
-    score = knn(unit(codes), neighbours, seed)
+    score = knn(arrays)
     return lambda asked: score(unit(asked))
 
 
-def centroid(codes: Floats, neighbours: int, seed: int) -> Scorer:
+def centroid(arrays: State) -> Scorer:
     """Euclidean distance from the mean code."""
-    centre = codes.mean(axis=0)
-    return lambda asked: np.linalg.norm(asked - centre, axis=1)
+    return lambda asked: np.linalg.norm(asked - arrays["centre"], axis=1)
 
 
-def centroid_cosine(codes: Floats, neighbours: int, seed: int) -> Scorer:
+def centroid_cosine(arrays: State) -> Scorer:
     """1 - cosine to the mean direction."""
-    centre = unit(unit(codes).mean(axis=0, keepdims=True))[0]
-    return lambda asked: 1 - unit(asked) @ centre
+    return lambda asked: 1 - unit(asked) @ arrays["centre"]
 
 
-def mahalanobis(codes: Floats, neighbours: int, seed: int) -> Scorer:
-    """Distance in the scatter of the codes, Ledoit-Wolf, refitted without the farthest 5 %."""
+def fit_scatter(codes: Floats, neighbours: int, seed: int) -> State:
+    """Scatter for ``mahalanobis``: Ledoit-Wolf, refitted without the farthest 5 %."""
     columns = Columns.fit(codes)
     scatter, _ = concentrate(columns.apply(codes), 0.05, 8)
-    return lambda asked: scatter.distance(columns.apply(asked), np.zeros(len(asked), bool))
+    return {**columns.state(), "centre": scatter.centre, "whiten": scatter.whiten}
 
 
-def gmm(codes: Floats, neighbours: int, seed: int) -> Scorer:
-    """-log density of a Gaussian mixture on the leading axes; of 1 to 8 parts the number with the lowest BIC."""
+def mahalanobis(arrays: State) -> Scorer:
+    """Distance in the scatter of the codes."""
+    columns, whiten = Columns.load(arrays), arrays["whiten"]
+    return lambda asked: np.sqrt(np.mean(((columns.apply(asked) - arrays["centre"]) @ whiten) ** 2, axis=1))
+
+
+def fit_mixture(codes: Floats, neighbours: int, seed: int) -> State:
+    """Gaussian mixture on the leading axes; of 1 to 8 parts the number with the lowest BIC."""
     from sklearn.mixture import GaussianMixture
 
     axes = Axes.fit(codes)
@@ -74,15 +106,36 @@ def gmm(codes: Floats, neighbours: int, seed: int) -> Scorer:
         for parts in range(1, min(MOST_PARTS, len(z) // (4 * z.shape[1]) + 1) + 1)
     ]
     best = min(fits, key=lambda fit: fit.bic(z))
-    return lambda asked: -best.score_samples(axes.apply(asked))
+    return {**axes.state(), "weights": best.weights_, "means": best.means_, "roots": best.precisions_cholesky_}
 
 
-def kde(codes: Floats, neighbours: int, seed: int) -> Scorer:
+def gmm(arrays: State) -> Scorer:
+    """-log density of the mixture; ``roots`` R of the precisions, R R^T their inverse covariance."""
+    from scipy.special import logsumexp
+
+    axes, means, roots = Axes.load(arrays), arrays["means"], arrays["roots"]
+    norms = np.log(arrays["weights"]) + np.log(np.diagonal(roots, axis1=1, axis2=2)).sum(axis=1)
+    norms = norms - 0.5 * means.shape[1] * np.log(2 * np.pi)
+
+    def score(asked: Floats) -> Floats:
+        y = axes.apply(asked)
+        squared = np.stack([np.sum(((y - mean) @ root) ** 2, axis=1) for mean, root in zip(means, roots, strict=True)])
+        return -logsumexp(norms[:, None] - 0.5 * squared, axis=0)
+
+    return score
+
+
+def fit_kernels(codes: Floats, neighbours: int, seed: int) -> State:
+    """Codes on the leading axes for ``kde``."""
+    axes = Axes.fit(codes)
+    return {**axes.state(), "z": axes.apply(codes)}
+
+
+def kde(arrays: State) -> Scorer:
     """-log density of a Gaussian kernel estimate on the leading axes, bandwidth by Scott's rule."""
     from scipy.special import logsumexp
 
-    axes = Axes.fit(codes)
-    z = axes.apply(codes)
+    axes, z = Axes.load(arrays), arrays["z"]
     width = len(z) ** (-1 / (z.shape[1] + 4))
 
     def score(asked: Floats) -> Floats:
@@ -93,34 +146,92 @@ def kde(codes: Floats, neighbours: int, seed: int) -> Scorer:
     return score
 
 
-def iforest(codes: Floats, neighbours: int, seed: int) -> Scorer:
-    """Isolation forest of 200 trees."""
+def fit_forest(codes: Floats, neighbours: int, seed: int) -> State:
+    """Isolation forest of 200 trees: the nodes of all trees, one row a tree; a leaf is its own child."""
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(n_estimators=200, random_state=seed).fit(codes)
-    return lambda asked: -forest.score_samples(asked)
+    trees = [tree.tree_ for tree in forest.estimators_]
+    most = max(tree.node_count for tree in trees)
+    left, right, feature = (np.tile(np.arange(most), (len(trees), 1)) for _ in range(3))
+    threshold, depth = np.zeros(left.shape), np.zeros(left.shape)
+    for i, tree in enumerate(trees):
+        inner = np.flatnonzero(tree.children_left >= 0)
+        left[i, inner], right[i, inner] = tree.children_left[inner], tree.children_right[inner]
+        feature[i], threshold[i, inner] = 0, tree.threshold[inner]
+        feature[i, inner] = tree.feature[inner]
+        depth[i, : tree.node_count] = _unsplit(tree.n_node_samples)
+        for node in inner:  # a parent stands before its children
+            for child in (tree.children_left[node], tree.children_right[node]):
+                above = depth[i, node] - _unsplit(tree.n_node_samples[node : node + 1])[0]
+                depth[i, child] += above + 1
+    usual = _unsplit(np.array([forest.max_samples_]))
+    return {"left": left, "right": right, "feature": feature, "threshold": threshold, "depth": depth / usual}
 
 
-def ocsvm(codes: Floats, neighbours: int, seed: int) -> Scorer:
-    """One-class SVM, Gaussian kernel, nu 0.05, on standardised codes; minus its decision value."""
+def iforest(arrays: State) -> Scorer:
+    """2^-(mean depth of the leaves a code falls into / that of an unsuccessful search) (Liu et al., ICDM 2008)."""
+    left, right, feature = arrays["left"], arrays["right"], arrays["feature"]
+    threshold, depth = arrays["threshold"], arrays["depth"]
+    tree = np.arange(len(left))
+
+    def score(asked: Floats) -> Floats:
+        values = asked.astype(np.float32)
+        node = np.zeros((len(asked), len(left)), np.intp)
+        while True:
+            below = np.take_along_axis(values, feature[tree, node], axis=1) <= threshold[tree, node]
+            following = np.where(below, left[tree, node], right[tree, node])
+            if np.array_equal(following, node):
+                return np.exp2(-depth[tree, node].mean(axis=1))
+            node = following
+
+    return score
+
+
+def _unsplit(rows: NDArray[Any]) -> Floats:
+    """Mean depth of an unsuccessful search among so many rows: 2 (ln(n - 1) + gamma) - 2 (n - 1) / n; 1 of 2 rows, 0 of 1."""
+    n = np.maximum(np.asarray(rows, float), 3)
+    found = 2 * (np.log(n - 1) + np.euler_gamma) - 2 * (n - 1) / n
+    return np.where(np.asarray(rows) > 2, found, np.where(np.asarray(rows) == 2, 1.0, 0.0))
+
+
+def fit_svm(codes: Floats, neighbours: int, seed: int) -> State:
+    """One-class SVM, Gaussian kernel, nu 0.05, on standardised codes."""
     from sklearn.svm import OneClassSVM
 
     columns = Columns.fit(codes)
     chosen = np.unique(np.linspace(0, len(codes) - 1, MOST_ROWS).astype(int)) if len(codes) > MOST_ROWS else slice(None)
-    svm = OneClassSVM(nu=0.05).fit(columns.apply(codes)[chosen])
-    return lambda asked: -svm.decision_function(columns.apply(asked))
+    z = columns.apply(codes)[chosen]
+    svm = OneClassSVM(nu=0.05, gamma=1 / (z.shape[1] * max(z.var(), 1e-12))).fit(z)
+    inner = {"vectors": svm.support_vectors_, "shares": svm.dual_coef_[0], "offset": svm.intercept_}
+    return {**columns.state(), **inner, "gamma": np.array(svm.gamma)}
 
 
-HEADS: dict[str, Callable[[Floats, int, int], Scorer]] = {
-    "knn": knn,
-    "knn_cosine": knn_cosine,
-    "centroid": centroid,
-    "centroid_cosine": centroid_cosine,
-    "mahalanobis": mahalanobis,
-    "gmm": gmm,
-    "kde": kde,
-    "iforest": iforest,
-    "ocsvm": ocsvm,
+def ocsvm(arrays: State) -> Scorer:
+    """Minus the decision value of the one-class SVM."""
+    columns, vectors, gamma = Columns.load(arrays), arrays["vectors"], float(arrays["gamma"])
+
+    def score(asked: Floats) -> Floats:
+        y = columns.apply(asked)
+        squared = np.maximum((y**2).sum(axis=1)[:, None] - 2 * y @ vectors.T + (vectors**2).sum(axis=1), 0)
+        return -(np.exp(-gamma * squared) @ arrays["shares"] + arrays["offset"][0])
+
+    return score
+
+
+HEADS: dict[str, tuple[Callable[[Floats, int, int], State], Callable[[State], Scorer]]] = {
+    "knn": (store_codes, knn),
+    "knn_cosine": (store_directions, knn_cosine),
+    "centroid": (lambda codes, neighbours, seed: {"centre": codes.mean(axis=0)}, centroid),
+    "centroid_cosine": (
+        lambda codes, neighbours, seed: {"centre": unit(unit(codes).mean(axis=0, keepdims=True))[0]},
+        centroid_cosine,
+    ),
+    "mahalanobis": (fit_scatter, mahalanobis),
+    "gmm": (fit_mixture, gmm),
+    "kde": (fit_kernels, kde),
+    "iforest": (fit_forest, iforest),
+    "ocsvm": (fit_svm, ocsvm),
 }
 
 
@@ -138,6 +249,15 @@ class Axes:
         _, size, axes = np.linalg.svd(codes - centre, full_matrices=False)
         keep = np.flatnonzero(size[:FEW] > 1e-6 * max(size[0], 1e-30))
         return cls(centre, (axes[keep] / size[keep, None]).T * np.sqrt(len(codes)))
+
+    def state(self) -> State:
+        """Arrays for a head."""
+        return {"axes.centre": self.centre, "axes.axes": self.axes}
+
+    @classmethod
+    def load(cls, state: State) -> Self:
+        """Back from ``state``."""
+        return cls(state["axes.centre"], state["axes.axes"])
 
     def apply(self, codes: Floats) -> Floats:
         """(n, d) -> (n, k)."""

@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vibro.api import State
+from vibro_plugins._torch import arrays, load_arrays
+
 
 def nt_xent(a: Tensor, b: Tensor, shifted: Tensor | None, temperature: float, times: float = 1.0) -> Tensor:
     """-log exp(s_ij / T) / sum over k != i of exp(s_ik / T), mean over the 2 B views; s the cosine (Chen et al., ICML 2020).
@@ -57,7 +60,16 @@ class Queue:
         """After a step: the networks follow, the new keys (b, d) push out the oldest."""
         for own, theirs in zip(self.net.parameters(), net.parameters(), strict=True):
             own.lerp_(theirs.detach(), 1 - self.momentum)
-        self.keys = torch.cat([self.keys, key])[len(key) :]
+        self.keys = torch.cat([self.keys, key.float()])[len(key) :]
+
+    def state(self) -> State:
+        """The following networks and the keys."""
+        return {**arrays(self.net), "keys": self.keys.cpu().numpy()}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        load_arrays(self.net, state)
+        self.keys = torch.tensor(state["keys"]).to(self.keys.device)
 
 
 def alignment(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -76,13 +88,6 @@ def uniformity(a: NDArray[np.float64]) -> float:
 def rank_one(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Share of records whose other view is the most similar of all."""
     return float(np.mean(np.argmax(unit(a) @ unit(b).T, axis=1) == np.arange(len(a))))
-
-
-def effective_rank(codes: NDArray[np.float64]) -> float:
-    """exp of the entropy of the normalised variances along the principal axes (Roy, Vetterli, EUSIPCO 2007); 0 if none."""
-    variance = np.linalg.svd(codes - codes.mean(axis=0), compute_uv=False) ** 2
-    share = variance[variance > 0] / variance.sum() if variance.sum() > 0 else np.zeros(0)
-    return float(np.exp(-np.sum(share * np.log(share)))) if len(share) else 0.0
 
 
 def unit(codes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,8 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._torch import Plateau, arrays, as_tensor, load_arrays, minibatches, nearest, scored, seeded
+from vibro.api import Params, StandAside, State
+from vibro_plugins._network import LINES, Network, enough, explained, linear, split, windows_of
+from vibro_plugins._torch import Deck, Plateau, Trimming, as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.detectors.tadgan.networks import (
     ConvCritic,
     Encoder,
@@ -28,11 +28,10 @@ from vibro_plugins.detectors.tadgan.networks import (
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
 SMALL_BATCH = 8  # down to which a batch shrinks where windows are few
-LEAST_ROWS = 20
 STEPS = 50  # of the critics an epoch, however many windows there are
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
+BLOCK = 256  # windows that the critic's slope is taken on
 BETAS = (0.5, 0.9)  # of Adam, as usual for Wasserstein critics
-LEAST_GAIN = 0.02  # share of the error that has to be explained
 SLOPES = (0.2, 5.0)  # between which the critic's gradient has to be; its penalty wants 1
 
 
@@ -68,7 +67,7 @@ class TadGanParams(Params):
     patience: Annotated[int, Field(ge=1)] = 10
 
 
-class TadGan(Detector):
+class TadGan(Network):
     """score = alpha z(e) + (1 - alpha) z(|Cx(x) - m| / s), or the product of both.
 
     Geiger et al., TadGAN (IEEE Big Data 2020, arXiv 2009.07769). Encoder E and generator G against two Wasserstein critics
@@ -88,11 +87,7 @@ class TadGan(Detector):
     name = "tadgan"
     summary = "TadGAN: reconstruction error and critic of a generative adversarial auto-encoder"
     Params = TadGanParams
-    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "zerone"}
-    requires = ("torch",)
-    exclusive = True
-    cross_fit = False
-    min_rows = 50
+    view: ClassVar[dict[str, Any]] = LINES
     seconds = 22.0
     test_settings: ClassVar[dict[str, Any]] = {
         "latent": 8,
@@ -103,11 +98,9 @@ class TadGan(Detector):
         "critic_steps": 1,
     }
 
-    _net: nn.ModuleDict | None = None
     _centre: NDArray[np.float32]  # (channels, length) of a window
     _scale: NDArray[np.float32]  # (channels, 1)
     _frozen: NDArray[np.float64]  # median and MAD of the error, m and s of the critic, median and MAD of its distance
-    _fit_health: dict[str, float]
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from vectors (n, values) or sequences and records (n, channels, length)."""
@@ -116,8 +109,7 @@ class TadGan(Detector):
             raise StandAside(
                 f"the view has rows of shape {x.shape[1:]}; tadgan reads vectors or (channels, samples), no images"
             )
-        if len(x) < LEAST_ROWS:
-            raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
+        self._refuse_few(x)
         windows = self._windows(x)
         size = min(p.batch, max(SMALL_BATCH, len(windows) // (2 * LEAST_BATCHES)))
         if len(windows) < LEAST_BATCHES * size:
@@ -128,17 +120,16 @@ class TadGan(Detector):
         if not self._scale.any():
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
-        order = rng.permutation(len(windows))
-        held, rows = order[: len(order) // 10], order[len(order) // 10 :]
+        count = len(windows) // len(x)
+        held, rows = (windows_of(part, count) for part in split(len(x), rng))
         with seeded(self.ctx):
-            net = self._networks().to(self.ctx.device)
-            epochs, slope = self._train(net, windows, rows, held, size, rng)
+            net = self._build()
+            self._train(net, windows, rows, held, size, rng)
         error, value = self._errors(net, windows), self._values(net, windows)
         middle, spread = _middle_half(value)
         distance = np.abs(value - middle) / spread
         self._frozen = np.array([*_centre_and_mad(error), middle, spread, *_centre_and_mad(distance)])
-        self._fit_health = self._examined(net, windows, value, epochs, slope)
-        self._net = net
+        self._settle(net, self._examined(net, windows, rows, held, value))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Scores of the records (n,), pooled over their windows."""
@@ -154,30 +145,13 @@ class TadGan(Detector):
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
 
-    def health(self) -> Mapping[str, float]:
-        """``gain``: share of the error explained beyond the median window; ``slope``: gradient length of the signal critic,
-        1 where its penalty holds; ``value``: spread of the critic over the windows; failed if nothing was learned.
-        """
-        self._fitted()
-        return self._fit_health
+    def _learned(self) -> State:
+        return {"centre": self._centre, "scale": self._scale, "frozen": self._frozen}
 
-    def state(self) -> State:
-        """Weights, standardisation, frozen statistics, health."""
-        net = self._fitted()
-        health = {f"health.{name}": np.array(value) for name, value in self._fit_health.items()}
-        fixed = {"centre": self._centre, "scale": self._scale, "frozen": self._frozen}
-        return {**arrays(net), **fixed, **health}
-
-    def load_state(self, state: State) -> None:
-        """Restores what ``state`` gave."""
+    def _recall(self, state: State) -> None:
         self._centre, self._scale, self._frozen = state["centre"], state["scale"], state["frozen"]
-        self._fit_health = {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")}
-        with seeded(self.ctx):
-            net = self._networks()
-        load_arrays(net, state)
-        self._net = net.to(self.ctx.device)
 
-    def _networks(self) -> nn.ModuleDict:
+    def _build(self) -> nn.ModuleDict:
         p = self.params
         channels, length = self._centre.shape
         critic = (
@@ -192,7 +166,7 @@ class TadGan(Detector):
                 "signals": critic,
                 "latents": latent_critic(p.latent, p.width),
             }
-        )
+        ).to(self.ctx.device)
 
     def _train(
         self,
@@ -202,53 +176,45 @@ class TadGan(Detector):
         held: NDArray[np.intp],
         size: int,
         rng: np.random.Generator,
-    ) -> tuple[int, float]:
-        """The adversarial game; epochs played and the last gradient length of the critic of signals."""
+    ) -> None:
+        """The adversarial game."""
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
-        plateau, kept, slope, epoch = Plateau(net, p.patience), rows, 0.0, -1
-        parts: list[NDArray[np.intp]] = []
-        for epoch in range(p.epochs):
-            if epoch >= WARM_UP and (epoch - WARM_UP) % TRIM_EVERY == 0:
-                kept, parts = rows[nearest(self._errors(net, windows, rows), p.trim)], []
-            for step in range(epoch * STEPS, (epoch + 1) * STEPS):
-                parts = parts or minibatches(kept, size, rng)
-                batch = self._tensor(windows, parts.pop())
-                slope = self._critic_step(net, critics, batch)
-                if (step + 1) % p.critic_steps == 0:
+        plateau, trimming, deck = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY), Deck(size, rng)
+        how = {"net": net, "critics": critics, "rng": rng, "plateau": plateau, "trimming": trimming, "deck": deck}
+        for epoch in self._epochs(windows, p.epochs, makers, None, **how):
+            if trimming.look(epoch, lambda chosen: self._errors(net, windows, chosen)):
+                deck.clear()
+            for turn in range(epoch * STEPS, (epoch + 1) * STEPS):
+                batch = self._tensor(windows, deck.deal(trimming.kept))
+                self._critic_step(net, critics, batch)
+                if (turn + 1) % p.critic_steps == 0:
                     self._maker_step(net, makers, batch)
-            self.ctx.progress(epoch + 1, p.epochs)
             if plateau.stop(float(np.median(self._errors(net, windows, held)))):
                 break
         plateau.restore()
-        return epoch + 1, slope
 
-    def _critic_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> float:
-        """Both critics learn to tell x from G(z), and z from E(x)."""
+    def _critic_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
+        """Both critics learn to tell x from G(z), and z from E(x); in float32, since their penalty differentiates twice."""
         z = torch.randn(len(x), self.params.latent, device=x.device)
         with torch.no_grad():
             fake, code = net["generate"](z), net["encode"](x)
         share = torch.rand(2, len(x), device=x.device)
-        steep_signal, slope = penalty(net["signals"], x, fake, share[0])
+        steep_signal, _ = penalty(net["signals"], x, fake, share[0])
         steep_latent, _ = penalty(net["latents"], z, code, share[1])
         loss = net["signals"](fake).mean() - net["signals"](x).mean()
         loss = loss + net["latents"](code).mean() - net["latents"](z).mean()
-        loss = loss + self.params.penalty * (steep_signal + steep_latent)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(slope)
+        step(optimizer, loss + self.params.penalty * (steep_signal + steep_latent))
 
     def _maker_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
         """Encoder and generator deceive both critics and give x back."""
         z = torch.randn(len(x), self.params.latent, device=x.device)
-        code = net["encode"](x)
-        cycle = torch.linalg.vector_norm((x - net["generate"](code)).flatten(1), dim=1).mean()
-        loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean() + self.params.cycle * cycle
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        with mixed(self.ctx.device):
+            code = net["encode"](x)
+            cycle = torch.linalg.vector_norm((x - net["generate"](code)).flatten(1).float(), dim=1).mean()
+            loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean() + self.params.cycle * cycle
+        step(optimizer, loss)
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, values) or (n, channels, length) -> (n * windows, channels, window), windows of a record in turn."""
@@ -282,20 +248,43 @@ class TadGan(Detector):
         return scored(net, windows, lambda x: net["signals"](x), self._tensor)
 
     def _examined(
-        self, net: nn.ModuleDict, windows: NDArray[np.float32], value: NDArray[np.float64], epochs: int, slope: float
+        self,
+        net: nn.ModuleDict,
+        windows: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        held: NDArray[np.intp],
+        value: NDArray[np.float64],
     ) -> dict[str, float]:
-        """Against the median window, which is zero after centring: its error is the length of the window itself."""
-        usual = scored(net, windows, self._length, self._tensor)
-        gain = 1 - float(np.median(self._errors(net, windows)) / max(np.median(usual), 1e-12))
-        found = {"gain": gain, "slope": slope, "value": float(value.std()), "epochs": float(epochs)}
-        sound = gain > LEAST_GAIN and SLOPES[0] < slope < SLOPES[1] and found["value"] > 1e-6
-        numbers = {name: float(np.nan_to_num(v, nan=-1, posinf=-1, neginf=-1)) for name, v in found.items()}
-        return numbers | {"failed": float(not sound)}
+        """On the held-out windows ``gain``: share of the error of the median window, which is zero after centring, that the
+        networks explain; ``linear``: what principal axes do; ``slope``: gradient length of the critic of signals, 1 where its
+        penalty holds. ``value``: spread of that critic over all windows.
+        """
+        usual = scored(net, windows[held], self._length, self._tensor)
+        found = {
+            "gain": explained(self._errors(net, windows, held), usual),
+            "linear": linear(lambda part: self._tensor(part).cpu().numpy(), windows, rows, held, _root_mean_square),
+            "slope": self._slope(net, windows[held]),
+            "value": float(value.std()),
+        }
+        sound = (
+            enough(found["gain"], found["linear"]) and SLOPES[0] < found["slope"] < SLOPES[1] and found["value"] > 1e-6
+        )
+        return found | {"failed": float(not sound)}
 
-    def _fitted(self) -> nn.ModuleDict:
-        if self._net is None:
-            raise NotFittedError("tadgan is not fitted")
-        return self._net
+    def _slope(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> float:
+        """Mean gradient length of the critic of signals between windows and what the generator makes of prior samples."""
+        draw = torch.Generator().manual_seed(self.ctx.seed)
+        x = self._tensor(windows[:BLOCK])
+        z = torch.randn(len(x), self.params.latent, generator=draw).to(x.device)
+        with exact():
+            _, slope = penalty(
+                net["signals"], x, net["generate"](z).detach(), torch.rand(len(x), generator=draw).to(x.device)
+            )
+        return float(slope)
+
+
+def _root_mean_square(rest: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.sqrt(np.mean(rest.astype(np.float64) ** 2, axis=1))
 
 
 def positive(u: NDArray[np.float64]) -> NDArray[np.float64]:
