@@ -200,6 +200,21 @@ def test_few_rows_and_unknown_sensors():
     assert np.isfinite(unknown).all()
 
 
+def test_on_views_of_each_sensor_unknown_sensors_stay_as_they_are():
+    x, covariates, sensor, _ = plant()
+    _, z = standardised(x, sensor)
+    of = {"use": "per_sensor", "of": "spectrum"}
+    view = Conditioned.make({"of": of}, Context())
+    key = str(view.inputs(view.params)[0])
+    view.fit({key: z, "covariates": covariates, "sensor": sensor})
+    unknown = np.full_like(sensor, -1)
+    found = view.transform({key: z, "covariates": covariates, "sensor": unknown})
+    for j in range(z.shape[1]):
+        assert np.corrcoef(found[:, j], z[:, j])[0, 1] > 0.999
+    known = view.transform({key: z, "covariates": covariates, "sensor": sensor})
+    assert np.corrcoef(known[:, 0], z[:, 0])[0, 1] < 0.9
+
+
 @pytest.mark.parametrize("kind", [PerSensor, Conditioned])
 def test_a_row_is_the_same_in_any_company_and_after_loading(kind):
     x, covariates, sensor, _ = plant()

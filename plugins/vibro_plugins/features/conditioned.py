@@ -38,6 +38,9 @@ class Conditioned(FeatureExtractor):
     A row that the regression was fitted to is measured as if it had been left out: a fit follows its own rows, and
     new ones would all lie farther out than those.
 
+    On a view in units of each sensor's own variation (``per_sensor``) a sensor unknown at fit stays as it is: what the
+    pool's regression explains is in units that an unknown sensor does not have yet.
+
     Without covariates, with none but NaN, or with fewer than 20 fit rows the view is its input, value for value.
     """
 
@@ -67,6 +70,8 @@ class Conditioned(FeatureExtractor):
         if found is None:
             return
         regression, residual, pulled = found
+        if self._relative():
+            regression.coefficients[-1] = 0.0
         self._regression = replace(regression, coefficients=regression.coefficients.astype(np.float32))
         about_pool = regression.residual(x, covariates, np.full(len(x), -1))
         log_spread = np.tile(np.log(spread(about_pool)), (sensors + 1, 1))
@@ -109,6 +114,9 @@ class Conditioned(FeatureExtractor):
         self._kept, self._regression = state["kept"].astype(bool), Regression.load(state)
         if self._regression is not None:
             self._spread, self._own, self._pulled = state["spread"], state["own"], state["pulled"]
+
+    def _relative(self) -> bool:
+        return isinstance(self.params.of, dict) and self.params.of.get("use") == "per_sensor"
 
     def _left_out(self, keys: NDArray[np.uint64]) -> NDArray[np.float32]:
         """What leaving out adds of their cut residual to rows with these keys (n,): nothing unless they were fitted to."""
