@@ -130,7 +130,7 @@ def test_the_error_map_shows_where(trained):
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), trained._l1(trained._net, spoilt), rtol=1e-4)
 
 
-# --- health: ten broken settings, ten sound ones ----------------------------------------------------------------------
+# --- health: twenty broken networks, twenty sound ones -----------------------------------------------------------------
 
 
 def dead_latent(monkeypatch):
@@ -186,6 +186,7 @@ BROKEN = {
     "constant output": (constant_output, {"beta": 0.1}),
     "three units": (three_units, {}),
 }
+KINDS = [{}, {"width": 6, "trim": 0.1, "latent": 3}]
 SOUND = [
     {"seed": 1},
     {"seed": 2},
@@ -201,9 +202,10 @@ SOUND = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("name", BROKEN)
-def test_health_tells_a_broken_network(name, monkeypatch):
-    breakage, settings = BROKEN[name]
+def test_health_tells_a_broken_network(name, kind, monkeypatch):
+    breakage, settings = BROKEN[name][0], kind | BROKEN[name][1]
     if breakage:
         breakage(monkeypatch)
     try:
@@ -213,9 +215,10 @@ def test_health_tells_a_broken_network(name, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("settings", SOUND, ids=str)
-def test_health_leaves_a_sound_network_alone(settings):
-    assert fitted(**settings).health()["failed"] == 0
+def test_health_leaves_a_sound_network_alone(settings, kind):
+    assert fitted(**kind | settings).health()["failed"] == 0
 
 
 # --- contamination, state, refusals -----------------------------------------------------------------------------------

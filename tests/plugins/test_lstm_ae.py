@@ -71,14 +71,21 @@ def test_anomalies_among_the_fit_rows_are_trimmed(sequences):
     assert ratio[0.15] > 2 * ratio[0.0]
 
 
-@pytest.mark.parametrize("broken", [{"lr": 10.0}, {"lr": 1e-9, "epochs": 3}])
-def test_health_tells_a_net_that_has_not_learned(sequences, broken):
-    assert fitted(sequences[:300], **broken).health()["failed"] == 1
+BROKEN = [{"epochs": 0}, {"lr": 10.0}, {"lr": 1.0}, {"lr": 1e-9, "epochs": 3}, {"lr": 1e-6, "epochs": 5}]
+KINDS = [{}, {"hidden": 16}, {"trim": 0.1, "batch": 24}, {"code": 8, "seed": 1}]
+SOUND = [{}, {"code": 4}, {"hidden": 40}, {"lr": 0.005, "trim": 0.0}, {"batch": 10}]
 
 
-@pytest.mark.parametrize("sound", [{"code": 4}, {"hidden": 40}])
-def test_health_leaves_a_sound_net_alone(sequences, sound):
-    assert fitted(sequences[:300], **sound).health()["failed"] == 0
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [a | b for a in KINDS for b in BROKEN], ids=str)
+def test_health_tells_a_net_that_has_not_learned(sequences, settings):
+    assert fitted(sequences[:300], **settings).health()["failed"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [a | b for a in KINDS for b in SOUND], ids=str)
+def test_health_leaves_a_sound_net_alone(sequences, settings):
+    assert fitted(sequences[:300], **settings).health()["failed"] == 0
 
 
 def test_patches_of_records_and_of_vectors(sequences):
