@@ -23,6 +23,7 @@ PUBLIC = (
     "vibro.benchmark.metrics",
     "vibro.api",
     "vibro.context",
+    "vibro.covariates",
     "vibro.data",
     "vibro.errors",
     "vibro.events",
