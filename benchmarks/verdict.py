@@ -181,8 +181,8 @@ def threshold(times: int) -> Iterator[list[dict[str, Any]]]:
 def alarms(seeds: int) -> Iterator[list[dict[str, Any]]]:
     """Share of alarms among fresh clean records: the first half of a simulated plant is fitted, the second is scored.
 
-    As in ``vibro score``, a record whose operating state is beyond those that were fitted on raises an alarm only if it is
-    rarer than one in a hundred; the share of such states, and the share of alarms without that rule, stand beside.
+    As in ``vibro score``, a record whose operating state is beyond those that were fitted on raises an alarm only over a
+    stricter cut; the share of such states, and the share of alarms without that rule, stand beside.
     """
     for seed in range(seeds):
         rows = []
@@ -429,7 +429,7 @@ def of_alarms(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
     unseen = np.mean([r["unseen"] for r in rows if "unseen" in r])
     said = (
         f"{unseen:.2%} of the fresh records are in operating states beyond those fitted on; such a record"
-        " raises an alarm only beyond 99 % of the reference."
+        " raises an alarm only over a stricter cut."
     )
     title = f"Realised alarms on fresh clean records ({times} simulated plants; goal 0.5 to 1.5 times, 0.5 to 2 with faults)"
     return title, [*table(head, cells), said, ""]

@@ -14,7 +14,7 @@ from vibro.errors import ContractError
 from vibro.plan import Budgets
 from vibro.scores import Cuts
 
-STRICT = 0.1  # of the alarm budget, for operating states that the reference does not cover
+STRICT, FARTHER = 0.1, 1.5  # share of the alarm budget, and how much farther out, for states that the reference lacks
 
 
 def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -72,7 +72,8 @@ def find_cuts(
 ) -> tuple[Cuts, dict[str, Any]]:
     """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
     attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
-    unseen = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    unseen = max(strict, FARTHER * strict)
     rng = np.random.default_rng(seed)
     resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
     return Cuts(attention, alarm, own, unseen, resampled), details

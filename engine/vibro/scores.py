@@ -46,7 +46,8 @@ class ScoreMatrix:
 class Cuts:
     """Cuts of the fused score, and ``own`` (d,): each detector's cut of its z at the alarm budget.
 
-    ``unseen``: cut at a tenth of the alarm budget, for alarms in operating states beyond those of the reference.
+    ``unseen``: half as far again as the cut at a tenth of the alarm budget, for operating states beyond those of the
+    reference.
     ``resampled`` (draws, 2): what both cuts would be from resampled references; none = confidence is not known.
     """
 

@@ -12,6 +12,7 @@ PUBLIC = {
     "vibro",
     "vibro.api",
     "vibro.context",
+    "vibro.covariates",
     "vibro.data",
     "vibro.errors",
     "vibro.events",
