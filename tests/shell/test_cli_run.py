@@ -373,6 +373,38 @@ def test_interrupt_leaves_no_lock_and_says_so(plant, tmp_path):
         shutil.rmtree(out)
 
 
+@pytest.mark.slow
+def test_a_training_that_was_killed_goes_on_after_its_last_epoch(plant, tmp_path):
+    import time
+
+    def command(out):
+        run = [
+            sys.executable,
+            "-m",
+            "vibro",
+            "ensemble",
+            "run",
+            str(plant / "data.jsonl"),
+            "-o",
+            str(out),
+            "--fs",
+            "1024",
+        ]
+        return [*run, "--ensemble", "default", "--detectors", "deep_svdd", "--executor", "serial", "--quiet"]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole), check=True, timeout=250)
+    child = subprocess.Popen(command(broken))
+    while not list(broken.glob("stages/work/fits/**/*.npz")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()
+    assert child.wait(timeout=60) == -9
+    subprocess.run([*command(broken), "--resume"], check=True, timeout=250)
+    assert (broken / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
+    assert not list(broken.glob("**/fits/**/*.npz"))
+
+
 def test_ensembles_are_listed_and_shown(capsys):
     assert vibro(["ensemble", "list", "--json"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)["ensembles"]}
