@@ -395,7 +395,7 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(plant, tmp_path
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(whole), check=True, timeout=250)
     child = subprocess.Popen(command(broken))
-    while not list(broken.glob("stages/work/fits/**/*.npz")):
+    while not list(broken.glob("stages/**/fits/**/*.npz")):
         assert child.poll() is None
         time.sleep(0.01)
     child.kill()
