@@ -108,11 +108,12 @@ class Epochs:
         return int(kept["done"])
 
 
-def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any]) -> str:
-    """Hash of all that a training follows from: detector, settings, seed, device, torch, and a sample of the rows."""
+def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any], labels: NDArray[Any] | None = None) -> str:
+    """Hash of all that a training follows from: detector, settings, seed, device, torch, labels, and a sample of rows."""
     rows = x[np.unique(np.linspace(0, len(x) - 1, min(SAMPLE, len(x))).astype(int))]
     digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, x.shape)).encode())
     digest.update(np.ascontiguousarray(rows).tobytes())
+    digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
     return digest.hexdigest()
 
 

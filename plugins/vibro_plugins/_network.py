@@ -82,9 +82,17 @@ class Network(Detector):
         if len(x) < LEAST_ROWS:
             raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
 
-    def _epochs(self, x: NDArray[Any], total: int, optimizer: Optimizer, floor: float | None, **how: Any) -> Epochs:
-        """``total`` epochs over rows x; ``floor`` and ``how`` as in ``Epochs``."""
-        return Epochs(self.ctx, total, key_of(self.name, self.params, self.ctx, x), optimizer, floor, **how)
+    def _epochs(
+        self,
+        x: NDArray[Any],
+        total: int,
+        optimizer: Optimizer,
+        floor: float | None,
+        labels: NDArray[Any] | None = None,
+        **how: Any,
+    ) -> Epochs:
+        """``total`` epochs over rows x with ``labels``, if it learns from such; ``floor`` and ``how`` as in ``Epochs``."""
+        return Epochs(self.ctx, total, key_of(self.name, self.params, self.ctx, x, labels), optimizer, floor, **how)
 
 
 def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -155,7 +155,7 @@ class DeepSvdd(Network):
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr, weight_decay=p.weight_decay)
             plateau, trimming = Plateau(net, p.patience), Trimming(trusted, p.trim, WARM_UP, TRIM_EVERY, kept)
             how = {"net": net, "rng": rng, "plateau": plateau, "trimming": trimming, "numbers": {"spread": 1.0}}
-            epochs = self._epochs(x, p.epochs, optimizer, 1 / 100, before=p.pretrain, **how)
+            epochs = self._epochs(x, p.epochs, optimizer, 1 / 100, sign, before=p.pretrain, **how)
             codes = self._codes(net, x) if epochs.done else first
             for epoch in epochs:
                 trimming.look(epoch, lambda rows, codes=codes: self._distance(codes[rows]))
