@@ -167,6 +167,42 @@ def test_resume_fits_only_what_is_missing(place, monkeypatch):
     assert {r["seed"] for r in results(place)} == {"0", "1"}
 
 
+@pytest.mark.parametrize(
+    ("change", "again"), [("nothing", 0), ("plugin", 2), ("vibro", 2), ("covariates", 2), ("unseen", 2)]
+)
+def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, monkeypatch, change, again):
+    import vibro.benchmark.run as module
+    from vibro import views
+    from vibro.benchmark import trial
+
+    fit, judged, calls = module.fit_trial, module._judged, []
+
+    def interrupted(bench, plan, made, **how):
+        if made.key.seed == 1:
+            raise KeyboardInterrupt
+        return judged(bench, plan, made, **how)
+
+    monkeypatch.setattr(module, "fit_trial", lambda *a, **s: (calls.append(1), fit(*a, **s))[1])
+    monkeypatch.setattr(trial, "code_of", views.code_of.__wrapped__)
+    monkeypatch.setattr(views, "_sources", views._sources.__wrapped__)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_judged", interrupted)
+        assert bench(place) == 130
+    assert len(calls) == 2
+    if change == "plugin":
+        (place / "toy.py").write_text(PLUGIN.replace("ODD", "2").replace("np.median", "np.mean"))
+    elif change == "vibro":
+        sources = views._sources
+        monkeypatch.setattr(views, "_sources", lambda package: f"{sources(package)}{'edited' * (package == 'vibro')}")
+    elif change == "covariates":
+        suite = place / "suite.toml"
+        suite.write_text(f"{suite.read_text()}covariates = false\n")
+    elif change == "unseen":
+        monkeypatch.setattr(trial, "code_of", lambda cls: "")
+    assert bench(place, "--resume") == 0
+    assert len(calls) == 2 + again
+
+
 def test_a_detector_that_fails_costs_its_own_rows_only(place):
     (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
     whole = '{ use = "toy_peak" }, { use = "toy_fragile" }'

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -189,8 +190,8 @@ def _fitted(
     bench: Bench, plan: Plan, entry: SetEntry, pool: PoolEntry, key: TrialKey, data: Labelled, out: Outcome
 ) -> Trial:
     """The trial from its finished stage, or fitted now."""
-    stage_name = f"fit-{key.name}"
-    with bench.run.stage(stage_name, cache_key(plan, data, pool, bench.suite, key)) as stage:
+    name = cache_key(plan, entry, data, pool, bench.suite, key) or uuid4().hex  # one that no earlier stage has
+    with bench.run.stage(f"fit-{key.name}", name) as stage:
         path = stage.path / "trial.safetensors"
         if not stage.reused:
             clock = perf_counter()

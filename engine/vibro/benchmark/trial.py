@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
-from vibro.benchmark.datasets import Labelled, add_noise
+from vibro.benchmark.datasets import Labelled, SetEntry, add_noise
 from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
@@ -25,6 +25,7 @@ from vibro.host import PluginHost
 from vibro.plan import Plan
 from vibro.store.manifest import libraries
 from vibro.tensors import decode_text, encode_text
+from vibro.views import code_of
 
 Floats = NDArray[np.float64]
 POOL, TEST = 1, 2  # bits of ``part``
@@ -196,11 +197,17 @@ def _choose(
     return fit, judged, part, known
 
 
-def cache_key(plan: Plan, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey) -> str:
-    """Hash of everything that a trial's scores depend on."""
-    labels = sha256(data.y.tobytes() + "\n".join(map(str, data.batch.ids)).encode()).hexdigest()
+def cache_key(plan: Plan, entry: SetEntry, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey) -> str:
+    """Hash of everything that a trial's scores depend on: records, settings, vibro's code and the plugins', libraries.
+
+    Empty where the code of a component cannot be seen: such a trial is never reused.
+    """
+    code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *plan.extractors.values())]
+    if not all(code):
+        return ""
+    labels = sha256(data.y.tobytes() + "\n".join(map(str, (*data.batch.ids, *data.fault_type))).encode()).hexdigest()
     how = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble)]
-    what = [resolved(plan), labels, pool, how, key, libraries()]
+    what = [resolved(plan), entry, labels, pool, how, key, code, libraries()]
     return sha256(json.dumps(what, default=repr, sort_keys=True).encode()).hexdigest()
 
 
