@@ -44,7 +44,8 @@ class DeepSvddParams(Params):
     """``objective``: mean squared distance, or a soft boundary at the (1 - ``nu``) quantile; ``backbone``: ``small`` with
     ``width`` channels, or ``resnet18``; ``code`` dimensions; ``pretrain`` epochs of an auto-encoder, then ``epochs``, fewer
     if the median distance does not fall for ``patience`` of them; ``trim``: share of rows, the farthest, not trained on.
-    ``batch``: rows of a step at most; few rows are taken in smaller steps.
+    ``batch``: rows of a step at most; few rows are taken in smaller steps. ``lr`` is low, for what is drawn all the way to the
+    centre no longer tells records apart.
     """
 
     objective: Literal["one_class", "soft"] = "one_class"
@@ -55,7 +56,7 @@ class DeepSvddParams(Params):
     pretrain: Annotated[int, Field(ge=0, le=1000)] = 2
     epochs: Annotated[int, Field(ge=0, le=1000)] = 8
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
-    lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    lr: Annotated[float, Field(gt=0, le=10)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-6
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
     patience: Annotated[int, Field(ge=1)] = 10
