@@ -1,9 +1,13 @@
-"""What thresholders share: checks of their input, the body of normal scores, and how many scores lie far beyond it."""
+"""What thresholders share: checks of their input, the body of normal scores, and how many scores lie far beyond it.
+
+Where scores are (..., n), a thousand samples go the same way at once as one sample (n,).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +43,12 @@ def upper_quantile(known: Floats, budget: float) -> float:
 
     Weibull's plotting position is the unbiased one for a continuous distribution (Gumbel, Statistics of Extremes, 1958).
     """
-    place = (len(known) + 1) * (1.0 - budget) - 1.0
-    return _at(known, min(max(place, 0.0), len(known) - 1.0))
+    return float(upper_quantiles(known, len(known), budget))
+
+
+def upper_quantiles(known: Floats, kept: Any, budget: float) -> Any:
+    """The same (...) of the lowest ``kept`` (...) of the sorted scores (..., n)."""
+    return _at(known, np.clip((kept + 1) * (1.0 - budget) - 1.0, 0.0, kept - 1.0))
 
 
 def too_few(known: Floats, budget: float) -> str | None:
@@ -54,62 +62,82 @@ def too_few(known: Floats, budget: float) -> str | None:
 class Body:
     """A log-normal with a shift, or a normal: three quantiles of the normal scores, whose upper tail it extends.
 
-    The shift makes the 15 %, 50 % and 85 % quantiles symmetric about the median on the log scale.
+    The shift makes the 15 %, 50 % and 85 % quantiles symmetric about the median on the log scale. Of scores (..., n) the
+    fields are (...); ``none`` where half of the scores are (nearly) equal.
     """
 
-    centre: float
-    spread: float
-    shift: float
-    log: bool
+    centre: Any
+    spread: Any
+    shift: Any
+    log: Any
+    none: Any
 
-    def quantile(self, share: float) -> float:
+    def quantile(self, share: float) -> Any:
         """Score that a share of the normal scores exceeds."""
         value = self.centre - NORMAL.inv_cdf(share) * self.spread
-        return float(self.shift + np.exp(value)) if self.log else value
+        return np.where(self.log, self.shift + np.exp(np.where(self.log, value, 0.0)), value)[()]
 
 
-def body(known: Floats, faulty: float = 0.0) -> Body | None:
-    """The body of sorted scores of which a share ``faulty`` lies on top; None where half of them are (nearly) equal."""
-    last = (1.0 - faulty) * (len(known) - 1)
+def body(known: Floats, faulty: Any = 0.0) -> Body:
+    """The body of sorted scores (..., n) of which a share ``faulty`` (...) lies on top."""
+    last = (1.0 - faulty) * (known.shape[-1] - 1)
     low, middle, high = (_at(known, share * last) for share in (1.0 - BODY, 0.5, BODY))
-    width = high - low
-    if not width > 1e-12 * max(1.0, abs(middle)) or not low < middle < high:
-        return None
-    lean = low + high - 2.0 * middle
-    if lean <= 1e-3 * width:
-        return Body(middle, (high - middle) / REACH, 0.0, log=False)
-    shift = (low * high - middle**2) / lean
-    centre = float(np.log(middle - shift))
-    return Body(centre, float(np.log(high - shift) - centre) / REACH, float(shift), log=True)
+    width, lean = high - low, low + high - 2.0 * middle
+    none = ~((width > 1e-12 * np.maximum(1.0, np.abs(middle))) & (low < middle) & (middle < high))
+    log = (lean > 1e-3 * width) & ~none
+    shift = np.where(log, (low * high - middle**2) / np.where(log, lean, 1.0), 0.0)[()]
+    centre, top = (np.where(log, np.log(np.where(log, q - shift, 1.0)), q)[()] for q in (middle, high))
+    return Body(centre, (top - centre) / REACH, shift, log, none)
 
 
-def _at(known: Floats, place: float) -> float:
-    """The value at a place between two sorted scores."""
-    below = int(place)
-    above = min(below + 1, len(known) - 1)
-    return float(known[below] + (place - below) * (known[above] - known[below]))
+def _at(known: Floats, place: Any) -> Any:
+    """The values (...) at places (...) between two sorted scores (..., n)."""
+    below = np.asarray(place).astype(np.intp)
+    low, high = _pick(known, below), _pick(known, np.minimum(below + 1, known.shape[-1] - 1))
+    return low + (place - below) * (high - low)
 
 
-def far_out(known: Floats, level: float = FAR) -> float:
-    """Share of sorted scores beyond the point that the body of the others leaves a share ``level`` to."""
-    share = MOST  # from above: begun at 0, many faults would hide behind the spread that they themselves make
+def _pick(known: Floats, place: NDArray[np.intp]) -> Any:
+    """The scores (..., n) at one place (...) each."""
+    rows = known.reshape(-1, known.shape[-1])
+    return rows[np.arange(len(rows)), place.ravel()].reshape(place.shape)[()]
+
+
+def _up_to(known: Floats, value: Any) -> Any:
+    """How many of the sorted scores (..., n) are at most a value (...): binary search in all rows at once."""
+    n = known.shape[-1]
+    found = np.zeros(known.shape[:-1], np.intp)
+    for step in (1 << bit for bit in reversed(range(n.bit_length()))):
+        further = np.minimum(found + step, n)
+        found = np.where(_pick(known, further - 1) <= value, further, found)
+    return found
+
+
+def far_out(known: Floats, level: float = FAR) -> Any:
+    """Share (...) of sorted scores (..., n) beyond the point that the body of the others leaves a share ``level`` to."""
+    share: Any = np.full(known.shape[:-1], MOST)  # from above: begun at 0, many faults hide behind the spread they make
+    none = np.zeros(share.shape, np.bool_)
     for _ in range(ROUNDS):
         normal = body(known, HIDDEN * share)
-        if normal is None:
-            return 0.0
-        last, share = share, 1.0 - np.searchsorted(known, normal.quantile(level), side="right") / len(known)
-        share = min(share, 2.0 * MOST)
-        if share == last:
+        none = none | normal.none
+        beyond = 1.0 - _up_to(known, normal.quantile(level)) / known.shape[-1]
+        last, share = share, np.where(none, 0.0, np.minimum(beyond, 2.0 * MOST))
+        if (share == last).all():
             break
-    return float(share)
+    return share[()]
+
+
+def faulty_share(known: Floats, benign: float = BENIGN) -> Any:
+    """Top share (...) of sorted scores (..., n) that is held to be faults.
+
+    It is what lies far out beyond the share ``benign`` and two standard errors of it. Scores alone cannot tell a rare
+    benign state from a fault: on clean data nothing should go, or the cut would give more alarms than its budget.
+    """
+    chance = 2.0 * np.sqrt(benign * (1.0 - benign) / known.shape[-1])
+    return np.maximum(far_out(known) - benign - chance, 0.0)
 
 
 def without_faults(known: Floats, benign: float = BENIGN) -> tuple[Floats, float]:
-    """Sorted scores without the top share that is held to be faults, and that share.
-
-    Dropped is what lies far out beyond the share ``benign`` and two standard errors of it. Scores alone cannot tell a
-    rare benign state from a fault: on clean data nothing should go, or the cut would give more alarms than its budget.
-    """
-    chance = 2.0 * np.sqrt(benign * (1.0 - benign) / len(known))
-    share = max(far_out(known) - benign - chance, 0.0)
-    return known[: len(known) - round(share * len(known))], float(share)
+    """Sorted scores (n,) without the top share that is held to be faults, and that share."""
+    share = float(faulty_share(known, benign))
+    return known[: len(known) - round(share * len(known))], share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,13 +10,17 @@ import pytest
 from scipy.stats import friedmanchisquare
 
 from vibro.api import Context
+from vibro.benchmark import combos
 from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets, weighted_means
+from vibro.benchmark.grid import Thresholding, _levels
 from vibro.benchmark.statistics import friedman, paired_difference, pareto, shapley
 from vibro.errors import ConfigError
 from vibro_plugins.fusers.agreement import Agreement
 from vibro_plugins.fusers.auto import Auto
-from vibro_plugins.fusers.robust import Median
+from vibro_plugins.fusers.buckets import Aom, Max
+from vibro_plugins.fusers.robust import Median, TrimmedMean
 from vibro_plugins.fusers.weighted_mean import WeightedMean
+from vibro_plugins.thresholders.quantile import Quantile
 
 
 def test_paired_difference_sees_what_blocks_share():
@@ -88,38 +93,62 @@ def test_subsets_hold_the_whole_and_the_whole_without_one():
         subsets(20, "all")
 
 
-@pytest.mark.parametrize("cls", [Auto, Median, WeightedMean, Agreement])
-def test_fusing_many_sets_equals_fusing_each(cls):
+@pytest.mark.parametrize("cls", [Auto, Median, TrimmedMean, Max, WeightedMean, Agreement, Aom])
+def test_fusing_many_sets_equals_fusing_each(cls, monkeypatch):
     rng = np.random.default_rng(2)
-    z, reference = rng.standard_normal((60, 4)) + rng.standard_normal((60, 1)), rng.standard_normal((80, 4))
+    z, reference = rng.standard_normal((60, 5)) + rng.standard_normal((60, 1)), rng.standard_normal((80, 5))
+    z[:, 2] = np.round(z[:, 2])
     z[3, 1] = np.nan
     z[5] = np.nan
-    sets = [s for k in (1, 2, 4) for s in combinations(range(4), k)]
-    ctx = Context(names=("a", "b", "c", "d"))
-    ((start, fused, held),) = fuse_subsets(FuserSpec(cls.name, cls, {}), ctx, z, reference, sets)
-    assert start == 0 and held.shape == (len(sets), 80)
+    reference[:, 4] = -reference[:, 0]
+    monkeypatch.setattr(combos, "BLOCK", 7)
+    sets = [(0, 1, 3), (0,), (0, 1, 3), (1, 4), *(s for k in (1, 2, 3, 5) for s in combinations(range(5), k))]
+    ctx = Context(seed=4, names=tuple("abcde"))
+    blocks = list(fuse_subsets(FuserSpec(cls.name, cls, {}), ctx, z, reference, sets))
+    assert [start for start, *_ in blocks] == list(range(0, len(sets), 7))
+    fused, held = (np.concatenate([block[i] for block in blocks]) for i in (1, 2))
     for i, members in enumerate(sets):
-        fuser = cls.make({}, ctx)
+        names = tuple(ctx.names[j] for j in members)
+        fuser = cls.make({}, replace(ctx.child(f"fuser:{cls.name}"), names=names))
         fuser.fit(reference[:, members])
-        cells = z[:, members]
-        assert np.allclose(fused[i], fuser.fuse(cells, np.isfinite(cells)), equal_nan=True)
+        for source, found in ((z, fused), (reference, held)):
+            cells = source[:, members]
+            assert np.allclose(found[i], fuser.fuse(cells, np.isfinite(cells)), equal_nan=True)
 
 
 def test_one_study_serves_every_subset_of_auto():
     rng = np.random.default_rng(3)
-    reference = np.round(rng.standard_normal((90, 5)) + 2 * rng.random((90, 1)), 1)  # with ties
+    reference = np.round(rng.standard_normal((90, 7)) + 2 * rng.random((90, 1)), 1)  # with ties
     reference[:, 4] = -reference[:, 0]
+    reference[:, 5] = reference[:, 3] + 0.01 * reference[:, 2]  # a clone
+    reference[:, 6] = 1.0
+    sets = [s for k in range(1, 8) for s in combinations(range(7), k)]
+    members = np.array([[j in s for j in range(7)] for s in sets])
     for holes in (False, True):
         if holes:
             reference[40:, 2] = np.nan
-        ctx = Context(names=tuple("abcde"))
-        study = Auto.make({}, ctx).study(reference)
-        for members in ((0, 1), (0, 1, 4), (1, 2, 3), (0, 1, 2, 3, 4)):
-            alone, settled = Auto.make({}, ctx), Auto.make({}, ctx)
-            alone.fit(reference[:, members])
-            pairs = np.ix_(members, members)
-            settled.settle({k: a[pairs] if a.ndim == 2 else a[list(members)] for k, a in study.items()})
-            np.testing.assert_allclose(settled.weights(), alone.weights(), atol=1e-12)
+        auto = Auto.make({}, Context(names=tuple("abcdefg")))
+        weights = auto.settle(auto.study(reference), members)
+        assert not weights[~members].any()
+        for row, columns in zip(weights, sets, strict=True):
+            alone = Auto.make({}, Context(names=tuple("abcdefg"[j] for j in columns)))
+            alone.fit(reference[:, columns])
+            np.testing.assert_allclose(row[list(columns)], alone.weights(), atol=1e-12)
+
+
+def test_cuts_of_many_references_equal_those_of_each():
+    rng = np.random.default_rng(4)
+    held = rng.gamma(2.0, size=(40, 300))
+    held[::3, :30] += rng.uniform(0, 20, (14, 1))  # faults
+    held[1::3] = np.round(held[1::3])
+    held[4] = 2.0
+    held[5, ::7] = np.nan
+    held[6] = np.nan
+    cut = Thresholding("quantile", Quantile.make({}, Context()), 0.02)
+    for row, level in zip(held, _levels(cut, held), strict=True):
+        known = row[np.isfinite(row)]
+        assert level == pytest.approx(cut.thresholder.cut(known, 0.02) if len(known) else np.nan, nan_ok=True)
+    assert np.isnan(_levels(cut, held[:, :0])).all()
 
 
 def test_weighted_means_skip_missing_cells():

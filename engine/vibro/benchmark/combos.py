@@ -77,27 +77,31 @@ def fuse_subsets(
     Each fuser is fitted on the reference columns of its set, with labels ``y`` (r,) where it learns from them.
     ``ctx.names`` holds the detector ids.
     """
-    ctx = ctx.child(f"fuser:{spec.name}")
-    fitting = _Fitting(spec, ctx, reference, y)
-    bend = _bend(fitting.fuser(sets[-1]), len(sets[-1])) if sets else None
+    if not sets:
+        return
+    fitting = _Fitting(spec, ctx.child(f"fuser:{spec.name}"), reference, y)
+    last = fitting.fuser(sets[-1])
+    bend = _bend(last, len(sets[-1]))
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
         fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
-        weights = np.zeros((len(part), z.shape[1]))
-        linear = np.zeros(len(part), np.bool_)
-        for i, members in enumerate(part):
-            columns = list(members)
-            fuser = fitting.fuser(members)
-            w = fuser.weights() if bend else None
-            if w is not None:
-                weights[i, columns], linear[i] = w, True
-                continue
-            for source, out in ((z, fused), (reference, held)):
-                cells = source[:, columns]
-                out[i] = fuser.fuse(cells, np.isfinite(cells))
-        if bend and linear.any():
-            for source, out in ((z, fused), (reference, held)):
-                out[linear] = bend.back(weighted_means(bend.to(source), weights[linear]))
+        sources = (z, fused), (reference, held)
+        left: NDArray[np.intp] = np.arange(len(part))
+        if isinstance(last, Ordinal):
+            left = left[:0]
+            for source, out in sources:
+                for i, (ordered, count) in enumerate(in_order(source, part)):
+                    out[i] = last.read(ordered, count)
+        elif bend:
+            weights = fitting.weights(part)
+            left = np.flatnonzero(np.isnan(weights).any(axis=1))
+            for source, out in sources:
+                out[:] = bend.back(weighted_means(bend.to(source), weights))
+        for row in left:
+            fuser = fitting.fuser(part[row])
+            for source, out in sources:
+                cells = source[:, part[row]]
+                out[row] = fuser.fuse(cells, np.isfinite(cells))
         yield start, fused, held
 
 
@@ -124,17 +128,29 @@ def _bend(fuser: Fuser, d: int) -> Bend | None:
 
 @runtime_checkable
 class Pairwise(Protocol):
-    """A fuser whose fit is ``settle(study(z))``, where the study of fewer columns is a part of that of all.
+    """A fuser whose weights follow from what the columns of the reference say one by one and two by two.
 
-    The study holds arrays (d, ...) of single columns and (d, d) of pairs, so it is made once for all subsets.
+    The study holds arrays (d, ...) of single columns and (d, d) of pairs, so one study of all columns serves every set.
     """
 
     def study(self, z: Floats) -> Mapping[str, NDArray[Any]]:
-        """What the columns of z (n, d) say one by one and two by two."""
+        """What the columns of z (n, d) say."""
         ...
 
-    def settle(self, study: Mapping[str, NDArray[Any]]) -> None:
-        """Fits from a study."""
+    def settle(self, study: Mapping[str, NDArray[Any]], members: NDArray[np.bool_]) -> Floats:
+        """Weights (m, d) of m sets of members (m, d), those that ``fit`` finds for the columns of each set; 0 elsewhere."""
+        ...
+
+
+@runtime_checkable
+class Ordinal(Protocol):
+    """A fuser that learns nothing and sees the usable cells of a record in ascending order, not whose they are.
+
+    So each set of columns takes one insertion into the order of the set without its last column.
+    """
+
+    def read(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
+        """Fused scores (n,) from cells (d, n) in ascending order, of which the first ``count`` (n,) are usable."""
         ...
 
 
@@ -147,21 +163,49 @@ class _Fitting:
     z: Floats
     y: NDArray[np.int16] | None
 
-    @cached_property
-    def study(self) -> Mapping[str, NDArray[Any]] | None:
-        fuser = self.spec.cls(self.spec.params, self.ctx)
-        return fuser.study(self.z) if isinstance(fuser, Pairwise) else None
-
     def fuser(self, members: Subset) -> Fuser:
-        names, columns = tuple(self.ctx.names[j] for j in members), list(members)
+        names = tuple(self.ctx.names[j] for j in members)
         fuser = self.spec.cls(self.spec.params_for(names), replace(self.ctx, names=names))
-        if self.study is None:
-            fuser.fit(self.z[:, columns], self.y if fuser.needs_labels else None)
-        else:
-            assert isinstance(fuser, Pairwise)
-            pairs = np.ix_(columns, columns)
-            fuser.settle({key: a[pairs] if a.ndim == 2 else a[columns] for key, a in self.study.items()})
+        fuser.fit(self.z[:, members], self.y if fuser.needs_labels else None)
         return fuser
+
+    def weights(self, sets: Sequence[Subset]) -> Floats:
+        """(m, d) weights of the fuser of each set, NaN where it does not tell them."""
+        if self._pairs is not None:
+            fuser, study = self._pairs
+            return fuser.settle(study, np.array([[j in columns for j in range(self.z.shape[1])] for columns in sets]))
+        found = np.zeros((len(sets), self.z.shape[1]))
+        for row, columns in zip(found, sets, strict=True):
+            row[list(columns)] = self.fuser(columns).weights()
+        return found
+
+    @cached_property
+    def _pairs(self) -> tuple[Pairwise, Mapping[str, NDArray[Any]]] | None:
+        fuser = self.spec.cls(self.spec.params, self.ctx)
+        return (fuser, fuser.study(self.z)) if isinstance(fuser, Pairwise) else None
+
+
+def in_order(z: Floats, sets: Sequence[Subset]) -> Iterator[tuple[Floats, NDArray[np.intp]]]:
+    """For each set of columns of z (n, d) its finite cells in ascending order (k, n), others last as inf, and their number.
+
+    What is given holds until the next set. Neighbours that begin alike share the work.
+    """
+    n, d = z.shape
+    usable = np.isfinite(z).T.copy()
+    columns = np.where(usable, z.T, np.inf)
+    ordered = [np.empty((k, n)) for k in range(d + 1)]  # of the first k members of the set at hand
+    count = np.zeros((d + 1, n), np.intp)
+    path: Subset = ()
+    for members in sets:
+        alike = next((k for k, (i, j) in enumerate(zip(path, members, strict=False)) if i != j), len(path))
+        for k, j in list(enumerate(members))[alike:]:
+            fewer, more = ordered[k], ordered[k + 1]
+            np.minimum(fewer, columns[j], out=more[:k])
+            more[k] = columns[j]
+            np.maximum(more[1:], fewer, out=more[1:])
+            np.add(count[k], usable[j], out=count[k + 1])
+        path = members
+        yield ordered[len(members)], count[len(members)]
 
 
 def weighted_means(z: Floats, weights: Floats) -> Floats:

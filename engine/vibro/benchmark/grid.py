@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,15 @@ BASELINE = "baseline:"
 PARTS = {"pool": POOL, "test": TEST}
 
 Table = dict[str, NDArray[Any]]
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A thresholder that cuts many references at once."""
+
+    def cuts(self, scores: Floats, budget: float) -> Floats:
+        """The cuts (m,) of finite scores (m, r), each as ``cut`` puts it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def _fused_rows(
     for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, survivors, y):
         members = sets[start : start + len(fused)]
         held = held[:, : len(trial.reference)]
-        levels = [np.array([_cut(c, row) for row in held]) for c in cuts]
+        levels = [_levels(c, held) for c in cuts]
         for name, mask in parts.items():
             figures = score_table(trial.y[mask], fused[:, mask], budget=budget)
             for cut, level in zip(cuts, levels, strict=True):
@@ -122,9 +131,16 @@ def _fused_rows(
     return out
 
 
-def _cut(cut: Thresholding, held: Floats) -> float:
-    known = held[np.isfinite(held)]
-    return cut.thresholder.cut(known, cut.budget, None) if len(known) else float("nan")
+def _levels(cut: Thresholding, held: Floats) -> Floats:
+    """The cuts (m,) of held-out scores (m, r); NaN where none of them is known."""
+    levels, known = np.full(len(held), np.nan), np.isfinite(held)
+    left = known.any(axis=1)
+    whole = left & known.all(axis=1)
+    if isinstance(cut.thresholder, Batched) and whole.any():
+        levels[whole], left = cut.thresholder.cuts(held[whole], cut.budget), left & ~whole
+    for i in np.flatnonzero(left):
+        levels[i] = cut.thresholder.cut(held[i, known[i]], cut.budget, None)
+    return levels
 
 
 def _baseline_rows(trial: Trial, part: str, mask: NDArray[np.bool_], budget: float) -> Table:

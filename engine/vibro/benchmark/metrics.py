@@ -7,8 +7,6 @@ threshold, as in scikit-learn, which is the reference in the tests. Undefined va
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,28 +47,28 @@ def score_table(
 
 
 def _block(y: Labels, scores: Floats, positives: int, budget: float, k: int, max_fpr: float) -> dict[str, Floats]:
-    """Metrics of one block; rows in which an anomaly ties take the longer way."""
+    """Metrics of one block, from the places of the anomalies in the falling order."""
     bits = _sorted_bits(y, scores)
     m, n = bits.shape
     normals = n - positives
     place = np.flatnonzero(bits & 1)
-    rank = place.reshape(m, positives) - n * np.arange(m)[:, None]  # of the anomalies, from 0 = worst
+    rank = place.reshape(m, positives) - n * np.arange(m)[:, None]  # from 0 = worst
     value, flat = bits.ravel() >> 1, rank.ravel()
     above = (flat > 0) & (value[place] == value[place - 1])
     below = (flat < n - 1) & (value[place] == value[np.minimum(place + 1, m * n - 1)])
     tied = (above | below).reshape(m, positives).any(axis=1)
-    before = rank - np.arange(positives)  # normal records above each anomaly
-    out: dict[str, Floats] = {
-        "roc_auc": 1 - before.sum(axis=1) / (positives * normals),
-        "average_precision": (np.arange(1, positives + 1) / (rank + 1)).mean(axis=1),
-        "precision_at_k": (rank < k).sum(axis=1) / k,
-        "recall_at_budget": (before <= np.floor(budget * normals + 1e-9)).sum(axis=1) / positives,
-        "partial_auc": _partial_auc(before, positives, normals, max_fpr),
+    first, end = rank, rank + 1  # of the scores equal to that of each anomaly
+    before = rank - np.arange(positives)  # normal records above them
+    until = before.copy()  # and down to the last of them
+    if tied.any():
+        first[tied], end[tied], before[tied], until[tied] = _ties(bits[tied], rank[tied])
+    return {
+        "roc_auc": 1 - 0.5 * (before + until).sum(axis=1) / (positives * normals),
+        "average_precision": (1 - until / end).mean(axis=1),
+        "precision_at_k": (np.clip(k - first, 0, end - first) / (end - first)).sum(axis=1) / k,
+        "recall_at_budget": (until <= np.floor(budget * normals + 1e-9)).sum(axis=1) / positives,
+        "partial_auc": _partial_auc(before / normals, until / normals, max_fpr),
     }
-    for i in np.flatnonzero(tied):
-        for name, figure in _with_ties(bits[i], positives, budget, k, max_fpr).items():
-            out[name][i] = figure
-    return out
 
 
 def _sorted_bits(y: Labels, scores: Floats) -> NDArray[np.int64]:
@@ -85,41 +83,24 @@ def _sorted_bits(y: Labels, scores: Floats) -> NDArray[np.int64]:
     return np.asarray(bits)
 
 
-def _partial_auc(before: NDArray[np.intp], positives: int, normals: int, max_fpr: float) -> Floats:
-    """Standardised area up to ``max_fpr`` from the normal records above each anomaly; steps without ties."""
-    area = np.clip(max_fpr - before / normals, 0, None).sum(axis=1) / positives
-    return np.asarray(_standardised(area, max_fpr))
+def _ties(bits: NDArray[np.int64], rank: NDArray[np.intp]) -> tuple[NDArray[np.intp], ...]:
+    """For the anomalies at ``rank`` (m, positives) the first place and the end of their equals, normals before and until."""
+    value, n = bits >> 1, bits.shape[1]
+    step = np.pad(value[:, 1:] != value[:, :-1], ((0, 0), (1, 1)), constant_values=True)
+    place = np.arange(n)
+    first = np.maximum.accumulate(np.where(step[:, :-1], place, 0), axis=1)
+    end = np.minimum.accumulate(np.where(step[:, 1:], place + 1, n)[:, ::-1], axis=1)[:, ::-1]
+    normals = np.pad(np.cumsum(1 - (bits & 1), axis=1), ((0, 0), (1, 0)))  # above each place
+    bounds = [np.take_along_axis(edge, rank, axis=1) for edge in (first, end)]
+    return (*bounds, *(np.take_along_axis(normals, edge, axis=1) for edge in bounds))
 
 
-def _standardised(area: Any, max_fpr: float) -> Any:
-    low, high = 0.5 * max_fpr**2, max_fpr
-    return 0.5 * (1 + (area - low) / (high - low))
-
-
-def _with_ties(bits: NDArray[np.int64], positives: int, budget: float, k: int, max_fpr: float) -> dict[str, float]:
-    """Metrics of one sorted row in which equal scores share a threshold."""
-    flag, value = bits & 1, bits >> 1
-    n = len(bits)
-    normals = n - positives
-    end = np.flatnonzero(np.append(value[1:] != value[:-1], True))
-    tp = np.cumsum(flag)[end]
-    fp = end + 1 - tp
-    new = np.diff(tp, prepend=0)
-    at = int(np.searchsorted(end, k - 1))
-    first, hits = (int(end[at - 1]) + 1, int(tp[at - 1])) if at else (0, 0)
-    share = (k - first) / (int(end[at]) + 1 - first)
-    recall, fpr = np.append(0, tp) / positives, np.append(0, fp) / normals
-    stop = int(np.searchsorted(fpr, max_fpr, side="right"))
-    edge = np.interp(max_fpr, fpr[stop - 1 : stop + 1], recall[stop - 1 : stop + 1])
-    x, area_under = np.append(fpr[:stop], max_fpr), np.append(recall[:stop], edge)
-    within = fp <= np.floor(budget * normals + 1e-9)
-    return {
-        "roc_auc": float(np.trapezoid(recall, fpr)),
-        "average_precision": float((new * tp / (end + 1)).sum() / positives),
-        "precision_at_k": (hits + share * int(new[at])) / k,
-        "recall_at_budget": float(tp[within].max() / positives) if within.any() else 0.0,
-        "partial_auc": float(_standardised(np.trapezoid(area_under, x), max_fpr)),
-    }
+def _partial_auc(low: Floats, high: Floats, max_fpr: float) -> Floats:
+    """Standardised area up to ``max_fpr``; each anomaly is found evenly between two false-alarm rates (m, positives)."""
+    cut = np.clip(max_fpr - low, 0, None) ** 2 / np.where(high > low, 2 * (high - low), 1.0)
+    area = np.where(high > max_fpr, cut, max_fpr - 0.5 * (low + high)).mean(axis=1)
+    least = 0.5 * max_fpr**2
+    return np.asarray(0.5 * (1 + (area - least) / (max_fpr - least)))
 
 
 def flag_table(y: Labels, flags: NDArray[np.bool_]) -> dict[str, Floats]:

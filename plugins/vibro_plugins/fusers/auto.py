@@ -17,13 +17,12 @@ from vibro_plugins._fusion import (
     Order,
     correlation,
     dead,
-    normalised,
     ordered,
     tail_precisions,
     weighted_mean,
 )
 
-KEPT, DEAD, INVERTED, OPPOSED, CLONE = range(5)
+KEPT, DEAD, INVERTED, OPPOSED, CLONE, ABSENT = range(6)
 SAID = {
     DEAD: "is dead: its scores hardly vary; weight 0",
     INVERTED: "is inverted: it ranks records against the other members; weight 0",
@@ -71,7 +70,8 @@ class Auto(LinearFuser):
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
         """Screens and weighs the members on the held-out reference."""
-        self.settle(self.study(z))
+        weights, status = self._settled(self.study(z), np.ones((1, z.shape[1]), np.bool_))
+        self._weights, self._status = weights[0], status[0]
 
     def study(self, z: NDArray[np.float64]) -> State:
         """What the columns of the reference (n, d) say one by one and two by two; that of fewer columns is a part of it."""
@@ -83,28 +83,33 @@ class Auto(LinearFuser):
             "vouched": _vouched(z, order, self.params.tail),
         }
 
-    def settle(self, study: State) -> None:
-        """Sets the weights from a study."""
+    def settle(self, study: State, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Weights (m, d) of m sets of members (m, d) from one study, each as ``fit`` finds them for its columns alone."""
+        return self._settled(study, members)[0]
+
+    def _settled(self, study: State, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Weights and status (m, d) of m sets of members (m, d)."""
         n, agreement = int(study["rows"][0]), study["agreement"]
-        self._status = _screen(study["silent"], agreement, n)
-        group = _groups(agreement, self.params.clone, self._status)
-        alive = (self._status == KEPT) | (self._status == OPPOSED)
-        together = group[:, None] == group
-        size = (together & alive).sum(axis=1)
-        self._status[alive & (size > 1)] = CLONE
-        equal = normalised(np.where(alive, 1.0 / np.maximum(size, 1), 0.0))
+        status = _screen(study["silent"], agreement, n, members)
+        together = _groups(agreement > self.params.clone, status == KEPT)
+        alive = (status == KEPT) | (status == OPPOSED)
+        size = (together & alive[:, None]).sum(axis=2)
+        status[alive & (size > 1)] = CLONE
+        equal = _shares(np.where(alive, 1.0 / np.maximum(size, 1), 0.0), members)
         tail = max(FEWEST, self.params.tail * n)
-        trust = tail / (tail + FEWEST) if alive.sum() > 2 else 0.0
-        weights, apart = equal, np.where(together | ~alive, 0.0, 1.0)
-        both = np.concatenate([study["vouched"] * apart, apart])
-        for _ in range(ROUNDS if trust else 0):
-            last, found = weights, both @ weights
-            said, heard = found[: len(equal)], found[len(equal) :]
+        trust = np.where(alive.sum(axis=1) > 2, tail / (tail + FEWEST), 0.0)
+        weights, apart = equal.copy(), np.where(together | ~alive[:, None], 0.0, 1.0)
+        vouched = study["vouched"] * apart
+        moving = np.flatnonzero(trust)
+        for _ in range(ROUNDS):
+            last = weights[moving]
+            said, heard = ((part[moving] @ last[:, :, None])[:, :, 0] for part in (vouched, apart))
             mean = np.where(heard > 0, said, 1.0) / np.where(heard > 0, heard, 1.0)
-            weights = normalised(equal * mean**self.params.sharpness)
-            if np.abs(weights - last).max() < SETTLED:
+            weights[moving] = _shares(equal[moving] * mean**self.params.sharpness, members[moving])
+            moving = moving[np.abs(weights[moving] - last).max(axis=1) >= SETTLED]
+            if not len(moving):
                 break
-        self._weights = trust * weights + (1.0 - trust) * equal
+        return trust[:, None] * weights + (1.0 - trust[:, None]) * equal, status
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
@@ -125,32 +130,45 @@ class Auto(LinearFuser):
         self._status = np.asarray(state["status"], dtype=np.int8)
 
 
-def _screen(silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int) -> NDArray[np.int8]:
-    """(d,) DEAD, INVERTED, OPPOSED or KEPT: the most contrary member is left out until none is contrary beyond chance."""
-    status = np.where(silent, DEAD, KEPT).astype(np.int8)
+def _screen(
+    silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int, members: NDArray[np.bool_]
+) -> NDArray[np.int8]:
+    """(m, d) DEAD, INVERTED, OPPOSED or KEPT: of every set the most contrary member goes until none is contrary beyond chance.
+
+    ABSENT where a column is no member of the set.
+    """
+    status = np.where(members, np.where(silent, DEAD, KEPT), ABSENT).astype(np.int8)
     chance = max(0.05, 2.0 / np.sqrt(max(n, 1)))
     while True:
-        rows = np.flatnonzero(status == KEPT)
-        if len(rows) < 2:
+        kept = status == KEPT
+        count = kept.sum(axis=1)
+        mean = (kept @ agreement - 1.0) / np.maximum(count - 1, 1)[:, None]
+        mean = np.where(kept, mean, np.inf)
+        contrary = (count > 1) & (mean.min(axis=1) < -chance)
+        if not contrary.any():
             return status
-        mean = (agreement[rows][:, rows].sum(axis=1) - 1.0) / (len(rows) - 1)
-        if mean.min() >= -chance:
-            return status
-        if len(rows) == 2:
-            status[rows] = OPPOSED
-            return status
-        status[rows[np.argmin(mean)]] = INVERTED
+        status[kept & (contrary & (count == 2))[:, None]] = OPPOSED
+        worse = np.flatnonzero(contrary & (count > 2))
+        status[worse, mean[worse].argmin(axis=1)] = INVERTED
 
 
-def _groups(agreement: NDArray[np.float64], limit: float, status: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(d,) group of each member: members that correlate above the limit are in one group, directly or through others."""
-    group = np.arange(len(agreement), dtype=np.int8)
-    if np.count_nonzero(agreement > limit) <= len(agreement):
-        return group  # each member is like itself alone
-    for i, j in zip(*np.nonzero(np.triu(agreement > limit, 1)), strict=True):
-        if status[i] == status[j] == KEPT:
-            group[group == group[j]] = group[i]
-    return group
+def _groups(alike: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(m, d, d) whether two members of a set are in one group: kept members that are alike, directly or through others."""
+    d = len(alike)
+    together = np.broadcast_to(np.eye(d, dtype=np.bool_), (len(kept), d, d))
+    if np.count_nonzero(alike) <= d:
+        return together  # each member is like itself alone
+    wider = together | (alike & kept[:, None] & kept[:, :, None])
+    while not np.array_equal(wider, together):
+        together, wider = wider, wider @ wider
+    return together
+
+
+def _shares(weights: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights (m, d) >= 0 made to sum to 1 in each row; equal ones for the members where nothing is left."""
+    some = weights.any(axis=1, keepdims=True)
+    weights = np.where(some, weights, members)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.float64]:

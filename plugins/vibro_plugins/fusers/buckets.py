@@ -25,6 +25,12 @@ class Max(Fuser):
         """(n, d) and the mask of usable cells -> (n,)."""
         return _largest(z, ok, np.arange(z.shape[1]))
 
+    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
+        if count.min() == len(ordered):
+            return ordered[-1]
+        return np.where(count > 0, ordered[np.maximum(count - 1, 0), np.arange(len(count))], np.nan)
+
 
 class Aom(Fuser):
     """Average of maxima over random buckets of members (Aggarwal and Sathe, SIGKDD Explorations 2015).

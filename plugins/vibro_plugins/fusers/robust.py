@@ -24,17 +24,16 @@ class Median(Fuser):
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
-        fused = np.full(len(z), np.nan)
-        for rows, ordered, count in _ordered(z, ok):
-            d = len(ordered)
-            if d and count.min() == d:
-                fused[rows] = 0.5 * (ordered[(d - 1) // 2] + ordered[d // 2])
-                continue
-            last = np.maximum(count - 1, 0)
-            here = np.arange(len(count))
-            middle = 0.5 * (ordered[last // 2, here] + ordered[(last + 1) // 2, here])
-            fused[rows] = np.where(count > 0, middle, np.nan)
-        return fused
+        return _fused(self.read, z, ok)
+
+    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
+        d = len(ordered)
+        if d and count.min() == d:
+            return np.asarray(0.5 * (ordered[(d - 1) // 2] + ordered[d // 2]))
+        last, here = np.maximum(count - 1, 0), np.arange(len(count))
+        middle = 0.5 * (ordered[last // 2, here] + ordered[(last + 1) // 2, here])
+        return np.where(count > 0, middle, np.nan)
 
 
 class TrimmedMean(Fuser):
@@ -51,17 +50,29 @@ class TrimmedMean(Fuser):
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
-        fused = np.full(len(z), np.nan)
-        for rows, ordered, count in _ordered(z, ok):
-            drop, d = np.floor(self.params.trim * count).astype(np.intp), len(ordered)
-            if d and count.min() == d:
-                fused[rows] = ordered[drop[0] : d - drop[0]].sum(axis=0) / (d - 2 * drop[0])
-                continue
-            total = np.zeros(len(count))
-            for j, column in enumerate(ordered):
-                total += np.where((j >= drop) & (j < count - drop), column, 0.0)
-            np.divide(total, count - 2 * drop, out=fused[rows], where=count > 0)
-        return fused
+        return _fused(self.read, z, ok)
+
+    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
+        drop, d = np.floor(self.params.trim * count).astype(np.intp), len(ordered)
+        if d and count.min() == d:
+            return np.asarray(ordered[drop[0] : d - drop[0]].sum(axis=0) / (d - 2 * drop[0]))
+        total = np.zeros(len(count))
+        for j, column in enumerate(ordered):
+            total += np.where((j >= drop) & (j < count - drop), column, 0.0)
+        return np.divide(total, count - 2 * drop, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def _fused(
+    read: Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]],
+    z: NDArray[np.float64],
+    ok: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """(n,) read from the usable cells (n, d) of each record in ascending order."""
+    fused = np.full(len(z), np.nan)
+    for rows, ordered, count in _ordered(z, ok):
+        fused[rows] = read(ordered, count)
+    return fused
 
 
 def _ordered(

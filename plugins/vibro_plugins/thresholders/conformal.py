@@ -49,7 +49,7 @@ class Conformal(Thresholder):
             self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
             kept = max(int(budget * (len(known) + 1) + 1e-9), 1)
             return float(known[len(known) - kept])
-        far, n = far_out(whole), len(whole)
+        far, n = float(far_out(whole)), len(whole)
         chance = 2.0 * np.sqrt(self.params.benign * (1.0 - self.params.benign) / n)
         expected = self.params.benign + chance if self.params.benign else 0.0
         weight = np.where(np.arange(n) < n - round(far * n), 1.0, min(1.0, expected / far) if far else 1.0)

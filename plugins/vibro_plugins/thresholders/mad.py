@@ -29,13 +29,13 @@ class Mad(Thresholder):
         """The cut."""
         known = usable(scores, budget)
         shape = body(known)
-        if shape is None:
+        if shape.none:
             self._details = {"fallback": "half of the reference scores are equal: the cut is the largest of them"}
             return float(known[-1])
         scale = np.log(np.maximum(known - shape.shift, 1e-300)) if shape.log else known
         centre = float(np.median(scale))
         value = centre - NORMAL.inv_cdf(budget) * 1.4826 * float(np.median(np.abs(scale - centre)))
-        self._details = {"fallback": None, "log": shape.log, "shift": shape.shift}
+        self._details = {"fallback": None, "log": bool(shape.log), "shift": float(shape.shift)}
         return float(shape.shift + np.exp(value)) if shape.log else float(value)
 
     def details(self) -> Mapping[str, Any]:

@@ -34,7 +34,7 @@ class Mixture(Thresholder):
         known = usable(scores, budget)
         shape = body(known, far_out(known))
         self._known, self._budget = known, budget
-        self._value = None if shape is None else shape.quantile(budget)
+        self._value = None if shape.none else float(shape.quantile(budget))
         return float(known[-1]) if self._value is None else self._value
 
     def details(self) -> Mapping[str, Any]:
@@ -44,13 +44,13 @@ class Mixture(Thresholder):
             return {}
         if value is None:
             return {"fallback": "half of the reference scores are equal: the cut is the largest of them"}
-        rng, share = self.ctx.rng(), far_out(known)
+        rng, share = self.ctx.rng(), float(far_out(known))
         shares, cuts = [share], [value]
         for _ in range(DRAWS):
             drawn = np.sort(rng.choice(known, len(known)))
             shares.append(far_out(drawn))
             other = body(drawn, shares[-1])
-            cuts.append(value if other is None else other.quantile(self._budget))
+            cuts.append(value if other.none else other.quantile(self._budget))
         low, high = np.quantile(cuts, (0.05, 0.95))
         return {
             "fallback": None,

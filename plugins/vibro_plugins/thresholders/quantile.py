@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
-from vibro_plugins._cuts import BENIGN, too_few, upper_quantile, usable, without_faults
+from vibro_plugins._cuts import BENIGN, faulty_share, too_few, upper_quantile, upper_quantiles, usable, without_faults
 
 
 class Quantile(Thresholder):
@@ -38,6 +38,12 @@ class Quantile(Thresholder):
         known, aside = without_faults(usable(scores, budget), self.params.benign)
         self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
         return upper_quantile(known, budget)
+
+    def cuts(self, scores: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+        """The cuts (m,) of m references at once, finite scores (m, r), each as ``cut`` puts it."""
+        known = np.sort(scores, axis=1)
+        aside = np.round(faulty_share(known, self.params.benign) * known.shape[1])
+        return np.asarray(upper_quantiles(known, known.shape[1] - aside, budget))
 
     def details(self) -> Mapping[str, Any]:
         """Of the last cut: ``n`` scores used, ``set_aside`` share left out."""
