@@ -169,7 +169,7 @@ def test_trap_34_images_are_read_by_minibatch(tmp_path, monkeypatch):
     assert np.isfinite(detector.score(mapped)).all()
 
 
-# --- health: ten broken settings, ten sound ones ----------------------------------------------------------------------
+# --- health: twenty-one broken networks, twenty sound ones -------------------------------------------------------------
 
 
 def biased(monkeypatch):
@@ -177,17 +177,50 @@ def biased(monkeypatch):
     monkeypatch.setattr(_resnet.nn.init, "zeros_", lambda bias: bias.data.fill_(0.1))
 
 
-def centred_at_zero(monkeypatch):
-    monkeypatch.setattr(deep_svdd, "centre_of", lambda codes: np.zeros(codes.shape[1], np.float32))
+def last_layer(make):
+    """The encoder with another last layer, made from the usual one."""
+
+    def breakage(monkeypatch):
+        init = Encoder.__init__
+
+        def broken(self, *args):
+            init(self, *args)
+            self.out = make(self.out)
+
+        monkeypatch.setattr(Encoder, "__init__", broken)
+
+    return breakage
 
 
-def one_zero_in_the_centre(monkeypatch):
-    def centre(codes):
-        found = centre_of(codes)
-        found[0] = 0
-        return found
+def with_bias(layer):
+    return nn.Linear(layer.in_features, layer.out_features)
 
-    monkeypatch.setattr(deep_svdd, "centre_of", centre)
+
+def not_a_number(layer):
+    nn.init.constant_(layer.weight, float("nan"))
+    return layer
+
+
+def codes(change):
+    """The encoder with ``change(forward, x)`` in the place of its forward pass."""
+
+    def breakage(monkeypatch):
+        forward = Encoder.forward
+        monkeypatch.setattr(Encoder, "forward", lambda self, x: change(lambda y: forward(self, y), x))
+
+    return breakage
+
+
+def centre(change):
+    def breakage(monkeypatch):
+        monkeypatch.setattr(deep_svdd, "centre_of", lambda found: change(centre_of(found)).astype(np.float32))
+
+    return breakage
+
+
+def first_zero(found):
+    found[0] = 0
+    return found
 
 
 def dead(monkeypatch):
@@ -198,18 +231,40 @@ def one_direction(monkeypatch):
     monkeypatch.setattr(deep_svdd, "start", lambda layer: nn.init.constant_(layer.weight, 0.05))
 
 
+def pushed_away(monkeypatch):
+    loss = DeepSvdd._loss
+    monkeypatch.setattr(DeepSvdd, "_loss", lambda self, squared, sign: -loss(self, squared, sign))
+
+
+def no_step(monkeypatch):
+    """As a release of a known library had it, whose backward pass was commented out."""
+    monkeypatch.setattr(deep_svdd, "step", lambda optimizer, loss: optimizer.step())
+
+
 BROKEN = {
     "bias on": (biased, {}),
-    "centre 0": (centred_at_zero, {}),
-    "one centre coordinate 0": (one_zero_in_the_centre, {}),
+    "bias in the last layer": (last_layer(with_bias), {}),
+    "a weight that is no number": (last_layer(not_a_number), {}),
+    "centre 0": (centre(lambda found: 0 * found), {}),
+    "one centre coordinate 0": (centre(first_zero), {}),
+    "centre far away": (centre(lambda found: found + 1e4), {}),
+    "the same code for all": (codes(lambda net, x: net(torch.ones_like(x))), {}),
+    "nothing reaches the network": (codes(lambda net, x: net(0 * x)), {}),
+    "records mixed": (codes(lambda net, x: net(x.mean(0, keepdim=True).expand_as(x))), {}),
+    "codes of signs": (codes(lambda net, x: torch.sign(net(x))), {}),
+    "saturated codes": (codes(lambda net, x: torch.tanh(1000 * net(x))), {}),
     "dead last layer": (dead, {"epochs": 1}),
     "codes of one direction": (one_direction, {"epochs": 1, "lr": 1e-5}),
     "learning rate 10": (None, {"lr": 10.0}),
+    "learning rate 3, soft": (None, {"lr": 3.0, "objective": "soft"}),
     "learning rate 1": (None, {"lr": 1.0}),
     "learning rate next to 0": (None, {"lr": 1e-9}),
+    "no step": (no_step, {}),
+    "pushed away": (pushed_away, {}),
     "zero epochs": (None, {"epochs": 0}),
     "weight decay 10": (None, {"weight_decay": 10.0, "epochs": 40, "lr": 0.01}),
 }
+KINDS = [{}, {"width": 6, "code": 16, "lr": 0.002, "pretrain": 1}]
 SOUND = [
     {"seed": 1},
     {"seed": 2},
@@ -234,9 +289,10 @@ def test_health_tells_a_broken_network(name, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("settings", SOUND, ids=str)
-def test_health_leaves_a_sound_network_alone(settings):
-    assert fitted(**settings).health()["failed"] == 0
+def test_health_leaves_a_sound_network_alone(settings, kind):
+    assert fitted(**kind | settings).health()["failed"] == 0
 
 
 # --- contamination, labels, state, refusals ---------------------------------------------------------------------------
