@@ -1,0 +1,148 @@
+"""Traps that all five networks share: what a training may look at, and what of a record must reach its score."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from vibro.api import Context, NotFittedError
+from vibro.data import make_batch, make_rows
+from vibro.engine import Engine
+from vibro.executor import ArrayRef, FitTask, fit_task
+from vibro.host import PluginHost
+from vibro.plan import make_plan
+from vibro_plugins import _torch
+from vibro_plugins.detectors.contrastive import Contrastive
+from vibro_plugins.detectors.deep_svdd import DeepSvdd
+from vibro_plugins.detectors.hetero_vae import HeteroVae
+from vibro_plugins.detectors.lstm_ae import LstmAe
+from vibro_plugins.detectors.tadgan import TadGan
+
+H, W = np.linspace(0, 2 * np.pi, 8, endpoint=False)[:, None], np.linspace(0, 2 * np.pi, 20, endpoint=False)
+
+
+def images(n, seed):
+    """(n, 1, 8, 20): two patterns of random amplitude and noise."""
+    rng = np.random.default_rng(seed)
+    patterns = np.stack([np.sin(H) * np.cos(W), np.cos(H) + 0 * W])
+    x = np.einsum("nk,khw->nhw", rng.uniform(-2, 2, (n, 2)), patterns) + 0.3 * rng.standard_normal((n, 8, 20))
+    return x[:, None].astype(np.float32)
+
+
+def vectors(n, seed):
+    """The same, line after line: (n, 160)."""
+    return images(n, seed).reshape(n, -1)
+
+
+NETWORKS = {
+    "deep_svdd": (DeepSvdd, images, {"width": 4, "code": 8, "pretrain": 2, "batch": 16, "lr": 0.003}),
+    "hetero_vae": (HeteroVae, images, {"width": 4, "latent": 2, "warm_up": 0, "batch": 16, "lr": 0.01}),
+    "tadgan": (TadGan, vectors, {"width": 4, "batch": 8, "lr": 0.01, "critic_steps": 2}),
+    "contrastive": (Contrastive, images, {"width": 4, "code": 8, "batch": 12, "lr": 0.005}),
+    "lstm_ae": (LstmAe, vectors, {"patch": 20, "hidden": 16, "code": 4, "batch": 8, "lr": 0.01}),
+}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("tadgan", "contrastive")]
+STOPPING = ["hetero_vae", "lstm_ae", *SLOW]  # deep_svdd holds no row out: it keeps its last weights
+
+
+def fitted(name, epochs, x, y=None):
+    cls, _, small = NETWORKS[name]
+    detector = cls.make({**small, "epochs": epochs}, Context())
+    detector.fit(x, y)
+    return detector
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trap_10_the_level_of_a_record_reaches_its_score(name):
+    """No network scales a record by itself: three times as large is far from normal, however alike in shape."""
+    make = NETWORKS[name][1]
+    detector, x = fitted(name, 2, make(90, 0)), make(60, 1)
+    assert np.median(detector.score(3 * x)) > np.quantile(detector.score(x), 0.95)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trap_26_reference_scores_are_of_rows_that_were_not_trained_on(name):
+    cls, make, small = NETWORKS[name]
+    seen = []
+
+    class Watched(cls):
+        def fit(self, x, y=None):
+            seen.append(np.array(x))
+            super().fit(x, y)
+
+    x, fold = make(90, 0), np.arange(90, dtype=np.int8) % 5
+    settings = {**small, "epochs": 1}
+    task = FitTask("d", Watched, settings, Context(), ArrayRef(x), np.arange(90), fold, cross_fit=cls.cross_fit)
+    reference = fit_task(task).reference
+    judged = np.flatnonzero(np.isfinite(reference))
+    trained = {row.tobytes() for part in seen for row in part}
+    assert len(judged) == 18 and not trained & {x[i].tobytes() for i in judged}
+
+
+@pytest.mark.parametrize("name", STOPPING)
+def test_trap_53_rows_that_stop_a_training_are_not_trained_on(name, monkeypatch):
+    """With trap 26: training, stopping and calibration each have rows of their own; judged rows are none of them."""
+    module = sys.modules[NETWORKS[name][0].__module__]
+    held, trained = [], []
+    split, minibatches = module.split, _torch.minibatches
+
+    def split_seen(n, rng):
+        parts = split(n, rng)
+        held.extend(parts[0])
+        return parts
+
+    def minibatches_seen(rows, size, rng):
+        trained.extend(rows)
+        return minibatches(rows, size, rng)
+
+    monkeypatch.setattr(module, "split", split_seen)
+    monkeypatch.setattr(module if hasattr(module, "minibatches") else _torch, "minibatches", minibatches_seen)
+    fitted(name, 7, NETWORKS[name][1](90, 0))
+    assert len(held) == 9 and trained and not set(held) & set(trained)
+    assert set(trained) <= set(range(90))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trap_44_labels_are_not_looked_at(name):
+    cls, make, _ = NETWORKS[name]
+    x = make(60, 0)
+    y = np.arange(60, dtype=np.int16) % 2
+    assert not cls.needs_labels
+    assert np.array_equal(fitted(name, 1, x, y).score(x), fitted(name, 1, x).score(x))
+
+
+def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
+    """The GAN reference cuts where F1 on the test labels is best."""
+    host = PluginHost.create(autoload=False, environ={})
+    x = vectors(150, 0)
+    batch, y = make_batch(x[:, None], fs=160.0), (np.arange(150) < 30).astype(np.int16)
+    use = {"use": "lstm_ae", "view": "raw", **NETWORKS["lstm_ae"][2], "epochs": 30, "batch": 16}
+    table = {"detectors": [use], "fuser": {"use": "weighted_mean"}, "thresholder": {"use": "quantile"}}
+    table |= {"budgets": {"attention": 0.1, "alarm": 0.04}}
+    plan = make_plan(host, "one", table)
+    cuts = []
+    for labels in (None, y):
+        engine = Engine(host, Context(), audition=False, sentinels=False)
+        model, _ = engine.run(plan, batch, make_rows(batch), labels)
+        cuts.append((model.cuts.attention, model.cuts.alarm))
+        fused = model.reference["fused"]
+        assert model.rows["reference"] == len(fused) == 30 and model.rows["fit"] == 150  # as the manifest names them
+        assert np.mean(fused > model.cuts.attention) <= 0.1
+    assert cuts[0] == cuts[1] and cuts[0][0] < cuts[0][1]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trap_01_every_public_path_runs(name):
+    cls, make, small = NETWORKS[name]
+    x = make(60, 0)
+    blank = cls.make(small, Context())
+    for use in (lambda: blank.score(x), blank.state, blank.health):
+        with pytest.raises(NotFittedError, match=name):
+            use()
+    detector = fitted(name, 1, x)
+    back = cls.make({**small, "epochs": 1}, Context())
+    back.load_state(detector.state())
+    assert detector.score(x).shape == (60,) and detector.score(x).dtype == np.float64
+    assert back.health() == detector.health() and "failed" in detector.health()
