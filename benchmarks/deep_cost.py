@@ -24,7 +24,7 @@ from benchmarks.common import RESULTS, table, write
 
 NAMES = ("deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae")
 ROUNDS, RECORDS, BLOCK = 3, 2000, 64  # BLOCK: rows that are scored at once
-FEW, SMALL_STEP = 36, 8  # records in the references' sizes, and rows of one training step there
+STEPS, SMALL_STEP = ROUNDS + 1, 8  # steps of a training in a reference's size, and rows of each
 # The reference's TadGAN reads single samples of windows of 2,048, its LSTM-AE all 8,192 samples. Patches of two are the
 # shortest that tadgan takes: a quarter of the attention of single samples.
 REFERENCE: Mapping[str, Mapping[str, Any]] = {
@@ -110,12 +110,13 @@ def measured(host: Any, name: str, size: str) -> dict[str, Any]:
     """Parameters and records a second, trained and scored, of one network in one size."""
     large = size == "reference"
     settings = entry(host, "full" if large else "default", name) | (REFERENCE.get(name, {}) if large else {})
-    planned, x = rows_of(host, settings, FEW if large else RECORDS)
+    records = records_for(name, STEPS * SMALL_STEP) if large else RECORDS
+    planned, x = rows_of(host, settings, records)
     windows = windows_a_record(planned.settings, x)
     how: dict[str, Any] = {"epochs": 1, "batch": SMALL_STEP} if large else {"epochs": ROUNDS}
     how |= {key: 0 for key in ("pretrain", "warm_up") if key in planned.cls.Params.__dataclass_fields__}
-    detector, seconds = fitted(planned, x, ROUNDS + 1 if large else 0, **how)
-    part = x[: BLOCK // windows]
+    detector, seconds = fitted(planned, x, STEPS if large else 0, **how)
+    part = np.resize(x, ((1 if large else 16) * BLOCK // windows, *x.shape[1:]))
     trained = rate(detector.params.batch / windows, seconds)
     return {
         "name": name,
@@ -129,8 +130,13 @@ def measured(host: Any, name: str, size: str) -> dict[str, Any]:
     }
 
 
+def records_for(name: str, rows: int) -> int:
+    """Records of which so many are trained on: a tenth is held out, but by deep_svdd."""
+    return rows if name == "deep_svdd" else next(n for n in range(rows, 2 * rows) if n - n // 10 == rows)
+
+
 def epoch(name: str, settings: Mapping[str, Any], windows: int) -> float:
-    """Records of an epoch over 2,000: a tenth is held out, but by deep_svdd; tadgan takes 50 steps of its critics."""
+    """Records of an epoch over 2,000; tadgan takes 50 steps of its critics."""
     if name == "tadgan":
         return 50 * settings.get("batch", 32) / windows
     return RECORDS if name == "deep_svdd" else 0.9 * RECORDS
