@@ -212,7 +212,7 @@ def weighted_means(z: Floats, weights: Floats) -> Floats:
     """(m, n) means of the finite cells of z (n, d) by the rows of ``weights`` (m, d); NaN where no such cell has weight."""
     ok = np.isfinite(z)
     if ok.all():
-        return np.asarray(weights @ z.T / weights.sum(axis=1, keepdims=True))
+        return np.asarray((weights / weights.sum(axis=1, keepdims=True)) @ z.T)
     used = weights @ ok.T.astype(np.float64)
     total = weights @ np.where(ok, z, 0.0).T
     means: Floats = np.divide(total, used, out=np.full(total.shape, np.nan), where=used > 0)

@@ -123,9 +123,10 @@ def _fused_rows(
         held = held[:, : len(trial.reference)]
         levels = [_levels(c, held) for c in cuts]
         for name, mask in parts.items():
-            figures = score_table(trial.y[mask], fused[:, mask], budget=budget)
+            scores = fused[:, mask]
+            figures = score_table(trial.y[mask], scores, budget=budget)
             for cut, level in zip(cuts, levels, strict=True):
-                flags = flag_table(trial.y[mask], fused[:, mask] > level[:, None])
+                flags = flag_table(trial.y[mask], scores > level[:, None])
                 row = _rows(trial, members, fuser.name, cut.name, name, mask)
                 out.append(row | figures | {key: flags[key] for key in AT_CUT})
     return out

@@ -15,7 +15,7 @@ Labels = NDArray[np.int16]
 
 NAMES = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "partial_auc")
 HUGE = 1e300
-BLOCK = 1 << 17  # scores worked on at a time: they stay in the cache
+BLOCK = 1 << 15  # scores worked on at a time: they stay in the cache
 
 
 def score_table(
@@ -107,8 +107,8 @@ def flag_table(y: Labels, flags: NDArray[np.bool_]) -> dict[str, Floats]:
     """``f1``, ``false_alarm_rate``, ``precision`` and ``recall`` of decisions (m, n) at a cut; 0/0 is NaN, F1 then 0."""
     flags = np.atleast_2d(flags)
     bad = np.asarray(y) == 1
-    tp = (flags & bad).sum(axis=1).astype(float)
-    fp = (flags & ~bad).sum(axis=1).astype(float)
+    tp = flags[:, bad].sum(axis=1).astype(float)
+    fp = flags.sum(axis=1) - tp
     missed = bad.sum() - tp
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
