@@ -160,8 +160,8 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         *table(heads, body),
         *table(["default over reference", "parameters, times fewer", "trained, times faster", "scored"], ratios),
         f"Median (lowest to highest) of {ROUNDS} rounds, processor time of one thread. Default: {ROUNDS} epochs over"
-        f" {RECORDS:,} simulated records of 8,192 samples, all that an epoch takes. Reference: {ROUNDS} steps of"
-        f" {SMALL_STEP} pictures or sequences, of tadgan of 4 windows; its seconds an epoch follow from their rate.",
+        f" {RECORDS:,} simulated records of 8,192 samples, all that an epoch takes. Reference: {ROUNDS} steps of {SMALL_STEP}"
+        " rows (of tadgan: windows, four a record), from whose rate the seconds of an epoch follow.",
     ]
 
 
