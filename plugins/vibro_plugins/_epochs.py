@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from vibro.api import Context, State
 from vibro_plugins._torch import arrays, load_arrays
 
 Arrays = dict[str, NDArray[Any]]
-SAMPLE = 64  # rows that the key of a training looks at
+BLOCK = 1024  # rows hashed at a time
 WORD = (1 << 64) - 1
 
 
@@ -109,11 +110,20 @@ class Epochs:
 
 
 def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any], labels: NDArray[Any] | None = None) -> str:
-    """Hash of all that a training follows from: detector, settings, seed, device, torch, labels, and a sample of rows."""
-    rows = x[np.unique(np.linspace(0, len(x) - 1, min(SAMPLE, len(x))).astype(int))]
-    digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, x.shape)).encode())
-    digest.update(np.ascontiguousarray(rows).tobytes())
+    """Hash of all that a training follows from: detector, settings, seed, device, torch, this package, rows and labels."""
+    digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, _code(), x.shape)).encode())
+    for start in range(0, len(x), BLOCK):
+        digest.update(np.ascontiguousarray(x[start : start + BLOCK]).tobytes())
     digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Hash of the sources of this package."""
+    digest = sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

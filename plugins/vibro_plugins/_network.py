@@ -101,6 +101,11 @@ def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[n
     return order[: n // 10], order[n // 10 :]
 
 
+def heard(scale: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Scales of channels, none below a twentieth of their mean: one that is silent at fit is heard when it no longer is."""
+    return np.maximum(scale, 0.05 * scale.mean()).astype(np.float32)
+
+
 def windows_of(records: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """Places of the ``count`` windows of each of these records, where the windows of a record follow each other."""
     return (records[:, None] * count + np.arange(count)).reshape(-1)

@@ -86,7 +86,7 @@ def auc(score, first_odd, first_new):
 
 @pytest.mark.parametrize("loss", ["nt_xent", "moco"])
 def test_learns_what_its_untrained_self_does_not_know(images, loss):
-    trained, untrained = fitted(images[:200], loss=loss), fitted(images[:200], loss=loss, epochs=0)
+    trained, untrained = (fitted(images[:200], loss=loss, shift=1.0, head="gmm", **how) for how in ({}, {"epochs": 0}))
     known, unknown = (auc(detector.score(images), 260, 200) for detector in (trained, untrained))
     assert known > unknown + 0.03
     assert trained.health()["failed"] == 0 and untrained.health()["failed"] == 1
@@ -133,7 +133,7 @@ def test_trap_48_heads_know_only_rows_of_the_fit(head, vectors):
 
 
 def test_trap_49_no_centroid_by_default_and_codes_are_the_encoders_not_the_projections(vectors):
-    assert Contrastive.Params().head == "gmm"
+    assert Contrastive.Params().head == "mahalanobis"
     detector = fitted(vectors[:240], epochs=1, head="knn")
     net = detector._fitted()
     with torch.no_grad():
@@ -195,19 +195,53 @@ def test_moco_puts_the_positive_first_and_counts_edited_copies():
         positive = torch.exp(unit(q)[i] @ unit(k)[i] / 0.3)
         others = torch.exp(unit(q)[i] @ unit(queue).T / 0.3).sum() + 3 * torch.exp(unit(q)[i] @ unit(s).T / 0.3).sum()
         loss -= torch.log(positive / (positive + others))
-    assert moco(q, k, queue, s, 0.3, times=3.0).item() == pytest.approx(loss.item() / 6)
+    everybody = torch.ones(6, 6, dtype=torch.bool)
+    assert moco(q, k, (queue, everybody), s, 0.3, times=3.0).item() == pytest.approx(loss.item() / 6)
 
 
 def test_the_queue_is_first_in_first_out_and_its_networks_follow():
     net = torch.nn.ModuleDict({"encode": torch.nn.Linear(3, 2), "project": torch.nn.Identity()})
-    queue = Queue(net, 0.9, torch.zeros(5, 2))
+    queue = Queue(net, 0.9, torch.zeros(5, 2), np.arange(5))
     old = queue.net["encode"].weight.clone()
     with torch.no_grad():
         net["encode"].weight += 1
     key = queue.key(torch.ones(2, 3))
-    queue.follow(net, key)
-    assert torch.equal(queue.keys[-2:], key) and len(queue.keys) == 5
+    queue.follow(net, key, np.array([7, 4]))
+    assert torch.equal(queue.keys[-2:], key) and queue.rows.tolist() == [2, 3, 4, 7, 4]
     assert torch.allclose(queue.net["encode"].weight, old + 0.1) and not key.requires_grad
+
+
+def test_a_record_is_not_its_own_negative_while_its_key_waits_in_the_queue():
+    q, k, keys = torch.randn(3, 2, 5, generator=Generator().manual_seed(0))
+    queue = Queue(torch.nn.ModuleDict(), 0.9, keys, np.array([3, 8]))
+    alone = torch.nn.functional.normalize(keys)[1:] @ torch.nn.functional.normalize(q)[0] / 0.3
+    positive = torch.nn.functional.cosine_similarity(q, k)[0] / 0.3
+    first = torch.logsumexp(torch.cat([positive[None], alone]), 0) - positive
+    second = moco(q[1:], k[1:], queue.others(np.array([5])), None, 0.3)
+    assert 2 * moco(q, k, queue.others(np.array([3, 5])), None, 0.3) == pytest.approx((first + second).item())
+
+
+def test_trap_50_frequency_is_never_shifted():
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((60, 1, 16, 40)).astype(np.float32)
+    low, high = np.zeros((2, 1, 1, 16, 40), np.float32)
+    low[..., 3:9] = high[..., 30:36] = 3
+    at_rest, free = (fitted(images, epochs=1, **how) for how in ({}, {"shift": 1.0}))
+
+    def likeness(detector):
+        blank, a, b = (detector._coded(detector._fitted(), part)[0] for part in (0 * low, low, high))
+        return np.dot(a - blank, b - blank) / np.linalg.norm(a - blank) / np.linalg.norm(b - blank)
+
+    assert likeness(at_rest) < 0.6 < 0.9 < likeness(free)
+
+
+def test_a_channel_silent_at_fit_is_heard_later():
+    rng = np.random.default_rng(0)
+    lines = np.stack([rng.standard_normal((60, 64)), np.zeros((60, 64))], axis=1).astype(np.float32)
+    loud = lines.copy()
+    loud[:, 1] = rng.standard_normal((60, 64))
+    detector = fitted(lines, epochs=1)
+    assert np.median(detector.score(loud)) > 2 * np.median(detector.score(lines))
 
 
 def test_numbers_of_health():
@@ -366,13 +400,13 @@ def test_health_tells_a_net_that_has_not_learned(images, name, loss, monkeypatch
     breakage, settings = BROKEN[name]
     if breakage:
         breakage(monkeypatch)
-    assert fitted(images[:200], loss=loss, **settings).health()["failed"] == 1
+    assert fitted(images[:200], **{"loss": loss, "shift": 1.0, **settings}).health()["failed"] == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [a | b for a in SOUND for b in KINDS], ids=named)
 def test_health_leaves_a_sound_net_alone(images, settings):
-    assert fitted(images[:200], **settings).health()["failed"] == 0
+    assert fitted(images[:200], **{"shift": 1.0, **settings}).health()["failed"] == 0
 
 
 @pytest.mark.parametrize(

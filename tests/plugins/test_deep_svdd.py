@@ -351,3 +351,16 @@ def test_other_rows_than_those_of_the_fit(trained):
         trained.score(CALM[:, :, :8])
     with pytest.raises(ConfigError, match="nu"):
         DeepSvdd.make({"nu": 1.5}, Context())
+
+
+def test_rows_known_as_normal_are_trained_on_however_far_they_lie(monkeypatch):
+    pool = np.concatenate([images(60, 1), images(12, 2, odd=3.0), images(8, 3, odd=-3.0)])
+    y = np.repeat(np.array([-1, 0, 1], np.int16), [60, 12, 8])
+    epochs = []
+
+    def seen(detector, net, optimizer, x, sign, parts):
+        epochs.append(set(np.concatenate(parts)))
+
+    monkeypatch.setattr(DeepSvdd, "_epoch", seen)
+    fitted(pool, cls=DeepSad, y=y, trim=0.3)
+    assert epochs and all(set(range(60, 80)) <= rows and len(rows) == 62 for rows in epochs)

@@ -91,10 +91,15 @@ def test_health_leaves_a_sound_net_alone(sequences, settings):
 def test_patches_of_records_and_of_vectors(sequences):
     records = sequences[:60, :8].reshape(60, 2, 24)
     detector = fitted(records, patch=5, epochs=2)
-    assert detector.state()["centre"].shape == (4, 10)
+    assert detector.state()["centre"].shape == (5, 10)
     vectors = fitted(sequences[:60].reshape(60, 72), patch=10, epochs=2)
-    assert vectors.state()["centre"].shape == (7, 10)
+    assert vectors.state()["centre"].shape == (8, 10)
     assert np.isfinite(vectors.score(np.full((2, 72), 3e38, np.float32))).all()
+    last = sequences[:60].reshape(60, 72).copy()
+    last[:, 70:] += 100
+    assert (vectors.score(last) > 2 * vectors.score(sequences[:60].reshape(60, 72))).all()
+    with pytest.raises(ValueError, match="those of the fit"):
+        vectors.score(np.zeros((2, 81), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from vibro.api import Context, NotFittedError, StandAside
 from vibro.host import PluginHost
 from vibro.plan import make_plan
-from vibro_plugins._epochs import Epochs
+from vibro_plugins._epochs import Epochs, key_of
 from vibro_plugins._network import enough, linear
 from vibro_plugins._torch import Plateau, Trimming, effective_rank, exact, minibatches, mixed, nearest
 from vibro_plugins.detectors.contrastive import Contrastive
@@ -269,3 +269,14 @@ def test_effective_rank():
     assert effective_rank(np.outer(rng.standard_normal(50), np.ones(6))) == pytest.approx(1, abs=1e-6)
     assert effective_rank(np.ones((50, 6))) == 0
     assert effective_rank(np.full((50, 6), np.nan)) == 0
+
+
+def test_a_training_is_known_by_every_row_and_label():
+    x, y = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32), np.zeros(3000, np.int16)
+    keys = {key_of("net", 1, Context(), x, y)}
+    for row in (1, 1500, 2999):
+        changed, labels = x.copy(), y.copy()
+        changed[row, 3] += 1
+        labels[row] = 1
+        keys |= {key_of("net", 1, Context(), changed, y), key_of("net", 1, Context(), x, labels)}
+    assert len(keys) == 7 and key_of("net", 1, Context(), x.copy(), y) in keys

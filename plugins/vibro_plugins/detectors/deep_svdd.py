@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -143,44 +144,66 @@ class DeepSvdd(Network):
         self._centre, self._radius = state["centre"], float(state["radius"])
 
     def _learn(self, x: NDArray[np.float32], sign: NDArray[np.float32]) -> None:
-        """Training; ``sign`` (n,) is +1 for rows known as normal, -1 for anomalous ones, 0 for all others."""
+        """Training; ``sign`` (n,) is +1 for rows known as normal, -1 for anomalous ones, 0 for all others.
+
+        Rows known as normal are never trimmed, those known as anomalous only pushed away.
+        """
         p = self.params
         self._pixels = Pixels.fit(x)
-        rng, trusted, marked = self.ctx.rng(), np.flatnonzero(sign >= 0), np.flatnonzero(sign < 0)
+        rng = self.ctx.rng()
+        unknown, sound, marked = (np.flatnonzero(sign == value) for value in (0, 1, -1))
         with seeded(self.ctx):
             net = self._build()
-            kept = trusted[nearest(self._pixels.norm(x)[trusted], p.trim)]
-            self._pretrain(net, x, kept, rng)
+            kept = unknown[nearest(self._pixels.norm(x)[unknown], p.trim)]
+            self._pretrain(net, x, np.union1d(kept, sound), sign, rng)
             first = self._codes(net, x)
-            self._centre = centre_of(first[kept])
+            self._centre = centre_of(first[np.union1d(kept, sound)])
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr, weight_decay=p.weight_decay)
-            plateau, trimming = Plateau(net, p.patience), Trimming(trusted, p.trim, WARM_UP, TRIM_EVERY, kept)
-            how = {"net": net, "rng": rng, "plateau": plateau, "trimming": trimming, "numbers": {"spread": 1.0}}
+            plateau, trimming = Plateau(net, p.patience), Trimming(unknown, p.trim, WARM_UP, TRIM_EVERY, kept)
+            lowest = {"spread": 1.0, "effective_rank": np.inf, "radius": np.inf}
+            how = {"net": net, "rng": rng, "plateau": plateau, "trimming": trimming, "numbers": lowest}
             epochs = self._epochs(x, p.epochs, optimizer, 1 / 100, sign, before=p.pretrain, **how)
             codes = self._codes(net, x) if epochs.done else first
             for epoch in epochs:
                 trimming.look(epoch, lambda rows, codes=codes: self._distance(codes[rows]))
-                self._radius = float(np.quantile(self._distance(codes[trimming.kept]), 1 - p.nu))
-                if plateau.stop(float(np.median(self._distance(codes[trusted])))):
+                kept = np.union1d(trimming.kept, sound)
+                self._radius = self._quantile(codes[kept])
+                if plateau.stop(float(np.median(self._distance(codes[sign >= 0])))):
                     break
-                rows = np.append(trimming.kept, marked)
+                rows = np.append(kept, marked)
                 self._epoch(net, optimizer, x, sign, minibatches(rows, batch_size(len(x), p.batch), rng))
                 codes = self._codes(net, x)
                 if not np.isfinite(codes).all():
                     raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
-                shrunk = _variance(codes) / max(_variance(first), 1e-30)
-                epochs.numbers["spread"] = min(epochs.numbers["spread"], shrunk)
-        kept = trimming.kept
-        self._radius = float(np.quantile(self._distance(codes[kept]), 1 - p.nu))
-        self._settle(net, self._examined(net, codes[kept], first[kept], epochs.numbers["spread"]))
+                for name, value in self._collapse(codes[kept], first[kept]).items():
+                    epochs.numbers[name] = min(epochs.numbers[name], value)
+        kept = np.union1d(trimming.kept, sound)
+        self._radius = self._quantile(codes[kept])
+        self._settle(net, self._examined(net, codes[kept], first[kept], epochs.numbers))
 
-    def _pretrain(self, net: Encoder, x: NDArray[np.float32], rows: NDArray[np.intp], rng: np.random.Generator) -> None:
+    def _collapse(self, codes: NDArray[np.float64], first: NDArray[np.float64]) -> dict[str, float]:
+        """What shows after an epoch that codes (n, code) have run together, beside those at the start."""
+        spread = _variance(codes) / max(_variance(first), 1e-30)
+        return {"spread": spread, "effective_rank": effective_rank(codes), "radius": self._quantile(codes)}
+
+    def _quantile(self, codes: NDArray[np.float64]) -> float:
+        """R, the (1 - nu) quantile of the distances."""
+        return float(np.quantile(self._distance(codes), 1 - self.params.nu))
+
+    def _pretrain(
+        self,
+        net: Encoder,
+        x: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        sign: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> None:
         """An auto-encoder for ``pretrain`` epochs, so that codes tell records apart before they are drawn together."""
         p = self.params
         decoder = placed(Decoder(net, x.shape[1], self._pixels.size), self.ctx.device)
         optimizer = torch.optim.Adam([*net.parameters(), *decoder.parameters()], lr=p.lr)
         how = {"net": net, "decoder": decoder, "rng": rng, "name": "pretrain", "after": p.epochs}
-        for _ in self._epochs(x, p.pretrain, optimizer, None, **how):
+        for _ in self._epochs(x, p.pretrain, optimizer, None, sign, **how):
             for part in minibatches(rows, batch_size(len(rows), p.batch), rng):
                 batch = self._tensor(x[part])
                 with mixed(self.ctx.device):
@@ -225,11 +248,12 @@ class DeepSvdd(Network):
         return np.concatenate(parts).astype(np.float64)
 
     def _examined(
-        self, net: Encoder, codes: NDArray[np.float64], first: NDArray[np.float64], spread: float
+        self, net: Encoder, codes: NDArray[np.float64], first: NDArray[np.float64], lowest: Mapping[str, float]
     ) -> dict[str, float]:
-        """``spread``: least variance of the codes after an epoch, over that at the start; ``effective_rank`` of the codes;
-        ``radius``; ``drawn``: median squared distance over that at the start; ``range``: IQR of the distances over their
-        median; ``offset``: the code of a blank image, 0 without biases; ``centre``: its coordinate nearest to 0.
+        """The lowest after any epoch of ``spread``, the variance of the codes over that at the start, of their
+        ``effective_rank`` and of the ``radius``; ``drawn``: median squared distance over that at the start; ``range``: IQR of
+        the distances over their median; ``offset``: the code of a blank image, 0 without biases; ``centre``: its coordinate
+        nearest to 0.
         """
         blank = torch.zeros(1, *self._pixels.centre.shape, device=self.ctx.device)
         with torch.no_grad():
@@ -237,18 +261,16 @@ class DeepSvdd(Network):
         distance = self._distance(codes)
         low, middle, high = np.quantile(distance, [0.25, 0.5, 0.75])
         found = {
-            "spread": spread,
-            "effective_rank": effective_rank(codes),
-            "radius": self._radius,
+            **{name: min(value, lowest[name]) for name, value in self._collapse(codes, first).items()},
             "drawn": float(middle**2 / max(np.median(self._distance(first)) ** 2, 1e-30)),
             "range": float((high - low) / max(middle, 1e-30)),
             "offset": offset,
             "centre": float(np.abs(self._centre).min()),
         }
         sound = (
-            spread > COLLAPSED
+            found["spread"] > COLLAPSED
             and found["effective_rank"] >= 2
-            and self._radius > 0
+            and found["radius"] > 0
             and found["drawn"] < DRAWN
             and found["range"] > 1e-3
             and offset == 0

@@ -133,7 +133,7 @@ class LstmAe(Network):
         self._centre, self._scale = state["centre"], float(state["scale"])
 
     def _sequences(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, steps, values); what does not fill a last patch is left out."""
+        """(n, steps, values), the last patch filled with zeros."""
         if self.params.patch == 0:
             if x.ndim != 3:
                 raise StandAside(
@@ -142,13 +142,16 @@ class LstmAe(Network):
             return x
         wide = x.reshape(len(x), -1, x.shape[-1])
         n, channels, samples = wide.shape
-        steps = samples // self.params.patch
-        if steps < 2:
+        if samples < 2 * self.params.patch:
             raise StandAside(f"{samples} samples hold fewer than two patches of {self.params.patch}")
-        cut = wide[:, :, : steps * self.params.patch].reshape(n, channels, steps, self.params.patch)
+        steps = -(-samples // self.params.patch)
+        filled = np.pad(wide, ((0, 0), (0, 0), (0, steps * self.params.patch - samples)))
+        cut = filled.reshape(n, channels, steps, self.params.patch)
         return cut.transpose(0, 2, 1, 3).reshape(n, steps, channels * self.params.patch)
 
     def _standardised(self, sequences: NDArray[np.float32]) -> NDArray[np.float32]:
+        if sequences.shape[1:] != self._centre.shape:
+            raise ValueError(f"sequences of shape {sequences.shape[1:]}, but those of the fit had {self._centre.shape}")
         return np.clip((sequences.astype(np.float64) - self._centre) / self._scale, -LIMIT, LIMIT).astype(np.float32)
 
     def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from vibro import hookimpl
 from vibro.api import Params, StandAside, State
 from vibro_plugins._images import PICTURE
 from vibro_plugins._neighbours import Neighbours
-from vibro_plugins._network import Network, split, windows_of
+from vibro_plugins._network import Network, heard, split, windows_of
 from vibro_plugins._torch import (
     Plateau,
     Trimming,
@@ -38,7 +38,8 @@ LIMIT = 20.0  # standardised values are clipped here
 STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 BLOCK = 64
-LEAST_GAIN, LEAST_RANK, UNIFORM = 0.05, 1.5, -0.2  # of a sound fit: fall of the loss, effective rank, uniformity
+LEAST_GAIN = 0.05  # fall of the loss of a sound fit
+LEAST_RANK, UNIFORM = 1.5, -0.2  # and its effective rank, low since records of few kinds have codes of few dimensions
 SAMPLE = 512  # rows that health looks at
 
 
@@ -47,25 +48,26 @@ class ContrastiveParams(Params):
     """``loss``: NT-Xent, or a momentum queue (MoCo) with keys by an encoder that follows at ``momentum``.
 
     ``head`` scores codes, with ``neighbours`` for knn. Positives differ by ``shift``, the largest circular shift as a share
-    of time (0 for records that begin at a fixed phase; a vector has no time and is never shifted), ``noise`` in floors of
-    the record, ``gain`` and ``mask``. ``shifted``: how many times a record edited as by a fault counts as a negative, 0 for
-    none. ``window``: samples, 0 = the whole record; the code of a record is the mean over its windows. ``trim``: share of
-    rows, the most remote, neither trained on nor kept for scoring.
+    of the last axis, by ``noise`` in floors of the record, ``gain`` and ``mask``. Only time may be shifted: where nothing is
+    said, 1 for records and 0 for vectors and images, whose last axis may be frequency. To be set: 0 for records that begin
+    at a fixed phase, 1 for maps over time. ``shifted``: how many times a record edited as by a fault counts as a negative,
+    0 for none. ``window``: samples, 0 = the whole record; the code of a record is the mean over its windows. ``trim``: share
+    of rows, the most remote, neither trained on nor kept for scoring.
     """
 
     loss: Literal["nt_xent", "moco"] = "nt_xent"
     head: Literal[
         "knn", "knn_cosine", "centroid", "centroid_cosine", "mahalanobis", "gmm", "kde", "iforest", "ocsvm"
-    ] = "gmm"
+    ] = "mahalanobis"
     neighbours: Annotated[int, Field(ge=1, le=1000)] = 5
     window: Annotated[int, Field(ge=0)] = 0
-    shift: Annotated[float, Field(ge=0, le=1)] = 1.0
+    shift: Annotated[float | None, Field(ge=0, le=1)] = None
     noise: Annotated[float, Field(ge=0, le=2)] = 0.5
     gain: Annotated[float, Field(ge=0, le=0.1)] = 0.05
     mask: Annotated[float, Field(ge=0, le=0.05)] = 0.05
     shifted: Annotated[float, Field(ge=0, le=1000)] = 1.0
     width: Annotated[int, Field(ge=2, le=256)] = 8
-    code: Annotated[int, Field(ge=2, le=1024)] = 32
+    code: Annotated[int, Field(ge=2, le=1024)] = 128
     temperature: Annotated[float, Field(gt=0, le=10)] = 0.2
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 12
@@ -83,10 +85,10 @@ class Contrastive(Network):
     keys (He et al., MoCo, CVPR 2020). What an augmentation changes becomes invisible; ``augment`` says what may. Scored is
     the encoder's output for the record as it is, without the projection that the loss sees.
 
-    Instance discrimination spreads normal records over the sphere, so that the distance from their centroid says least. A
-    plant's records fall into groups, a sensor's or a state's, which the mixture of gmm follows; knn is the mean distance to
-    the k nearest codes. Where a view is centred on each sensor's normal, as ``per_sensor`` is, a normal code is short and its
-    direction is noise: cosines are for records and images as they are.
+    Instance discrimination spreads normal records over the sphere, so that the distance from their centroid says least:
+    mahalanobis measures it in units of their scatter. Where records fall into groups, the mixture of gmm follows them; knn
+    is the mean distance to the k nearest codes. Where a view is centred on each sensor's normal, as ``per_sensor`` is, a
+    normal code is short and its direction is noise: cosines are for records and images as they are.
 
     Lines (vectors, records) and images have encoders of their own. Values are centred by place (by channel where records
     begin anywhere) and share one scale a channel. A tenth of the rows is held out: training stops when their loss no longer
@@ -128,9 +130,10 @@ class Contrastive(Network):
         sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
         with seeded(self.ctx):
             net = self._build()
-            before = self._mean_loss(net, sample)
-            self._train(net, windows, rows, windows[np.sort(held)], rng)
-            gain = 1 - self._mean_loss(net, sample) / before
+            apart = windows[np.sort(held)]
+            before = self._mean_loss(net, apart)
+            self._train(net, windows, rows, apart, rng)
+            gain = 1 - self._mean_loss(net, apart) / before
         codes = self._coded(net, x)
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
@@ -152,8 +155,7 @@ class Contrastive(Network):
 
     def _build(self) -> nn.ModuleDict:
         p = self.params
-        locked = not p.shift or not (self._wave or self._centre.ndim == 3)
-        encode = encoder(self._centre.shape, p.width, p.code, locked)
+        encode = encoder(self._centre.shape, p.width, p.code, locked=not self._shift)
         return nn.ModuleDict({"encode": encode, "project": projection(p.code)}).to(self.ctx.device)
 
     def _train(
@@ -167,7 +169,7 @@ class Contrastive(Network):
         """Epochs of the chosen loss."""
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
-        queue = Queue(net, p.momentum, self._first_keys(net, windows[rows])) if p.loss == "moco" else None
+        queue = self._first_queue(net, windows, rows) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
         plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
         how = {"net": net, "rng": rng, "draw": draw, "plateau": plateau, "trimming": trimming}
@@ -182,10 +184,10 @@ class Contrastive(Network):
                     else:
                         key, others = queue.key(second), None if shifted is None else queue.key(shifted)
                         query = net["project"](net["encode"](first))
-                        loss = moco(query, key, queue.keys, others, p.temperature, p.shifted)
+                        loss = moco(query, key, queue.others(part), others, p.temperature, p.shifted)
                 step(optimizer, loss, clip=1.0)
                 if queue is not None:
-                    queue.follow(net, key)
+                    queue.follow(net, key, part)
             if plateau.stop(self._mean_loss(net, held)):
                 break
         plateau.restore()
@@ -193,9 +195,16 @@ class Contrastive(Network):
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Two views of each row, and one of an edited copy."""
         p = self.params
-        timed = self._wave or x.ndim == 4
-        view = Augmentation(p.shift if timed else 0.0, p.noise, p.gain, p.mask)
+        view = Augmentation(self._shift, p.noise, p.gain, p.mask)
         return view(x, draw), view(x, draw), view(edited(x, draw, self._wave), draw) if p.shifted else None
+
+    @property
+    def _shift(self) -> float:
+        """Largest shift along the last axis; a vector has no time."""
+        images = self._centre.ndim == 3
+        if self.params.shift is None:
+            return float(self._wave)
+        return self.params.shift if self._wave or images else 0.0
 
     def _nt_xent(self, net: nn.ModuleDict, first: Tensor, second: Tensor, shifted: Tensor | None) -> Tensor:
         views = [first, second] if shifted is None else [first, second, shifted]
@@ -211,12 +220,13 @@ class Contrastive(Network):
             parts = np.array_split(windows, max(1, round(len(windows) / BLOCK)))
             return float(np.mean([self._nt_xent(net, *self._three(self._tensor(part), draw)).item() for part in parts]))
 
-    def _first_keys(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> Tensor:
-        """Keys that fill the queue: 6 % of the rows, at least a batch (a longer one would hold a record's own kin)."""
-        count = max(int(0.06 * len(windows)), min(self.params.batch, len(windows)))
-        chosen = windows[np.linspace(0, len(windows) - 1, count).astype(int)]
+    def _first_queue(self, net: nn.ModuleDict, windows: NDArray[np.float32], rows: NDArray[np.intp]) -> Queue:
+        """A queue of 6 % of the rows, at least a batch (a longer one would hold a record's own kin)."""
+        count = max(int(0.06 * len(rows)), min(self.params.batch, len(rows)))
+        chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
         with torch.no_grad():
-            return net["project"](net["encode"](self._tensor(chosen)))
+            keys = net["project"](net["encode"](self._tensor(windows[chosen])))
+        return Queue(net, self.params.momentum, keys, chosen)
 
     def _remoteness(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean distance to so many neighbours that a cluster as large as what is trimmed cannot hide in itself."""
@@ -237,15 +247,14 @@ class Contrastive(Network):
     def _standard(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Median at each place, or of each channel of records that begin anywhere; the median row's root mean square."""
         centre = np.median(windows, axis=0)
-        if self._wave and self.params.shift:
+        if self._wave and self.params.shift != 0:
             centre = np.broadcast_to(np.median(centre, axis=1, keepdims=True), centre.shape)
         square = np.mean((windows - centre).astype(np.float64) ** 2, axis=tuple(range(2, windows.ndim)))
         scale = np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2))
-        return np.array(centre, np.float32), scale.astype(np.float32)
+        return np.array(centre, np.float32), heard(scale)
 
     def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
-        factor = np.divide(1.0, self._scale, out=np.zeros_like(self._scale), where=self._scale > 0)
-        z = (windows.astype(np.float64) - self._centre) * factor
+        z = (windows.astype(np.float64) - self._centre) * (1 / self._scale)
         return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
 
     def _coded(self, net: nn.ModuleDict, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -265,8 +274,9 @@ class Contrastive(Network):
         return out
 
     def _examined(self, net: nn.ModuleDict, sample: NDArray[np.float32], gain: float) -> dict[str, float]:
-        """``gain``: fall of the loss. Of two views of each window: ``alignment`` (0 = the same), ``uniformity`` (lower =
-        spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other view is the nearest of all.
+        """``gain``: fall of the loss of rows held out. Of two views of each window of ``sample``: ``alignment`` (0 = the same),
+        ``uniformity`` (lower = spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other view is
+        the nearest of all.
         """
         draw = Generator().manual_seed(self.ctx.seed + 2)
         with exact(), torch.no_grad():

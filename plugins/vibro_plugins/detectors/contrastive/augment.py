@@ -36,7 +36,7 @@ class Augmentation:
         y = y + self.noise * own_floor(x) * _like(torch.randn(x.shape, generator=draw), x)
         y = y * _like(1 + self.gain * (2 * torch.rand(column, generator=draw) - 1), x)
         if self.mask:
-            gap = torch.floor(torch.rand(b, generator=draw) * (self.mask * length + 1))
+            gap = torch.floor(torch.rand(b, generator=draw) * (int(self.mask * length) + 1))
             start = torch.rand(b, generator=draw) * (length - gap)
             y = y * ~_between(length, start, start + gap).to(x.device).reshape(b, *(1,) * (x.ndim - 2), length)
         return y

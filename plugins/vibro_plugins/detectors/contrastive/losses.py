@@ -30,14 +30,20 @@ def nt_xent(a: Tensor, b: Tensor, shifted: Tensor | None, temperature: float, ti
 
 
 def moco(
-    query: Tensor, key: Tensor, queue: Tensor, shifted: Tensor | None, temperature: float, times: float = 1.0
+    query: Tensor,
+    key: Tensor,
+    queue: tuple[Tensor, Tensor],
+    shifted: Tensor | None,
+    temperature: float,
+    times: float = 1.0,
 ) -> Tensor:
     """The key of the same record against those of a queue, cosine over T (He et al., MoCo, CVPR 2020).
 
-    query, key (B, d), queue (K, d) of earlier keys; the positive stands at index 0; only the query carries a gradient.
+    query, key (B, d), queue (K, d) of earlier keys and (B, K) whether they are another record's; the positive stands at
+    index 0; only the query carries a gradient.
     """
-    q = F.normalize(query)
-    logits = [(q * F.normalize(key)).sum(dim=1, keepdim=True), q @ F.normalize(queue).T]
+    q, (keys, others) = F.normalize(query), queue
+    logits = [(q * F.normalize(key)).sum(dim=1, keepdim=True), (q @ F.normalize(keys).T).where(others, -torch.inf)]
     if shifted is not None:
         logits.append(q @ F.normalize(shifted).T + temperature * math.log(times))
     target = torch.zeros(len(q), dtype=torch.long, device=q.device)
@@ -45,31 +51,39 @@ def moco(
 
 
 class Queue:
-    """Keys of earlier batches, made by networks that follow the trained ones slowly: m own + (1 - m) theirs."""
+    """Keys (K, d) of earlier batches and whose ``rows`` (K,) they are, made by networks that follow the trained ones slowly:
+    m own + (1 - m) theirs.
+    """
 
-    def __init__(self, net: nn.ModuleDict, momentum: float, keys: Tensor) -> None:
+    def __init__(self, net: nn.ModuleDict, momentum: float, keys: Tensor, rows: NDArray[np.intp]) -> None:
         self.net = copy.deepcopy(net).requires_grad_(False)
-        self.momentum, self.keys = momentum, keys
+        self.momentum, self.keys, self.rows = momentum, keys, rows
 
     def key(self, x: Tensor) -> Tensor:
         """(b, ...) -> keys (b, d) without a gradient."""
         with torch.no_grad():
             return self.net["project"](self.net["encode"](x))
 
-    def follow(self, net: nn.ModuleDict, key: Tensor) -> None:
-        """After a step: the networks follow, the new keys (b, d) push out the oldest."""
+    def others(self, rows: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        """The keys (K, d), and (b, K) which of them are not of these rows (b,)."""
+        return self.keys, torch.from_numpy(self.rows != rows[:, None]).to(self.keys.device)
+
+    def follow(self, net: nn.ModuleDict, key: Tensor, rows: NDArray[np.intp]) -> None:
+        """After a step: the networks follow, the new keys (b, d) of ``rows`` push out the oldest."""
         for own, theirs in zip(self.net.parameters(), net.parameters(), strict=True):
             own.lerp_(theirs.detach(), 1 - self.momentum)
         self.keys = torch.cat([self.keys, key.float()])[len(key) :]
+        self.rows = np.append(self.rows, rows)[len(rows) :]
 
     def state(self) -> State:
-        """The following networks and the keys."""
-        return {**arrays(self.net), "keys": self.keys.cpu().numpy()}
+        """The following networks, the keys and their rows."""
+        return {**arrays(self.net), "keys": self.keys.cpu().numpy(), "rows": self.rows}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         load_arrays(self.net, state)
         self.keys = torch.tensor(state["keys"]).to(self.keys.device)
+        self.rows = state["rows"]
 
 
 def alignment(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._network import LINES, Network, enough, explained, linear, split, windows_of
+from vibro_plugins._network import LINES, Network, enough, explained, heard, linear, split, windows_of
 from vibro_plugins._torch import Deck, Plateau, Trimming, as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.detectors.tadgan.networks import (
     ConvCritic,
@@ -225,8 +225,7 @@ class TadGan(Network):
         return cut.swapaxes(1, 2).reshape(-1, lines.shape[1], length)
 
     def _tensor(self, windows: NDArray[np.float32], part: Any = slice(None)) -> Tensor:
-        factor = np.divide(1.0, self._scale, out=np.zeros_like(self._scale), where=self._scale > 0)
-        z = (windows[part].astype(np.float64) - self._centre) * factor
+        z = (windows[part].astype(np.float64) - self._centre) * (1 / self._scale)
         return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
 
     def _errors(self, net: nn.ModuleDict, windows: NDArray[np.float32], part: Any = slice(None)) -> NDArray[np.float64]:
@@ -296,7 +295,7 @@ def _standard(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArra
     """Median at each place (channels, length), and one scale a channel (channels, 1): the median window's root mean square."""
     centre = np.median(windows, axis=0)
     square = np.mean((windows - centre).astype(np.float64) ** 2, axis=2)
-    return centre.astype(np.float32), np.sqrt(np.median(square, axis=0))[:, None].astype(np.float32)
+    return centre.astype(np.float32), heard(np.sqrt(np.median(square, axis=0))[:, None])
 
 
 def _middle_half(value: NDArray[np.float64]) -> tuple[float, float]:
