@@ -57,7 +57,7 @@ def _block(y: Labels, scores: Floats, positives: int, budget: float, k: int, max
     above = (flat > 0) & (value[place] == value[place - 1])
     below = (flat < n - 1) & (value[place] == value[np.minimum(place + 1, m * n - 1)])
     tied = (above | below).reshape(m, positives).any(axis=1)
-    first, end = rank, rank + 1  # of the scores equal to that of each anomaly
+    first, end = rank.copy(), rank + 1  # of the scores equal to that of each anomaly
     before = rank - np.arange(positives)  # normal records above them
     until = before.copy()  # and down to the last of them
     if tied.any():
