@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.common import RESULTS, table, write
+from benchmarks.common import RESULTS, table, where, write
 
 NAMES = ("deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae")
 ROUNDS, RECORDS, BLOCK = 3, 2000, 64  # BLOCK: rows that are scored at once
@@ -121,6 +121,7 @@ def measured(host: Any, name: str, size: str) -> dict[str, Any]:
     return {
         "name": name,
         "size": size,
+        "commit": where()["commit"],
         "settings": planned.settings,
         "item": list(x.shape[1:]),
         "parameters": sum(v.size for k, v in detector.state().items() if k.startswith("net.")),
@@ -149,13 +150,20 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         mine = {row["size"]: row for row in rows if row["name"] == name}
         for size, r in mine.items():
             shape = " x ".join(map(str, r["item"]))
-            cells = [f"{r['parameters']:,}", f"{r['epoch_seconds']:.3g}", spread(r["trained"]), spread(r["scored"])]
+            cells = [
+                f"{r['parameters']:,}",
+                f"{r['epoch_seconds']:.3g}",
+                spread(r["trained"]),
+                spread(r["scored"]),
+                r["commit"],
+            ]
             body.append([name, size, shape, *cells])
         if len(mine) == 2:
             a, b = mine["default"], mine["reference"]
             rates = [spread(over(a[key], b[key])) for key in ("trained", "scored")]
             ratios.append([name, f"{b['parameters'] / a['parameters']:.3g}", *rates])
     heads = ["", "size", "row of the view", "parameters", "seconds an epoch", "records/s trained", "records/s scored"]
+    heads.append("commit")
     return [
         *table(heads, body),
         *table(["default over reference", "parameters, times fewer", "trained, times faster", "scored"], ratios),

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import RESULTS, table, write
+from benchmarks.common import RESULTS, table, where, write
 from benchmarks.deep import PROTOCOLS, Task, figures
 
 HERE = Path(__file__).parent
@@ -61,7 +61,10 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
     for name in dict.fromkeys(row["name"] for row in rows):
         mine = {(row["size"], row["seed"]): row for row in rows if row["name"] == name}
         pairs = [(seed, mine["small", seed], mine["large", seed]) for size, seed in mine if size == "large"]
-        body += [[name, seed, *_cells(small, large)] for seed, small, large in sorted(pairs, key=lambda pair: pair[0])]
+        body += [
+            [name, seed, *_cells(small, large), large["commit"]]
+            for seed, small, large in sorted(pairs, key=lambda pair: pair[0])
+        ]
         gains = [
             large["roc_auc"] - small["roc_auc"]
             for _, small, large in pairs
@@ -70,7 +73,7 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         if gains and np.mean(gains) > MARGIN:
             cards.append(f"- {name}: by {np.mean(gains):.3f} (mean of {len(gains)} seeds)")
     heads = ["", "seed", "AUC small", "AUC large", "large - small"]
-    heads += ["seconds small", "seconds large", "parameters small", "parameters large"]
+    heads += ["seconds small", "seconds large", "parameters small", "parameters large", "commit"]
     most = max((row.get("fit_seconds", 0.0) for row in rows), default=0.0)
     return [
         *table(heads, body),
@@ -114,7 +117,12 @@ def main(words: list[str]) -> int:
         for name in names:
             for size, settings in (("small", {}), ("large", twins[name])):
                 key = {"name": name, "size": size, "seed": seed, "protocol": protocol}
-                row = {**key, "settings": settings, **measured(host, name, settings, task, seed)}
+                row = {
+                    **key,
+                    "commit": where()["commit"],
+                    "settings": settings,
+                    **measured(host, name, settings, task, seed),
+                }
                 rows = [r for r in rows if any(r[k] != key[k] for k in key)] + [row]
                 write("deep_sizes", {"data": data, "rows": rows}, report(rows))
     return 0
