@@ -177,6 +177,18 @@ def test_auto_prefers_the_members_that_see_the_fault():
     assert precision(y, fuse(fuser, mixed)) > precision(y, mixed.mean(axis=1)) + 0.01
 
 
+def test_votes_count_until_the_tails_decide():
+    rng = np.random.default_rng(0)
+    names, votes = ("a", "b", "c"), {"b": 0.25, "elsewhere": 9.0}
+    few, many = (make(auto.Auto, names, votes=votes) for _ in range(2))
+    few.fit(rng.standard_normal((8, 3)) + rng.standard_normal((8, 1)))
+    assert few.weights()[1] < 0.5 * min(few.weights()[[0, 2]])
+    z = rng.standard_normal((2000, 3))
+    z[:200, 1:] += 4.0
+    many.fit(z)
+    assert many.weights()[1] > 2 * many.weights()[0]
+
+
 def test_auto_of_two_members_that_contradict_each_other_takes_no_side():
     z, _ = table(300, 1, seed=9)
     fuser = fitted(auto.Auto, np.column_stack([z, -z]), names=["up", "down"])

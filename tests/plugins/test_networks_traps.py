@@ -72,13 +72,13 @@ def test_trap_26_reference_scores_are_of_rows_that_were_not_trained_on(name):
             seen.append(np.array(x))
             super().fit(x, y)
 
-    x, fold = make(90, 0), np.arange(90, dtype=np.int8) % 5
+    x, fold = make(190, 0), (np.arange(190) % 5).astype(np.int8)
     settings = {**small, "epochs": 1}
-    task = FitTask("d", Watched, settings, Context(), ArrayRef(x), np.arange(90), fold, cross_fit=cls.cross_fit)
+    task = FitTask("d", Watched, settings, Context(), ArrayRef(x), np.arange(190), fold, cross_fit=cls.cross_fit)
     reference = fit_task(task).reference
     judged = np.flatnonzero(np.isfinite(reference))
     trained = {row.tobytes() for part in seen for row in part}
-    assert len(judged) == 18 and not trained & {x[i].tobytes() for i in judged}
+    assert len(judged) == 38 and not trained & {x[i].tobytes() for i in judged}
 
 
 @pytest.mark.parametrize("name", STOPPING)
@@ -116,8 +116,8 @@ def test_trap_44_labels_are_not_looked_at(name):
 def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
     """The GAN reference cuts where F1 on the test labels is best."""
     host = PluginHost.create(autoload=False, environ={})
-    x = vectors(150, 0)
-    batch, y = make_batch(x[:, None], fs=160.0), (np.arange(150) < 30).astype(np.int16)
+    x = vectors(200, 0)
+    batch, y = make_batch(x[:, None], fs=160.0), (np.arange(200) < 40).astype(np.int16)
     use = {"use": "lstm_ae", "view": "raw", **NETWORKS["lstm_ae"][2], "epochs": 30, "batch": 16}
     table = {"detectors": [use], "fuser": {"use": "weighted_mean"}, "thresholder": {"use": "quantile"}}
     table |= {"budgets": {"attention": 0.1, "alarm": 0.04}}
@@ -128,7 +128,7 @@ def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
         model, _ = engine.run(plan, batch, make_rows(batch), labels)
         cuts.append((model.cuts.attention, model.cuts.alarm))
         fused = model.reference["fused"]
-        assert model.rows["reference"] == len(fused) == 30 and model.rows["fit"] == 150  # as the manifest names them
+        assert model.rows["reference"] == len(fused) == 40 and model.rows["fit"] == 200  # as the manifest names them
         assert 0.03 < np.mean(fused > model.cuts.attention) < 0.2  # a budget of 0.1; the labels say 0.2
     assert cuts[0] == cuts[1] and cuts[0][0] < cuts[0][1]
 

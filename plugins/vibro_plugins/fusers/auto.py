@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -38,7 +38,7 @@ class Auto(LinearFuser):
 
     A member weighs by how well it finds the records that the *others* place in their tails: the average precision above
     chance for the tail of each other member, their mean by the weights of those members, to the power ``sharpness``,
-    iterated until it settles, and drawn to equal weights where a tail holds few records. Before that, constant members
+    iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Before that, constant members
     and those that rank against the others are left out, and members alike share one vote and do not vouch for each
     other. The mean is quasi-arithmetic, sinh(sum w asinh(z)): linear near 0 and logarithmic far out, so that a member
     with a heavy tail cannot outvote all.
@@ -54,12 +54,14 @@ class Auto(LinearFuser):
     class Params(Params):
         """``tail``: share of the reference taken as tail; ``sharpness``: power of the weights, 0 = equal ones.
 
-        ``clone``: rank correlation above which two members are one.
+        ``clone``: rank correlation above which two members are one. ``votes``: detector id -> what it counts before it is
+        judged, 1 where none is stated; those of detectors that are not there do not matter.
         """
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         sharpness: Annotated[float, Field(ge=0)] = 10.0
         clone: Annotated[float, Field(gt=0, le=1)] = 0.98
+        votes: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
     _status: NDArray[np.int8] | None = None
 
@@ -78,6 +80,7 @@ class Auto(LinearFuser):
         order = ordered(z)
         return {
             "rows": np.full(z.shape[1], len(z)),
+            "votes": np.array([self.params.votes.get(name, 1.0) for name in self.ctx.names]),
             "silent": dead(order),
             "agreement": correlation(order.rank),
             "vouched": _vouched(z, order, self.params.tail),
@@ -95,7 +98,7 @@ class Auto(LinearFuser):
         alive = (status == KEPT) | (status == OPPOSED)
         size = (together & alive[:, None]).sum(axis=2)
         status[alive & (size > 1)] = CLONE
-        equal = _shares(np.where(alive, 1.0 / np.maximum(size, 1), 0.0), members)
+        equal = _shares(np.where(alive, study["votes"] / np.maximum(size, 1), 0.0), members)
         tail = max(FEWEST, self.params.tail * n)
         trust = np.where(alive.sum(axis=1) > 2, tail / (tail + FEWEST), 0.0)
         weights, apart = equal.copy(), np.where(together | ~alive[:, None], 0.0, 1.0)
