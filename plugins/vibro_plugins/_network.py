@@ -33,7 +33,7 @@ class Network(Detector):
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     exclusive = True
     cross_fit = False
-    min_rows = 150  # of fewer a tenth held out says nothing, and the classical detectors do better
+    min_rows = 120  # of fewer a tenth held out says nothing, and the classical detectors do better
 
     _net: Any = None
     _fit_health: dict[str, float]

@@ -362,6 +362,12 @@ def views(change):
     return breakage
 
 
+def records_swapped(monkeypatch):
+    view = Augmentation.__call__
+    swapped = lambda self, x, draw: view(self, x[torch.randperm(len(x), generator=draw)], draw)  # noqa: E731
+    monkeypatch.setattr(Augmentation, "__call__", swapped)
+
+
 def no_step(monkeypatch):
     monkeypatch.setattr(contrastive, "step", lambda optimizer, loss, clip: optimizer.step())
 
@@ -382,6 +388,8 @@ BROKEN = {
     "silent views": (views(lambda view, draw: 0 * view), {}),
     "codes of one direction": (codes(lambda net, x: 5 + net(x).mean(1, keepdim=True).expand(-1, SMALL["code"])), {}),
     "records mixed": (codes(lambda net, x: net(x.mean(0, keepdim=True).expand_as(x))), {"head": "knn"}),
+    "positives of another record": (records_swapped, {}),
+    "views of next to nothing": (views(lambda view, draw: view * (torch.rand(view.shape, generator=draw) > 0.98)), {}),
     "no step": (no_step, {}),
     "upside down": (upside_down, {}),
 }
@@ -400,7 +408,11 @@ def test_health_tells_a_net_that_has_not_learned(images, name, loss, monkeypatch
     breakage, settings = BROKEN[name]
     if breakage:
         breakage(monkeypatch)
-    assert fitted(images[:200], **{"loss": loss, "shift": 1.0, **settings}).health()["failed"] == 1
+    try:
+        detector = fitted(images[:200], **{"loss": loss, "shift": 1.0, **settings})
+    except StandAside:
+        return
+    assert detector.health()["failed"] == 1
 
 
 @pytest.mark.slow

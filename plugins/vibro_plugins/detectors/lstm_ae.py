@@ -18,6 +18,7 @@ from vibro_plugins._torch import Plateau, Trimming, as_tensor, minibatches, mixe
 
 MOST_STEPS = 1024
 LIMIT = 100.0  # standardised values are clipped here
+STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 
 
@@ -108,7 +109,8 @@ class LstmAe(Network):
             epochs = self._epochs(z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, plateau=plateau, trimming=trimming)
             for epoch in epochs:
                 trimming.look(epoch, lambda chosen: self._errors(net, z[chosen]))
-                for part in minibatches(trimming.kept, p.batch, rng):
+                passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
+                for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
                     batch = as_tensor(z[part], self.ctx.device)
                     with mixed(self.ctx.device):
                         loss = torch.mean((net(batch) - batch) ** 2)

@@ -40,6 +40,7 @@ WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 BLOCK = 64
 LEAST_GAIN = 0.05  # fall of the loss of a sound fit
 LEAST_RANK, UNIFORM = 1.5, -0.2  # and its effective rank, low since records of few kinds have codes of few dimensions
+LEAST_FOUND = 0.1  # and the share of windows that are known again from another view
 SAMPLE = 512  # rows that health looks at
 
 
@@ -135,6 +136,8 @@ class Contrastive(Network):
             self._train(net, windows, rows, apart, rng)
             gain = 1 - self._mean_loss(net, apart) / before
         codes = self._coded(net, x)
+        if not effective_rank(codes):
+            raise StandAside("training collapsed: the codes of all fit rows are one, or not finite")
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
         self._settle(net, self._examined(net, sample, gain))
@@ -292,7 +295,7 @@ class Contrastive(Network):
             "rank_one": rank_one(a, b),
         }
         sound = gain > LEAST_GAIN and found["effective_rank"] > LEAST_RANK and found["uniformity"] < UNIFORM
-        return found | {"failed": float(not sound)}
+        return found | {"failed": float(not sound or found["rank_one"] < LEAST_FOUND)}
 
 
 @hookimpl

@@ -49,7 +49,7 @@ class TadGanParams(Params):
     window: Annotated[int, Field(ge=0)] = 0
     hop: Annotated[int, Field(ge=0)] = 0
     pool: Literal["mean", "max"] = "mean"
-    latent: Annotated[int, Field(ge=1, le=512)] = 4
+    latent: Annotated[int, Field(ge=1, le=512)] = 20
     width: Annotated[int, Field(ge=2, le=256)] = 8
     critic: Literal["conv", "transformer"] = "conv"
     patch: Annotated[int, Field(ge=2, le=4096)] = 32
