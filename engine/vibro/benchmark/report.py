@@ -145,7 +145,7 @@ def _blocks(found: Mapping[str, Any]) -> Section:
 def _spread(row: Mapping[str, Any], name: str) -> str:
     if row[name] is None:
         return "–"
-    return f"{row[name]:.3f} ± {row.get(f'{name}_sd') or 0:.3f}"
+    return f"{row[name]:.3f}\u00a0±\u00a0{row.get(f'{name}_sd') or 0:.3f}"
 
 
 def _paired(found: Mapping[str, Any]) -> Section:
