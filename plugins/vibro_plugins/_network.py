@@ -102,8 +102,8 @@ def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[n
 
 
 def heard(scale: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scales of channels, none below a twentieth of their mean: one that is silent at fit is heard when it no longer is."""
-    return np.maximum(scale, 0.05 * scale.mean()).astype(np.float32)
+    """Scales of channels; one that is silent at fit has a twentieth of their mean, to be heard when it no longer is."""
+    return np.where(scale > 1e-6 * scale.max(), scale, 0.05 * scale.mean()).astype(np.float32)
 
 
 def windows_of(records: NDArray[np.intp], count: int) -> NDArray[np.intp]:

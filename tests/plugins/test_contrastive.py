@@ -244,6 +244,14 @@ def test_a_channel_silent_at_fit_is_heard_later():
     assert np.median(detector.score(loud)) > 2 * np.median(detector.score(lines))
 
 
+def test_a_channel_in_small_units_is_heard_as_well():
+    rng = np.random.default_rng(0)
+    lines = rng.standard_normal((60, 2, 64)).astype(np.float32) * np.array([[1000], [1]], np.float32)
+    odd = lines * np.array([[1], [4]], np.float32)
+    detector = fitted(lines, epochs=1)
+    assert np.median(detector.score(odd)) > np.quantile(detector.score(lines), 0.95)
+
+
 def test_numbers_of_health():
     rng = np.random.default_rng(0)
     a = rng.standard_normal((200, 8))

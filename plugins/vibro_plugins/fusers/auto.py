@@ -59,7 +59,7 @@ class Auto(LinearFuser):
         """
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-        sharpness: Annotated[float, Field(ge=0)] = 10.0
+        sharpness: Annotated[float, Field(ge=0)] = 6.0
         clone: Annotated[float, Field(gt=0, le=1)] = 0.98
         votes: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
