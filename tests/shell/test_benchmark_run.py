@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -201,6 +202,43 @@ def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, 
         monkeypatch.setattr(trial, "code_of", lambda cls: "")
     assert bench(place, "--resume") == 0
     assert len(calls) == 2 + again
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["machine", "recording", "machines", "time", "covariates", "covariate_names", "fs", "y", "split", "device"],
+)
+def test_the_key_of_a_trial_holds_whatever_its_rows_follow_from(change):
+    from vibro.benchmark.datasets import SetEntry, load_set
+    from vibro.benchmark.suite import PoolEntry, Suite
+    from vibro.benchmark.trial import TrialKey, cache_key
+    from vibro.host import PluginHost
+    from vibro.plan import make_plan
+
+    host = PluginHost.create(autoload=False, environ={})
+    plan = make_plan(host, "one", {"detectors": [{"use": "rise"}], "fuser": {"use": "auto"}})
+    entry = SetEntry("plant", simulate={"records": 40})
+    data, device = load_set(entry, None, 0), "cpu"
+
+    def key(data, device):
+        trial = TrialKey("plant", "all", "one", 0, 0)
+        return cache_key(plan, entry, data, PoolEntry("all"), Suite("s"), trial, device)
+
+    before = key(data, device)
+    assert before and before == key(load_set(entry, None, 0), "cpu")
+    batch, value = data.batch, getattr(data.batch, change, None)
+    if change == "device":
+        device = "cuda"
+    elif change == "y":
+        data = replace(data, y=1 - data.y)
+    elif change == "split":
+        data = replace(data, split=np.full(len(data.y), "test"))
+    elif isinstance(value, np.ndarray):
+        data = replace(data, batch=replace(batch, **{change: np.roll(value, 1, axis=0)}))
+    else:
+        other = value + 1 if change == "fs" else tuple(f"{name}x" for name in value)
+        data = replace(data, batch=replace(batch, **{change: other}))
+    assert key(data, device) != before
 
 
 def test_a_detector_that_fails_costs_its_own_rows_only(place):

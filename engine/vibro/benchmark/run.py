@@ -190,7 +190,9 @@ def _fitted(
     bench: Bench, plan: Plan, entry: SetEntry, pool: PoolEntry, key: TrialKey, data: Labelled, out: Outcome
 ) -> Trial:
     """The trial from its finished stage, or fitted now."""
-    name = cache_key(plan, entry, data, pool, bench.suite, key) or uuid4().hex  # one that no earlier stage has
+    name = (
+        cache_key(plan, entry, data, pool, bench.suite, key, bench.device) or uuid4().hex
+    )  # one that no earlier stage has
     with bench.run.stage(f"fit-{key.name}", name) as stage:
         path = stage.path / "trial.safetensors"
         if not stage.reused:

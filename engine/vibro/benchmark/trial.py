@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,7 +197,9 @@ def _choose(
     return fit, judged, part, known
 
 
-def cache_key(plan: Plan, entry: SetEntry, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey) -> str:
+def cache_key(
+    plan: Plan, entry: SetEntry, data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, device: str
+) -> str:
     """Hash of everything that a trial's scores depend on: records, settings, vibro's code and the plugins', libraries.
 
     Empty where the code of a component cannot be seen: such a trial is never reused.
@@ -205,9 +207,11 @@ def cache_key(plan: Plan, entry: SetEntry, data: Labelled, pool: PoolEntry, suit
     code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *plan.extractors.values())]
     if not all(code):
         return ""
-    labels = sha256(data.y.tobytes() + "\n".join(map(str, (*data.batch.ids, *data.fault_type))).encode()).hexdigest()
-    how = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble)]
-    what = [resolved(plan), entry, labels, pool, how, key, code, libraries()]
+    told = {f.name: getattr(part, f.name) for part in (data, data.batch) for f in fields(part)}
+    told = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in told.items()}
+    del told["batch"], told["x"]  # a record's id is a hash of its signal
+    how = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble), device]
+    what = [resolved(plan), entry, told, pool, how, key, code, libraries()]
     return sha256(json.dumps(what, default=repr, sort_keys=True).encode()).hexdigest()
 
 

@@ -54,8 +54,9 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class PyODParams(Params):
-    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, 0 none, unset: by model;
-    ``clean``: share of the fit rows, the farthest by trimmed Mahalanobis distance, that the model does not see.
+    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, unset: by model, 0: none,
+    and the model with PyOD's own settings; ``clean``: share of the fit rows, the farthest by trimmed Mahalanobis distance,
+    that the model does not see.
     """
 
     model: str = "ECOD"
@@ -95,7 +96,7 @@ class PyOD(Detector):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, StandAside with too few rows."""
         name = self.params.model
-        recipe = RECIPES.get(name.lower(), Recipe())
+        recipe = self._recipe()
         model = self._make(recipe)
         if len(x) < recipe.min_rows:
             raise StandAside(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
@@ -124,12 +125,15 @@ class PyOD(Detector):
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave; PyOD's own models are fitted again on the stored rows."""
-        model = self._make(RECIPES.get(self.params.model.lower(), Recipe()))
+        model = self._make(self._recipe())
         with one_thread():
             model.load_state(
                 {name.removeprefix("model."): array for name, array in state.items() if name[:6] == "model."}
             )
         self._columns, self._axes, self._model = Columns.load(state), state["axes"], model
+
+    def _recipe(self) -> Recipe:
+        return Recipe() if self.params.pca == 0 else RECIPES.get(self.params.model.lower(), Recipe())
 
     def _make(self, recipe: Recipe) -> Any:
         name, settings = self.params.model, {**recipe.settings, **self.params.settings}
