@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,20 +34,24 @@ def planned(host: Any, name: str, settings: dict[str, Any]) -> Any:
 
 
 def measured(host: Any, name: str, settings: dict[str, Any], task: Task, seed: int) -> dict[str, Any]:
-    """Figures, seconds, parameters and health of one fit; or why it stood aside."""
+    """All settings, figures, seconds, parameters and health of one fit; or why it stood aside."""
+    from vibro.api import check_settings
     from vibro.context import Context
     from vibro.data import make_rows
     from vibro.engine import Engine
     from vibro.errors import QuorumError
 
-    engine = Engine(host, Context(seed=seed, fs=task.batch.fs))
+    engine, plan = Engine(host, Context(seed=seed, fs=task.batch.fs)), planned(host, name, settings)
+    detector = plan.detectors[0]
+    whole = {"settings": asdict(check_settings(detector.cls.Params, detector.settings, name))}
     try:
-        fitted, matrix = engine.run(planned(host, name, settings), task.batch, make_rows(task.batch, task.fit))
+        fitted, matrix = engine.run(plan, task.batch, make_rows(task.batch, task.fit))
     except QuorumError as error:
-        return {"aside": error.message}
+        return {**whole, "aside": error.message}
     result = fitted.results[0]
     weights = [value for key, value in fitted.states[name].items() if key.startswith("net.")]
     return {
+        **whole,
         **figures(task, matrix.z[task.judged, 0], fitted.reference["z"][:, 0]),
         "fit_seconds": result.fit_seconds,
         "score_seconds": result.score_seconds,
@@ -62,7 +67,7 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         mine = {(row["size"], row["seed"]): row for row in rows if row["name"] == name}
         pairs = [(seed, mine["small", seed], mine["large", seed]) for size, seed in mine if size == "large"]
         body += [
-            [name, seed, *_cells(small, large), large["commit"]]
+            [name, seed, *_cells(small, large), " / ".join(dict.fromkeys((small["commit"], large["commit"])))]
             for seed, small, large in sorted(pairs, key=lambda pair: pair[0])
         ]
         gains = [
@@ -82,6 +87,11 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         f"Better by more than {MARGIN} when larger:" if cards else f"None is better by more than {MARGIN} when larger.",
         "",
         *cards,
+        *(
+            f"- {row['name']}, {row['size']}, seed {row['seed']} stood aside and was not compared"
+            for row in rows
+            if "aside" in row
+        ),
     ]
 
 
@@ -117,12 +127,7 @@ def main(words: list[str]) -> int:
         for name in names:
             for size, settings in (("small", {}), ("large", twins[name])):
                 key = {"name": name, "size": size, "seed": seed, "protocol": protocol}
-                row = {
-                    **key,
-                    "commit": where()["commit"],
-                    "settings": settings,
-                    **measured(host, name, settings, task, seed),
-                }
+                row = {**key, "commit": where()["commit"], **measured(host, name, settings, task, seed)}
                 rows = [r for r in rows if any(r[k] != key[k] for k in key)] + [row]
                 write("deep_sizes", {"data": data, "rows": rows}, report(rows))
     return 0

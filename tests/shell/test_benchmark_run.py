@@ -206,7 +206,7 @@ def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, 
 
 @pytest.mark.parametrize(
     "change",
-    ["machine", "recording", "machines", "time", "covariates", "covariate_names", "fs", "y", "split", "device"],
+    ["machine", "recordings", "machines", "time", "covariates", "covariate_names", "fs", "y", "split", "device"],
 )
 def test_the_key_of_a_trial_holds_whatever_its_rows_follow_from(change):
     from vibro.benchmark.datasets import SetEntry, load_set
