@@ -104,16 +104,99 @@ def test_fusing_many_sets_equals_fusing_each(cls, monkeypatch):
     monkeypatch.setattr(combos, "BLOCK", 7)
     sets = [(0, 1, 3), (0,), (0, 1, 3), (1, 4), *(s for k in (1, 2, 3, 5) for s in combinations(range(5), k))]
     ctx = Context(seed=4, names=tuple("abcde"))
-    blocks = list(fuse_subsets(FuserSpec(cls.name, cls, {}), ctx, z, reference, sets))
+    spec = FuserSpec(cls.name, cls, {})
+    blocks = list(fuse_subsets(spec, ctx, z, reference, sets))
     assert [start for start, *_ in blocks] == list(range(0, len(sets), 7))
+    assert_fused_as_one_by_one(spec, z, reference, sets)
+
+
+def assert_fused_as_one_by_one(spec, z, reference, sets):
+    ctx = Context(seed=4, names=tuple("abcdefgh"[: z.shape[1]]))
+    blocks = list(fuse_subsets(spec, ctx, z, reference, sets))
     fused, held = (np.concatenate([block[i] for block in blocks]) for i in (1, 2))
     for i, members in enumerate(sets):
         names = tuple(ctx.names[j] for j in members)
-        fuser = cls.make({}, replace(ctx.child(f"fuser:{cls.name}"), names=names))
+        settings = {name: spec.params_for(names).weights for name in spec.settings}
+        fuser = spec.cls.make(settings, replace(ctx.child(f"fuser:{spec.name}"), names=names))
         fuser.fit(reference[:, members])
         for source, found in ((z, fused), (reference, held)):
             cells = source[:, members]
             assert np.allclose(found[i], fuser.fuse(cells, np.isfinite(cells)), equal_nan=True)
+
+
+@pytest.mark.parametrize("last", [(3,), (2, 3)])
+def test_the_scale_of_a_mean_is_not_guessed_from_a_set_with_one_live_member(last):
+    rng = np.random.default_rng(5)
+    z = np.abs(rng.standard_normal((50, 4)) + 3 * rng.standard_normal((50, 1))) * np.array([1, 4, 1, 9])
+    z[:, 2] = 1.0  # constant: no weight
+    for cls in (Auto, WeightedMean):
+        sets = [(0, 1, 2, 3), (0, 1), (0, 3), (1, 3), last]
+        assert_fused_as_one_by_one(FuserSpec(cls.name, cls, {}), z, z[::-1] + 0.1, sets)
+        assert_fused_as_one_by_one(FuserSpec(cls.name, cls, {}), z, z[::-1] + 0.1, [(2, 3), (2,), (3,)])
+
+
+class Top2(Median):
+    """Its own rule, which equals the median of two members."""
+
+    name = "top2"
+
+    def fuse(self, z, ok):
+        return np.sort(np.where(ok, z, -np.inf), axis=1)[:, -2:].mean(axis=1)
+
+
+class Even(Auto):
+    """Learns other weights, but only for pairs."""
+
+    name = "even"
+
+    def fit(self, z, y=None, usefulness=None):
+        super().fit(z, y, usefulness)
+        if z.shape[1] == 2:
+            self._weights = np.array([0.9, 0.1])
+
+
+class Zeroed(WeightedMean):
+    """Takes a missing cell as 0."""
+
+    name = "zeroed"
+
+    def fuse(self, z, ok):
+        return np.where(ok, z, 0.0) @ self.weights()
+
+
+class Reads(WeightedMean):
+    """Has methods that are called like those of others and do something else."""
+
+    name = "reads"
+
+    def read(self, path):
+        raise OSError(path)
+
+    def settle(self, account):
+        raise OSError(account)
+
+
+@pytest.mark.parametrize("cls", [Top2, Even, Zeroed, Reads])
+def test_a_fuser_that_inherits_a_quick_way_is_judged_as_itself(cls):
+    rng = np.random.default_rng(6)
+    z, reference = rng.standard_normal((2, 70, 4)) + rng.standard_normal((2, 70, 1))
+    if cls is Zeroed:
+        z[::5, 1] = np.nan
+    sets = [s for k in range(2, 5) for s in combinations(range(4), k)]
+    assert_fused_as_one_by_one(FuserSpec(cls.name, cls, {}), z, reference, sets)
+    assert_fused_as_one_by_one(FuserSpec(cls.name, cls, {}), z, reference, sets[::-1])
+
+
+def test_a_detector_of_weight_0_alone_counts_as_itself():
+    rng = np.random.default_rng(7)
+    z, reference = rng.standard_normal((2, 30, 3))
+    spec = FuserSpec("weighted_mean", WeightedMean, {"weights": {"a": 0, "b": 1, "c": 3}})
+    sets = subsets(3, "pairs")
+    assert_fused_as_one_by_one(spec, z, reference, sets)
+    _, fused, _ = next(fuse_subsets(spec, Context(names=tuple("abc")), z, reference, sets))
+    assert np.allclose(fused[sets.index((0,))], z[:, 0])
+    assert np.allclose(fused[sets.index((0, 1))], z[:, 1])
+    assert np.allclose(fused[sets.index((0, 1, 2))], z @ [0, 0.25, 0.75])
 
 
 def test_one_study_serves_every_subset_of_auto():
@@ -128,7 +211,7 @@ def test_one_study_serves_every_subset_of_auto():
         if holes:
             reference[40:, 2] = np.nan
         auto = Auto.make({}, Context(names=tuple("abcdefg")))
-        weights = auto.settle(auto.study(reference), members)
+        weights = auto.weigh_sets(auto.study(reference), members)
         assert not weights[~members].any()
         for row, columns in zip(weights, sets, strict=True):
             alone = Auto.make({}, Context(names=tuple("abcdefg"[j] for j in columns)))
@@ -149,6 +232,31 @@ def test_cuts_of_many_references_equal_those_of_each():
         known = row[np.isfinite(row)]
         assert level == pytest.approx(cut.thresholder.cut(known, 0.02) if len(known) else np.nan, nan_ok=True)
     assert np.isnan(_levels(cut, held[:, :0])).all()
+
+
+class Stricter(Quantile):
+    """Never cuts below 3."""
+
+    name = "stricter"
+
+    def cut(self, scores, budget, y=None):
+        return max(super().cut(scores, budget, y), 3.0)
+
+
+class Counts(Stricter):
+    """Has a method that is called like that of another and does something else."""
+
+    name = "counts"
+
+    def cuts(self, scores, budget):
+        return len(scores)
+
+
+@pytest.mark.parametrize("cls", [Stricter, Counts])
+def test_a_thresholder_that_inherits_a_quick_way_is_judged_as_itself(cls):
+    held = np.random.default_rng(8).gamma(2.0, np.array([[0.1], [9.0]]), size=(2, 200))
+    low, high = _levels(Thresholding(cls.name, cls.make({}, Context()), 0.05), held)
+    assert low == 3.0 < high == pytest.approx(Quantile.make({}, Context()).cut(held[1], 0.05))
 
 
 def test_weighted_means_skip_missing_cells():

@@ -37,10 +37,11 @@ class FuserSpec:
 
     def params_for(self, names: Sequence[str]) -> Any:
         """The same with the stated weights of these detectors only; equal ones where none of them has a weight."""
-        stated = self.settings.get("weights")
+        stated = getattr(self.params, "weights", None)
         if not isinstance(stated, Mapping) or not stated:
             return self.params
-        return replace(self.params, weights={name: w for name, w in stated.items() if name in names})
+        mine = {name: weight for name, weight in stated.items() if name in names}
+        return replace(self.params, weights=mine if any(mine.values()) else {})
 
 
 def subsets(d: int, how: str) -> list[Subset]:
@@ -80,18 +81,20 @@ def fuse_subsets(
     if not sets:
         return
     fitting = _Fitting(spec, ctx.child(f"fuser:{spec.name}"), reference, y)
-    last = fitting.fuser(sets[-1])
-    bend = _bend(last, len(sets[-1]))
+    whole = tuple(sorted(set().union(*sets)))
+    fuser = fitting.fuser(whole)
+    ordinal = fuser if isinstance(fuser, Ordinal) and speaks_for(spec.cls, "fuse_ordered", "fit", "fuse") else None
+    bend = None if ordinal else _bend(fuser, len(whole))
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
         fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
         sources = (z, fused), (reference, held)
         left: NDArray[np.intp] = np.arange(len(part))
-        if isinstance(last, Ordinal):
+        if ordinal:
             left = left[:0]
             for source, out in sources:
                 for i, (ordered, count) in enumerate(in_order(source, part)):
-                    out[i] = last.read(ordered, count)
+                    out[i] = ordinal.fuse_ordered(ordered, count)
         elif bend:
             weights = fitting.weights(part)
             left = np.flatnonzero(np.isnan(weights).any(axis=1))
@@ -117,13 +120,29 @@ BENDS = (Bend(np.asarray, np.asarray), Bend(np.arcsinh, np.sinh))
 
 
 def _bend(fuser: Fuser, d: int) -> Bend | None:
-    """The scale on which the fuser of d columns is the weighted mean of its weights, tried over the whole range of z."""
-    w = fuser.weights()
-    if w is None:
+    """The scale on which the fuser of d columns is the weighted mean of its weights, tried over the whole range of z.
+
+    None where no scale fits, and where several do: a mean with one member of weight is the same on every scale.
+    """
+    weights = fuser.weights()
+    if weights is None:
         return None
     z = np.random.default_rng(0).uniform(-5, 30, (32, d))
+    z[np.arange(8), np.arange(8) % d] = np.nan
     fused = fuser.fuse(z, np.isfinite(z))
-    return next((b for b in BENDS if np.allclose(fused, b.back(b.to(z) @ w / w.sum()))), None)
+    means = (b.back(weighted_means(b.to(z), weights[None])[0]) for b in BENDS)
+    found = [b for b, mean in zip(BENDS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
+    return found[0] if len(found) == 1 else None
+
+
+def speaks_for(cls: type, quick: str, *plain: str) -> bool:
+    """Whether the method ``quick`` still does what the ``plain`` ones do: none of them is overridden below its class."""
+    for base in cls.__mro__:
+        if quick in vars(base):
+            return True
+        if not vars(base).keys().isdisjoint(plain):
+            return False
+    return False
 
 
 @runtime_checkable
@@ -137,7 +156,7 @@ class Pairwise(Protocol):
         """What the columns of z (n, d) say."""
         ...
 
-    def settle(self, study: Mapping[str, NDArray[Any]], members: NDArray[np.bool_]) -> Floats:
+    def weigh_sets(self, study: Mapping[str, NDArray[Any]], members: NDArray[np.bool_]) -> Floats:
         """Weights (m, d) of m sets of members (m, d), those that ``fit`` finds for the columns of each set; 0 elsewhere."""
         ...
 
@@ -149,7 +168,7 @@ class Ordinal(Protocol):
     So each set of columns takes one insertion into the order of the set without its last column.
     """
 
-    def read(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
+    def fuse_ordered(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
         """Fused scores (n,) from cells (d, n) in ascending order, of which the first ``count`` (n,) are usable."""
         ...
 
@@ -173,7 +192,9 @@ class _Fitting:
         """(m, d) weights of the fuser of each set, NaN where it does not tell them."""
         if self._pairs is not None:
             fuser, study = self._pairs
-            return fuser.settle(study, np.array([[j in columns for j in range(self.z.shape[1])] for columns in sets]))
+            return fuser.weigh_sets(
+                study, np.array([[j in columns for j in range(self.z.shape[1])] for columns in sets])
+            )
         found = np.zeros((len(sets), self.z.shape[1]))
         for row, columns in zip(found, sets, strict=True):
             row[list(columns)] = self.fuser(columns).weights()
@@ -182,7 +203,9 @@ class _Fitting:
     @cached_property
     def _pairs(self) -> tuple[Pairwise, Mapping[str, NDArray[Any]]] | None:
         fuser = self.spec.cls(self.spec.params, self.ctx)
-        return (fuser, fuser.study(self.z)) if isinstance(fuser, Pairwise) else None
+        if isinstance(fuser, Pairwise) and speaks_for(self.spec.cls, "weigh_sets", "fit", "weights"):
+            return fuser, fuser.study(self.z)
+        return None
 
 
 def in_order(z: Floats, sets: Sequence[Subset]) -> Iterator[tuple[Floats, NDArray[np.intp]]]:

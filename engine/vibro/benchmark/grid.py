@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Thresholder
 from vibro.benchmark.baselines import rank_consensus, z_mean
-from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets
+from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets, speaks_for
 from vibro.benchmark.metrics import Floats, flag_table, score_table
 from vibro.benchmark.trial import POOL, TEST, Trial
 from vibro.context import Context
@@ -48,7 +48,7 @@ Table = dict[str, NDArray[Any]]
 class Batched(Protocol):
     """A thresholder that cuts many references at once."""
 
-    def cuts(self, scores: Floats, budget: float) -> Floats:
+    def cut_each(self, scores: Floats, budget: float) -> Floats:
         """The cuts (m,) of finite scores (m, r), each as ``cut`` puts it."""
         ...
 
@@ -137,8 +137,9 @@ def _levels(cut: Thresholding, held: Floats) -> Floats:
     levels, known = np.full(len(held), np.nan), np.isfinite(held)
     left = known.any(axis=1)
     whole = left & known.all(axis=1)
-    if isinstance(cut.thresholder, Batched) and whole.any():
-        levels[whole], left = cut.thresholder.cuts(held[whole], cut.budget), left & ~whole
+    many = cut.thresholder
+    if isinstance(many, Batched) and speaks_for(type(many), "cut_each", "cut") and whole.any():
+        levels[whole], left = many.cut_each(held[whole], cut.budget), left & ~whole
     for i in np.flatnonzero(left):
         levels[i] = cut.thresholder.cut(held[i, known[i]], cut.budget, None)
     return levels

@@ -86,7 +86,7 @@ class Auto(LinearFuser):
             "vouched": _vouched(z, order, self.params.tail),
         }
 
-    def settle(self, study: State, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def weigh_sets(self, study: State, members: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Weights (m, d) of m sets of members (m, d) from one study, each as ``fit`` finds them for its columns alone."""
         return self._settled(study, members)[0]
 

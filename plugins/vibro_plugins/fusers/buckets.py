@@ -25,7 +25,7 @@ class Max(Fuser):
         """(n, d) and the mask of usable cells -> (n,)."""
         return _largest(z, ok, np.arange(z.shape[1]))
 
-    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         if count.min() == len(ordered):
             return ordered[-1]

@@ -24,9 +24,9 @@ class Median(Fuser):
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
-        return _fused(self.read, z, ok)
+        return _fused(self.fuse_ordered, z, ok)
 
-    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         d = len(ordered)
         if d and count.min() == d:
@@ -50,9 +50,9 @@ class TrimmedMean(Fuser):
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
-        return _fused(self.read, z, ok)
+        return _fused(self.fuse_ordered, z, ok)
 
-    def read(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         drop, d = np.floor(self.params.trim * count).astype(np.intp), len(ordered)
         if d and count.min() == d:

@@ -39,7 +39,7 @@ class Quantile(Thresholder):
         self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
         return upper_quantile(known, budget)
 
-    def cuts(self, scores: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+    def cut_each(self, scores: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
         """The cuts (m,) of m references at once, finite scores (m, r), each as ``cut`` puts it."""
         known = np.sort(scores, axis=1)
         aside = np.round(faulty_share(known, self.params.benign) * known.shape[1])
