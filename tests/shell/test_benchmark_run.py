@@ -271,6 +271,58 @@ def test_an_ensemble_that_cannot_be_fitted_counts_as_chance(place):
     assert "not today" in (place / "out" / "report.md").read_text()
 
 
+FRAIL = """
+from vibro.api import Fuser, Thresholder
+
+class Frail(Fuser):
+    name = "toy_frail"
+    def fit(self, z, y=None, usefulness=None):
+        if z.shape[1] == 2:
+            raise RuntimeError("not two")
+    def fuse(self, z, ok):
+        return z.mean(axis=1)
+
+class Never(Thresholder):
+    name = "toy_never"
+    def cut(self, scores, budget, y=None):
+        raise ZeroDivisionError("no cut")
+
+@hookimpl
+def register_fusers(register):
+    register(Frail)
+
+@hookimpl
+def register_thresholders(register):
+    register(Never)
+"""
+
+
+def test_a_fuser_that_fails_costs_its_own_rows_only(place):
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "2") + FRAIL)
+    assert bench(place, "--fusers", "weighted_mean,toy_frail") == 0
+    rows = [r for r in results(place) if not r["set"].startswith("baseline:")]
+    assert {r["fuser"] for r in rows} == {"weighted_mean", "toy_frail"}
+    for r in rows:
+        frail = r["fuser"] == "toy_frail"
+        assert (r["roc_auc"] == "", r["status"]) == (frail, "RuntimeError: not two" if frail else "ok")
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert found["per_class"]
+    assert [f["message"] for f in found["failures"]] == ["not judged under toy_frail: RuntimeError: not two"] * 2
+    assert "not two" in (place / "out" / "report.md").read_text()
+
+
+def test_a_suite_in_which_nothing_can_be_judged_says_why(place):
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "2") + FRAIL)
+    text = (place / "suite.toml").read_text()
+    (place / "suite.toml").write_text(f'thresholders = ["toy_never"]\n{text}')
+    assert bench(place) == 0
+    rows = results(place)
+    assert {r["status"] for r in rows if r["fuser"]} == {"ZeroDivisionError: no cut"}
+    assert any(r["roc_auc"] for r in rows if r["set"] == "baseline:rms")
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert len(found["failures"]) == 4 and not found["per_class"]
+
+
 def test_in_sample_ensembles_are_fitted_once_on_all_rows(place):
     text = (place / "suite.toml").read_text()
     (place / "suite.toml").write_text('in_sample = ["toy_ensemble.toml"]\n' + text)

@@ -117,8 +117,11 @@ def run_suite(bench: Bench, load: Load) -> Outcome:
             out.failures.append({"trial": key.name, "error": "fit", "message": trial.error})
         out.warnings += [w for w in trial.warnings if w not in out.warnings]
         whole = entry.series and pool.contamination is None
-        table, detail = _judged(bench, bench.plans[name], trial, series=whole)
+        table, detail, failed = _judged(bench, bench.plans[name], trial, series=whole)
         tables.append(table)
+        for fuser, reason in failed.items():
+            message = f"not judged under {fuser}: {_told(reason)}"
+            out.failures.append({"trial": key.name, "error": type(reason).__name__, "message": message})
         out.details.append(detail)
         out.judge_seconds += detail.pop("judge_seconds")
         bench.host.emit(TaskFinished(STAGE, key.name, perf_counter() - begun))
@@ -216,20 +219,41 @@ def _fitted(
     return from_state(key, load_tensors(out.trials[key.name]))
 
 
-def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any]]:
-    """The table of a trial, and what stands in the report about its full ensemble."""
+def _judged(
+    bench: Bench, plan: Plan, trial: Trial, *, series: bool
+) -> tuple[Table, dict[str, Any], dict[str, Exception]]:
+    """The table of a trial, what stands in the report about its full ensemble, and what failed by fuser.
+
+    Sets that cannot be judged keep their rows, with empty figures and the reason.
+    """
     clock = perf_counter()
     fusers, cuts = bench.fusers(plan), bench.cuts(plan, trial.key.seed)
     sets = subsets(len(trial.detectors), bench.suite.combinations)
     budget = bench.suite.budget
-    jobs = [
-        bench.executor.submit(judge, trial, sets[start : start + SETS], [fuser], cuts, budget)
-        for fuser in fusers
-        for start in range(0, len(sets), SETS)
-    ]
-    table = stack([*(job.result() for job in jobs), judge_baselines(trial, budget)])
+    parts = [(fuser, sets[start : start + SETS]) for fuser in fusers for start in range(0, len(sets), SETS)]
+    jobs = [bench.executor.submit(judge, trial, part, [fuser], cuts, budget) for fuser, part in parts]
+    tables, failed = [], dict[str, Exception]()
+    for (fuser, part), job in zip(parts, jobs, strict=True):
+        try:
+            tables.append(job.result())
+        except Exception as error:  # a fuser or thresholder of a plugin may raise anything
+            failed.setdefault(fuser.name, error)
+            tables.append(judge(without_scores(trial, _told(error)), part, [fuser], cuts, budget))
+    table = stack([*tables, judge_baselines(trial, budget)])
     seconds = perf_counter() - clock
-    return table, {**headline(trial, fusers[0], bench.suite.budget, series=series), "judge_seconds": seconds}
+    own = fusers[0]
+    kept = without_scores(trial, _told(failed[own.name])) if own.name in failed else trial
+    return table, {**headline(kept, own, budget, series=series), "judge_seconds": seconds}, failed
+
+
+def without_scores(trial: Trial, reason: str) -> Trial:
+    """The trial as one in which every detector gave nothing, for a reason."""
+    nothing = {name: np.full_like(getattr(trial, name), np.nan) for name in ("raw", "z", "reference")}
+    return replace(trial, **nothing, reasons=dict.fromkeys(trial.detectors, reason), error=reason)
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, VibroError) else f"{type(error).__name__}: {error}"
 
 
 def headline(trial: Trial, fuser: FuserSpec, budget: float, *, series: bool = False) -> dict[str, Any]:
