@@ -258,17 +258,36 @@ def test_a_detector_that_fails_costs_its_own_rows_only(place):
         return [r["average_precision"] for r in wanted]
 
     assert figures("toy_level+toy_peak+toy_fragile") == figures("toy_level+toy_peak")  # as the engine does it
+    (lost,) = json.loads((place / "out" / "benchmark.json").read_text())["lost"]
+    assert (lost["detector"], lost["trials"], lost["of"]) == ("toy_fragile", 2, 2)
+    told = (place / "out" / "report.md").read_text().partition("## Failures")[2].partition("##")[0]
+    assert "no scores of toy_fragile in 2 of 2 trials: RuntimeError: not today" in told
+
+
+def test_detectors_that_all_fail_are_an_error(place, capsys):
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
+    (place / "toy_ensemble.toml").write_text('detectors = [{ use = "toy_fragile" }]')
+    assert bench(place) == 5
+    assert "no detector gave a score in any trial" in capsys.readouterr().err
 
 
 def test_an_ensemble_that_cannot_be_fitted_counts_as_chance(place):
     (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
+    (place / "other.toml").write_text((place / "toy_ensemble.toml").read_text())
     (place / "toy_ensemble.toml").write_text('detectors = [{ use = "toy_fragile" }]')
+    suite = (place / "suite.toml").read_text()
+    (place / "suite.toml").write_text(suite.replace('["toy_ensemble.toml"]', '["toy_ensemble.toml", "other.toml"]'))
     assert bench(place) == 0
     found = json.loads((place / "out" / "benchmark.json").read_text())
     assert {f["trial"] for f in found["failures"]} == {f"toy-all-toy_ensemble-seed{s}" for s in (0, 1)}
     mean = found["tests"]["all_blocks"]["mean"]
     assert mean["toy_ensemble"] == pytest.approx(0.05) and mean["rms"] > 0.9
-    assert "not today" in (place / "out" / "report.md").read_text()
+    report = (place / "out" / "report.md").read_text()
+    assert "not today" in report
+    (loss,) = [b for b in found["losses"] if b["subset"] == "test"]
+    better = {b["name"] for b in loss["behind"]}
+    assert {"rms", "other", "other: toy_peak"} <= better and not any("best_member" in name for name in better)
+    assert "## Where toy_ensemble loses" in report and "In 2 of 2 blocks" in report
 
 
 FRAIL = """
@@ -311,16 +330,88 @@ def test_a_fuser_that_fails_costs_its_own_rows_only(place):
     assert "not two" in (place / "out" / "report.md").read_text()
 
 
-def test_a_suite_in_which_nothing_can_be_judged_says_why(place):
+def test_a_thresholder_that_fails_costs_its_own_cuts_only(place):
     (place / "toy.py").write_text(PLUGIN.replace("ODD", "2") + FRAIL)
     text = (place / "suite.toml").read_text()
-    (place / "suite.toml").write_text(f'thresholders = ["toy_never"]\n{text}')
+    (place / "suite.toml").write_text(f'thresholders = ["toy_never", "quantile"]\n{text}')
     assert bench(place) == 0
-    rows = results(place)
-    assert {r["status"] for r in rows if r["fuser"]} == {"ZeroDivisionError: no cut"}
-    assert any(r["roc_auc"] for r in rows if r["set"] == "baseline:rms")
+    for r in (r for r in results(place) if r["fuser"]):
+        never = r["thresholder"] == "toy_never"
+        assert (r["f1"] == "", r["status"]) == (never, "ZeroDivisionError: no cut" if never else "ok")
+        assert r["roc_auc"]
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert len(found["failures"]) == 4 and not found["per_class"]
+    assert [f["message"] for f in found["failures"]] == ["not judged under toy_never: ZeroDivisionError: no cut"] * 2
+
+
+def relabel(place, **changes):
+    """The toy recordings with other arrays."""
+    with np.load(place / "toy.npz") as file:
+        arrays = dict(file)
+    np.savez(place / "toy.npz", **arrays | changes)
+
+
+def test_draws_of_one_class_count_for_no_row(place):
+    label = np.zeros(160, np.int8)
+    label[[5, 6, 7, 25, 26]] = 1  # one machine only: either the pool or the test has none
+    with np.load(place / "toy.npz") as file:
+        signals = file["signals"] / file["signals"].std(axis=1, keepdims=True)
+    relabel(place, label=label, signals=signals * (1 + label)[:, None])
+    assert bench(place, "--seeds", "4") == 0
+    rows = results(place)
+    assert all((r["roc_auc"] == "") == (r["n_anomalous"] == "0") for r in rows)
+    assert {r["status"] for r in rows if r["n_anomalous"] == "0"} == {"one class only"}
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    told = [text for text in found["warnings"] if "one class only" in text]
+    assert told and all(text.startswith(("toy/all/pool: ", "toy/all/test: ")) for text in told)
+    for r in found["rows"]:
+        assert r["average_precision"] > 0.9
+        assert r["n_anomalous"] < 5  # the mean over the draws, not that of the first
+
+
+def test_one_data_set_without_other_draws_gives_no_interval(place):
+    assert bench(place, "--split", "none") == 0  # the toys are deterministic: both seeds are one draw
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    paired = {p["against"]: p for p in found["tests"]["all_blocks"]["paired"]}
+    assert paired["kurtosis"]["diff"] > 0 and paired["kurtosis"]["lo"] is None and paired["kurtosis"]["p"] is None
+    assert found["tests"]["all_blocks"]["data_sets"] == 1
+    assert "the draws of one data set" in (place / "out" / "report.md").read_text()
+    assert all(r["average_precision_interval"] is None for r in found["rows"])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"label": np.zeros(160, int)}, "no anomalous record"),
+        ({"label": np.array(["good"] * 160)}, "label should hold 0 (normal)"),
+        ({"label": np.ones(7, int)}, "for 160 signals"),
+        ({"signals": np.ones(160)}, "shape (160,)"),
+        ({"signals": np.full((160, 64), np.nan)}, "no record is free of NaN"),
+        ({"data_time": np.array(["yesterday"] * 160)}, "cannot be used"),
+        ({}, "cannot be read"),
+    ],
+)
+def test_a_bad_data_set_costs_itself_only(place, arrays, said):
+    with np.load(place / "toy.npz") as file:
+        np.savez(place / "bad.npz", **{**file, **arrays})
+    if not arrays:
+        (place / "bad.npz").write_bytes(b"PK\x03\x04 cut short")
+    suite = place / "suite.toml"
+    suite.write_text(suite.read_text().replace("[[sets]]", '[[sets]]\nname = "bad"\npath = "bad.npz"\n[[sets]]'))
+    assert bench(place, "--seeds", "1", "--combinations", "1") == 0
+    (failure,) = json.loads((place / "out" / "benchmark.json").read_text())["failures"]
+    assert failure["trial"] == "bad" and said in failure["message"]
+    assert {r["data"] for r in results(place)} == {"toy"}
+
+
+def test_records_with_samples_that_are_no_numbers_are_left_out(place):
+    with np.load(place / "toy.npz") as file:
+        signals = file["signals"]
+    signals[[3, 50], 7] = np.nan, np.inf
+    relabel(place, signals=signals)
+    assert bench(place, "--seeds", "1", "--split", "none") == 0
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert any("toy: 2 of 160 records are left out" in text for text in found["warnings"])
+    assert found["data"][0]["records"] == 158
 
 
 def test_in_sample_ensembles_are_fitted_once_on_all_rows(place):

@@ -35,6 +35,31 @@ def test_paired_difference_sees_what_blocks_share():
     assert noise.low < 0 < noise.high
 
 
+def test_nothing_is_certain_where_nothing_was_drawn_anew():
+    rng = np.random.default_rng(0)
+    one = paired_difference([np.array([0.9])], [np.array([0.4])], rng)
+    alike = paired_difference([np.full(5, 0.9)], [np.full(5, 0.4)], rng)
+    for found in (one, alike):
+        assert found.mean == pytest.approx(0.5) and found.sets == 1
+        assert np.isnan([found.low, found.high, found.p]).all()
+    two = paired_difference([np.array([0.9, 0.8])], [np.array([0.4, 0.5])], rng)
+    assert two.low == pytest.approx(0.3) and two.high == pytest.approx(0.5) and two.p >= 0.5
+
+
+def test_blocks_of_one_data_set_are_drawn_together():
+    rng = np.random.default_rng(0)
+    lift = {"a": 0.3, "b": -0.2, "c": 0.1}
+    sets = [name for name in lift for _ in range(20)]
+    a = [np.full(5, lift[name]) + 0.01 * rng.standard_normal(5) for name in sets]
+    zero = [np.zeros(5)] * len(sets)
+    together, apart = paired_difference(a, zero, rng, sets), paired_difference(a, zero, rng)
+    assert together.mean == pytest.approx(apart.mean)
+    assert (together.sets, apart.sets) == (3, 60)
+    assert together.low < 0 < together.high and apart.low > 0 and together.p > 0.2
+    uneven = paired_difference([np.ones(2)] * 9 + [np.zeros(2)], [np.zeros(2)] * 10, rng, ["a"] * 9 + ["b"])
+    assert uneven.mean == 0.5
+
+
 def test_missing_draws_are_left_out_pairwise():
     a, b = [np.array([1.0, np.nan, 3.0])], [np.array([0.0, 5.0, 2.0])]
     assert paired_difference(a, b, np.random.default_rng(0)).mean == 1.0
@@ -50,6 +75,7 @@ def test_friedman_agrees_with_scipy_and_nemenyi_with_the_table():
     assert found.critical_difference == pytest.approx(2.569 * np.sqrt(4 * 5 / 60), rel=1e-3)  # Demsar 2006, table 5
     assert found.ranks[3] == min(found.ranks)
     assert friedman(values[:1], list("abcd")) is None
+    assert friedman(np.tile([3.0, 2, 1], (2, 1)), list("abc")).p == pytest.approx(1 / 6)  # two that rank alike
 
 
 def test_cliques_hold_neighbours_only():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from vibro.benchmark.grid import BASELINE
 from vibro.benchmark.run import Outcome
-from vibro.benchmark.statistics import Ranking, friedman, paired_difference, pareto, shapley
+from vibro.benchmark.statistics import Ranking, by_data_set, friedman, paired_difference, pareto, shapley
 
 Draws = NDArray[np.float64]
 Block = tuple[Any, ...]
 Row = dict[str, Any]
+Records = Mapping[str, str]  # data set -> fingerprint: sets of the same records count as one
 
 SATURATED = 0.99  # mean AP of the best member above which a block tells nothing
 MAIN = "average_precision"
 OF_MEMBERS = ("rank_consensus", "z_mean", "mean_member", "best_member")  # baselines made of an ensemble's members
+NO_SYSTEM = ("mean_member", "best_member")  # nobody could run them: known only with the labels
+MARGIN = 0.01  # mean AP by which a row must be better to count as a loss
 
 
 def mean_of(row: Row, figure: str = MAIN) -> float:
@@ -41,13 +44,36 @@ def _own_fuser(outcome: Outcome, ensemble: str) -> str:
     return str(outcome.ensembles[ensemble]["fuser"]["use"])
 
 
+def unjudged(rows: list[Row]) -> list[str]:
+    """Sentences about blocks in some draws of which only one class is left, so that nothing can be ranked."""
+    out = {}
+    for row in rows:
+        if row["set"] == f"{BASELINE}random":
+            drawn = np.isfinite(row["values"]["prior"])
+            lost = int((drawn & ~np.isfinite(row["values"][MAIN])).sum())
+            if lost:
+                out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws hold one class only and count for no row"
+    return [f"{_title(block)}: {text}" for block, text in out.items()]
+
+
+def _title(block: Block) -> str:
+    data, pool, part, few = block
+    return f"{data}/{pool}/{part}" + (f", {few} labels a class" if few else "")
+
+
 def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws]]:
     """AP by seed of every named competitor in every block: ensembles, their equal-weight mean, members, baselines.
 
-    A competitor that gave nothing for a seed counts as chance there, for leaving the block out would flatter it.
+    A competitor that gave nothing for a seed counts as chance there, for leaving the block out would flatter it. A draw
+    of one class is NaN for all of them, and a block of such draws is left out.
     """
     blocks: dict[Block, dict[str, Draws]] = defaultdict(dict)
-    chance = {block_of(r): r["values"]["prior"] for r in rows if r["set"] == f"{BASELINE}random"}
+    chance: dict[Block, Draws] = {}
+    for r in rows:
+        if r["set"] == f"{BASELINE}random":
+            known = np.where(np.isfinite(r["values"][MAIN]), r["values"]["prior"], np.nan)
+            before = chance.setdefault(block_of(r), known)
+            chance[block_of(r)] = np.where(np.isfinite(before), before, known)
     several = len(outcome.ensembles) > 1
     for row in rows:
         ensemble = row["ensemble"]
@@ -68,14 +94,14 @@ def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws
         found = row["values"][MAIN]
         filled = np.where(np.isfinite(found), found, chance[block_of(row)])
         blocks[block_of(row)].setdefault(name, filled)
-    names = {name for block in blocks.values() for name in block}
+    names = {name for block in blocks.values() for name in block}.union(outcome.ensembles)
     for key, block in blocks.items():
         block.update(dict.fromkeys(sorted(names - block.keys()), chance[key]))
-    return dict(blocks)
+    return {key: block for key, block in blocks.items() if np.isfinite(chance[key]).any()}
 
 
-def tests(blocks: dict[Block, dict[str, Draws]], lead: str) -> dict[str, Any]:
-    """Paired bootstrap of the ensemble ``lead`` against every competitor, and Friedman with Nemenyi, over the blocks.
+def tests(blocks: dict[Block, dict[str, Draws]], lead: str, records: Records) -> dict[str, Any]:
+    """Paired bootstrap of the ensemble ``lead`` against every competitor, and Friedman with Nemenyi, over the data sets.
 
     Blocks in which the best member is above ``SATURATED`` count only in ``all_blocks``.
     """
@@ -83,7 +109,21 @@ def tests(blocks: dict[Block, dict[str, Draws]], lead: str) -> dict[str, Any]:
     open_blocks = {key: block for key, block in blocks.items() if not _saturated(block)}
     out: dict[str, Any] = {"metric": MAIN, "saturated": ["/".join(map(str, k)) for k in blocks if k not in open_blocks]}
     for label, chosen in (("open_blocks", open_blocks), ("all_blocks", blocks)):
-        out[label] = {"blocks": len(chosen), **_compare(chosen, names, lead)}
+        sets = [records[key[0]] for key in chosen]
+        counts = {"blocks": len(chosen), "data_sets": len(set(sets))}
+        out[label] = counts | _compare(list(chosen.values()), sets, names, lead)
+    return out
+
+
+def losses(blocks: dict[Block, dict[str, Draws]], lead: str) -> list[Row]:
+    """Blocks in which a row that somebody could run has a mean AP above that of ``lead`` by more than ``MARGIN``."""
+    out = []
+    for (data, pool, part, few), block in blocks.items():
+        mean = {n: float(np.nanmean(v)) for n, v in block.items() if not n.endswith(NO_SYSTEM)}
+        better = sorted((n for n in mean if mean[n] - mean[lead] > MARGIN), key=lambda n: -mean[n])
+        if better:
+            where = {"data": data, "pool": pool, "subset": part, "labelled_k": few}
+            out.append(where | {MAIN: mean[lead], "behind": [{"name": n, MAIN: mean[n]} for n in better]})
     return out
 
 
@@ -92,28 +132,28 @@ def _saturated(block: dict[str, Draws]) -> bool:
     return bool(best and max(best) >= SATURATED)
 
 
-def _compare(blocks: dict[Block, dict[str, Draws]], names: Sequence[str], lead: str) -> dict[str, Any]:
+def _compare(
+    blocks: Sequence[dict[str, Draws]], sets: Sequence[str], names: Sequence[str], lead: str
+) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    means = {n: _overall([b[n] for b in blocks.values() if n in b]) for n in names}
-    out: dict[str, Any] = {"mean": means, "lead": lead, "paired": [], "friedman": None}
+    draws = {n: by_data_set([b[n] for b in blocks], sets) for n in names}
+    out: dict[str, Any] = {"mean": {n: _overall(v) for n, v in draws.items()}, "lead": lead, "paired": []}
+    out["friedman"] = None
     if not blocks:
         return out
-    everywhere = [n for n in names if all(n in b and np.isfinite(b[n]).any() for b in blocks.values())]
-    for name in everywhere:
+    for name in names:
         if name != lead:
-            d = paired_difference([b[lead] for b in blocks.values()], [b[name] for b in blocks.values()], rng)
-            if np.isnan(d.mean):
-                continue
+            d = paired_difference([b[lead] for b in blocks], [b[name] for b in blocks], rng, sets)
             out["paired"].append({"against": name, "diff": d.mean, "lo": d.low, "hi": d.high, "p": d.p})
-    contenders = [n for n in everywhere if not n.endswith(("best_member", "mean_member"))]
-    values = np.array([[np.nanmean(b[n]) for n in contenders] for b in blocks.values()])
-    ranking = friedman(values, contenders) if len(blocks) > 1 else None
+    contenders = [n for n in names if not n.endswith(NO_SYSTEM)]
+    ranking = friedman(np.array([[np.nanmean(v) for v in draws[n]] for n in contenders]).T, contenders)
     out["friedman"] = None if ranking is None else _ranking(ranking)
     return out
 
 
-def _overall(values: list[Draws]) -> float | None:
-    known = [float(np.nanmean(v)) for v in values if np.isfinite(v).any()]
+def _overall(draws: Sequence[Draws]) -> float | None:
+    """Mean over the data sets, of each over its draws."""
+    known = [float(np.nanmean(v)) for v in draws if np.isfinite(v).any()]
     return float(np.mean(known)) if known else None
 
 
@@ -129,16 +169,16 @@ def _ranking(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def _by_set(rows: list[Row], ensemble: str, fuser: str) -> dict[str, list[Draws]]:
+def _by_set(rows: list[Row], ensemble: str, fuser: str) -> dict[str, dict[Block, Draws]]:
     """AP by seed of every set in every block, for one ensemble and fuser."""
     found: dict[str, dict[Block, Draws]] = defaultdict(dict)
     for row in rows:
         if row["ensemble"] == ensemble and row["fuser"] == fuser:
             found[row["set"]].setdefault(block_of(row), row["values"][MAIN])
-    return {name: [v for _, v in sorted(blocks.items(), key=lambda b: str(b[0]))] for name, blocks in found.items()}
+    return found
 
 
-def leave_one_out(rows: list[Row], outcome: Outcome) -> list[Row]:
+def leave_one_out(rows: list[Row], outcome: Outcome, records: Records) -> list[Row]:
     """What each detector adds to its whole ensemble: AP with it minus AP without it, with the paired interval."""
     out = []
     rng = np.random.default_rng(0)
@@ -148,12 +188,13 @@ def leave_one_out(rows: list[Row], outcome: Outcome) -> list[Row]:
             continue
         for fuser in dict.fromkeys(r["fuser"] for r in rows if r["ensemble"] == ensemble):
             sets = _by_set(rows, ensemble, fuser)
+            whole = sets.get("+".join(ids), {})
             for ident in ids:
-                without = "+".join(i for i in ids if i != ident)
-                if "+".join(ids) in sets and without in sets:
-                    d = paired_difference(sets["+".join(ids)], sets[without], rng)
-                    if np.isnan(d.mean):
-                        continue
+                without = sets.get("+".join(i for i in ids if i != ident), {})
+                both = [key for key in whole if key in without]
+                names = [records[key[0]] for key in both]
+                d = paired_difference([whole[k] for k in both], [without[k] for k in both], rng, names)
+                if np.isfinite(d.mean):
                     out.append(
                         {"ensemble": ensemble, "fuser": fuser, "detector": ident}
                         | {"gain": d.mean, "lo": d.low, "hi": d.high, "p": d.p}
@@ -161,21 +202,26 @@ def leave_one_out(rows: list[Row], outcome: Outcome) -> list[Row]:
     return out
 
 
-def contributions(rows: list[Row], outcome: Outcome) -> list[Row]:
-    """Shapley values of mean AP over the blocks, where every subset was judged; chance is the value of no detector."""
+def contributions(rows: list[Row], outcome: Outcome, records: Records) -> list[Row]:
+    """Shapley values of mean AP over the data sets, where every subset was judged; chance is the value of no detector."""
     out = []
     for ensemble, table in outcome.ensembles.items():
         ids = [d["id"] for d in table["detectors"]]
         for fuser in dict.fromkeys(r["fuser"] for r in rows if r["ensemble"] == ensemble):
-            sets = {name: _overall(v) for name, v in _by_set(rows, ensemble, fuser).items()}
+            sets = {name: _mean(found, records) for name, found in _by_set(rows, ensemble, fuser).items()}
             if len(sets) < 2 ** len(ids) - 1 or len(ids) < 2 or None in sets.values():
                 continue
-            priors = [mean_of(r, "prior") for r in rows if r["ensemble"] == ensemble and r["n_detectors"] == 1]
+            whole = [r for r in rows if (r["ensemble"], r["fuser"], r["set"]) == (ensemble, fuser, "+".join(ids))]
+            priors = {
+                block_of(r): np.where(np.isfinite(r["values"][MAIN]), r["values"]["prior"], np.nan) for r in whole
+            }
+            chance = _mean(priors, records)
+            assert chance is not None  # the whole ensemble has a value
 
             def value(many: list[tuple[int, ...]], ids: list[str] = ids, sets: dict[str, float | None] = sets) -> Draws:
                 return np.array([sets["+".join(ids[j] for j in s)] for s in many], dtype=np.float64)
 
-            gains = shapley(len(ids), value, float(np.mean(priors)))
+            gains = shapley(len(ids), value, chance)
             out += [
                 {"ensemble": ensemble, "fuser": fuser, "detector": i, "value": float(g)}
                 for i, g in zip(ids, gains, strict=True)
@@ -183,21 +229,24 @@ def contributions(rows: list[Row], outcome: Outcome) -> list[Row]:
     return out
 
 
-def _gain(rows: list[Row]) -> float:
-    return float(np.mean([mean_of(r) for r in rows]))
+def _mean(found: Mapping[Block, Draws], records: Records) -> float | None:
+    return _overall(by_data_set(list(found.values()), [records[key[0]] for key in found]))
 
 
-def front(rows: list[Row]) -> list[Row]:
-    """Combinations that no cheaper one equals: mean AP over the blocks against mean seconds to fit and score."""
-    found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+def front(rows: list[Row], records: Records) -> list[Row]:
+    """Combinations that no cheaper one equals: mean AP over the data sets against mean seconds to fit and score."""
+    found: dict[tuple[str, str, str], dict[Block, Row]] = defaultdict(dict)
     for row in rows:
-        found[(row["ensemble"], row["set"], row["fuser"])].append(row)
-    names = list(found)
-    most = max((len({block_of(r) for r in many}) for many in found.values()), default=0)
-    names = [n for n in names if len({block_of(r) for r in found[n]}) == most and np.isfinite(_gain(found[n]))]
-    gain = np.array([_gain(found[n]) for n in names])
+        found[(row["ensemble"], row["set"], row["fuser"])].setdefault(block_of(row), row)
+    judged = {
+        name: [key for key, row in many.items() if np.isfinite(row["values"][MAIN]).any()]
+        for name, many in found.items()
+    }
+    most = max(map(len, judged.values()), default=0)
+    names = [name for name in found if most and len(judged[name]) == most]
+    gain = np.array([_mean({k: r["values"][MAIN] for k, r in found[n].items()}, records) for n in names], np.float64)
     cost = np.array(
-        [np.mean([mean_of(r, "fit_seconds") + mean_of(r, "score_seconds") for r in found[n]]) for n in names]
+        [np.mean([mean_of(r, "fit_seconds") + mean_of(r, "score_seconds") for r in found[n].values()]) for n in names]
     )
     order = sorted(np.flatnonzero(pareto(cost, gain)).tolist(), key=lambda i: float(cost[i]))
     return [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Labelled:
     split: NDArray[np.str_]
     key: str = "row"
     unmatched: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def matched(self) -> int:
@@ -52,8 +54,9 @@ class SetEntry(Params):
 
     ``path`` is an ``.npz`` below the folder of the recordings, or ``simulate`` holds the arguments of
     ``vibro.demo.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` stands in where the file has
-    none; ``machine`` is a pattern whose first group, matched against the sensor id, names the machine. ``signals`` and
-    ``label`` name arrays; a 2-D ``values`` of one row a point is cut as series of ``recording``.
+    none; ``machine`` is a pattern whose first group, matched against the sensor id, names the machine, else the array
+    ``machine_id``. ``signals`` and ``label`` name arrays; a 2-D ``values`` of one row a point is cut as series of
+    ``recording``.
     """
 
     name: str
@@ -82,12 +85,18 @@ def load_set(entry: SetEntry, folder: Path | None, seed: int = 0) -> Labelled:
     path = folder / entry.path
     if not path.is_file():
         raise DataError(f"data set {entry.name}: {path} is missing")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {key: file[key] for key in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, AttributeError, BadZipFile) as error:
+        raise DataError(f"data set {entry.name}: {path.name} cannot be read: {error}") from None
     for name in (entry.signals, entry.label):
         if name not in arrays:
             raise DataError(f"data set {entry.name}: {path.name} holds no array {name!r}")
-    return _from_series(entry, arrays) if entry.series else _from_records(entry, arrays)
+    try:
+        return _from_series(entry, arrays) if entry.series else _from_records(entry, arrays)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise DataError(f"data set {entry.name}: the arrays of {path.name} cannot be used: {error}") from None
 
 
 def _simulated(entry: SetEntry, seed: int) -> Labelled:
@@ -104,21 +113,36 @@ def _from_records(entry: SetEntry, arrays: Mapping[str, NDArray[Any]]) -> Labell
     """One row of ``signals`` a record, cut into windows if wished."""
     x = np.asarray(arrays[entry.signals], dtype=np.float32)
     x = x[:, None, :] if x.ndim == 2 else x
+    if x.ndim != 3:
+        raise ValueError(
+            f"{entry.signals} has the shape {x.shape}, not (records, samples) or (records, channels, samples)"
+        )
     n = len(x)
     parent = np.arange(n)
     if entry.window:
         hop = entry.hop or entry.window
         offsets = np.arange(0, x.shape[2] - entry.window + 1, hop)
+        if not len(offsets):
+            raise ValueError(f"a window of {entry.window} samples is longer than the records of {x.shape[2]}")
         x = np.concatenate([x[:, :, o : o + entry.window] for o in offsets])
         order = np.argsort(np.tile(parent, len(offsets)), kind="stable")  # windows of a record follow each other
         x, parent = x[order], np.repeat(parent, len(offsets))
     text = {
         key: np.asarray(arrays.get(key, np.full(n, "")), dtype=np.str_)[parent]
-        for key in ("sensor_id", "fault_type", "split", "data_time", entry.recording)
+        for key in ("sensor_id", "machine_id", "fault_type", "split", "data_time", entry.recording)
     }
-    y = np.asarray(arrays[entry.label], dtype=np.int16)[parent]
+    y = _labels(entry, arrays[entry.label], n)[parent]
     fault = np.where(y == 1, text["fault_type"], "")
     return _labelled(entry, arrays, x, y, fault, text["split"], text["sensor_id"], text[entry.recording], text)
+
+
+def _labels(entry: SetEntry, values: NDArray[Any], n: int) -> NDArray[np.int16]:
+    """Labels (n,) of 0, 1 and -1."""
+    if values.shape != (n,):
+        raise ValueError(f"{entry.label} has the shape {values.shape} for {n} signals")
+    if values.dtype.kind not in "biuf" or not np.isin(values, (-1, 0, 1)).all():
+        raise ValueError(f"{entry.label} should hold 0 (normal), 1 (anomalous) and -1 (unknown)")
+    return values.astype(np.int16)
 
 
 def _from_series(entry: SetEntry, arrays: Mapping[str, NDArray[Any]]) -> Labelled:
@@ -127,7 +151,7 @@ def _from_series(entry: SetEntry, arrays: Mapping[str, NDArray[Any]]) -> Labelle
     Windows that hold some but fewer anomalous points are unlabelled.
     """
     values = np.asarray(arrays[entry.signals], dtype=np.float32)
-    points = np.asarray(arrays[entry.label])
+    points = _labels(entry, arrays[entry.label], len(values))
     names = np.asarray(arrays[entry.recording], dtype=np.str_)
     if not entry.window:
         raise ConfigError(f"data set {entry.name}: series need a window")
@@ -140,6 +164,8 @@ def _from_series(entry: SetEntry, arrays: Mapping[str, NDArray[Any]]) -> Labelle
             x.append(values[part].T)
             y.append(1 if share >= SERIES_SHARE else 0 if share == 0 else -1)
             origin.append(name)
+    if not x:
+        raise ValueError(f"a window of {entry.window} points is longer than every series")
     label = np.array(y, dtype=np.int16)
     fault = np.where(label == 1, "anomaly", "")
     blank = np.full(len(label), "", dtype="U1")
@@ -165,22 +191,32 @@ def _labelled(
         raise ConfigError(f"data set {entry.name}: the sampling rate is not given", hint="add fs to the suite")
     times = text.get("data_time", np.full(len(y), ""))
     sensors = [name or entry.name for name in map(str, sensor)]
+    machines = text.get("machine_id", np.full(len(y), ""))
     batch = make_batch(
         x,
         fs=fs,
         sensor=sensors,
-        machine=[_machine(entry.machine, name) for name in sensors],
+        machine=[_machine(entry.machine, *names) for names in zip(sensors, map(str, machines), strict=True)],
         recording=[name or entry.name for name in map(str, recording)],
         source=[entry.path or entry.name] * len(y),
         time=[np.datetime64(t.removesuffix("Z"), "ns") if t else np.datetime64("NaT", "ns") for t in map(str, times)],
         row=list(range(len(y))),
     )
-    return Labelled(entry.name, batch, y, fault, split)
+    data = Labelled(entry.name, batch, y, fault, split)
+    whole = np.isfinite(x).all(axis=(1, 2))
+    if whole.all():
+        return data
+    if not whole.any():
+        raise ValueError("no record is free of NaN and infinite samples")
+    lost = int((~whole).sum())
+    note = f"{lost} of {len(y)} records are left out: they hold samples that are no numbers"
+    return replace(data.take(np.flatnonzero(whole)), warnings=(note,))
 
 
-def _machine(pattern: str, sensor: str) -> str:
+def _machine(pattern: str, sensor: str, named: str) -> str:
+    """The first group of the pattern in the sensor's id, else the machine that the file names, else the sensor."""
     found = re.match(pattern, sensor) if pattern else None
-    return found.group(1) if found else sensor
+    return found.group(1) if found else named or sensor
 
 
 def add_noise(batch: SignalBatch, snr_db: float, seed: int) -> SignalBatch:

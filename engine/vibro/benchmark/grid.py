@@ -15,6 +15,7 @@ from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets, speaks_for
 from vibro.benchmark.metrics import Floats, flag_table, score_table
 from vibro.benchmark.trial import POOL, TEST, Trial
 from vibro.context import Context
+from vibro.errors import VibroError
 
 METRICS = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "partial_auc")
 AT_CUT = ("false_alarm_rate", "f1")
@@ -40,6 +41,7 @@ COLUMNS = (
 )
 BASELINE = "baseline:"
 PARTS = {"pool": POOL, "test": TEST}
+ONE_CLASS = "one class only"
 
 Table = dict[str, NDArray[Any]]
 
@@ -64,27 +66,37 @@ class Thresholding:
 
 def judge(
     trial: Trial, sets: Sequence[Subset], fusers: Sequence[FuserSpec], cuts: Sequence[Thresholding], budget: float
-) -> Table:
-    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part.
+) -> tuple[Table, dict[str, str]]:
+    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part; and why thresholders failed.
 
     A detector that gave nothing is left out of the sets that name it, as the engine does it, and ``status`` says why; a
-    set without any survivor keeps its rows, with empty figures.
+    set without any survivor, and a part without both classes, keep their rows, with empty figures. A thresholder that
+    fails for a set costs the figures at its cut.
     """
     parts = parts_of(trial)
+    ranked = {name: mask for name, mask in parts.items() if has_both(trial.y[mask])}
     dead = {j: trial.reasons.get(i, "no scores") for j, i in enumerate(trial.detectors) if not _alive(trial, j)}
     some = [s for s in sets if set(s) - dead.keys()]
     none = [s for s in sets if not set(s) - dead.keys()]
     out: list[Table] = []
+    failed: dict[str, str] = {}
     for fuser in fusers:
-        out += _fused_rows(trial, some, frozenset(dead), fuser, cuts, budget, parts)
+        out += _fused_rows(trial, some, frozenset(dead), fuser, cuts, budget, ranked, failed)
         for name, mask in parts.items():
-            out += [_rows(trial, none, fuser.name, cut.name, name, mask) for cut in cuts]
+            empty = none if name in ranked else sets
+            out += [_rows(trial, empty, fuser.name, cut.name, name, mask) for cut in cuts]
     table = stack(out)
-    told = {trial.detectors[j]: f"{trial.detectors[j]}: {reason}" for j, reason in dead.items()}
-    if told:
-        status = ["; ".join(told[i] for i in text.split("+") if i in told) or "ok" for text in table["set"].tolist()]
-        table["status"] = np.array([trial.error or text for text in status])
-    return table
+    notes = {trial.detectors[j]: f"{trial.detectors[j]}: {reason}" for j, reason in dead.items()}
+    if notes:
+        named = ["; ".join(notes[i] for i in text.split("+") if i in notes) for text in table["set"].tolist()]
+        others = table["status"].tolist()
+        table["status"] = np.array([trial.error or more or other for more, other in zip(named, others, strict=True)])
+    return table, failed
+
+
+def has_both(y: NDArray[np.int16]) -> bool:
+    """Whether both classes are there, so that a ranking can be judged."""
+    return 0 < int((y == 1).sum()) < len(y)
 
 
 def judge_baselines(trial: Trial, budget: float) -> Table:
@@ -109,6 +121,7 @@ def _fused_rows(
     cuts: Sequence[Thresholding],
     budget: float,
     parts: dict[str, NDArray[np.bool_]],
+    failed: dict[str, str],
 ) -> list[Table]:
     ctx = Context(seed=trial.key.seed, names=trial.detectors)
     reference, y = trial.reference, None
@@ -116,20 +129,40 @@ def _fused_rows(
         shown = trial.known >= 0
         y = np.concatenate([np.full(len(reference), -1, np.int16), trial.known[shown]])
         reference = np.concatenate([reference, trial.z[shown]])
-    out = []
+    out: list[Table] = []
     survivors = [tuple(j for j in s if j not in dead) for s in sets] if dead else sets
     for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, survivors, y):
         members = sets[start : start + len(fused)]
         held = held[:, : len(trial.reference)]
-        levels = [_levels(c, held) for c in cuts]
+        levels = [try_levels(c, held) for c in cuts]
+        failed |= {c.name: reason for c, (_, why) in zip(cuts, levels, strict=True) for reason in why if reason}
         for name, mask in parts.items():
             scores = fused[:, mask]
             figures = score_table(trial.y[mask], scores, budget=budget)
-            for cut, level in zip(cuts, levels, strict=True):
+            for cut, (level, why) in zip(cuts, levels, strict=True):
                 flags = flag_table(trial.y[mask], scores > level[:, None])
                 row = _rows(trial, members, fuser.name, cut.name, name, mask)
-                out.append(row | figures | {key: flags[key] for key in AT_CUT})
+                row |= figures | {key: np.where(np.isfinite(level), flags[key], np.nan) for key in AT_CUT}
+                out.append(row | {"status": np.array([reason or "ok" for reason in why])})
     return out
+
+
+def try_levels(cut: Thresholding, held: Floats) -> tuple[Floats, list[str]]:
+    """The cuts (m,) of held-out scores (m, r), NaN where the thresholder fails or nothing is held out, and why it failed."""
+    try:
+        levels = _levels(cut, held)
+    except Exception as error:  # a thresholder of a plugin may raise anything
+        if len(held) == 1:
+            return np.full(1, np.nan), [told(error)]
+        each = [try_levels(cut, row[None]) for row in held]
+        return np.concatenate([level for level, _ in each]), [reason for _, why in each for reason in why]
+    wrong = ~np.isfinite(levels) & np.isfinite(held).any(axis=1)
+    return np.where(wrong, np.nan, levels), ["the cut is not finite" if bad else "" for bad in wrong]
+
+
+def told(error: Exception) -> str:
+    """What an error of a plugin says, in one line."""
+    return error.message if isinstance(error, VibroError) else f"{type(error).__name__}: {error}"
 
 
 def _levels(cut: Thresholding, held: Floats) -> Floats:
@@ -189,7 +222,7 @@ def _rows(
         "pool": np.full(m, key.pool),
         "ensemble": np.full(m, key.ensemble),
         "labelled_k": np.full(m, key.labelled_k),
-        "status": np.full(m, "ok"),
+        "status": np.full(m, "ok" if has_both(y) else ONE_CLASS),
     }
 
 
@@ -201,11 +234,3 @@ def stack(tables: Iterable[Table]) -> Table:
 
 def _empty() -> Table:
     return {name: np.zeros(0) for name in COLUMNS}
-
-
-def pick(table: Table, **wanted: Any) -> Table:
-    """The rows whose columns have these values."""
-    keep = np.ones(len(table["set"]), np.bool_)
-    for name, value in wanted.items():
-        keep &= table[name] == value
-    return {name: values[keep] for name, values in table.items()}

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vibro.benchmark.charts import critical_difference, pareto_front
-from vibro.benchmark.comparison import OF_MEMBERS
+from vibro.benchmark.comparison import MARGIN, OF_MEMBERS
 from vibro.report.page import fill, number
 from vibro.report.svg import Svg
 
 MOST = 40  # rows of a table of combinations
+BEHIND = 3  # better rows named in a block
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ class Section:
 
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """Every section that ``benchmark.json`` has something for."""
+    losses = _losses(found)
     made = [
         _overall(found),
         _blocks(found),
         _paired(found),
+        losses,
         _ranks(found),
         _combinations(found),
         _leave_one_out(found),
@@ -47,14 +50,14 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
         _confound(found),
         _data(found),
     ]
-    return [s for s in made if s.rows or s.picture]
+    return [s for s in made if s.rows or s.picture or s is losses]
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The report as Markdown; its tables are never typed by hand."""
     lines = [f"# {found['name']}", "", found["summary"], ""] if found["summary"] else [f"# {found['name']}", ""]
     lines += [f"{line}  " for line in head(found)] + [""]
-    for title, texts in (("Warnings", _warnings(found)), ("Failures", _failures(found))):
+    for title, texts in (("Warnings", _warnings(found)), ("Failures", failures(found))):
         if texts:
             lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
     for s in sections(found):
@@ -74,7 +77,7 @@ def html(found: Mapping[str, Any], lang: str = "en") -> str:
         "head": head(found),
         "sections": sections(found),
         "warnings": _warnings(found),
-        "failures": _failures(found),
+        "failures": failures(found),
     }
     return fill("benchmark.html.j2", values, lang)
 
@@ -96,11 +99,17 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
     return [*found["warnings"], *found["confound"]["warnings"]]
 
 
-def _failures(found: Mapping[str, Any]) -> list[str]:
+def failures(found: Mapping[str, Any]) -> list[str]:
+    """What failed, how often and why: trials, and detectors that gave nothing."""
     counted: dict[str, int] = defaultdict(int)
     for f in found["failures"]:
         counted[f"{f['trial'].rpartition('-seed')[0] or f['trial']}: {f['message']}"] += 1
-    return [f"{text} ({n} x)" for text, n in counted.items()]
+    detectors = [
+        f"{d['data']}/{d['pool']}, {d['ensemble']}: no scores of {d['detector']}"
+        f" in {d['trials']} of {d['of']} trials: {d['reason']}"
+        for d in found["lost"]
+    ]
+    return [f"{text} ({n} x)" for text, n in counted.items()] + detectors
 
 
 def _overall(found: Mapping[str, Any]) -> Section:
@@ -109,11 +118,16 @@ def _overall(found: Mapping[str, Any]) -> Section:
     names = sorted(means["all_blocks"], key=lambda n: -(means["open_blocks"].get(n) or means["all_blocks"][n] or 0))
     rows = [(n, *(number(means[label].get(n)) for label in means)) for n in names]
     note = (
-        f"Mean average precision over {tests['open_blocks']['blocks']} blocks (data set x pool) in which the best member"
-        f" stays below 0.99, and over all {tests['all_blocks']['blocks']}. best_member is chosen in hindsight for each"
-        " block: an oracle, no system."
+        f"Mean average precision over {_counts(tests['open_blocks'])} (data set x pool) in which the best member stays"
+        f" below 0.99, and over all {_counts(tests['all_blocks'])}. The blocks of one data set share its records and count"
+        " as one. best_member is chosen in hindsight for each block: an oracle, no system."
     )
     return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows)
+
+
+def _counts(tests: Mapping[str, Any]) -> str:
+    sets, blocks = tests["data_sets"], tests["blocks"]
+    return f"{sets} data set{'' if sets == 1 else 's'} in {blocks} block{'' if blocks == 1 else 's'}"
 
 
 def _blocks(found: Mapping[str, Any]) -> Section:
@@ -145,7 +159,12 @@ def _blocks(found: Mapping[str, Any]) -> Section:
 def _spread(row: Mapping[str, Any], name: str) -> str:
     if row[name] is None:
         return "–"
-    return f"{row[name]:.3f}\u00a0±\u00a0{row.get(f'{name}_sd') or 0:.3f}"
+    sd = row[f"{name}_sd"]
+    return f"{row[name]:.3f}" if sd is None else f"{row[name]:.3f}\u00a0±\u00a0{sd:.3f}"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "–" if row["lo"] is None else f"{row['lo']:+.3f} … {row['hi']:+.3f}"
 
 
 def _paired(found: Mapping[str, Any]) -> Section:
@@ -153,14 +172,39 @@ def _paired(found: Mapping[str, Any]) -> Section:
     if not tests["paired"]:
         tests = found["tests"]["all_blocks"]
     rows = [
-        (p["against"], f"{p['diff']:+.3f}", f"{p['lo']:+.3f} … {p['hi']:+.3f}", number(p["p"], 2))
+        (p["against"], f"{p['diff']:+.3f}", _interval(p), number(p["p"], 2))
         for p in sorted(tests["paired"], key=lambda p: p["diff"])
     ]
+    how = f"95 % interval of a paired bootstrap over {_counts(tests)} and their draws"
+    if tests["data_sets"] == 1:
+        how = (
+            "95 % interval of a paired bootstrap over the draws of one data set, which says nothing about other data;"
+            " none where there is one draw or all draws are alike"
+        )
     note = (
-        f"Average precision of {tests['lead']} minus that of each other row; 95 % interval of a paired bootstrap over"
-        " data sets and draws. Above 0: the ensemble is better."
+        f"Average precision of {tests['lead']} minus that of each other row; {how}. Above 0: the ensemble is better. p is"
+        " never below that of a sign test."
     )
     return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
+
+
+def _losses(found: Mapping[str, Any]) -> Section:
+    lead = found["tests"]["all_blocks"]["lead"]
+    rows = []
+    for loss in found["losses"]:
+        first = [f"{b['name']} {b['average_precision']:.3f}" for b in loss["behind"][:BEHIND]]
+        more = len(loss["behind"]) - len(first)
+        behind = ", ".join(first) + (f" and {more} more" if more else "")
+        where = (loss["data"], loss["pool"], loss["subset"], str(loss["labelled_k"] or ""))
+        gap = loss["behind"][0]["average_precision"] - loss["average_precision"]
+        rows.append((*where, f"{loss['average_precision']:.3f}", f"{gap:.3f}", behind))
+    headers = ("data", "pool", "judged on", "labels a class", lead, "behind by", "better rows")
+    blocks = found["tests"]["all_blocks"]["blocks"]
+    note = (
+        f"In {len(rows)} of {blocks} blocks a row that needs no labels to be chosen has a mean average precision above that"
+        f" of {lead} by more than {MARGIN}."
+    )
+    return Section(f"Where {lead} loses", note, headers, rows)
 
 
 def _ranks(found: Mapping[str, Any]) -> Section:
@@ -168,7 +212,7 @@ def _ranks(found: Mapping[str, Any]) -> Section:
     if ranking is None:
         return Section("Ranks")
     note = (
-        f"Friedman test over {ranking['blocks']} blocks: F = {number(ranking['statistic'])}, p = {number(ranking['p'], 2)}."
+        f"Friedman test over {ranking['blocks']} data sets: F = {number(ranking['statistic'])}, p = {number(ranking['p'], 2)}."
         f" Rows joined by a bar differ by less than Nemenyi's critical difference of"
         f" {number(ranking['critical_difference'])} in mean rank."
     )
@@ -190,7 +234,7 @@ def _combinations(found: Mapping[str, Any]) -> Section:
 
 def _leave_one_out(found: Mapping[str, Any]) -> Section:
     rows = [
-        (r["ensemble"], r["fuser"], r["detector"], f"{r['gain']:+.3f}", f"{r['lo']:+.3f} … {r['hi']:+.3f}")
+        (r["ensemble"], r["fuser"], r["detector"], f"{r['gain']:+.3f}", _interval(r))
         for r in sorted(found["leave_one_out"], key=lambda r: (r["ensemble"], r["fuser"], -r["gain"]))
     ]
     note = "Average precision of the whole ensemble minus that without the detector."

@@ -16,14 +16,14 @@ from vibro.api import Fuser, Thresholder
 from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets
 from vibro.benchmark.datasets import Labelled, SetEntry
 from vibro.benchmark.evaluate import intervals, per_class, tell_apart
-from vibro.benchmark.grid import Table, Thresholding, judge, judge_baselines, parts_of, stack
+from vibro.benchmark.grid import Table, Thresholding, judge, judge_baselines, parts_of, stack, told
 from vibro.benchmark.metrics import roc_auc
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
 from vibro.benchmark.volume import volume_under_surface
 from vibro.context import Context
 from vibro.engine import resolved
-from vibro.errors import ConfigError, VibroError
+from vibro.errors import ConfigError, QuorumError, VibroError
 from vibro.events import StageFinished, StageStarted, TaskFinished, TaskStarted
 from vibro.executor import SerialExecutor
 from vibro.host import PluginHost
@@ -92,43 +92,58 @@ class Bench:
 
 
 def run_suite(bench: Bench, load: Load) -> Outcome:
-    """Fits and judges every trial; VibroError only if none of them worked."""
+    """Fits and judges every trial.
+
+    VibroError if none of them could be made, QuorumError if no detector gave a score in any.
+    """
     suite = bench.suite
     out = Outcome(suite, {}, ensembles={name: resolved(plan) for name, plan in bench.plans.items()})
     tables: list[Table] = []
-    first_error: VibroError | None = None
+    errors: list[VibroError] = []
+    silent: list[str] = []  # why a trial gave no score
     for plan in bench.plans.values():
         bench.fusers(plan), bench.cuts(plan, 0), subsets(len(plan.detectors), suite.combinations)
-    total = (
-        sum(len(pools_of(suite, e)) for e in suite.sets) * len(bench.plans) * suite.seeds * (1 + len(suite.labelled_k))
-    )
+    pools = sum(len(pools_of(suite, entry)) for entry in suite.sets)
+    if not pools:
+        raise ConfigError(
+            f"suite {suite.name}: no pool can be drawn from its data sets",
+            hint="a pool of the variant light needs fault types in light = [...] of the data set",
+        )
     clock = perf_counter()
-    bench.host.emit(StageStarted(STAGE, total))
-    for entry, pool, name, key, data in _trials(bench, load, out):
+    bench.host.emit(StageStarted(STAGE, pools * len(bench.plans) * suite.seeds * len(suite.label_counts)))
+    for entry, pool, name, key, data in _trials(bench, load, out, errors):
         begun = perf_counter()
         bench.host.emit(TaskStarted(STAGE, key.name))
         try:
             trial = _fitted(bench, bench.plans[name], entry, pool, key, data, out)
         except VibroError as error:
-            first_error = first_error or error
-            out.failures.append({"trial": key.name, "error": type(error).__name__, "message": error.message})
-            continue
-        if trial.error:
-            out.failures.append({"trial": key.name, "error": "fit", "message": trial.error})
-        out.warnings += [w for w in trial.warnings if w not in out.warnings]
-        whole = entry.series and pool.contamination is None
-        table, detail, failed = _judged(bench, bench.plans[name], trial, series=whole)
-        tables.append(table)
-        for fuser, reason in failed.items():
-            message = f"not judged under {fuser}: {_told(reason)}"
-            out.failures.append({"trial": key.name, "error": type(reason).__name__, "message": message})
-        out.details.append(detail)
-        out.judge_seconds += detail.pop("judge_seconds")
+            errors.append(error)
+            out.failures.append(_failure(key.name, error))
+        else:
+            if not np.isfinite(trial.raw).any():
+                silent.append(trial.error or "; ".join(trial.reasons.values()))
+            if trial.error:
+                out.failures.append({"trial": key.name, "error": "fit", "message": trial.error})
+            out.warnings += [w for w in trial.warnings if w not in out.warnings]
+            whole = entry.series and pool.contamination is None
+            table, detail, failed = _judged(bench, bench.plans[name], trial, series=whole)
+            tables.append(table)
+            for part, reason in failed.items():
+                message = f"not judged under {part}: {reason}"
+                out.failures.append({"trial": key.name, "error": "judge", "message": message})
+            out.details.append(detail)
+            out.judge_seconds += detail.pop("judge_seconds")
         bench.host.emit(TaskFinished(STAGE, key.name, perf_counter() - begun))
     bench.host.emit(StageFinished(STAGE, perf_counter() - clock))
-    if not tables and first_error is not None:
-        raise first_error
+    if not tables:
+        raise errors[0]
+    if len(silent) == len(tables):
+        raise QuorumError(f"no detector gave a score in any trial: {silent[0]}", hint="vibro ensemble show NAME")
     return replace(out, table=stack(tables))
+
+
+def _failure(name: str, error: VibroError) -> dict[str, str]:
+    return {"trial": name, "error": type(error).__name__, "message": error.message}
 
 
 def pools_of(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
@@ -137,8 +152,10 @@ def pools_of(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
     return [p for p in named if p.variant != "light" or entry.light]
 
 
-def _trials(bench: Bench, load: Load, out: Outcome) -> Iterator[tuple[SetEntry, PoolEntry, str, TrialKey, Labelled]]:
-    """Every trial of the suite; a data set is read once, a simulated one once a seed."""
+def _trials(
+    bench: Bench, load: Load, out: Outcome, errors: list[VibroError]
+) -> Iterator[tuple[SetEntry, PoolEntry, str, TrialKey, Labelled]]:
+    """Every trial of the suite; a data set is read once, a simulated one once a seed; one that cannot be read is left out."""
     suite = bench.suite
     for entry in suite.sets:
         data = None
@@ -146,17 +163,17 @@ def _trials(bench: Bench, load: Load, out: Outcome) -> Iterator[tuple[SetEntry, 
             if data is None or entry.simulate:
                 try:
                     data = load(entry, seed)
+                    check_labels(data)
                 except VibroError as error:
-                    out.failures.append({"trial": entry.name, "error": type(error).__name__, "message": error.message})
-                    if len(suite.sets) == 1:
-                        raise
+                    errors.append(error)
+                    out.failures.append(_failure(entry.name, error))
                     break
-                check_labels(data)
                 if seed == 0:
                     out.data.append(about(entry, data))
+                    out.warnings += [f"{entry.name}: {text}" for text in (*data.warnings, *predictable(data))]
             for pool in pools_of(suite, entry):
                 for name in bench.plans:
-                    for k in (0, *suite.labelled_k):
+                    for k in suite.label_counts:
                         yield entry, pool, name, TrialKey(entry.name, pool.name, name, k, seed), data
 
 
@@ -168,6 +185,21 @@ def check_labels(data: Labelled) -> None:
                 f"the labels of {data.name} hold no {word} record: nothing can be ranked",
                 hint="label 0 is normal, 1 anomalous, empty or -1 unknown",
             )
+
+
+def predictable(data: Labelled) -> list[str]:
+    """A sentence where machines, sensors or recordings of two and more records are all of one class."""
+    batch, known = data.batch, data.y >= 0
+    found = []
+    for name, code in (("machine", batch.machine), ("sensor", batch.sensor), ("recording", batch.recording)):
+        groups, size = np.unique(code[known], return_counts=True)
+        classes = [set(data.y[known & (code == g)].tolist()) for g in groups[size > 1]]
+        if len(classes) > 1 and all(len(c) == 1 for c in classes):
+            found.append(name)
+    if not found:
+        return []
+    which = " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
+    return [f"every {which} is all normal or all anomalous: to recognise it would look like finding faults"]
 
 
 def about(entry: SetEntry, data: Labelled) -> dict[str, Any]:
@@ -219,10 +251,8 @@ def _fitted(
     return from_state(key, load_tensors(out.trials[key.name]))
 
 
-def _judged(
-    bench: Bench, plan: Plan, trial: Trial, *, series: bool
-) -> tuple[Table, dict[str, Any], dict[str, Exception]]:
-    """The table of a trial, what stands in the report about its full ensemble, and what failed by fuser.
+def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any], dict[str, str]]:
+    """The table of a trial, what stands in the report about its full ensemble, and what failed with the reason.
 
     Sets that cannot be judged keep their rows, with empty figures and the reason.
     """
@@ -232,17 +262,19 @@ def _judged(
     budget = bench.suite.budget
     parts = [(fuser, sets[start : start + SETS]) for fuser in fusers for start in range(0, len(sets), SETS)]
     jobs = [bench.executor.submit(judge, trial, part, [fuser], cuts, budget) for fuser, part in parts]
-    tables, failed = [], dict[str, Exception]()
+    tables, failed = [], dict[str, str]()
     for (fuser, part), job in zip(parts, jobs, strict=True):
         try:
-            tables.append(job.result())
-        except Exception as error:  # a fuser or thresholder of a plugin may raise anything
-            failed.setdefault(fuser.name, error)
-            tables.append(judge(without_scores(trial, _told(error)), part, [fuser], cuts, budget))
+            table, reasons = job.result()
+            failed |= reasons
+        except Exception as error:  # a fuser of a plugin may raise anything
+            failed.setdefault(fuser.name, told(error))
+            table, _ = judge(without_scores(trial, told(error)), part, [fuser], cuts, budget)
+        tables.append(table)
     table = stack([*tables, judge_baselines(trial, budget)])
     seconds = perf_counter() - clock
     own = fusers[0]
-    kept = without_scores(trial, _told(failed[own.name])) if own.name in failed else trial
+    kept = without_scores(trial, failed[own.name]) if own.name in failed else trial
     return table, {**headline(kept, own, budget, series=series), "judge_seconds": seconds}, failed
 
 
@@ -250,10 +282,6 @@ def without_scores(trial: Trial, reason: str) -> Trial:
     """The trial as one in which every detector gave nothing, for a reason."""
     nothing = {name: np.full_like(getattr(trial, name), np.nan) for name in ("raw", "z", "reference")}
     return replace(trial, **nothing, reasons=dict.fromkeys(trial.detectors, reason), error=reason)
-
-
-def _told(error: Exception) -> str:
-    return error.message if isinstance(error, VibroError) else f"{type(error).__name__}: {error}"
 
 
 def headline(trial: Trial, fuser: FuserSpec, budget: float, *, series: bool = False) -> dict[str, Any]:
@@ -270,7 +298,7 @@ def headline(trial: Trial, fuser: FuserSpec, budget: float, *, series: bool = Fa
         "labelled_k": key.labelled_k,
         "seed": key.seed,
         "how": trial.how,
-        "reasons": dict(trial.reasons),
+        "reasons": {} if trial.error else dict(trial.reasons),
         "parts": {},
     }
     if not alive or fuser.cls.needs_labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import factorial
 
@@ -17,33 +17,61 @@ EXACT = 12  # players up to which Shapley values are exact
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of a - b with its 95 % interval, and the two-sided bootstrap p-value that it is 0."""
+    """Mean of a - b with its 95 % interval and the two-sided p-value that it is 0.
+
+    ``sets`` data sets say so. Interval and p are NaN where nothing could be drawn anew: one data set whose draws are
+    one, or all alike. With one data set they are over its draws and say nothing about other data.
+    """
 
     mean: float
     low: float
     high: float
     p: float
+    sets: int
 
 
-def paired_difference(a: Sequence[Floats], b: Sequence[Floats], rng: np.random.Generator) -> Difference:
-    """Bootstrap of mean(a - b) in two stages: blocks (data sets), then the draws within each block.
+def paired_difference(
+    a: Sequence[Floats], b: Sequence[Floats], rng: np.random.Generator, sets: Sequence[Hashable] | None = None
+) -> Difference:
+    """Bootstrap of mean(a - b) in two stages: data sets, then the draws within each.
 
-    ``a`` and ``b`` hold one array of paired draws a block. With a single block only its draws are drawn anew.
+    ``a`` and ``b`` hold one array of paired draws a block, ``sets`` the data set of each block (default: each its own).
+    The p-value is never below that of a sign test over as many data sets, or draws of the only one.
     """
-    blocks = [d[np.isfinite(d)] for d in (np.asarray(x) - np.asarray(y) for x, y in zip(a, b, strict=True))]
-    blocks = [d for d in blocks if len(d)]
-    if not blocks:
-        return Difference(*[float("nan")] * 4)
-    inner = np.stack([d[rng.integers(len(d), size=(REPEATS, len(d)))].mean(axis=1) for d in blocks])
-    if len(blocks) > 1:
-        chosen = rng.integers(len(blocks), size=(REPEATS, len(blocks)))
-        means = inner[chosen, np.arange(REPEATS)[:, None]].mean(axis=1)
-    else:
-        means = inner[0]
+    difference = [np.asarray(x) - np.asarray(y) for x, y in zip(a, b, strict=True)]
+    units = [d[np.isfinite(d)] for d in by_data_set(difference, range(len(difference)) if sets is None else sets)]
+    units = [d for d in units if len(d)]
+    nan = float("nan")
+    if not units:
+        return Difference(nan, nan, nan, nan, 0)
+    observed = float(np.mean([d.mean() for d in units]))
+    if len(units) == 1 and np.ptp(units[0]) == 0:
+        return Difference(observed, nan, nan, nan, 1)
+    inner = np.stack([d[rng.integers(len(d), size=(REPEATS, len(d)))].mean(axis=1) for d in units])
+    chosen = rng.integers(len(units), size=(REPEATS, len(units)))
+    means = inner[chosen, np.arange(REPEATS)[:, None]].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
     tail = min((means <= 0).mean(), (means >= 0).mean())
-    observed = float(np.mean([d.mean() for d in blocks]))
-    return Difference(observed, float(low), float(high), float(min(1.0, 2 * max(tail, 0.5 / REPEATS))))
+    independent = len(units) if len(units) > 1 else len(units[0])
+    p = min(1.0, 2 * max(tail, 0.5 / REPEATS, 0.5**independent))
+    return Difference(observed, float(low), float(high), float(p), len(units))
+
+
+def by_data_set(blocks: Sequence[Floats], sets: Iterable[Hashable]) -> list[Floats]:
+    """The mean over the blocks of each data set, draw by draw: blocks of one set share records and count as one.
+
+    ``blocks`` hold an array (draws,) each, those of one set equally many; NaN where a draw has no value.
+    """
+    found: dict[Hashable, list[Floats]] = {}
+    for block, name in zip(blocks, sets, strict=True):
+        found.setdefault(name, []).append(block)
+    return [_nanmean(np.stack(many)) for many in found.values()]
+
+
+def _nanmean(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
+    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 @dataclass(frozen=True)
@@ -74,7 +102,8 @@ class Ranking:
 def friedman(values: Floats, names: Sequence[str], alpha: float = 0.05) -> Ranking | None:
     """Of values (n blocks, k treatments), larger = better, with the F statistic of Iman and Davenport (1980).
 
-    Blocks with a missing value are left out; None with fewer than two blocks or three treatments. Source: Demsar, JMLR 7, 2006.
+    Blocks with a missing value are left out; None with fewer than two blocks or three treatments. The p-value is never
+    below the chance that all blocks rank alike. Source: Demsar, JMLR 7, 2006.
     """
     from scipy.stats import f, studentized_range
 
@@ -87,7 +116,7 @@ def friedman(values: Floats, names: Sequence[str], alpha: float = 0.05) -> Ranki
     chi = 12 * n / (k * (k + 1)) * float(((mean - (k + 1) / 2) ** 2).sum())
     rest = n * (k - 1) - chi
     statistic = (n - 1) * chi / rest if rest > 0 else float("inf")
-    p = float(f.sf(statistic, k - 1, (k - 1) * (n - 1)))
+    p = max(float(f.sf(statistic, k - 1, (k - 1) * (n - 1))), float(factorial(k)) ** (1 - n))
     q = float(studentized_range.ppf(1 - alpha, k, np.inf)) / np.sqrt(2)
     cd = q * np.sqrt(k * (k + 1) / (6 * n))
     return Ranking(tuple(names), tuple(map(float, mean)), n, float(statistic), p, float(cd))

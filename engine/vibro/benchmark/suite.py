@@ -51,6 +51,11 @@ class Suite(Params):
     budget: float = 0.01
     limit: int = 0
 
+    @property
+    def label_counts(self) -> tuple[int, ...]:
+        """Labels a class shown to learners: none, then each number of ``labelled_k`` once."""
+        return tuple(dict.fromkeys((0, *self.labelled_k)))
+
     def is_in_sample(self, ensemble: str) -> bool:
         """Whether the ensemble of this name is one of ``in_sample``."""
         return ensemble in {Path(name).stem if name.endswith(".toml") else name for name in self.in_sample}
@@ -88,6 +93,9 @@ def check_suite(suite: Suite) -> None:
     names = [entry.name for entry in suite.sets]
     if not names:
         raise ConfigError(f"suite {suite.name} names no data set", hint="add [[sets]]")
+    for what, given in (("ensemble", suite.ensembles), ("thresholder", suite.thresholders), ("pool", suite.pools)):
+        if not given:
+            raise ConfigError(f"suite {suite.name} names no {what}", hint=f"leave {what}s out for the default")
     for what, many in (("data sets", names), ("pools", [p.name for p in suite.pools])):
         if len(set(many)) < len(many):
             raise ConfigError(f"suite {suite.name}: two {what} have one name")
@@ -95,3 +103,11 @@ def check_suite(suite: Suite) -> None:
         strange = sorted(set(pool.sets) - set(names))
         if strange:
             raise ConfigError(f"suite {suite.name}: pool {pool.name} names unknown data sets {', '.join(strange)}")
+        if pool.variant == "noisy" and pool.snr_db is None:
+            raise ConfigError(
+                f"suite {suite.name}: pool {pool.name} is noisy without a level", hint="add snr_db = -10.0"
+            )
+        if pool.variant == "episode" and pool.contamination is None:
+            raise ConfigError(
+                f"suite {suite.name}: pool {pool.name} draws an episode of no size", hint="add contamination = 0.05"
+            )

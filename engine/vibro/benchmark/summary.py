@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from vibro.benchmark.comparison import block_of, contributions, front, leave_one_out, mean_of, tests, treatments
+from vibro.benchmark.comparison import (
+    block_of,
+    contributions,
+    front,
+    leave_one_out,
+    losses,
+    mean_of,
+    tests,
+    treatments,
+    unjudged,
+)
 from vibro.benchmark.evaluate import TELLS
 from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
 from vibro.benchmark.run import VOLUMES, Outcome
@@ -24,6 +34,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     named = [r for r in rows if not r["set"].startswith(BASELINE)]
     base = [r for r in rows if r["set"].startswith(BASELINE)]
     blocks = treatments(rows, outcome)
+    lead = next(iter(outcome.ensembles))
+    records = {d["name"]: d["fingerprint"] for d in outcome.data}
     return {
         "data": outcome.data,
         "splits": sorted({d["how"] for d in outcome.details}),
@@ -33,13 +45,15 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "baselines": [_plain(r) | {"set": r["set"].removeprefix(BASELINE)} for r in base],
         "per_class": _per_class(outcome),
         "volume": _volume(outcome),
-        "leave_one_out": leave_one_out(named, outcome),
-        "shapley": contributions(named, outcome),
-        "pareto": front(named),
+        "leave_one_out": leave_one_out(named, outcome, records),
+        "shapley": contributions(named, outcome, records),
+        "pareto": front(named, records),
         "confound": confound(outcome),
-        "tests": tests(blocks, next(iter(outcome.ensembles))),
+        "tests": tests(blocks, lead, records),
+        "losses": losses(blocks, lead),
         "failures": outcome.failures,
-        "warnings": outcome.warnings,
+        "lost": lost(outcome),
+        "warnings": [*outcome.warnings, *unjudged(base)],
         "timings": {"fit": outcome.fit_seconds, "judge": outcome.judge_seconds},
         "ensembles": outcome.ensembles,
     }
@@ -53,11 +67,11 @@ def grouped(table: Table) -> list[dict[str, Any]]:
     frame = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()}).sort_by("seed")
     lists = [(name, "list") for name in (*FIGURES, "status", "seed")]
     seeds = int(table["seed"].max()) + 1
-    firsts = [(name, "first") for name in ("n", "n_anomalous", "n_detectors")]
+    others = [("n", "mean"), ("n_anomalous", "mean"), ("n_detectors", "first")]
     out = []
-    for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *firsts]).to_pylist():
+    for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *others]).to_pylist():
         entry = {name: row[name] for name in IDENTITY}
-        entry |= {name: row[f"{name}_first"] for name in ("n", "n_anomalous", "n_detectors")}
+        entry |= {name: row[f"{name}_{how}"] for name, how in others}
         entry["values"] = {name: np.full(seeds, np.nan) for name in FIGURES}
         for name in FIGURES:
             entry["values"][name][row["seed_list"]] = row[f"{name}_list"]
@@ -67,16 +81,17 @@ def grouped(table: Table) -> list[dict[str, Any]]:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Mean and deviation over seeds, and the bootstrap interval of the mean for the ranking metrics."""
+    """Mean, deviation and the bootstrap interval of the mean over seeds; the last two only where the draws can say so."""
     out = {name: row[name] for name in (*IDENTITY, "n", "n_anomalous", "n_detectors", "status")}
     for name in FIGURES:
         v = row["values"][name]
         v = v[np.isfinite(v)]
         out[name] = None if not len(v) else float(v.mean())
         if name in METRICS and len(v):
-            out[f"{name}_sd"] = float(v.std(ddof=1)) if len(v) > 1 else 0.0
+            out[f"{name}_sd"] = float(v.std(ddof=1)) if len(v) > 1 else None
             draws = v[np.random.default_rng(0).integers(len(v), size=(REPEATS, len(v)))].mean(axis=1)
-            out[f"{name}_interval"] = [float(q) for q in np.quantile(draws, (0.025, 0.975))]
+            interval = [float(q) for q in np.quantile(draws, (0.025, 0.975))]
+            out[f"{name}_interval"] = interval if np.ptp(v) > 0 else None
     return out
 
 
@@ -93,6 +108,22 @@ def shown(rows: list[dict[str, Any]], outcome: Outcome) -> list[dict[str, Any]]:
     for many in rest.values():
         keep += sorted(many, key=lambda r: -np.nan_to_num(mean_of(r), nan=-1.0))[:BEST]
     return keep
+
+
+def lost(outcome: Outcome) -> list[dict[str, Any]]:
+    """Detectors that gave nothing, by ensemble and pool: in how many of its trials, and the first reason."""
+    trials: dict[tuple[str, str, str], int] = defaultdict(int)
+    found: dict[tuple[tuple[str, str, str], str], list[str]] = defaultdict(list)
+    for detail in outcome.details:
+        where = detail["data"], detail["pool"], detail["ensemble"]
+        trials[where] += 1
+        for detector, reason in detail["reasons"].items():
+            found[(where, detector)].append(reason)
+    return [
+        dict(zip(("data", "pool", "ensemble"), where, strict=True))
+        | {"detector": detector, "trials": len(many), "of": trials[where], "reason": many[0]}
+        for (where, detector), many in found.items()
+    ]
 
 
 def _per_class(outcome: Outcome) -> list[dict[str, Any]]:

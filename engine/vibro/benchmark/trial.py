@@ -159,7 +159,30 @@ def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, ligh
     if pool.snr_db is not None:
         data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
     split = make_split(data, suite.split, key.seed)
-    return Drawn(data, *_choose(data, pool, suite, key, split.train, split.test, light), split)
+    fit, judged, part, known = _choose(data, pool, suite, key, split.train, split.test, light)
+    drawn = np.flatnonzero(part == TEST) if suite.protocol == "normals" else fit
+    split = replace(split, warnings=(*split.warnings, *_short(data, pool, drawn), *_few(data, key, known)))
+    return Drawn(data, fit, judged, part, known, split)
+
+
+def _short(data: Labelled, pool: PoolEntry, drawn: NDArray[np.intp]) -> list[str]:
+    """A sentence where the anomalous records do not suffice for the wished share."""
+    wished, bad = pool.contamination or 0.0, int((data.y[drawn] == 1).sum())
+    if bad >= round(wished / (1 - wished) * (len(drawn) - bad)):
+        return []
+    return [
+        f"{data.name}/{pool.name}: {bad / len(drawn):.1%} anomalous, not {wished:.1%}: there are no more anomalous records"
+    ]
+
+
+def _few(data: Labelled, key: TrialKey, known: NDArray[np.int16]) -> list[str]:
+    """A sentence where a class holds fewer records to learn from than were asked for."""
+    counts = {word: int((known == label).sum()) for label, word in ((0, "normal"), (1, "anomalous"))}
+    return [
+        f"{data.name}: {count} {word} records to learn from where {key.labelled_k} were asked for"
+        for word, count in counts.items()
+        if count < key.labelled_k
+    ]
 
 
 def _choose(
@@ -194,6 +217,12 @@ def _choose(
     judged = np.flatnonzero((part > 0) | (known >= 0))
     if not len(fit):
         raise ConfigError(f"{data.name}, pool {pool.name}: no record is left to fit on")
+    left = set(data.y[part > 0].tolist())
+    if key.labelled_k and left != {0, 1}:
+        word = "normal" if left == {1} else "anomalous"
+        raise ConfigError(
+            f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class leave no {word} record to judge"
+        )
     return fit, judged, part, known
 
 
