@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vibro.benchmark.compare import Limit
 from vibro.benchmark.grid import COLUMNS
 from vibro.benchmark.suite import read_suite
 from vibro.cli import run
@@ -540,6 +541,56 @@ def test_compare_says_what_is_worse(place, capsys):
     assert run([*pair[:2], pair[3], pair[2], "--fail-on-worse", "average_precision:0.1"]) == 0
     assert run([*pair, "--fail-on-worse", "speed:0.1"]) == 2
     assert run(["benchmark", "compare", str(place / "a"), str(place)]) == 6
+
+
+def compared(place, capsys, a="a", b="b"):
+    capsys.readouterr()
+    assert run(["benchmark", "compare", str(place / a), str(place / b), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_detector_that_fails_in_b_is_worse(place, capsys):
+    text = (place / "toy_ensemble.toml").read_text()
+    (place / "toy_ensemble.toml").write_text(text.replace("toy_peak", "toy_fragile"))
+    assert bench(place, out="a") == 0
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "0"))
+    assert bench(place, out="b") == 0
+    lost = {r["set"] for r in compared(place, capsys)["rows"] if r["lost"]}
+    assert "toy_fragile" in lost and "toy_level" not in lost
+    pair = ["benchmark", "compare", str(place / "a"), str(place / "b"), "--fail-on-worse", "average_precision:0.9"]
+    assert run(pair) == 1
+    assert "worse: toy_fragile average_precision 4 draws are missing in B" in capsys.readouterr().out
+
+
+def test_compare_tells_other_records_and_protocols_and_takes_one_ensemble_under_two_names(place, capsys):
+    assert bench(place, "--combinations", "1", out="a") == 0
+    (place / "toy_ensemble.toml").rename(place / "renamed.toml")
+    suite = (place / "suite.toml").read_text().replace("toy_ensemble", "renamed")
+    (place / "suite.toml").write_text(suite)
+    with np.load(place / "toy.npz") as file:
+        relabel(place, signals=file["signals"] + 1)
+    assert bench(place, "--combinations", "1", "--split", "recording", out="b") == 0
+    found = compared(place, capsys)
+    assert {r["ensemble"] for r in found["rows"]} == {"toy_ensemble"}
+    told = " ".join(found["warnings"])
+    assert "toy: A and B hold other records" in told and "splits differs" in told
+
+
+def test_what_cannot_be_judged_is_an_error_for_ci(place, capsys):
+    assert bench(place, "--seeds", "1", out="a") == 0
+    suite = (place / "suite.toml").read_text().replace('name = "toy"', 'name = "other"')
+    (place / "suite.toml").write_text(suite)
+    assert bench(place, "--seeds", "1", out="b") == 0
+    pair = ["benchmark", "compare", str(place / "a"), str(place / "b")]
+    assert run(pair) == 2
+    assert "share no row" in capsys.readouterr().err
+    for text in ("average_precision:nan", "average_precision:inf", "average_precision"):
+        assert run([*pair[:3], str(place / "a"), "--fail-on-worse", text]) == 2
+    rows = [{"set": "baseline:rms", "metric": "f1", "diff": -0.5, "lo": None, "hi": None, "lost": 0}]
+    with pytest.raises(ConfigError, match="share no f1"):
+        Limit("f1", 0.1).broken({"rows": rows})
+    rows.append(rows[0] | {"set": "toy"})
+    assert Limit("f1", 0.1).broken({"rows": rows}) == rows[1:]
 
 
 def test_suites_of_the_repository_are_valid():

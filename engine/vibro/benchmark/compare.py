@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
 from vibro.benchmark.output import NAME, read_results
-from vibro.benchmark.statistics import paired_difference
+from vibro.benchmark.statistics import by_data_set, overall, paired_difference
 from vibro.errors import ConfigError, StateError
 from vibro.store import manifest, tables
 
@@ -19,6 +20,9 @@ COMPARED = (*METRICS, *AT_CUT)
 LOWER_IS_BETTER = ("false_alarm_rate",)
 BLOCK = ("data", "pool", "subset", "labelled_k")
 SET = ("ensemble", "set", "fuser", "thresholder")
+PROTOCOL = ("protocol", "splits", "budget", "pools", "limit")
+
+Index = dict[tuple[str, ...], dict[tuple[str, ...], dict[int, int]]]  # set -> block -> seed -> row of the table
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,34 @@ class Limit:
             value = float(delta)
         except ValueError:
             value = -1.0
-        if metric not in COMPARED or value < 0:
+        if metric not in COMPARED or not 0 <= value < float("inf"):
             raise ConfigError(
                 f"--fail-on-worse {text!r} should read METRIC:DELTA", hint=f"metrics: {', '.join(COMPARED)}"
             )
         return cls(metric, value)
 
     def broken(self, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows that are worse by more than the limit and by more than noise."""
+        """Rows that are worse by more than the limit and by more than noise, or that B has lost; baselines do not count.
+
+        Without an interval the limit alone decides. ConfigError if there is nothing to judge.
+        """
+        rows = [r for r in found["rows"] if r["metric"] == self.metric and not r["set"].startswith(BASELINE)]
+        if not rows:
+            raise ConfigError(
+                f"--fail-on-worse: A and B share no {self.metric}", hint="runs need --labels; see the rows with --json"
+            )
         sign = -1 if self.metric in LOWER_IS_BETTER else 1
         worse = []
-        for row in found["rows"]:
-            if row["metric"] == self.metric and row["diff"] is not None and sign * row["diff"] < -self.delta:
-                edge = row["hi"] if sign > 0 else -row["lo"]
-                if edge is None or edge < 0:
-                    worse.append(row)
+        for row in rows:
+            edge = row["hi"] if sign > 0 else row["lo"]
+            beyond = row["diff"] is not None and sign * row["diff"] < -self.delta and (edge is None or sign * edge < 0)
+            if row["lost"] or beyond:
+                worse.append(row)
         return worse
 
 
 def compare(a: Path, b: Path) -> dict[str, Any]:
-    """``{rows, verdict_changes}`` of cli.md 7.2; ``diff`` is b - a.
+    """``{rows, verdict_changes, warnings}`` of cli.md 7.2; ``diff`` is b - a, ``lost`` counts draws without a value in b.
 
     Benchmarks: rows that both have, paired over data sets and seeds. Runs: their metrics against labels, and records
     whose level changed. ConfigError where one is a benchmark and the other a run, or they share nothing.
@@ -64,8 +76,9 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
     if kinds[0] != kinds[1]:
         raise ConfigError(f"{a} is a {kinds[0]} and {b} a {kinds[1]}", hint="compare two of a kind")
     if kinds[0] == "benchmark":
-        return {"rows": _benchmark_rows(read_results(a), read_results(b)), "verdict_changes": []}
-    return {"rows": _run_rows(a, b), "verdict_changes": verdict_changes(a, b)}
+        return _benchmarks(a, b)
+    rows, warnings = _runs(a, b)
+    return {"rows": rows, "verdict_changes": verdict_changes(a, b), "warnings": warnings}
 
 
 def _kind(path: Path) -> str:
@@ -76,63 +89,121 @@ def _kind(path: Path) -> str:
     raise StateError(f"{path} is neither a benchmark nor a run", hint="name the folder given to -o")
 
 
-def _benchmark_rows(a: Table, b: Table) -> list[dict[str, Any]]:
-    first, second = _by_identity(a), _by_identity(b)
-    common = [key for key in first if key in second]
-    if not common:
-        raise ConfigError("the two benchmarks share no row (same data, pool, set, fuser and thresholder)")
-    rng = np.random.default_rng(0)
-    out = []
-    for key in common:
-        blocks = [block for block in first[key] if block in second[key]]
+def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
+    about = [_read(path / NAME) for path in (a, b)]
+    tables = [read_results(path) for path in (a, b)]
+    first, second = (_by_identity(table, {}) for table in tables)
+    names = [list(found["ensembles"]) for found in about]
+    only = [[n for n in mine if n not in other] for mine, other in (names, names[::-1])]
+    if len(only[0]) == len(only[1]) == 1:  # one ensemble under two names
+        second = _by_identity(tables[1], {only[1][0]: only[0][0]})
+    records = {d["name"]: d["fingerprint"] for d in about[0]["data"]}
+    asked = {d["name"] for d in about[1]["data"]} | {f["trial"] for f in about[1]["failures"]}
+    rows = []
+    for key in (key for key in first if key in second):
+        blocks = [block for block in first[key] if block[0] in asked]
         for metric in COMPARED:
-            pairs = [_paired(first[key][block], second[key][block], a[metric], b[metric]) for block in blocks]
-            pairs = [(x, y) for x, y in pairs if len(x)]
-            if not pairs:
-                continue
-            d = paired_difference([y for _, y in pairs], [x for x, _ in pairs], rng)
-            means = [float(np.mean([v[i].mean() for v in pairs])) for i in (0, 1)]
-            row = {"ensemble": key[0], "set": key[1], "fuser": key[2], "thresholder": key[3], "metric": metric}
-            out.append(row | {"a": means[0], "b": means[1], "diff": d.mean, "lo": d.low, "hi": d.high, "p": d.p})
-    return out
+            pairs = [
+                _paired(first[key][k], second[key].get(k, {}), tables[0][metric], tables[1][metric], about[1]["seeds"])
+                for k in blocks
+            ]
+            if any(np.isfinite(x).any() for x, _ in pairs):
+                identity = dict(zip(SET, key, strict=True)) | {"metric": metric}
+                rows.append(identity | _difference(pairs, [records[block[0]] for block in blocks]))
+    if not any(row["diff"] is not None for row in rows):
+        raise ConfigError("the two benchmarks share no row (same data, pool, subset, set, fuser and thresholder)")
+    warnings = [*_other_settings(*about), *_one_sided(first, second)]
+    return {"rows": rows, "verdict_changes": [], "warnings": warnings}
 
 
-def _by_identity(table: Table) -> dict[tuple[Any, ...], dict[tuple[Any, ...], dict[int, int]]]:
-    """Set -> block -> seed -> row of the table; baselines and whole rows of results alike."""
-    found: dict[tuple[Any, ...], dict[tuple[Any, ...], dict[int, int]]] = {}
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateError(f"cannot read {path}: {error}", hint="run it again") from None
+
+
+def _by_identity(table: Table, names: Mapping[str, str]) -> Index:
+    """Baselines and whole rows of results alike, ensembles under their new ``names``."""
+    found: Index = {}
     for i in range(len(table["set"])):
         if str(table["set"][i]).startswith(f"{BASELINE}random"):
             continue
-        key = tuple(str(table[name][i]) for name in SET)
+        ensemble, *rest = (str(table[name][i]) for name in SET)
         block = tuple(str(table[name][i]) for name in BLOCK)
-        found.setdefault(key, {}).setdefault(block, {})[int(table["seed"][i])] = i
+        found.setdefault((names.get(ensemble, ensemble), *rest), {}).setdefault(block, {})[int(table["seed"][i])] = i
     return found
 
 
-def _paired(a: dict[int, int], b: dict[int, int], x: Any, y: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Values at the seeds that both have and where both are defined."""
-    seeds = sorted(a.keys() & b.keys())
-    left = np.array([x[a[s]] for s in seeds], dtype=np.float64)
-    right = np.array([y[b[s]] for s in seeds], dtype=np.float64)
-    both = np.isfinite(left) & np.isfinite(right)
-    return left[both], right[both]
+def _paired(
+    a: Mapping[int, int], b: Mapping[int, int], x: Any, y: Any, seeds: list[int]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Values (len(seeds),) of both sides at the seeds that B was run with, NaN where there is none."""
+    left, right = (
+        np.array([values[rows[s]] if s in rows else np.nan for s in seeds]) for rows, values in ((a, x), (b, y))
+    )
+    return left, right
 
 
-def _run_rows(a: Path, b: Path) -> list[dict[str, Any]]:
-    """Metrics of two runs with labels; there is one value each, so no interval."""
-    import json
+def _difference(pairs: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]], sets: list[str]) -> dict[str, Any]:
+    """Means where both sides have a value, their difference, and how many draws only A has."""
+    lost = sum(int((np.isfinite(x) & ~np.isfinite(y)).sum()) for x, y in pairs)
+    pairs = [(np.where(np.isfinite(y), x, np.nan), np.where(np.isfinite(x), y, np.nan)) for x, y in pairs]
+    means = [overall(by_data_set([pair[i] for pair in pairs], sets)) for i in (0, 1)]
+    d = paired_difference([y for _, y in pairs], [x for x, _ in pairs], np.random.default_rng(0), sets)
+    figures = {"diff": d.mean, "lo": d.low, "hi": d.high, "p": d.p}
+    told = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+    return {"a": means[0], "b": means[1], **told, "lost": lost}
 
-    found = [json.loads((path / "summary.json").read_text("utf-8")).get("metrics") for path in (a, b)]
-    if None in found:
-        return []
+
+def _other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Sentences about records and protocols that differ under one name."""
+    prints = [{d["name"]: d["fingerprint"] for d in found["data"]} for found in (a, b)]
+    out = [
+        f"{n}: A and B hold other records under this name"
+        for n in prints[0]
+        if prints[1].get(n, prints[0][n]) != prints[0][n]
+    ]
+    return out + [
+        f"{name} differs: {a[name]} in A, {b[name]} in B"
+        for name in PROTOCOL
+        if name in a and name in b and a[name] != b[name]
+    ]
+
+
+def _one_sided(first: Index, second: Index) -> list[str]:
+    """How many rows and which data only one side has."""
     out = []
+    for side, mine, other in (("A", first, second), ("B", second, first)):
+        alone = [key for key in mine if key not in other]
+        if alone:
+            out.append(f"{len(alone)} sets are only in {side}, the first {alone[0][1]} of {alone[0][0]}")
+        data = [dict.fromkeys(block[0] for blocks in rows.values() for block in blocks) for rows in (mine, other)]
+        out += [f"data set {name} is only in {side}" for name in data[0] if name not in data[1]]
+    return out
+
+
+def _runs(a: Path, b: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Metrics of two runs with labels, one value each, so no interval; and what makes them other work."""
+    found = [_read(path / "summary.json").get("metrics") for path in (a, b)]
+    warnings = [f"{side} has no labels, so no metrics" for side, f in zip("AB", found, strict=True) if f is None]
+    if len({manifest.read(path).get("fingerprint") for path in (a, b)}) > 1:
+        warnings.append("A and B hold other records")
+    if warnings and None in found:
+        return [], warnings
+    counts = [[f["labels"][name] for name in ("normal", "anomalous")] for f in found]
+    if counts[0] != counts[1]:
+        warnings.append(f"the labels differ: {counts[0]} normal and anomalous records in A, {counts[1]} in B")
+    rows = []
     for metric in COMPARED:
         x, y = (f["fused"].get(metric) for f in found)
-        if x is not None and y is not None:
-            out.append(
-                {"set": "fused", "metric": metric, "a": x, "b": y, "diff": y - x, "lo": None, "hi": None, "p": None}
+        if x is not None:
+            diff = None if y is None else y - x
+            rows.append(
+                {"set": "fused", "metric": metric, "a": x, "b": y, "diff": diff}
+                | {"lo": None, "hi": None, "p": None, "lost": int(y is None)}
             )
-    return out
+    return rows, warnings
 
 
 def verdict_changes(a: Path, b: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.benchmark.grid import BASELINE
 from vibro.benchmark.run import Outcome
-from vibro.benchmark.statistics import Ranking, by_data_set, friedman, paired_difference, pareto, shapley
+from vibro.benchmark.statistics import Ranking, by_data_set, friedman, overall, paired_difference, pareto, shapley
 
 Draws = NDArray[np.float64]
 Block = tuple[Any, ...]
@@ -137,7 +137,7 @@ def _compare(
 ) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     draws = {n: by_data_set([b[n] for b in blocks], sets) for n in names}
-    out: dict[str, Any] = {"mean": {n: _overall(v) for n, v in draws.items()}, "lead": lead, "paired": []}
+    out: dict[str, Any] = {"mean": {n: overall(v) for n, v in draws.items()}, "lead": lead, "paired": []}
     out["friedman"] = None
     if not blocks:
         return out
@@ -149,12 +149,6 @@ def _compare(
     ranking = friedman(np.array([[np.nanmean(v) for v in draws[n]] for n in contenders]).T, contenders)
     out["friedman"] = None if ranking is None else _ranking(ranking)
     return out
-
-
-def _overall(draws: Sequence[Draws]) -> float | None:
-    """Mean over the data sets, of each over its draws."""
-    known = [float(np.nanmean(v)) for v in draws if np.isfinite(v).any()]
-    return float(np.mean(known)) if known else None
 
 
 def _ranking(ranking: Ranking) -> dict[str, Any]:
@@ -230,7 +224,7 @@ def contributions(rows: list[Row], outcome: Outcome, records: Records) -> list[R
 
 
 def _mean(found: Mapping[Block, Draws], records: Records) -> float | None:
-    return _overall(by_data_set(list(found.values()), [records[key[0]] for key in found]))
+    return overall(by_data_set(list(found.values()), [records[key[0]] for key in found]))
 
 
 def front(rows: list[Row], records: Records) -> list[Row]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from vibro import __version__, files
-from vibro.benchmark.grid import COLUMNS, Table
+from vibro.api import settings_of
+from vibro.benchmark.grid import AT_CUT, COLUMNS, METRICS, Table
 from vibro.benchmark.report import html, markdown
 from vibro.benchmark.run import Outcome
 from vibro.benchmark.summary import summarise
@@ -33,6 +34,8 @@ def write_outcome(folder: Path, outcome: Outcome, *, bom: bool = False, lang: st
         "machine": manifest.machine(),
         "protocol": suite.protocol,
         "budget": suite.budget,
+        "limit": suite.limit,
+        "pools": [settings_of(pool) for pool in suite.pools],
         **summarise(outcome),
     }
     write_results(folder, outcome.table, bom=bom)
@@ -74,4 +77,5 @@ def read_results(folder: Path) -> Table:
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise StateError(f"{path} lacks the column(s) {', '.join(missing)}")
-    return {name: np.array(table.column(name).to_pylist()) for name in COLUMNS}
+    found = {name: np.array(table.column(name).to_pylist()) for name in COLUMNS}
+    return found | {name: found[name].astype(np.float64) for name in (*METRICS, *AT_CUT)}

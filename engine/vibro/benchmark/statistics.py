@@ -68,6 +68,12 @@ def by_data_set(blocks: Sequence[Floats], sets: Iterable[Hashable]) -> list[Floa
     return [_nanmean(np.stack(many)) for many in found.values()]
 
 
+def overall(draws: Iterable[Floats]) -> float | None:
+    """Mean over data sets, of each over the draws that have a value; None where there is none."""
+    known = [float(np.nanmean(v)) for v in draws if np.isfinite(v).any()]
+    return float(np.mean(known)) if known else None
+
+
 def _nanmean(values: Floats) -> Floats:
     known = np.isfinite(values)
     total, count = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)

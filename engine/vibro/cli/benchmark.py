@@ -158,7 +158,7 @@ def compare_(
     worse = limit.broken(found) if limit else []
     if not session.result(found):
         rows = [r for r in found["rows"] if r["metric"] in ("roc_auc", "average_precision", "f1")]
-        rows.sort(key=lambda r: r["diff"])
+        rows.sort(key=lambda r: -1.0 if r["diff"] is None else r["diff"])
         shown = rows if len(rows) <= 40 else [*rows[:20], *rows[-20:]]
         console.table(
             ("set", "fuser", "metric", "A", "B", "B - A", "95 % interval", "p"),
@@ -171,8 +171,11 @@ def compare_(
                 ("record", "A", "B", "why"),
                 [(c["record_id"], c["level_a"], c["level_b"], c["why"]) for c in changes[:20]],
             )
+        for text in found["warnings"]:
+            console.note(f"warning: {text}")
         for row in worse:
-            console.line(f"worse: {row['set']} {row['metric']} {row['diff']:+.4f}")
+            lost = f"{row['lost']} draws are missing in B" if row["lost"] else f"{row['diff']:+.4f}"
+            console.line(f"worse: {row['set']} {row['metric']} {lost}")
     if worse:
         raise typer.Exit(1)
 
@@ -180,6 +183,8 @@ def compare_(
 def _figures(row: dict[str, Any]) -> tuple[str, ...]:
     interval = "" if row["lo"] is None else f"{row['lo']:+.3f} … {row['hi']:+.3f}"
     p = "" if row["p"] is None else f"{row['p']:.2g}"
+    if row["diff"] is None:
+        return "", "missing", "", "", ""
     return f"{row['a']:.3f}", f"{row['b']:.3f}", f"{row['diff']:+.3f}", interval, p
 
 
