@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vibro.api import StandAside, State
+from vibro_plugins._network import refuse
 
-LEAST_ROWS, LEAST_SIZE = 20, 4
+LEAST_SIZE = 4
 LIMIT = 20.0  # standardised pixels are clipped here
 # The picture that suits any record: band levels in units of each sensor's own spread, without what load explains. A curve
 # that drew large values together would hide a fault of few lines.
@@ -39,8 +40,7 @@ class Pixels:
             raise StandAside(
                 f"rows of shape {x.shape[1:]} are no images (c, h, w) of {LEAST_SIZE} pixels or more a side"
             )
-        if len(x) < LEAST_ROWS:
-            raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
+        refuse(x)
         centre, factor = np.empty(x.shape[1:], np.float32), np.zeros(x.shape[1:], np.float32)
         for channel in range(x.shape[1]):
             low, middle, high = np.quantile(x[:, channel], [0.25, 0.5, 0.75], axis=0)

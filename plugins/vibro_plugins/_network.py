@@ -18,7 +18,8 @@ from vibro_plugins._torch import arrays, load_arrays, seeded
 
 LEAST_ROWS = 20
 AXES, SAMPLE = 4, 256  # principal axes that a network is measured against, and rows that they are found on
-BLOCK = 64  # rows read at a time
+BLOCK, PLACES = 64, 4096  # rows, and places of a row, read at a time
+MOST_SAMPLES = 1 << 20  # of a window
 LEAST_SHARE, SLACK = 0.25, 0.02  # of what they explain a network must explain, less this
 # The vector that suits any record: the Zerone values in units of each sensor's own spread, without what load explains.
 LINES: dict[str, Any] = {"use": "conditioned", "of": {"use": "per_sensor", "of": "zerone"}}
@@ -78,10 +79,6 @@ class Network(Detector):
             raise NotFittedError(f"{self.name} is not fitted")
         return self._net
 
-    def _refuse_few(self, x: NDArray[Any]) -> None:
-        if len(x) < LEAST_ROWS:
-            raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
-
     def _epochs(
         self,
         x: NDArray[Any],
@@ -95,6 +92,15 @@ class Network(Detector):
         return Epochs(self.ctx, total, key_of(self.name, self.params, self.ctx, x, labels), optimizer, floor, **how)
 
 
+def refuse(x: NDArray[Any]) -> None:
+    """StandAside where rows x (n, *item) are few, or one of their values is not finite: nothing would be learned, unseen."""
+    if len(x) < LEAST_ROWS:
+        raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
+    wrong = sum(int(np.count_nonzero(~np.isfinite(x[i : i + BLOCK]))) for i in range(0, len(x), BLOCK))
+    if wrong:
+        raise StandAside(f"the view holds {wrong} values that are not finite")
+
+
 def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """A tenth of n rows that is held out, and the others, both in random order."""
     order = rng.permutation(n)
@@ -104,6 +110,31 @@ def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[n
 def heard(scale: NDArray[np.floating]) -> NDArray[np.float32]:
     """Scales of channels; one that is silent at fit has a twentieth of their mean, to be heard when it no longer is."""
     return np.where(scale > 1e-6 * scale.max(), scale, 0.05 * scale.mean()).astype(np.float32)
+
+
+def medians(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Median over the rows of x (n, *item) at each place, a few places at a time, since a median copies what it is taken of."""
+    flat = x.reshape(len(x), -1)
+    parts = [np.median(flat[:, i : i + PLACES], axis=0) for i in range(0, flat.shape[1], PLACES)]
+    return np.concatenate(parts).reshape(x.shape[1:]).astype(np.float32)
+
+
+def mean_squares(x: NDArray[np.float32], centre: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean of (x - centre)^2 over these axes of the rows x (n, *item), in float64 a block of rows at a time."""
+    blocks = ((x[i : i + BLOCK] - centre).astype(np.float64) for i in range(0, len(x), BLOCK))
+    return np.concatenate([np.mean(block**2, axis=axes) for block in blocks])
+
+
+def cut(lines: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32]:
+    """(n, channels, samples) -> (n * windows, channels, length), the windows of a record in turn.
+
+    One begins every ``hop`` samples, and where the last of them ends before the record does, one more ends with it.
+    """
+    channels, samples = lines.shape[1:]
+    if length == samples:
+        return lines
+    starts = [*range(0, samples - length, hop), samples - length]
+    return np.stack([lines[:, :, i : i + length] for i in starts], axis=1).reshape(-1, channels, length)
 
 
 def windows_of(records: NDArray[np.intp], count: int) -> NDArray[np.intp]:

@@ -11,7 +11,15 @@ from vibro.api import Context, NotFittedError, StandAside
 from vibro_plugins._torch import effective_rank
 from vibro_plugins.detectors import contrastive
 from vibro_plugins.detectors.contrastive import Contrastive
-from vibro_plugins.detectors.contrastive.augment import MAP_EDITS, WAVE_EDITS, Augmentation, edited, own_floor, rolled
+from vibro_plugins.detectors.contrastive.augment import (
+    MAP_EDITS,
+    WAVE_EDITS,
+    Augmentation,
+    edited,
+    line_of_map,
+    own_floor,
+    rolled,
+)
 from vibro_plugins.detectors.contrastive.heads import HEADS, fit_head
 from vibro_plugins.detectors.contrastive.losses import (
     Queue,
@@ -155,6 +163,41 @@ def test_trap_50_positives_keep_level_bands_and_frequencies():
     assert {edit.__name__ for edit in WAVE_EDITS} >= {"level_of_wave", "band_of_wave", "stretched_wave"}
 
 
+def test_trap_50_gaps_and_shifts_are_for_time_alone(monkeypatch):
+    """In a vector, or in a picture of a folded spectrum, a gap is a band that is lost."""
+    seen = []
+    init = Augmentation.__init__
+
+    def watched(self, *given):
+        seen.append((given[0], given[3]))
+        init(self, *given)
+
+    monkeypatch.setattr(Augmentation, "__init__", watched)
+    for shape, settings, wanted in (
+        ((48,), {}, (0, 0)),
+        ((48,), {"mask": 0.05, "shift": 1.0}, (0, 0)),
+        ((1, 16, 16), {}, (0, 0)),
+        ((1, 16, 16), {"mask": 0.02, "shift": 1.0}, (1, 0.02)),
+        ((1, 256), {}, (1, 0.05)),
+        ((1, 256), {"mask": 0.0, "shift": 0.0}, (0, 0)),
+    ):
+        seen.clear()
+        fitted(np.random.default_rng(0).standard_normal((40, *shape)).astype(np.float32), epochs=1, **settings)
+        assert set(seen) == {wanted}
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (2, 16, 16)])
+def test_one_edit_is_that_of_a_single_line(shape):
+    draw = Generator().manual_seed(0)
+    x = torch.randn(400, *shape, generator=draw)
+    change = line_of_map(x, 0.5 + torch.rand(400, generator=draw), draw) - x
+    moved = change.flatten(2) != 0
+    assert line_of_map in MAP_EDITS and (moved.sum(dim=2) == 1).all() and (moved == moved[:, :1]).all()
+    assert len(set(moved[:, 0].nonzero()[:, 1].tolist())) > 40  # anywhere
+    sizes = change.flatten(1).abs().amax(dim=1)
+    assert sizes.max() > 2 * sizes.min() > 2 and (change.flatten(1).sum(dim=1) < 0).float().mean() > 0.4
+
+
 def test_edits_change_more_than_views_do():
     draw = Generator().manual_seed(0)
     x = torch.randn(200, 1, 64, generator=draw)
@@ -184,7 +227,34 @@ def test_nt_xent_is_its_formula():
         similar = torch.exp(z[i] @ z.T / 0.5)
         others = sum(similar[k] for k in range(8) if k != i) + 2 * similar[8:].sum()
         total -= torch.log(similar[(i + 4) % 8] / others)
-    assert nt_xent(a, b, s, 0.5, times=2.0).item() == pytest.approx(total.item() / 8)
+    assert nt_xent(a, b, np.arange(4), s, 0.5, times=2.0).item() == pytest.approx(total.item() / 8)
+
+
+def test_windows_of_one_record_are_no_negatives_of_each_other():
+    a, b = torch.randn(2, 3, 5, generator=Generator().manual_seed(0)).double()
+    z = torch.nn.functional.normalize(torch.cat([a, b]))
+    total = 0.0
+    for i, others in enumerate([[2, 5], [2, 5], [0, 1, 3, 4], [2, 5], [2, 5], [0, 1, 3, 4]]):
+        positive = torch.exp(z[i] @ z[(i + 3) % 6] / 0.5)
+        total -= torch.log(positive / (positive + torch.exp(z[i] @ z[others].T / 0.5).sum()))
+    assert nt_xent(a, b, np.array([7, 7, 2]), None, 0.5).item() == pytest.approx(total.item() / 6)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "moco"])
+def test_both_losses_are_told_whose_the_windows_are(records, loss, monkeypatch):
+    seen = []
+
+    def xent_seen(a, b, record, *rest):
+        seen.append(record)
+        return nt_xent(a, b, record, *rest)
+
+    def follow_seen(self, net, key, rows):
+        seen.append(rows)
+
+    monkeypatch.setattr(contrastive, "nt_xent", xent_seen)
+    monkeypatch.setattr(Queue, "follow", follow_seen)
+    fitted(records[:40], window=100, epochs=1, loss=loss)
+    assert {int(record) for part in seen for record in part} == set(range(40))  # of 120 windows
 
 
 def test_moco_puts_the_positive_first_and_counts_edited_copies():
@@ -274,6 +344,13 @@ def test_codes_of_a_record_are_the_mean_over_its_windows(records):
     whole = detector._coded(net, records[:3])
     parts = detector._embedded(net, records[:3, 0].reshape(12, 1, 64)).reshape(3, 4, -1)
     np.testing.assert_allclose(whole, parts.mean(axis=1), rtol=1e-6)
+
+
+def test_the_end_of_a_record_is_scored(records):
+    detector = fitted(records[:60], window=100, epochs=1)
+    spoilt = records[:20].copy()
+    spoilt[..., 210:] *= 5
+    assert (detector.score(spoilt) > detector.score(records[:20])).all()
 
 
 @pytest.mark.parametrize("head", HEADS)

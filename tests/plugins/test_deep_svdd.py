@@ -318,6 +318,13 @@ def test_labels_push_known_anomalies_away():
     for labels in (None, np.zeros(len(pool), np.int16)):
         with pytest.raises(StandAside, match="labelled as anomalous"):
             fitted(pool, cls=DeepSad, y=labels)
+    y[:] = 1
+    for others, words in ((0, "0 fit rows are not"), (19, "19 fit rows are not")):
+        y[:others] = 0
+        with pytest.raises(StandAside, match=words):
+            fitted(pool, cls=DeepSad, y=y)
+    y[:40] = 0
+    assert np.isfinite(fitted(pool, cls=DeepSad, y=y).score(CALM)).all()
 
 
 def test_it_stops_when_rows_come_no_closer():

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from vibro.api import Context, NotFittedError, StandAside
+from vibro.api import ConfigError, Context, NotFittedError, StandAside
 from vibro.host import PluginHost
 from vibro.plan import make_plan
+from vibro_plugins import _network
 from vibro_plugins._epochs import Epochs, key_of
-from vibro_plugins._network import enough, linear
+from vibro_plugins._network import cut, enough, linear, mean_squares, medians
 from vibro_plugins._torch import Plateau, Trimming, effective_rank, exact, minibatches, mixed, nearest
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
@@ -108,6 +109,26 @@ def test_rows_that_cannot_be_learned_from_are_refused(name):
             fitted(name, rows=rows)
     with pytest.raises(StandAside, match="no images|needed|fewer than two"):
         fitted(name, rows=np.zeros((60, 2, 1, 1, 16), np.float32))
+
+
+@pytest.mark.parametrize("name", FIVE)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_counted_and_refused(name, value):
+    rows = NETWORKS[name][1](90, 0).copy()
+    rows.reshape(90, -1)[[3, 70, 89], 7] = value
+    with pytest.raises(StandAside, match="3 values that are not finite"):
+        fitted(name, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [(name, "patience") for name in FIVE]
+    + [(name, "window") for name in ("tadgan", "contrastive")]
+    + [("tadgan", "hop")],
+)
+def test_numbers_of_epochs_and_samples_have_an_end(name, setting):
+    with pytest.raises(ConfigError, match=setting):
+        NETWORKS[name][0].make({setting: 10**7}, Context())
 
 
 @pytest.mark.parametrize("name", FIVE)
@@ -226,6 +247,29 @@ def test_enough_is_measured_against_principal_axes():
     assert enough(0.3, found[0]) and not enough(0.0, found[0])  # there was something to learn
     assert enough(0.0, found[1]) and not enough(-0.1, found[1])  # there was not; but worse than nothing is wrong
     assert not enough(np.nan, found[1])
+
+
+def test_medians_and_mean_squares_in_blocks_are_those_of_the_whole(monkeypatch):
+    monkeypatch.setattr(_network, "PLACES", 7)
+    x = np.random.default_rng(0).standard_normal((150, 3, 11)).astype(np.float32)
+    centre = medians(x)
+    assert np.array_equal(centre, np.median(x, axis=0))
+    np.testing.assert_allclose(mean_squares(x, centre, (2,)), ((x - centre) ** 2).mean(axis=2), rtol=1e-5)
+
+
+def test_windows_cover_a_record_to_its_end():
+    lines = np.arange(2 * 3 * 10, dtype=np.float32).reshape(2, 3, 10)
+    assert cut(lines, 10, 4) is lines
+    for length, hop, starts in (
+        (4, 4, [0, 4, 6]),
+        (5, 5, [0, 5]),
+        (4, 3, [0, 3, 6]),
+        (2, 7, [0, 7, 8]),
+        (9, 20, [0, 1]),
+    ):
+        windows = cut(lines, length, hop).reshape(2, len(starts), 3, length)
+        for k, start in enumerate(starts):
+            assert np.array_equal(windows[:, k], lines[:, :, start : start + length])
 
 
 def test_tf32_is_off_where_scores_are_made_and_left_as_it_was():

@@ -143,6 +143,14 @@ def test_trap_43_windows_are_stretches_of_every_record(vectors):
     assert np.array_equal(windows[3 * 7 + 1], records[7, :, 7:17])
 
 
+def test_the_end_of_a_record_is_scored(vectors):
+    detector = fitted(vectors[:240], window=20, hop=20, epochs=1)
+    assert np.array_equal(detector._windows(vectors)[2::3, 0], vectors[:, 28:])
+    spoilt = vectors[:20].copy()
+    spoilt[:, 41:] += 30
+    assert (detector.score(spoilt) > detector.score(vectors[:20])).all()
+
+
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_windows_of_a_record_are_pooled_to_it(vectors, pool):
     detector = fitted(vectors[:240], window=16, hop=8, epochs=3, pool=pool)

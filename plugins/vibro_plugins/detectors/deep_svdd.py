@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
 from vibro_plugins._images import PICTURE, Pixels, placed
-from vibro_plugins._network import Network
+from vibro_plugins._network import LEAST_ROWS, Network
 from vibro_plugins._resnet import Upward, map_size, start, trunk
 from vibro_plugins._torch import (
     Plateau,
@@ -60,7 +60,7 @@ class DeepSvddParams(Params):
     lr: Annotated[float, Field(gt=0, le=10)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-6
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
 @dataclass(frozen=True)
@@ -292,9 +292,12 @@ class DeepSad(DeepSvdd):
     test_settings: ClassVar[dict[str, Any]] = {**DeepSvdd.test_settings, "eta": 0.01}
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from images (n, c, h, w) and labels (n,), of which one at least is 1."""
+        """Learns from images (n, c, h, w) and labels (n,), of which one at least is 1 and 20 are not."""
         if y is None or not np.any(np.asarray(y) == 1):
             raise StandAside("no fit row is labelled as anomalous; deep_svdd needs no labels")
+        others = int(np.count_nonzero(np.asarray(y) != 1))
+        if others < LEAST_ROWS:
+            raise StandAside(f"{others} fit rows are not labelled as anomalous; a centre needs {LEAST_ROWS}")
         self._learn(x, np.select([np.asarray(y) == 1, np.asarray(y) == 0], [-1, 1], 0).astype(np.float32))
 
     def _loss(self, squared: Tensor, sign: Tensor) -> Tensor:

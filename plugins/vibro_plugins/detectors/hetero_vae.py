@@ -42,7 +42,7 @@ class HeteroVaeParams(Params):
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 2e-3
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
-    patience: Annotated[int, Field(ge=1)] = 6
+    patience: Annotated[int, Field(ge=1, le=1000)] = 6
 
 
 class Vae(nn.Module):

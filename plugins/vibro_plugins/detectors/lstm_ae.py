@@ -13,7 +13,18 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._network import LINES, Network, enough, explained, linear, split
+from vibro_plugins._network import (
+    BLOCK,
+    LINES,
+    Network,
+    enough,
+    explained,
+    linear,
+    mean_squares,
+    medians,
+    refuse,
+    split,
+)
 from vibro_plugins._torch import Plateau, Trimming, as_tensor, minibatches, mixed, scored, seeded, step
 
 MOST_STEPS = 1024
@@ -37,7 +48,7 @@ class LstmAeParams(Params):
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    patience: Annotated[int, Field(ge=1)] = 12
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 12
 
 
 class AutoEncoder(nn.Module):
@@ -90,7 +101,7 @@ class LstmAe(Network):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, values) or (n, channels, samples) in patches, or from (n, steps, values) with ``patch`` 0."""
         p = self.params
-        self._refuse_few(x)
+        refuse(x)
         sequences = self._sequences(x)
         if sequences.shape[1] > MOST_STEPS:
             raise StandAside(
@@ -154,7 +165,11 @@ class LstmAe(Network):
     def _standardised(self, sequences: NDArray[np.float32]) -> NDArray[np.float32]:
         if sequences.shape[1:] != self._centre.shape:
             raise ValueError(f"sequences of shape {sequences.shape[1:]}, but those of the fit had {self._centre.shape}")
-        return np.clip((sequences.astype(np.float64) - self._centre) / self._scale, -LIMIT, LIMIT).astype(np.float32)
+        out = np.empty(sequences.shape, np.float32)
+        for i in range(0, len(sequences), BLOCK):
+            block = sequences[i : i + BLOCK].astype(np.float64)
+            out[i : i + BLOCK] = np.clip((block - self._centre) / self._scale, -LIMIT, LIMIT)
+        return out
 
     def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
         def rebuilt(part: Tensor) -> Tensor:
@@ -182,9 +197,8 @@ def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], floa
 
     One scale, so that steps where the fit rows hardly differ do not outweigh the others.
     """
-    centre = np.median(sequences, axis=0)
-    square = np.mean((sequences - centre).astype(np.float64) ** 2, axis=(1, 2))
-    return centre.astype(np.float32), float(np.sqrt(np.median(square)))
+    centre = medians(sequences)
+    return centre, float(np.sqrt(np.median(mean_squares(sequences, centre, (1, 2)))))
 
 
 @hookimpl

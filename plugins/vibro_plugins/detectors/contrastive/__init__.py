@@ -15,7 +15,18 @@ from vibro import hookimpl
 from vibro.api import Params, StandAside, State
 from vibro_plugins._images import PICTURE
 from vibro_plugins._neighbours import Neighbours
-from vibro_plugins._network import Network, heard, split, windows_of
+from vibro_plugins._network import (
+    BLOCK,
+    MOST_SAMPLES,
+    Network,
+    cut,
+    heard,
+    mean_squares,
+    medians,
+    refuse,
+    split,
+    windows_of,
+)
 from vibro_plugins._torch import (
     Plateau,
     Trimming,
@@ -35,9 +46,9 @@ from vibro_plugins.detectors.contrastive.networks import encoder, projection
 
 LEAST_LENGTH = 4  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here
+MASK = 0.05  # longest gap in a record, a share of it
 STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
-BLOCK = 64
 LEAST_GAIN = 0.05  # fall of the loss of a sound fit
 LEAST_RANK, UNIFORM = 1.5, -0.2  # and its effective rank, low since records of few kinds have codes of few dimensions
 LEAST_FOUND = 0.1  # and the share of windows that are known again from another view
@@ -49,11 +60,12 @@ class ContrastiveParams(Params):
     """``loss``: NT-Xent, or a momentum queue (MoCo) with keys by an encoder that follows at ``momentum``.
 
     ``head`` scores codes, with ``neighbours`` for knn. Positives differ by ``shift``, the largest circular shift as a share
-    of the last axis, by ``noise`` in floors of the record, ``gain`` and ``mask``. Only time may be shifted: where nothing is
-    said, 1 for records and 0 for vectors and images, whose last axis may be frequency. To be set: 0 for records that begin
-    at a fixed phase, 1 for maps over time. ``shifted``: how many times a record edited as by a fault counts as a negative,
-    0 for none. ``window``: samples, 0 = the whole record; the code of a record is the mean over its windows. ``trim``: share
-    of rows, the most remote, neither trained on nor kept for scoring.
+    of the last axis, by ``noise`` in floors of the record, ``gain`` and ``mask``, the longest gap in it. Only time may be
+    shifted or have gaps: where nothing is said, 1 and .05 for records, 0 for vectors and images, whose last axis may be
+    frequency. To be set: ``shift`` 0 for records that begin at a fixed phase, both for maps over time. ``shifted``: how many
+    times a record edited as by a fault counts as a negative, 0 for none. ``window``: samples, 0 = the whole record, the last
+    one ending with it; the code of a record is the mean over its windows, which are no negatives of each other. ``trim``:
+    share of rows, the most remote, neither trained on nor kept for scoring.
     """
 
     loss: Literal["nt_xent", "moco"] = "nt_xent"
@@ -61,11 +73,11 @@ class ContrastiveParams(Params):
         "knn", "knn_cosine", "centroid", "centroid_cosine", "mahalanobis", "gmm", "kde", "iforest", "ocsvm"
     ] = "mahalanobis"
     neighbours: Annotated[int, Field(ge=1, le=1000)] = 5
-    window: Annotated[int, Field(ge=0)] = 0
+    window: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     shift: Annotated[float | None, Field(ge=0, le=1)] = None
     noise: Annotated[float, Field(ge=0, le=2)] = 0.5
     gain: Annotated[float, Field(ge=0, le=0.1)] = 0.05
-    mask: Annotated[float, Field(ge=0, le=0.05)] = 0.05
+    mask: Annotated[float | None, Field(ge=0, le=0.05)] = None
     shifted: Annotated[float, Field(ge=0, le=1000)] = 1.0
     width: Annotated[int, Field(ge=2, le=256)] = 8
     code: Annotated[int, Field(ge=2, le=1024)] = 128
@@ -75,7 +87,7 @@ class ContrastiveParams(Params):
     batch: Annotated[int, Field(ge=4, le=4096)] = 64
     lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
 class Contrastive(Network):
@@ -119,7 +131,7 @@ class Contrastive(Network):
                 f"the view has rows of shape {x.shape[1:]}; vectors, records or images (c, h, w)"
                 f" of {LEAST_LENGTH} values a side are needed"
             )
-        self._refuse_few(x)
+        refuse(x)
         self._wave = x.ndim == 3
         windows = self._windows(x)
         self._centre, self._scale = self._standard(windows)
@@ -127,14 +139,15 @@ class Contrastive(Network):
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
         count = len(windows) // len(x)
+        record = np.arange(len(windows)) // count
         held, rows = (windows_of(part, count) for part in split(len(x), rng))
+        held = held.reshape(-1, count).T.reshape(-1)  # many records in a block of windows
         sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
         with seeded(self.ctx):
             net = self._build()
-            apart = windows[np.sort(held)]
-            before = self._mean_loss(net, apart)
-            self._train(net, windows, rows, apart, rng)
-            gain = 1 - self._mean_loss(net, apart) / before
+            before = self._mean_loss(net, windows, record, held)
+            self._train(net, windows, record, rows, held, rng)
+            gain = 1 - self._mean_loss(net, windows, record, held) / before
         codes = self._coded(net, x)
         if not effective_rank(codes):
             raise StandAside("training collapsed: the codes of all fit rows are one, or not finite")
@@ -165,14 +178,15 @@ class Contrastive(Network):
         self,
         net: nn.ModuleDict,
         windows: NDArray[np.float32],
+        record: NDArray[np.intp],
         rows: NDArray[np.intp],
-        held: NDArray[np.float32],
+        held: NDArray[np.intp],
         rng: np.random.Generator,
     ) -> None:
-        """Epochs of the chosen loss."""
+        """Epochs of the chosen loss over ``rows`` of the windows, whose records are ``record``, until that of ``held`` rests."""
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
-        queue = self._first_queue(net, windows, rows) if p.loss == "moco" else None
+        queue = self._first_queue(net, windows, record, rows) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
         plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
         how = {"net": net, "rng": rng, "draw": draw, "plateau": plateau, "trimming": trimming}
@@ -183,53 +197,62 @@ class Contrastive(Network):
                 first, second, shifted = self._three(self._tensor(windows[part]), draw)
                 with mixed(self.ctx.device):
                     if queue is None:
-                        loss = self._nt_xent(net, first, second, shifted)
+                        loss = self._nt_xent(net, first, second, shifted, record[part])
                     else:
                         key, others = queue.key(second), None if shifted is None else queue.key(shifted)
                         query = net["project"](net["encode"](first))
-                        loss = moco(query, key, queue.others(part), others, p.temperature, p.shifted)
+                        loss = moco(query, key, queue.others(record[part]), others, p.temperature, p.shifted)
                 step(optimizer, loss, clip=1.0)
                 if queue is not None:
-                    queue.follow(net, key, part)
-            if plateau.stop(self._mean_loss(net, held)):
+                    queue.follow(net, key, record[part])
+            if plateau.stop(self._mean_loss(net, windows, record, held)):
                 break
         plateau.restore()
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Two views of each row, and one of an edited copy."""
         p = self.params
-        view = Augmentation(self._shift, p.noise, p.gain, p.mask)
+        view = Augmentation(self._shift, p.noise, p.gain, self._in_time(p.mask, MASK))
         return view(x, draw), view(x, draw), view(edited(x, draw, self._wave), draw) if p.shifted else None
 
     @property
     def _shift(self) -> float:
-        """Largest shift along the last axis; a vector has no time."""
-        images = self._centre.ndim == 3
-        if self.params.shift is None:
-            return float(self._wave)
-        return self.params.shift if self._wave or images else 0.0
+        """Largest shift along the last axis."""
+        return self._in_time(self.params.shift, 1.0)
 
-    def _nt_xent(self, net: nn.ModuleDict, first: Tensor, second: Tensor, shifted: Tensor | None) -> Tensor:
+    def _in_time(self, given: float | None, usual: float) -> float:
+        """What may be done along the last axis: ``usual`` for records where nothing is given; a vector has no time."""
+        if given is None:
+            return usual if self._wave else 0.0
+        return given if self._wave or self._centre.ndim == 3 else 0.0
+
+    def _nt_xent(
+        self, net: nn.ModuleDict, first: Tensor, second: Tensor, shifted: Tensor | None, record: NDArray[np.intp]
+    ) -> Tensor:
         views = [first, second] if shifted is None else [first, second, shifted]
-        parts = net["project"](net["encode"](torch.cat(views))).split(len(first))
-        return nt_xent(
-            parts[0], parts[1], parts[2] if len(parts) > 2 else None, self.params.temperature, self.params.shifted
-        )
+        a, b, *edits = net["project"](net["encode"](torch.cat(views))).split(len(first))
+        return nt_xent(a, b, record, edits[0] if edits else None, self.params.temperature, self.params.shifted)
 
-    def _mean_loss(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> float:
-        """NT-Xent with the same draws at every look."""
-        draw = Generator().manual_seed(self.ctx.seed + 1)
+    def _mean_loss(
+        self, net: nn.ModuleDict, windows: NDArray[np.float32], record: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> float:
+        """NT-Xent of some rows in equal blocks, with the same draws at every look."""
+        draw, losses = Generator().manual_seed(self.ctx.seed + 1), []
         with torch.no_grad():
-            parts = np.array_split(windows, max(1, round(len(windows) / BLOCK)))
-            return float(np.mean([self._nt_xent(net, *self._three(self._tensor(part), draw)).item() for part in parts]))
+            for part in np.array_split(rows, -(-len(rows) // BLOCK)):
+                views = self._three(self._tensor(windows[part]), draw)
+                losses.append(self._nt_xent(net, *views, record[part]).item())
+        return float(np.mean(losses))
 
-    def _first_queue(self, net: nn.ModuleDict, windows: NDArray[np.float32], rows: NDArray[np.intp]) -> Queue:
+    def _first_queue(
+        self, net: nn.ModuleDict, windows: NDArray[np.float32], record: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> Queue:
         """A queue of 6 % of the rows, at least a batch (a longer one would hold a record's own kin)."""
         count = max(int(0.06 * len(rows)), min(self.params.batch, len(rows)))
         chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
         with torch.no_grad():
             keys = net["project"](net["encode"](self._tensor(windows[chosen])))
-        return Queue(net, self.params.momentum, keys, chosen)
+        return Queue(net, self.params.momentum, keys, record[chosen])
 
     def _remoteness(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean distance to so many neighbours that a cluster as large as what is trimmed cannot hide in itself."""
@@ -243,18 +266,15 @@ class Contrastive(Network):
         if not self._wave:
             return x[:, None] if x.ndim == 2 else x
         length = min(self.params.window, x.shape[2]) or x.shape[2]
-        count = x.shape[2] // length
-        cut = x[:, :, : count * length].reshape(len(x), x.shape[1], count, length)
-        return cut.swapaxes(1, 2).reshape(-1, x.shape[1], length)
+        return cut(x, length, length)
 
     def _standard(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Median at each place, or of each channel of records that begin anywhere; the median row's root mean square."""
-        centre = np.median(windows, axis=0)
+        centre = medians(windows)
         if self._wave and self.params.shift != 0:
-            centre = np.broadcast_to(np.median(centre, axis=1, keepdims=True), centre.shape)
-        square = np.mean((windows - centre).astype(np.float64) ** 2, axis=tuple(range(2, windows.ndim)))
-        scale = np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2))
-        return np.array(centre, np.float32), heard(scale)
+            centre = np.array(np.broadcast_to(np.median(centre, axis=1, keepdims=True), centre.shape))
+        square = mean_squares(windows, centre, tuple(range(2, windows.ndim)))
+        return centre, heard(np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2)))
 
     def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
         z = (windows.astype(np.float64) - self._centre) * (1 / self._scale)
@@ -281,10 +301,12 @@ class Contrastive(Network):
         ``uniformity`` (lower = spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other view is
         the nearest of all.
         """
-        draw = Generator().manual_seed(self.ctx.seed + 2)
+        draw, codes = Generator().manual_seed(self.ctx.seed + 2), []
         with exact(), torch.no_grad():
-            first, second, _ = self._three(self._tensor(sample), draw)
-            a, b = (net["encode"](view).cpu().numpy().astype(np.float64) for view in (first, second))
+            for i in range(0, len(sample), BLOCK):
+                views = self._three(self._tensor(sample[i : i + BLOCK]), draw)[:2]
+                codes.append([net["encode"](view).cpu().numpy().astype(np.float64) for view in views])
+        a, b = (np.concatenate(part) for part in zip(*codes, strict=True))
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             return {"gain": gain, "failed": 1.0}
         found = {

@@ -4,6 +4,7 @@ Augmentations decide what becomes invisible. Allowed: a circular shift in time, 
 a few per cent, a short gap. Edits of level, of a band, of frequency or of time structure are what faults do: they are never
 positives, but negatives (the shifted instances of Tack et al., CSI, NeurIPS 2020). All take and return standardised
 tensors, lines (b, c, t) or images (b, c, h, w) with time (or, of a vector, the order of its values) along the last axis.
+Shifts and gaps are for time alone: along frequency a gap would be a lost band.
 """
 
 from __future__ import annotations
@@ -148,6 +149,14 @@ def comb_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
     return x + inside * _column(2 * strength * _signs(len(x), draw), x)
 
 
+def line_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
+    """One value or pixel higher or lower: a single spectral line."""
+    y = x.flatten(2).clone()
+    at = torch.randint(0, y.shape[2], (len(x),), generator=draw).to(x.device)
+    y[torch.arange(len(x), device=x.device), :, at] += _like(3 * strength * _signs(len(x), draw), x)[:, None]
+    return y.reshape(x.shape)
+
+
 def burst_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
     """A part of the last axis higher: a burst in an image, a second band in a vector."""
     length = x.shape[-1]
@@ -163,7 +172,7 @@ def rough_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
 
 
 WAVE_EDITS = (level_of_wave, band_of_wave, clipped_wave, stretched_wave, struck_wave, held_wave)
-MAP_EDITS = (level_of_map, band_of_map, comb_of_map, burst_of_map, rough_of_map)
+MAP_EDITS = (level_of_map, band_of_map, line_of_map, comb_of_map, burst_of_map, rough_of_map)
 
 
 def _signs(b: int, draw: Generator) -> Tensor:

@@ -15,18 +15,23 @@ from vibro.api import State
 from vibro_plugins._torch import arrays, load_arrays
 
 
-def nt_xent(a: Tensor, b: Tensor, shifted: Tensor | None, temperature: float, times: float = 1.0) -> Tensor:
+def nt_xent(
+    a: Tensor, b: Tensor, record: NDArray[np.intp], shifted: Tensor | None, temperature: float, times: float = 1.0
+) -> Tensor:
     """-log exp(s_ij / T) / sum over k != i of exp(s_ik / T), mean over the 2 B views; s the cosine (Chen et al., ICML 2020).
 
-    a, b (B, d): two views of each record; ``shifted`` (m, d) are further negatives of every view, each counted ``times``.
+    a, b (B, d): two views of each window; ``record`` (B,) says whose, and other windows of one record are left out of the
+    sum; ``shifted`` (m, d) are further negatives of every view, each counted ``times``.
     """
     z = F.normalize(torch.cat([a, b]))
-    similar = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
+    half, places = len(a), torch.arange(2 * len(a))
+    partner = (places + half) % (2 * half)
+    kin = torch.from_numpy(record == record[:, None]).repeat(2, 2)
+    kin[places, partner] = False
+    similar = (z @ z.T / temperature).masked_fill(kin.to(z.device), -torch.inf)
     if shifted is not None:
         similar = torch.cat([similar, z @ F.normalize(shifted).T / temperature + math.log(times)], dim=1)
-    half = len(a)
-    partner = torch.cat([torch.arange(half, 2 * half), torch.arange(half)]).to(z.device)
-    return F.cross_entropy(similar, partner)
+    return F.cross_entropy(similar, partner.to(z.device))
 
 
 def moco(

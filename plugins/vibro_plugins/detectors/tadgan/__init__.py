@@ -14,7 +14,21 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._network import LINES, Network, enough, explained, heard, linear, split, windows_of
+from vibro_plugins._network import (
+    LINES,
+    MOST_SAMPLES,
+    Network,
+    cut,
+    enough,
+    explained,
+    heard,
+    linear,
+    mean_squares,
+    medians,
+    refuse,
+    split,
+    windows_of,
+)
 from vibro_plugins._torch import Deck, Plateau, Trimming, as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.detectors.tadgan.networks import (
     ConvCritic,
@@ -37,7 +51,8 @@ SLOPES = (0.2, 5.0)  # between which the critic's gradient has to be; its penalt
 
 @dataclass(frozen=True)
 class TadGanParams(Params):
-    """``window`` and ``hop`` cut a record along its last axis (0: the whole, and no overlap); ``pool``: record from windows.
+    """``window`` and ``hop`` cut a record along its last axis (0: the whole, and no overlap), the last window ending where it
+    ends; ``pool``: record from windows.
 
     ``latent`` values a window; ``critic`` of signals: convolutions, or a Transformer over patches of ``patch`` values;
     ``epochs`` of 50 critic steps, ``critic_steps`` of them for each step of encoder and generator; ``penalty`` on the
@@ -46,8 +61,8 @@ class TadGanParams(Params):
     windows, the worst rebuilt, not trained on. ``batch`` at most: few windows are taken in smaller ones.
     """
 
-    window: Annotated[int, Field(ge=0)] = 0
-    hop: Annotated[int, Field(ge=0)] = 0
+    window: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
+    hop: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     pool: Literal["mean", "max"] = "mean"
     latent: Annotated[int, Field(ge=1, le=512)] = 20
     width: Annotated[int, Field(ge=2, le=256)] = 8
@@ -64,7 +79,7 @@ class TadGanParams(Params):
     batch: Annotated[int, Field(ge=4, le=4096)] = 32
     lr: Annotated[float, Field(gt=0, le=10)] = 3e-3
     trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 10
 
 
 class TadGan(Network):
@@ -109,7 +124,7 @@ class TadGan(Network):
             raise StandAside(
                 f"the view has rows of shape {x.shape[1:]}; tadgan reads vectors or (channels, samples), no images"
             )
-        self._refuse_few(x)
+        refuse(x)
         windows = self._windows(x)
         size = min(p.batch, max(SMALL_BATCH, len(windows) // (2 * LEAST_BATCHES)))
         if len(windows) < LEAST_BATCHES * size:
@@ -221,8 +236,7 @@ class TadGan(Network):
         p = self.params
         lines = x.reshape(len(x), -1, x.shape[-1])
         length = min(p.window, x.shape[-1]) or x.shape[-1]
-        cut = np.lib.stride_tricks.sliding_window_view(lines, length, axis=2)[:, :, :: p.hop or length]
-        return cut.swapaxes(1, 2).reshape(-1, lines.shape[1], length)
+        return cut(lines, length, p.hop or length)
 
     def _tensor(self, windows: NDArray[np.float32], part: Any = slice(None)) -> Tensor:
         z = (windows[part].astype(np.float64) - self._centre) * (1 / self._scale)
@@ -293,9 +307,8 @@ def positive(u: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _standard(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Median at each place (channels, length), and one scale a channel (channels, 1): the median window's root mean square."""
-    centre = np.median(windows, axis=0)
-    square = np.mean((windows - centre).astype(np.float64) ** 2, axis=2)
-    return centre.astype(np.float32), heard(np.sqrt(np.median(square, axis=0))[:, None])
+    centre = medians(windows)
+    return centre, heard(np.sqrt(np.median(mean_squares(windows, centre, (2,)), axis=0))[:, None])
 
 
 def _middle_half(value: NDArray[np.float64]) -> tuple[float, float]:
