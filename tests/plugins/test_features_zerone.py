@@ -218,6 +218,17 @@ def test_image_layout():
     assert (np.diff(image[order, 1, 3, 5]) > 0).all()  # value 40 r + c of channel 1 stands in row r, column c
 
 
+@pytest.mark.parametrize("values", [2, 70, 120, 161])
+def test_a_short_vector_is_a_picture_of_four_rows_at_least(values):
+    x = np.random.default_rng(5).standard_normal((50, values)).astype(np.float32)
+    view = ZeroneImage.make({"of": "spectrum"}, Context())
+    view.fit({"spectrum": x})
+    image = view.transform({"spectrum": x})
+    assert image.shape == (50, 1, max(4, -(-values // 40)), 40)
+    flat = image.reshape(50, -1)
+    assert (flat[:, values:] == 0).all() and flat[:, :values].std(axis=0).min() > 0
+
+
 def test_straight_pictures_show_values_in_proportion():
     x = np.random.default_rng(5).standard_normal((200, 80)).astype(np.float32)
     view = ZeroneImage.make({"of": "spectrum", "curve": "straight"}, Context())

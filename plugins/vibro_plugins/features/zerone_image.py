@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 
-HEIGHT, WIDTH = 30, 40
+HEIGHT, WIDTH, LEAST_HEIGHT = 30, 40, 4
 RANGE = {"arctan": (0.01, 0.99), "straight": (0.25, 0.75)}  # quantiles of the fit rows whose middle is 1/2
 STRAIGHT = 18.0  # half ranges that the straight curve shows to either side: 12 standard deviations of a Gaussian
 
@@ -35,7 +35,7 @@ class ZeroneImage(FeatureExtractor):
     equal but draws large ones together. ``straight``: in proportion, up to 18 half inter-quartile ranges from the median, so
     that a few lines far from normal weigh as much as they are far, and so that anomalies among the fit rows, which own the
     99 % of the very lines that tell them, do not set the scale. Values that do not vary are 1/2. A vector of another length
-    than 1,200 a channel becomes one picture of as many rows of 40 as it needs, the last one filled with 0.
+    than 1,200 a channel becomes one picture of as many rows of 40 as it needs, four at least, filled up with 0.
     """
 
     name = "zerone_image"
@@ -62,8 +62,8 @@ class ZeroneImage(FeatureExtractor):
         x = self._vector(inputs)
         unit = np.divide(x - middle, self._reach, out=np.zeros_like(x), where=self._reach > 0)
         shade = self._shade(unit).astype(np.float32)
-        full = np.pad(shade, ((0, 0), (0, -x.shape[1] % WIDTH)))
-        height = full.shape[1] // WIDTH if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
+        height = max(-(-x.shape[1] // WIDTH), LEAST_HEIGHT) if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
+        full = np.pad(shade, ((0, 0), (0, -x.shape[1] % (height * WIDTH))))
         return full.reshape(len(x), -1, height, WIDTH)
 
     def _shade(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
