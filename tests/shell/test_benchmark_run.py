@@ -451,6 +451,52 @@ def test_few_labels_reach_learners_and_are_not_judged(place):
     assert {(r["n"], r["n_anomalous"]) for r in rows if r["labelled_k"] == "2"} == {("156", "6")}
 
 
+POOLS = '[[pools]]\nname = "p"\n'
+
+
+@pytest.mark.parametrize(
+    ("options", "pool", "said"),
+    [
+        (["--protocol", "nope"], "", "'pool' or 'normals'"),
+        (["--split", "window"], "", "'machine', 'recording'"),
+        (["--ensemble", ""], "", "names no ensemble"),
+        (["--thresholders", ""], "", "names no thresholder"),
+        (["--fs", "100", "--max-quarantine", "0.5"], "", "--fs, --max-quarantine would have no effect"),
+        ([], 'variant = "light"\n', "no pool can be drawn"),
+        ([], 'variant = "noisy"\ncontamination = 0.05\n', "add snr_db"),
+        ([], 'variant = "episode"\n', "add contamination"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(place, capsys, options, pool, said):
+    if pool:
+        (place / "suite.toml").write_text((place / "suite.toml").read_text() + POOLS + pool)
+    assert bench(place, *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_option_is_named(capsys):
+    assert run(["benchmark", "run", "toy.npz"]) == 2
+    assert "Missing option" in (told := capsys.readouterr().err) and "--out" in told
+
+
+def test_shares_and_labels_that_cannot_be_had_are_told(place):
+    more = ["--split", "none", "--seeds", "1", "--combinations", "1", "--labelled-k", "4,4,8"]
+    assert bench(place, *more, "--contamination", "0.5") == 0
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert "toy/c50: 5.0% anomalous, not 50.0%: there are no more anomalous records" in found["warnings"]
+    (failure,) = found["failures"]
+    assert failure["message"] == "toy, pool c50: 8 labels a class leave no anomalous record to judge"
+    assert {r["labelled_k"] for r in results(place)} == {"0", "4"}
+
+
+def test_off_a_terminal_each_stage_is_told_once_with_its_tasks_counted(place, capsys):
+    assert run(["benchmark", "run", str(place / "suite.toml"), "-o", str(place / "out")]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("benchmark ...") == 1
+    assert "  2 of 2  toy-all-toy_ensemble-seed1" in told.err
+    assert "xa0" not in told.out and " ± " in told.out
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

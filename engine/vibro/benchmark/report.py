@@ -86,8 +86,7 @@ def head(found: Mapping[str, Any]) -> list[str]:
     """How it was measured, a fact a line."""
     seeds = len(found["seeds"])
     return [
-        f"{len(found['data'])} data sets, {seeds} seed{'s' if seeds != 1 else ''},"
-        f" {found['combinations']} rows of combinations",
+        f"{_many(len(found['data']), 'data set')}, {_many(seeds, 'seed')}, {found['combinations']} rows of combinations",
         f"protocol {found['protocol']}; split: {'; '.join(found['splits']) or 'none'}",
         f"vibro {found['vibro']}, numpy {found['libraries'].get('numpy', '?')}, Python {found['libraries']['python']},"
         f" {found['machine']['cores']} cores",
@@ -126,8 +125,11 @@ def _overall(found: Mapping[str, Any]) -> Section:
 
 
 def _counts(tests: Mapping[str, Any]) -> str:
-    sets, blocks = tests["data_sets"], tests["blocks"]
-    return f"{sets} data set{'' if sets == 1 else 's'} in {blocks} block{'' if blocks == 1 else 's'}"
+    return f"{_many(tests['data_sets'], 'data set')} in {_many(tests['blocks'], 'block')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _blocks(found: Mapping[str, Any]) -> Section:

@@ -200,6 +200,13 @@ def _choose(
     if key.labelled_k:
         known = keep_labels(data, train, key.labelled_k, key.seed)
         train, test = train & (known < 0), test & (known < 0)
+        left = test if suite.protocol == "normals" else train | test
+        for label, word in ((0, "normal"), (1, "anomalous")):
+            if not (data.y[left] == label).any():
+                raise ConfigError(
+                    f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class leave no {word} record to judge",
+                    hint="a smaller --labelled-k",
+                )
     part = np.zeros(n, np.uint8)
     how: dict[str, Any] = {"variant": pool.variant, "light": light, "limit": suite.limit or None}
     if suite.protocol == "normals":
@@ -217,12 +224,6 @@ def _choose(
     judged = np.flatnonzero((part > 0) | (known >= 0))
     if not len(fit):
         raise ConfigError(f"{data.name}, pool {pool.name}: no record is left to fit on")
-    left = set(data.y[part > 0].tolist())
-    if key.labelled_k and left != {0, 1}:
-        word = "normal" if left == {1} else "anomalous"
-        raise ConfigError(
-            f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class leave no {word} record to judge"
-        )
     return fit, judged, part, known
 
 

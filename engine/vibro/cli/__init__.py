@@ -75,11 +75,12 @@ def run(argv: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except _usage_error() as error:
-        if not error.message:  # no command was given: its help stands on the screen already
+        message = error.format_message()
+        if not message:  # no command was given: its help stands on the screen already
             return 2
         context = error.ctx
         hint = f"{context.command_path} --help" if context is not None else None
-        return _report(error.message, hint, 2, debug=debug)
+        return _report(message, hint, 2, debug=debug)
     except (KeyboardInterrupt, typer.Abort):
         return _report("interrupted", None, 130, debug=debug)
     except _TerminatedError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +79,7 @@ def run(
     csv_bom: CsvBom = False,
 ) -> None:
     """Fits every detector once a seed and judges every combination against labels."""
+    from vibro.api import check_settings
     from vibro.benchmark.suite import PoolEntry, Suite, read_suite
     from vibro.cli import console
     from vibro.errors import ConfigError
@@ -86,10 +87,30 @@ def run(
     from vibro.jobs.options import DataOptions, RunOptions
 
     is_suite = len(data) == 1 and data[0].suffix == ".toml"
-    if is_suite and labels is not None:
-        raise ConfigError("a suite names its own labels", hint="leave out --labels")
+    source = DataOptions(
+        paths=tuple(data),
+        fs=fs,
+        unit=unit,
+        length=length,
+        mat_key=mat_key,
+        labels=labels,
+        labels_partial=labels_partial,
+        covariates=covariates,
+        covariate_tolerance=tolerance,
+        sensors=sensors,
+        max_quarantine=max_quarantine,
+    )
+    told = [f.name for f in fields(source) if f.name != "paths" and getattr(source, f.name) != f.default]
+    idle = [f"--{name.replace('_', '-')}" for name in told]
+    if is_suite and idle:
+        raise ConfigError(
+            f"a suite names its own data: {', '.join(idle)} would have no effect",
+            hint="leave it out, or edit the suite",
+        )
     if not is_suite and labels is None:
         raise ConfigError("a benchmark needs labels", hint="--labels FILE, or a suite file (.toml)")
+    if not is_suite and data_root is not None:
+        raise ConfigError("--data-root is for the data sets of a suite", hint="leave it out")
     suite = read_suite(data[0]) if is_suite else suite_of_data(data, Suite("data"))
     given: dict[str, Any] = {
         "ensembles": _names(ensemble),
@@ -104,23 +125,10 @@ def run(
     }
     if contamination is not None:
         given["pools"] = (PoolEntry(f"c{100 * contamination:g}", contamination),)
-    suite = replace(suite, **{name: value for name, value in given.items() if value is not None})
+    own = {f.name: getattr(suite, f.name) for f in fields(suite)}
+    stated = {name: value for name, value in given.items() if value is not None}
+    suite = check_settings(Suite, own | stated, "benchmark")
     root = data_root or (Path(os.environ[ROOT]) if os.environ.get(ROOT) else None)
-    source = None
-    if not is_suite:
-        source = DataOptions(
-            paths=tuple(data),
-            fs=fs,
-            unit=unit,
-            length=length,
-            mat_key=mat_key,
-            labels=labels,
-            labels_partial=labels_partial,
-            covariates=covariates,
-            covariate_tolerance=tolerance,
-            sensors=sensors,
-            max_quarantine=max_quarantine,
-        )
     options = RunOptions(
         detectors=_names(detectors),
         sets=tuple(set_ or ()),
@@ -135,7 +143,7 @@ def run(
     )
     host = session.host([*(plugin or ()), *(Path(name) for name in suite.plugins)])
     with console.progress(host):
-        found = run_benchmark(host, BenchmarkOptions(suite, source, root), options, out)
+        found = run_benchmark(host, BenchmarkOptions(suite, None if is_suite else source, root), options, out)
     if not session.result(found):
         _tables(found, out)
 
@@ -190,7 +198,7 @@ def _figures(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _tables(found: dict[str, Any], out: Path) -> None:
     """The first sections of the report on stdout."""
-    from vibro.benchmark.report import head, sections
+    from vibro.benchmark.report import failures, head, sections
     from vibro.cli import console
 
     for line in head(found):
@@ -200,13 +208,13 @@ def _tables(found: dict[str, Any], out: Path) -> None:
         console.table(section.headers, section.rows, title=section.title)
     for text in [*found["warnings"], *found["confound"]["warnings"]]:
         console.note(f"warning: {text}")
-    for failure in found["failures"]:
-        console.note(f"warning: {failure['trial']}: {failure['message']}")
+    for text in failures(found):
+        console.note(f"warning: {text}")
     console.line(f"report: {out / 'report.html'}")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+    return None if text is None else tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _numbers(text: str | None) -> tuple[int, ...] | None:

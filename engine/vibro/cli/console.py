@@ -33,8 +33,9 @@ def _console(*, stderr: bool) -> Console:
 
 
 def clean(value: object) -> str:
-    """Text without control characters, so that data cannot steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    """Text without control characters, so that data cannot steer a terminal; a non-breaking space is a space."""
+    text = str(value).replace("\u00a0", " ")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def line(text: str = "") -> None:
@@ -227,6 +228,7 @@ class Progress:
     def __init__(self) -> None:
         self._live: Any = None
         self._bars: dict[str, Any] = {}
+        self._counts: dict[str, list[int]] = {}  # stage -> tasks done, tasks in all
 
     @hookimpl
     def on_event(self, event: Event) -> None:
@@ -241,7 +243,7 @@ class Progress:
         elif sys.stderr.isatty():
             self._show(event)
         else:
-            text = _plain(event)
+            text = self._counted(event) + _plain(event)
             if text:
                 sys.stderr.write(text + "\n")
 
@@ -250,6 +252,18 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def _counted(self, event: Event) -> str:
+        """``k of n`` before a finished task of a stage whose number of tasks is known."""
+        from vibro import events
+
+        if isinstance(event, events.StageStarted) and event.total:
+            self._counts[event.stage] = [0, event.total]
+        if not isinstance(event, events.TaskFinished) or event.stage not in self._counts:
+            return ""
+        self._counts[event.stage][0] += 1
+        done, total = self._counts[event.stage]
+        return f"  {done} of {total}"
 
     def _show(self, event: Event) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from vibro.benchmark.datasets import Labelled, SetEntry, load_set
 from vibro.benchmark.output import write_outcome
-from vibro.benchmark.run import Bench, Load, check_labels, run_suite
+from vibro.benchmark.run import Bench, Load, run_suite
 from vibro.benchmark.suite import Suite, check_suite
 from vibro.context import resolve_device
 from vibro.errors import ConfigError
@@ -37,14 +38,17 @@ def run_benchmark(host: PluginHost, what: BenchmarkOptions, options: RunOptions,
     suite = what.suite
     check_suite(suite)
     plans = {plan.name: plan for plan in (_plan(host, name, options) for name in suite.ensembles)}
+    if len(plans) < len(suite.ensembles):
+        raise ConfigError(f"two of the ensembles have one name: {', '.join(suite.ensembles)}", hint="rename one")
     device = resolve_device(options.device)
     with job(host, out, options) as work, make_executor(options.executor) as executor:
         work.parts["device"] = device
         work.parts["settings"] = {"suite": suite.name, "seeds": suite.seeds}
         load = _loader(work, what)
         bench = Bench(host, suite, plans, work.run, executor, device, options.memory)
-        with work.stage("benchmark"):
-            outcome = run_suite(bench, load)
+        clock = perf_counter()
+        outcome = run_suite(bench, load)
+        work.timings["benchmark"] = perf_counter() - clock
         with work.stage("report"):
             found = write_outcome(work.run.path, outcome, bom=options.csv_bom, lang=options.lang)
         shutil.rmtree(work.run.path / "stages", ignore_errors=True)  # the scores stand in scores/
@@ -68,8 +72,7 @@ def _loader(work: Job, what: BenchmarkOptions) -> Load:
     labels = got.labels
     name = what.suite.sets[0].name
     batch = with_recordings(got.batch, labels)
-    data = Labelled(name, batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched)
-    check_labels(data)
+    data = Labelled(name, batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched, got.warnings)
     return lambda entry, seed: data
 
 
