@@ -415,6 +415,66 @@ def test_records_with_samples_that_are_no_numbers_are_left_out(place):
     assert found["data"][0]["records"] == 158
 
 
+METRICS = """
+from vibro import hookimpl
+from vibro.api import Metric
+
+class Hits(Metric):
+    name = "toy_hits"
+    def compute(self, y, score, flag):
+        return float((flag & (y == 1)).sum())
+
+class Broken(Metric):
+    name = "toy_broken"
+    def compute(self, y, score, flag):
+        raise KeyError("no metric")
+
+@hookimpl
+def register_metrics(register):
+    register(Hits)
+    register(Broken)
+"""
+
+
+def test_metrics_of_plugins_stand_in_results_and_report(place):
+    (place / "measures.py").write_text(METRICS)
+    more = ["--plugin", str(place / "measures.py"), "--thresholders", "quantile,pot", "--combinations", "1"]
+    assert bench(place, *more, "--seeds", "1") == 0
+    rows = results(place)
+    assert tuple(rows[0])[: len(COLUMNS)] == COLUMNS
+    whole = {r["toy_hits"] != "" for r in rows if r["set"] == "toy_level+toy_peak" and r["fuser"] == "weighted_mean"}
+    assert whole == {True} and not any(r["toy_hits"] for r in rows if r["fuser"] != "weighted_mean")
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert {f["message"] for f in found["failures"]} == {"not judged under toy_broken: KeyError: 'no metric'"}
+    assert "| toy_broken | toy_hits |" in (place / "out" / "report.md").read_text()
+
+
+def test_sensors_and_what_the_score_tells_of_its_origin_are_reported(place):
+    assert bench(place) == 0
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert {(r["sensor_id"], r["n"], r["n_anomalous"]) for r in found["per_sensor"]} == {
+        (f"m{i}", 40, 2) for i in range(4)
+    }
+    report = (place / "out" / "report.md").read_text()
+    assert "## Sensors" in report and "the plain RMS level alone tells" in report
+    for row in found["confound"]["rows"]:
+        assert 0.5 <= row["recording_from_score_auc"] < 0.8 and 0.2 < row["machine_seen_auc"] < 0.8
+
+
+@pytest.mark.parametrize("group", ["machine", "sensor", "recording"])
+def test_labels_that_follow_from_the_group_are_told(place, group):
+    label = (np.arange(160) // 20 % 4 == 1).astype(np.int8)
+    mixed = np.array([f"x{i % 4}" for i in range(160)])
+    names = {"machine": "machine_id", "sensor": "sensor_id", "recording": "source_file"}
+    arrays = dict.fromkeys(names.values(), mixed) | {names[group]: np.array([f"g{i // 20}" for i in range(160)])}
+    relabel(place, label=label, **arrays)
+    assert bench(place, "--split", "none", "--seeds", "1", "--combinations", "1") == 0
+    (told,) = (
+        w for w in json.loads((place / "out" / "benchmark.json").read_text())["warnings"] if "all normal or" in w
+    )
+    assert told.startswith(f"toy: every {group} is all normal or all anomalous")
+
+
 def test_in_sample_ensembles_are_fitted_once_on_all_rows(place):
     text = (place / "suite.toml").read_text()
     (place / "suite.toml").write_text('in_sample = ["toy_ensemble.toml"]\n' + text)

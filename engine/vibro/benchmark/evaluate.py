@@ -124,6 +124,23 @@ def per_class(y: NDArray[np.int16], score: Floats, fault: NDArray[np.str_], budg
     return out
 
 
+def per_sensor(
+    y: NDArray[np.int16], score: Floats, sensor: NDArray[np.int32], names: tuple[str, ...], budget: float
+) -> dict[str, dict[str, Any]]:
+    """The records of each sensor among themselves."""
+    out: dict[str, dict[str, Any]] = {}
+    for code in np.unique(sensor):
+        mine = sensor == code
+        table = score_table(y[mine], score[mine], budget=budget)
+        out[names[code]] = {
+            "n": int(mine.sum()),
+            "n_anomalous": int((y[mine] == 1).sum()),
+            "roc_auc": _number(table["roc_auc"][0]),
+            "recall_at_budget": _number(table["recall_at_budget"][0]),
+        }
+    return out
+
+
 def confound(
     batch: SignalBatch, use: NDArray[np.bool_], y: NDArray[np.int16], score: Floats, rms: Floats
 ) -> dict[str, float | None]:

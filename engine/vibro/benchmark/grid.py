@@ -227,10 +227,9 @@ def _rows(
 
 
 def stack(tables: Iterable[Table]) -> Table:
-    """Tables one below the other, columns in the order of ``COLUMNS``."""
+    """Tables one below the other, columns in the order of ``COLUMNS``, then those of other metrics, NaN where missing."""
     many = [t for t in tables if len(t["set"])]
-    return {name: np.concatenate([t[name] for t in many]) for name in COLUMNS} if many else _empty()
-
-
-def _empty() -> Table:
-    return {name: np.zeros(0) for name in COLUMNS}
+    names = dict.fromkeys([*COLUMNS, *(name for t in many for name in t)])
+    if not many:
+        return {name: np.zeros(0) for name in names}
+    return {name: np.concatenate([t.get(name, np.full(len(t["set"]), np.nan)) for t in many]) for name in names}

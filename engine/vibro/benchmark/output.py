@@ -52,13 +52,13 @@ def write_outcome(folder: Path, outcome: Outcome, *, bom: bool = False, lang: st
 
 
 def write_results(folder: Path, table: Table, *, bom: bool = False) -> None:
-    """``results.csv`` and ``results.parquet`` with the columns of cli.md 7.1 and those that name the trial."""
+    """``results.csv`` and ``results.parquet``: the columns of cli.md 7.1, of the trial's name, and of other metrics."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = {name: table[name].tolist() for name in COLUMNS}
-    rows = ({name: columns[name][i] for name in COLUMNS} for i in range(len(table["set"])))
-    write_table(folder / "results.csv", COLUMNS, rows, bom=bom)
+    columns = {name: values.tolist() for name, values in table.items()}
+    rows = ({name: values[i] for name, values in columns.items()} for i in range(len(table["set"])))
+    write_table(folder / "results.csv", tuple(columns), rows, bom=bom)
     with files.atomic(folder / "results.parquet") as handle:
         arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
         parquet.write_table(pa.table(arrays), handle, compression="zstd")

@@ -45,7 +45,9 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
         _leave_one_out(found),
         _shapley(found),
         _pareto(found),
+        _metrics(found),
         _classes(found),
+        _sensors(found),
         _volume(found),
         _confound(found),
         _data(found),
@@ -262,6 +264,18 @@ def _pareto(found: Mapping[str, Any]) -> Section:
     return Section("Accuracy against seconds", note, headers, rows[:MOST], pareto_front(found["pareto"]))
 
 
+def _metrics(found: Mapping[str, Any]) -> Section:
+    """What plugins measure of the whole ensembles."""
+    names = ("data", "pool", "subset", "ensemble", "thresholder")
+    rows = [
+        (*(r[name] for name in names), str(r["labelled_k"] or ""), *(number(r[name]) for name in found["metrics"]))
+        for r in found["rows"]
+        if any(r[name] is not None for name in found["metrics"])
+    ]
+    headers = ("data", "pool", "judged on", "ensemble", "thresholder", "labels a class", *found["metrics"])
+    return Section("Metrics of plugins", "Whole ensembles under their own fuser; mean over the seeds.", headers, rows)
+
+
 def _classes(found: Mapping[str, Any]) -> Section:
     names = ("data", "pool", "ensemble", "fault_type")
     rows = [
@@ -270,6 +284,21 @@ def _classes(found: Mapping[str, Any]) -> Section:
     ]
     headers = ("data", "pool", "ensemble", "fault", "n a draw", "ROC AUC", "recall at budget")
     return Section("Fault classes", "Each class against all normal records; mean over the seeds.", headers, rows)
+
+
+def _sensors(found: Mapping[str, Any]) -> Section:
+    names = ("data", "pool", "subset", "ensemble", "sensor_id")
+    ranked = sorted((r for r in found["per_sensor"] if r["roc_auc"] is not None), key=lambda r: r["roc_auc"])
+    rows = [
+        (*(r[name] for name in names), *(number(r[n]) for n in ("n", "n_anomalous", "roc_auc", "recall_at_budget")))
+        for r in ranked[:MOST]
+    ]
+    note = (
+        f"The records of each sensor among themselves, mean over the seeds; the {len(rows)} lowest of {len(ranked)} that"
+        " have both classes."
+    )
+    headers = ("data", "pool", "judged on", "ensemble", "sensor", "n", "anomalous", "ROC AUC", "recall at budget")
+    return Section("Sensors", note, headers, rows)
 
 
 def _volume(found: Mapping[str, Any]) -> Section:
@@ -283,16 +312,22 @@ def _volume(found: Mapping[str, Any]) -> Section:
 
 
 def _confound(found: Mapping[str, Any]) -> Section:
-    names = ("machine_from_score_auc", "sensor_from_score_auc", "machine_seen_auc", "level_auc")
+    names = (
+        "machine_from_score_auc",
+        "sensor_from_score_auc",
+        "recording_from_score_auc",
+        "machine_seen_auc",
+        "level_auc",
+    )
     rows = [
         (r["data"], r["pool"], r["subset"], r["ensemble"], *(number(r[n]) for n in names))
         for r in found["confound"]["rows"]
     ]
     note = (
-        "Normal records only: 0.5 = the score does not tell machines or sensors apart, nor whether a machine was seen in"
-        " fitting. Last column: ROC AUC of the plain level."
+        "Normal records only: 0.5 = the score does not tell machines, sensors or recordings apart, nor whether a machine was"
+        " seen in fitting. Last column: ROC AUC of the plain level."
     )
-    headers = ("data", "pool", "judged on", "ensemble", "machine", "sensor", "machine seen", "level")
+    headers = ("data", "pool", "judged on", "ensemble", "machine", "sensor", "recording", "machine seen", "level")
     return Section("Confound panel", note, headers, rows)
 
 

@@ -19,11 +19,12 @@ from vibro.benchmark.comparison import (
     unjudged,
 )
 from vibro.benchmark.evaluate import TELLS
-from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
+from vibro.benchmark.grid import AT_CUT, BASELINE, COLUMNS, METRICS, Table
 from vibro.benchmark.run import VOLUMES, Outcome
 
 FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
+LEVEL_ALONE = 0.95  # ROC AUC of the plain level from which a block needs no detector
 BEST = 20  # combinations of each block shown beside the named ones
 REPEATS = 1000
 
@@ -43,7 +44,11 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "rows": [_plain(r) for r in shown(named, outcome)],
         "combinations": len(named),
         "baselines": [_plain(r) | {"set": r["set"].removeprefix(BASELINE)} for r in base],
-        "per_class": _per_class(outcome),
+        "metrics": extras(outcome.table),
+        "per_class": _grouped_figures(outcome, "per_class", "fault_type", ("n", "roc_auc", "recall_at_budget")),
+        "per_sensor": _grouped_figures(
+            outcome, "per_sensor", "sensor_id", ("n", "n_anomalous", "roc_auc", "recall_at_budget")
+        ),
         "volume": _volume(outcome),
         "leave_one_out": leave_one_out(named, outcome, records),
         "shapley": contributions(named, outcome, records),
@@ -63,28 +68,33 @@ def grouped(table: Table) -> list[dict[str, Any]]:
     """One entry a combination: its identity, and ``values`` (seeds,) of every figure, NaN where a seed has none."""
     import pyarrow as pa
 
-    columns = {name: table[name] for name in (*IDENTITY, *FIGURES, "n", "n_anomalous", "n_detectors", "status", "seed")}
+    figures = (*FIGURES, *extras(table))
+    columns = {name: table[name] for name in (*IDENTITY, *figures, "n", "n_anomalous", "n_detectors", "status", "seed")}
     frame = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()}).sort_by("seed")
-    lists = [(name, "list") for name in (*FIGURES, "status", "seed")]
+    lists = [(name, "list") for name in (*figures, "status", "seed")]
     seeds = int(table["seed"].max()) + 1
     others = [("n", "mean"), ("n_anomalous", "mean"), ("n_detectors", "first")]
     out = []
     for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *others]).to_pylist():
         entry = {name: row[name] for name in IDENTITY}
         entry |= {name: row[f"{name}_{how}"] for name, how in others}
-        entry["values"] = {name: np.full(seeds, np.nan) for name in FIGURES}
-        for name in FIGURES:
+        entry["values"] = {name: np.full(seeds, np.nan) for name in figures}
+        for name in figures:
             entry["values"][name][row["seed_list"]] = row[f"{name}_list"]
         entry["status"] = "; ".join(sorted({s for s in row["status_list"] if s != "ok"})) or "ok"
         out.append(entry)
     return out
 
 
+def extras(table: Table) -> list[str]:
+    """Columns of metrics that plugins brought."""
+    return [name for name in table if name not in COLUMNS]
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Mean, deviation and the bootstrap interval of the mean over seeds; the last two only where the draws can say so."""
     out = {name: row[name] for name in (*IDENTITY, "n", "n_anomalous", "n_detectors", "status")}
-    for name in FIGURES:
-        v = row["values"][name]
+    for name, v in row["values"].items():
         v = v[np.isfinite(v)]
         out[name] = None if not len(v) else float(v.mean())
         if name in METRICS and len(v):
@@ -126,21 +136,18 @@ def lost(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def _per_class(outcome: Outcome) -> list[dict[str, Any]]:
-    """Each fault type under the whole ensemble, mean over seeds."""
+def _grouped_figures(outcome: Outcome, kind: str, key: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Each fault type or sensor under the whole ensemble, mean over seeds."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for detail in outcome.details:
         for part, figures in detail["parts"].items():
-            for fault, row in figures["per_class"].items():
-                found[(detail["data"], detail["pool"], detail["ensemble"], part, fault)].append(row)
-    out = []
-    for (data, pool, ensemble, part, fault), many in found.items():
-        figures = {
-            name: float(np.mean([r[name] for r in many if r[name] is not None] or [np.nan]))
-            for name in ("n", "roc_auc", "recall_at_budget")
-        }
-        out.append({"data": data, "pool": pool, "ensemble": ensemble, "subset": part, "fault_type": fault, **figures})
-    return out
+            for group, row in figures[kind].items():
+                found[(detail["data"], detail["pool"], detail["ensemble"], part, group)].append(row)
+    return [
+        dict(zip(("data", "pool", "ensemble", "subset", key), where, strict=True))
+        | {name: float(np.mean([r[name] for r in many if r[name] is not None] or [np.nan])) for name in names}
+        for where, many in found.items()
+    ]
 
 
 def _volume(outcome: Outcome) -> list[dict[str, Any]]:
@@ -158,7 +165,7 @@ def _volume(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def confound(outcome: Outcome) -> dict[str, Any]:
-    """Mean over trials of how well the score of normal records tells machine, sensor, and whether the machine was seen."""
+    """Mean over trials of how well the score of a normal record tells where it is from, and the level the label."""
     rows = []
     groups: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
     for detail in outcome.details:
@@ -177,12 +184,15 @@ def confound(outcome: Outcome) -> dict[str, Any]:
             warnings.append(f"{where}: the score of a normal record tells its machine (AUC {tells:.2f})")
         if seen is not None and (seen < 1 - TELLS or seen > TELLS):
             warnings.append(f"{where}: the score tells whether a machine was seen in fitting (AUC {seen:.2f})")
+        level = row["level_auc"]
+        if level is not None and max(level, 1 - level) >= LEVEL_ALONE:
+            warnings.append(f"{where}: the plain RMS level alone tells the anomalous records (ROC AUC {level:.2f})")
     return {"rows": rows, "warnings": warnings} | _worst(rows)
 
 
 def _worst(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     out: dict[str, float | None] = {}
-    for name in ("machine_from_score_auc", "sensor_from_score_auc", "machine_seen_auc"):
+    for name in (*(f"{kind}_from_score_auc" for kind in ("machine", "sensor", "recording")), "machine_seen_auc"):
         known = [r[name] for r in rows if r[name] is not None]
         out[name] = max(known, key=lambda v: abs(v - 0.5)) if known else None
     return out

@@ -73,6 +73,7 @@ class Trial:
     trivial: Mapping[str, Floats]
     seconds: Floats
     how: str
+    sensors: tuple[str, ...]  # names of the codes in ``groups``
     warnings: tuple[str, ...] = ()
     error: str = ""  # the fit as a whole failed
 
@@ -126,6 +127,7 @@ def fit_trial(
         trivial={name: base[name][here] for name in TRIVIAL},
         seconds=np.zeros((d, 2)),
         how=f"{split.how}; {rows.how}",
+        sensors=batch.sensors,
         warnings=split.warnings,
     )
     try:
@@ -253,6 +255,7 @@ def to_state(trial: Trial) -> dict[str, NDArray[Any]]:
         **{name: getattr(trial, name) for name in arrays},
         **{f"trivial_{name}": values for name, values in trial.trivial.items()},
         "detectors": encode_text(trial.detectors),
+        "sensors": encode_text(trial.sensors),
         "fault_type": encode_text(trial.fault_type),
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
     }
@@ -265,6 +268,7 @@ def from_state(key: TrialKey, state: Mapping[str, NDArray[Any]]) -> Trial:
     return Trial(
         key=key,
         detectors=tuple(map(str, decode_text(state["detectors"]))),
+        sensors=tuple(map(str, decode_text(state["sensors"]))),
         fault_type=decode_text(state["fault_type"]),
         trivial={name: state[f"trivial_{name}"] for name in TRIVIAL},
         reasons=about["reasons"],
