@@ -557,6 +557,39 @@ def test_off_a_terminal_each_stage_is_told_once_with_its_tasks_counted(place, ca
     assert "xa0" not in told.out and " ± " in told.out
 
 
+LEARNER = """
+class Told(Level):
+    name = "toy_told"
+    needs_labels = True
+    def fit(self, x, y=None):
+        if y is None:
+            raise StandAside("no labels")
+        (FOLDER / f"{self.ctx.seed}.txt").write_text(f"{(y == 0).sum()} {(y == 1).sum()} {(y == -1).sum()}")
+        super().fit(x)
+
+"""
+
+
+def test_few_labels_reach_detectors_that_learn_and_no_shown_row_is_judged(place):
+    learner = LEARNER.replace("FOLDER", f"__import__('pathlib').Path({str(place)!r})")
+    head, register = PLUGIN.split("@hookimpl")
+    register = register.replace("Fragile)", "Fragile, Told)")
+    text = f"{head}from vibro.errors import StandAside\n{learner}@hookimpl{register}".replace("ODD", "2")
+    (place / "toy.py").write_text(text)
+    (place / "toy_ensemble.toml").write_text('detectors = [{ use = "toy_told" }, { use = "toy_level" }]')
+    more = ["--split", "none", "--labelled-k", "3", "--seeds", "1", "--combinations", "1"]
+    assert bench(place, *more) == 0
+    seen = sorted(file.read_text().split() for file in place.glob("*.txt"))
+    assert [*map(int, max(seen, key=lambda t: sum(map(int, t))))] == [3, 3, 154]  # the final fit
+    assert all(int(unknown) <= 154 for _, _, unknown in seen)
+    trial = load_tensors(next((place / "out" / "scores").glob("*k3*")))
+    shown = trial["known"] >= 0
+    assert shown.sum() == 6 and not trial["part"][shown].any()
+    assert np.isnan(trial["z"][shown, 0]).all() and np.isfinite(trial["z"][:, 1]).all()
+    rows = [r for r in results(place) if r["set"] == "toy_told"]
+    assert {(r["labelled_k"], r["n"], r["roc_auc"] == "") for r in rows} == {("0", "160", True), ("3", "154", False)}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -588,6 +621,32 @@ def test_bad_input_is_one_clear_sentence(place, capsys, change, said):
     assert bench(place, *more) in (2, 3)
     text = capsys.readouterr().err
     assert said in text and "Traceback" not in text
+
+
+def test_a_suite_finds_its_sets_beside_itself_and_reads_those_with_a_label_table(place, monkeypatch):
+    monkeypatch.setenv("VIBRO_TEST_DATA", str(place / "elsewhere"))
+    with np.load(place / "toy.npz") as file:
+        times = np.datetime64("2024-01-01T00:00:00") + 60 * np.arange(160)
+        lines = [
+            {"data_time": f"{t}Z", "signal_value": ",".join(f"{v:.5f}" for v in x), "sensor_id": "s"}
+            for t, x in zip(times, file["signals"], strict=True)
+        ]
+        label = file["label"]
+    (place / "own").mkdir()
+    (place / "own" / "plain.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    rows = "\n".join(f"plain.jsonl,{i},{v}" for i, v in enumerate(label))
+    (place / "own" / "truth.csv").write_text(f"source,row,label\n{rows}\n")
+    suite = (place / "suite.toml").read_text()
+    more = '[[sets]]\nname = "plain"\npath = "own/plain.jsonl"\nfs = 100.0\nlabels = "own/truth.csv"\n'
+    bare = '[[sets]]\nname = "bare"\npath = "own/plain.jsonl"\n'
+    (place / "suite.toml").write_text(suite + more + bare)
+    assert bench(place, "--split", "none", "--seeds", "1", "--combinations", "1") == 0
+    assert {(r["data"], r["n"], r["n_anomalous"]) for r in results(place)} == {
+        ("toy", "160", "8"),
+        ("plain", "160", "8"),
+    }
+    (failure,) = json.loads((place / "out" / "benchmark.json").read_text())["failures"]
+    assert failure["message"] == "data set bare: plain.jsonl holds no labels"
 
 
 def test_data_of_the_user_with_a_label_table(place, capsys):

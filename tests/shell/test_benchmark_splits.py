@@ -100,6 +100,19 @@ def test_windows_of_a_record_follow_each_other(tmp_path):
     assert list(np.array(data.batch.recordings)[data.batch.recording]) == ["p", "p", "q", "q"]
 
 
+def test_machines_are_named_by_the_pattern_then_by_the_file(tmp_path):
+    arrays = {
+        "signals": np.ones((2, 8)),
+        "label": [0, 1],
+        "fs": 1.0,
+        "sensor_id": ["a-x", "c"],
+        "machine_id": ["m", "n"],
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert load_set(SetEntry("a", "a.npz"), tmp_path).batch.machines == ("m", "n")
+    assert load_set(SetEntry("a", "a.npz", machine="(a)-"), tmp_path).batch.machines == ("a", "n")
+
+
 def test_series_become_windows_with_labels(tmp_path):
     label = np.zeros(30, np.int8)
     label[12:20] = 1

@@ -52,7 +52,8 @@ class Labelled:
 class SetEntry(Params):
     """One data set of a suite.
 
-    ``path`` is an ``.npz`` below the folder of the recordings, or ``simulate`` holds the arguments of
+    ``path`` is an ``.npz`` beside the suite or else below the folder of the recordings, or, with a table of ``labels`` in
+    the same place, anything that ``vibro ensemble run`` reads; or ``simulate`` holds the arguments of
     ``vibro.demo.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` stands in where the file has
     none; ``machine`` is a pattern whose first group, matched against the sensor id, names the machine, else the array
     ``machine_id``. ``signals`` and ``label`` name arrays; a 2-D ``values`` of one row a point is cut as series of
@@ -61,6 +62,7 @@ class SetEntry(Params):
 
     name: str
     path: str = ""
+    labels: str = ""
     simulate: dict[str, Any] = field(default_factory=dict)
     fs: float = 0.0
     window: int = 0
@@ -85,6 +87,10 @@ def load_set(entry: SetEntry, folder: Path | None, seed: int = 0) -> Labelled:
     path = folder / entry.path
     if not path.is_file():
         raise DataError(f"data set {entry.name}: {path} is missing")
+    if path.suffix != ".npz":
+        raise DataError(
+            f"data set {entry.name}: {path.name} holds no labels", hint='add labels = "labels.csv" to the set'
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}

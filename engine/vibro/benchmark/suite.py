@@ -99,6 +99,13 @@ def check_suite(suite: Suite) -> None:
     for what, many in (("data sets", names), ("pools", [p.name for p in suite.pools])):
         if len(set(many)) < len(many):
             raise ConfigError(f"suite {suite.name}: two {what} have one name")
+    for entry in suite.sets:
+        idle = [name for name in ("window", "machine", "series") if entry.labels and getattr(entry, name)]
+        if idle:
+            raise ConfigError(
+                f"suite {suite.name}: {', '.join(idle)} of data set {entry.name} would have no effect",
+                hint="they are for an .npz with labels inside",
+            )
     for pool in suite.pools:
         strange = sorted(set(pool.sets) - set(names))
         if strange:

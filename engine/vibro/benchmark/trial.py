@@ -18,7 +18,7 @@ from vibro.benchmark.datasets import Labelled, SetEntry, add_noise
 from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
-from vibro.data import make_rows
+from vibro.data import Rows, make_rows
 from vibro.engine import Engine, resolved
 from vibro.errors import ConfigError, VibroError
 from vibro.host import PluginHost
@@ -94,7 +94,8 @@ def fit_trial(
 ) -> Trial:
     """Draws the rows, fits the plan on them without labels, scores all judged rows.
 
-    A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
+    With labels shown and a detector that learns from them, the shown rows, which are never judged, join the fit rows, as
+    in ``vibro ensemble run --labels``. A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
     """
     data, fit, judged, part, known, split = draw_rows(data, pool, suite, key, light)
     used = np.union1d(fit, judged)
@@ -130,19 +131,32 @@ def fit_trial(
         sensors=batch.sensors,
         warnings=split.warnings,
     )
+    learners = [d.id for d in plan.detectors if d.cls.needs_labels] if key.labelled_k else []
+    shown = known[used]
+    if learners:
+        rows = _with_shown(rows, np.flatnonzero((shown >= 0) & batch.valid))
+        trial = replace(trial, how=f"{trial.how}; labels shown to {', '.join(learners)}")
     try:
-        fitted, matrix = engine.run(plan, batch, rows)
+        fitted, matrix = engine.run(plan, batch, rows, shown if learners else None)
     except VibroError as error:
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
     trial.raw[:, column] = matrix.raw[here]
     trial.z[:, column] = matrix.z[here]
+    for ident in learners:  # what it was told says nothing about it to a fuser that learns
+        trial.z[trial.known >= 0, names.index(ident)] = np.nan
     reference = np.full((len(fitted.reference["z"]), d), np.nan)
     reference[:, column] = fitted.reference["z"]
     for result in fitted.results:
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
     reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
     return replace(trial, reference=reference, reasons=reasons)
+
+
+def _with_shown(rows: Rows, shown: NDArray[np.intp]) -> Rows:
+    """The rows and those whose label is shown, these outside of fold 0, so that who holds it out sees all of them."""
+    fold = 1 + np.arange(len(shown)) % 4 if rows.fold.any() else np.zeros(len(shown))
+    return Rows(np.append(rows.fit, shown), np.append(rows.fold, fold.astype(np.int8)), rows.how)
 
 
 class Drawn(NamedTuple):

@@ -143,7 +143,10 @@ def run(
     )
     host = session.host([*(plugin or ()), *(Path(name) for name in suite.plugins)])
     with console.progress(host):
-        found = run_benchmark(host, BenchmarkOptions(suite, None if is_suite else source, root), options, out)
+        what = (
+            BenchmarkOptions(suite, root=root, beside=data[0].parent) if is_suite else BenchmarkOptions(suite, source)
+        )
+        found = run_benchmark(host, what, options, out)
     if not session.result(found):
         _tables(found, out)
 

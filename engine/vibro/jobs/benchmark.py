@@ -14,7 +14,7 @@ from vibro.benchmark.output import write_outcome
 from vibro.benchmark.run import Bench, Load, run_suite
 from vibro.benchmark.suite import Suite, check_suite
 from vibro.context import resolve_device
-from vibro.errors import ConfigError
+from vibro.errors import ConfigError, DataError
 from vibro.executor import make_executor
 from vibro.host import PluginHost
 from vibro.ingest.tables import with_recordings
@@ -31,6 +31,7 @@ class BenchmarkOptions:
     suite: Suite
     data: DataOptions | None = None
     root: Path | None = None  # folder of the recordings that a suite names
+    beside: Path | None = None  # folder of the suite, searched first
 
 
 def run_benchmark(host: PluginHost, what: BenchmarkOptions, options: RunOptions, out: Path) -> dict[str, Any]:
@@ -65,15 +66,30 @@ def _plan(host: PluginHost, name: str, options: RunOptions) -> Plan:
 
 def _loader(work: Job, what: BenchmarkOptions) -> Load:
     """Reads the sets of a suite, or the one of the command line, once."""
-    if what.data is None:
-        return lambda entry, seed: load_set(entry, what.root, seed)
-    got = read_input(work, what.data)
-    assert got.labels is not None  # the command asks for them
+    if what.data is not None:
+        data = _read(work, what.suite.sets[0].name, what.data)
+        return lambda entry, seed: data
+
+    def load(entry: SetEntry, seed: int) -> Labelled:
+        beside = what.beside is not None and entry.path and (what.beside / entry.path).exists()
+        folder = what.beside if beside else what.root
+        if not entry.labels or folder is None:
+            return load_set(entry, folder, seed)
+        path, labels = folder / entry.path, folder / entry.labels
+        for file in (path, labels):
+            if not file.exists():
+                raise DataError(f"data set {entry.name}: {file} is missing")
+        return _read(work, entry.name, DataOptions(paths=(path,), fs=entry.fs or None, labels=labels))
+
+    return load
+
+
+def _read(work: Job, name: str, options: DataOptions) -> Labelled:
+    got = read_input(work, options)
+    assert got.labels is not None  # the command and the suite ask for them
     labels = got.labels
-    name = what.suite.sets[0].name
     batch = with_recordings(got.batch, labels)
-    data = Labelled(name, batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched, got.warnings)
-    return lambda entry, seed: data
+    return Labelled(name, batch, labels.y, labels.fault_type, labels.split, labels.key, labels.unmatched, got.warnings)
 
 
 def suite_of_data(paths: Sequence[Path], suite: Suite) -> Suite:
