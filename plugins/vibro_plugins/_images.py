@@ -26,8 +26,9 @@ Net = TypeVar("Net", bound=nn.Module)
 class Pixels:
     """Median of each pixel over the fit rows, and 1 / the spread of its line; 0 where nothing varies.
 
-    The spread is IQR / 1.349, averaged along the line (the last axis, time in a wavelet map) and not below a twentieth of
-    the channel's mean: pixels of one frequency differ by chance, those of a dead band must not be blown up.
+    The spread is IQR / 1.349, averaged along the line (the last axis, time in a wavelet map) over the pixels that have one,
+    not those a line is filled up with, and not below a twentieth of the channel's mean: pixels of one frequency differ by
+    chance, those of a dead band must not be blown up.
     """
 
     centre: NDArray[np.float32]  # (c, h, w)
@@ -44,7 +45,9 @@ class Pixels:
         centre, factor = np.empty(x.shape[1:], np.float32), np.zeros(x.shape[1:], np.float32)
         for channel in range(x.shape[1]):
             low, middle, high = np.quantile(x[:, channel], [0.25, 0.5, 0.75], axis=0)
-            spread = np.broadcast_to(((high - low) / 1.349).mean(axis=1, keepdims=True), middle.shape)
+            spread = (high - low) / 1.349
+            varies = np.maximum(np.count_nonzero(spread, axis=1, keepdims=True), 1)
+            spread = np.broadcast_to(spread.sum(axis=1, keepdims=True) / varies, middle.shape)
             spread = np.maximum(spread, 0.05 * spread.mean())
             centre[channel] = middle
             np.divide(1, spread, out=factor[channel], where=spread > 1e-6 * np.abs(middle).max(), casting="unsafe")

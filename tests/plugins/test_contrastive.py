@@ -213,6 +213,35 @@ def test_own_floor_is_that_of_white_noise_and_ignores_what_is_smooth():
     assert torch.allclose(own_floor(x), torch.tensor(0.2), rtol=0.05)
 
 
+def test_own_floor_does_not_count_what_fills_a_picture_up():
+    x = torch.randn(5, 1, 8, 40, generator=Generator().manual_seed(0))
+    x[:, :, 3:] = 0
+    assert torch.allclose(own_floor(x), torch.tensor(1.0), rtol=0.3) and (own_floor(0 * x) == 0).all()
+
+
+def test_what_fills_a_picture_up_stays_blank_in_views_and_edits():
+    x = np.random.default_rng(0).standard_normal((60, 1, 8, 12)).astype(np.float32)
+    x[:, :, 5:] = 0.5
+    detector = fitted(x, epochs=1)
+    views = detector._three(detector._tensor(x), Generator().manual_seed(1))
+    assert all((view[:, :, 5:] == 0).all() and (view[:, :, :5] != 0).all() for view in views)
+
+
+def test_edits_of_a_folded_spectrum_run_on_from_line_to_line(monkeypatch):
+    seen = []
+
+    def edited_seen(x, draw, waveform):
+        seen.append(tuple(x.shape[1:]))
+        return edited(x, draw, waveform)
+
+    monkeypatch.setattr(contrastive, "edited", edited_seen)
+    x = np.random.default_rng(0).standard_normal((40, 2, 16, 12)).astype(np.float32)
+    for shift, shape in ((None, (2, 192)), (1.0, (2, 16, 12))):
+        seen.clear()
+        fitted(x, epochs=1, shift=shift)
+        assert set(seen) == {shape}
+
+
 def test_rolled_turns_each_row_by_its_own_offset():
     x = torch.arange(12.0).reshape(2, 1, 6)
     y = rolled(x, torch.tensor([1, 4]))

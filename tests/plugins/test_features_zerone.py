@@ -116,7 +116,7 @@ def test_high_frequency_ratios_of_two_sines():
 
 
 @pytest.mark.parametrize(("fs", "absent"), [(8192, 2), (200, 958), (1000, 558), (25_600, 0), (50_000, 0)])
-def test_what_a_rate_cannot_give_is_masked(fs, absent):
+def test_trap_35_what_a_rate_cannot_give_is_masked(fs, absent):
     assert np.count_nonzero(~Grid(fs, 8192, "v2").kept) == absent
 
 

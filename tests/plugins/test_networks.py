@@ -11,6 +11,7 @@ from vibro.host import PluginHost
 from vibro.plan import make_plan
 from vibro_plugins import _network
 from vibro_plugins._epochs import Epochs, key_of
+from vibro_plugins._images import Pixels
 from vibro_plugins._network import cut, enough, linear, mean_squares, medians
 from vibro_plugins._torch import Plateau, Trimming, effective_rank, exact, minibatches, mixed, nearest
 from vibro_plugins.detectors.contrastive import Contrastive
@@ -255,6 +256,14 @@ def test_medians_and_mean_squares_in_blocks_are_those_of_the_whole(monkeypatch):
     centre = medians(x)
     assert np.array_equal(centre, np.median(x, axis=0))
     np.testing.assert_allclose(mean_squares(x, centre, (2,)), ((x - centre) ** 2).mean(axis=2), rtol=1e-5)
+
+
+def test_what_fills_a_picture_up_has_no_part_in_the_spread_of_its_line():
+    x = np.random.default_rng(0).standard_normal((200, 1, 4, 40)).astype(np.float32)
+    x[:, :, 2, 1:] = x[:, :, 3] = 0
+    z = Pixels.fit(x).apply(x)
+    assert z[:, 0, 2, 0].std() == pytest.approx(1, rel=0.15) == z[:, 0, 0].std()
+    assert (z[:, :, 2, 1:] == 0).all() and (z[:, :, 3] == 0).all()
 
 
 def test_windows_cover_a_record_to_its_end():

@@ -1,8 +1,22 @@
-"""Traps that all five networks share: what a training may look at, and what of a record must reach its score."""
+"""Traps that all five networks share: what a training may look at, and what of a record must reach its score.
+
+Traps that cannot occur here:
+
+- 27 (a view that is None): a feature extractor without ``transform`` cannot be made, ``engine/vibro/views.py`` guards the
+  shape of what it returns, and every detector reads its view from the one ``ViewStore``.
+- 28 to 33 (formats of real and pseudo labels, validation, unfreezing, frozen norms, weights of absent classes, samplers):
+  there is no third stage that learns from pseudo-labels; no network is frozen or has batch statistics; the one that takes
+  labels, ``deep_sad``, reads all rows from one view and refuses labels without anomalous or without other rows
+  (``test_deep_svdd.py``).
+- 35 (slices of a fixed rate) concerns ``zerone``: ``test_features_zerone.py``.
+- 54 (prevalence) and 55 (figures that nobody can trace) concern what is published: ``vibro benchmark`` writes average
+  precision with its prior and trivial baselines beside it, ``benchmarks/`` commit and versions with every table.
+"""
 
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +27,8 @@ from vibro.engine import Engine
 from vibro.executor import ArrayRef, FitTask, fit_task
 from vibro.host import PluginHost
 from vibro.plan import make_plan
+from vibro.scores import INVALID, Cuts
+from vibro.summary import thresholds
 from vibro_plugins import _torch
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
@@ -111,6 +127,32 @@ def test_trap_44_labels_are_not_looked_at(name):
     y = np.arange(60, dtype=np.int16) % 2
     assert not cls.needs_labels
     assert np.array_equal(fitted(name, 1, x, y).score(x), fitted(name, 1, x).score(x))
+
+
+@pytest.mark.parametrize("name", ["lstm_ae", "tadgan", "contrastive"])
+def test_trap_52_the_weights_of_the_best_look_are_put_back(name, monkeypatch):
+    """The LSTM-AE reference keeps the best model and scores with the last one."""
+    module, seen = sys.modules[NETWORKS[name][0].__module__], []
+
+    class Told(_torch.Plateau):
+        def stop(self, loss):
+            seen.append(_torch.arrays(self.module))
+            return super().stop([3.0, 1.0, 2.0, 2.0][len(seen) - 1])
+
+    monkeypatch.setattr(module, "Plateau", Told)
+    state = fitted(name, 4, NETWORKS[name][1](90, 0)).state()
+    assert len(seen) == 4
+    same = [all(np.array_equal(state[key], value) for key, value in weights.items()) for weights in seen]
+    assert same == [False, True, False, False]
+
+
+def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
+    """As a comment of the reference plan does: "about 5 %"."""
+    verdict = SimpleNamespace(
+        score=np.append(np.arange(100.0), [1e3, np.nan]), level=np.append(np.zeros(100), [INVALID, 0])
+    )
+    table = thresholds("quantile", {"attention": 0.05}, Cuts(89.5, 97.5, np.zeros(1)), {}, verdict)
+    assert table["realised"] == {"attention": 0.1, "alarm": 0.02}  # of valid records with a score, whatever the budget
 
 
 def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():

@@ -120,6 +120,7 @@ class Contrastive(Network):
     _wave: bool  # rows are records, not vectors or images
     _centre: NDArray[np.float32]  # (channels, length) or (channels, h, w) as the network sees them
     _scale: NDArray[np.float32]  # (channels, 1, ...)
+    _varies: Tensor  # 1 where the fit rows differ; for training alone
     _head: Head
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
@@ -137,6 +138,7 @@ class Contrastive(Network):
         self._centre, self._scale = self._standard(windows)
         if not self._scale.any():
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
+        self._varies = as_tensor((windows != windows[:1]).any(axis=0), self.ctx.device)
         rng = self.ctx.rng()
         count = len(windows) // len(x)
         record = np.arange(len(windows)) // count
@@ -210,10 +212,17 @@ class Contrastive(Network):
         plateau.restore()
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Two views of each row, and one of an edited copy."""
+        """Two views of each row, and one of an edited copy; what fills a picture up, the same in all fit rows, stays blank.
+
+        A picture without time is a folded spectrum: bands and harmonics run on from one of its lines to the next.
+        """
         p = self.params
         view = Augmentation(self._shift, p.noise, p.gain, self._in_time(p.mask, MASK))
-        return view(x, draw), view(x, draw), view(edited(x, draw, self._wave), draw) if p.shifted else None
+        first, second = view(x, draw) * self._varies, view(x, draw) * self._varies
+        if not p.shifted:
+            return first, second, None
+        edit = edited(x if self._shift else x.flatten(2), draw, self._wave).reshape(x.shape)
+        return first, second, view(edit, draw) * self._varies
 
     @property
     def _shift(self) -> float:

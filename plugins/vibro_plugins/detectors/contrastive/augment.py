@@ -44,11 +44,15 @@ class Augmentation:
 
 
 def own_floor(x: Tensor) -> Tensor:
-    """Noise floor of each row and channel from its second differences, whose median is 1.652 floors for white noise."""
+    """Noise floor of each row and channel from its second differences, whose median is 1.652 floors for white noise.
+
+    Those of 0 are of stretches that hold nothing, and do not count.
+    """
     if x.shape[-1] < 3:
         return torch.zeros_like(x[..., :1])
     rough = (x[..., 2:] - 2 * x[..., 1:-1] + x[..., :-2]).abs().flatten(2)
-    return (rough.median(dim=2).values / 1.652).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+    floor = rough.masked_fill(rough == 0, torch.nan).nanmedian(dim=2).values.nan_to_num() / 1.652
+    return floor.reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
 
 
 def rolled(x: Tensor, offset: Tensor) -> Tensor:
