@@ -206,6 +206,13 @@ def test_clean_keeps_anomalies_out_of_the_stored_rows():
     assert clean.score(pool[270:]).min() > clean.score(pool[:270]).max()
 
 
+def test_clean_gives_sound_rows_back():
+    sound = np.random.default_rng(8).standard_normal((300, 10)).astype(np.float32)
+    clean = make("KNN", clean=0.25)
+    clean.fit(sound)
+    assert len(clean.state()["model.rows"]) > 0.95 * len(sound)
+
+
 def test_mahalanobis_is_not_moved_by_anomalies_among_its_fit_rows():
     rng = np.random.default_rng(7)
     x = rng.standard_normal((600, 30)).astype(np.float32)

@@ -177,6 +177,19 @@ def test_auto_prefers_the_members_that_see_the_fault():
     assert precision(y, fuse(fuser, mixed)) > precision(y, mixed.mean(axis=1)) + 0.01
 
 
+def test_auto_leaves_out_members_that_find_little_of_what_the_others_find():
+    z, _ = table(2_000, 3, seed=7)
+    noise = np.random.default_rng(8).normal(size=(2_000, 2))
+    mixed = np.column_stack([z, noise])
+    names = ["a", "b", "c", "noise", "more_noise"]
+    fuser = fitted(auto.Auto, mixed, names=names)
+    assert fuser.weights()[:3].min() > 0 and not fuser.weights()[3:].any()
+    assert [note.split()[0] for note in fuser.notes()] == names[3:]
+    kept = make(auto.Auto, names, least=0.0)
+    kept.fit(mixed)
+    assert kept.weights()[3:].min() > 0
+
+
 def test_votes_count_until_the_tails_decide():
     rng = np.random.default_rng(0)
     names, votes = ("a", "b", "c"), {"b": 0.25, "elsewhere": 9.0}

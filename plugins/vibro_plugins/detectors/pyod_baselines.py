@@ -14,7 +14,7 @@ from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, StandAside, State
 from vibro_plugins._neighbours import LocalOutlierFactor, NearestDistance
 from vibro_plugins._pyod import Refitted, find_class, known_settings
-from vibro_plugins._scatter import concentrate
+from vibro_plugins._scatter import concentrate, reweighted
 from vibro_plugins._tabular import Columns, in_blocks, leading_axes, one_thread
 from vibro_plugins._tails import CopulaTails, Histograms, Tails
 
@@ -55,8 +55,8 @@ RECIPES = {
 @dataclass(frozen=True)
 class PyODParams(Params):
     """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, unset: by model, 0: none,
-    and the model with PyOD's own settings; ``clean``: share of the fit rows, the farthest by trimmed Mahalanobis distance,
-    that the model does not see.
+    and the model with PyOD's own settings; ``clean``: share of the fit rows, the farthest by Mahalanobis distance, without
+    which that distance is found; what it then puts beyond the reach of the bulk, the model does not see; 0: it sees all.
     """
 
     model: str = "ECOD"
@@ -104,7 +104,7 @@ class PyOD(Detector):
             columns = Columns.fit(x)
             z = columns.apply(x)
             if self.params.clean:
-                x = x[concentrate(z, self.params.clean, ROUNDS)[1]]
+                x = x[reweighted(z, *concentrate(z, self.params.clean, ROUNDS), ROUNDS)[1]]
                 z = columns.apply(x)
             axes = recipe.axes if self.params.pca is None else self.params.pca
             if len(z) < axes * recipe.rows_an_axis:

@@ -22,12 +22,13 @@ from vibro_plugins._fusion import (
     weighted_mean,
 )
 
-KEPT, DEAD, INVERTED, OPPOSED, CLONE, ABSENT = range(6)
+KEPT, DEAD, INVERTED, OPPOSED, CLONE, ABSENT, WEAK = range(7)
 SAID = {
     DEAD: "is dead: its scores hardly vary; weight 0",
     INVERTED: "is inverted: it ranks records against the other members; weight 0",
     OPPOSED: "contradicts the only other member, and nothing tells which of the two is right",
     CLONE: "repeats another member; they share one vote",
+    WEAK: "finds little of what the other members find; weight 0",
 }
 ROUNDS, SETTLED = 20, 1e-3
 FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
@@ -38,7 +39,8 @@ class Auto(LinearFuser):
 
     A member weighs by how well it finds the records that the *others* place in their tails: the average precision above
     chance for the tail of each other member, their mean by the weights of those members, to the power ``sharpness``,
-    iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Before that, constant members
+    iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Members that then weigh little for
+    their votes are left out: many small weights blur the order of the records far out. Before that, constant members
     and those that rank against the others are left out, and members alike share one vote and do not vouch for each
     other. The mean is quasi-arithmetic, sinh(sum w asinh(z)): linear near 0 and logarithmic far out, so that a member
     with a heavy tail cannot outvote all.
@@ -54,12 +56,14 @@ class Auto(LinearFuser):
     class Params(Params):
         """``tail``: share of the reference taken as tail; ``sharpness``: power of the weights, 0 = equal ones.
 
-        ``clone``: rank correlation above which two members are one. ``votes``: detector id -> what it counts before it is
+        ``least``: share of the best member's weight a vote below which a member is left out. ``clone``: rank correlation
+        above which two members are one. ``votes``: detector id -> what it counts before it is
         judged, 1 where none is stated; those of detectors that are not there do not matter.
         """
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         sharpness: Annotated[float, Field(ge=0)] = 6.0
+        least: Annotated[float, Field(ge=0, le=1)] = 0.2
         clone: Annotated[float, Field(gt=0, le=1)] = 0.98
         votes: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
@@ -112,7 +116,11 @@ class Auto(LinearFuser):
             moving = moving[np.abs(weights[moving] - last).max(axis=1) >= SETTLED]
             if not len(moving):
                 break
-        return trust[:, None] * weights + (1.0 - trust[:, None]) * equal, status
+        weights = trust[:, None] * weights + (1.0 - trust[:, None]) * equal
+        merit = np.divide(weights, equal, out=np.zeros_like(weights), where=alive)
+        weak = alive & (merit < self.params.least * merit.max(axis=1, keepdims=True))
+        status[weak] = WEAK
+        return _shares(np.where(weak, 0.0, weights), members), status
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
