@@ -190,6 +190,24 @@ def test_auto_leaves_out_members_that_find_little_of_what_the_others_find():
     assert kept.weights()[3:].min() > 0
 
 
+def test_auto_keeps_the_votes_where_there_is_no_tail_to_agree_on():
+    z = np.random.default_rng(3).multivariate_normal(np.zeros(4), 0.5 * np.eye(4) + 0.5, 2_000)
+    z[:, 3] = z[:, 0] + 0.5 * np.random.default_rng(4).normal(size=2_000)  # these two share their noise, no fault
+    np.testing.assert_allclose(fitted(auto.Auto, z).weights(), 0.25, atol=0.03)
+    z[:100] += 6.0
+    assert np.ptp(fitted(auto.Auto, z).weights()) > 0.1
+
+
+def test_auto_divides_a_member_by_how_far_its_sound_records_reach_up():
+    z, y = table(2_000, 3, seed=5)
+    skewed = z.copy()
+    skewed[:, 2] = np.where(z[:, 2] > 0, 8.0 * z[:, 2], z[:, 2])
+    fuser, plain = fitted(auto.Auto, skewed), fitted(auto.Auto, z)
+    np.testing.assert_allclose(fuser.reach() / plain.reach(), [1, 1, 8], rtol=0.15)
+    np.testing.assert_allclose(fuser.weights(), plain.weights(), atol=0.02)
+    assert abs(precision(y, fuse(fuser, skewed)) - precision(y, fuse(plain, z))) < 0.01
+
+
 def test_votes_count_until_the_tails_decide():
     rng = np.random.default_rng(0)
     names, votes = ("a", "b", "c"), {"b": 0.25, "elsewhere": 9.0}

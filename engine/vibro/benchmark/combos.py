@@ -84,7 +84,10 @@ def fuse_subsets(
     whole = tuple(sorted(set().union(*sets)))
     fuser = fitting.fuser(whole)
     ordinal = fuser if isinstance(fuser, Ordinal) and speaks_for(spec.cls, "fuse_ordered", "fit", "fuse") else None
-    bend = None if ordinal else _bend(fuser, len(whole))
+    reach = np.ones(z.shape[1])
+    if isinstance(fuser, Scaled) and speaks_for(spec.cls, "reach", "fit", "fuse"):
+        reach[list(whole)] = fuser.reach()
+    bend = None if ordinal else _bend(fuser, reach[list(whole)])
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
         fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
@@ -99,7 +102,7 @@ def fuse_subsets(
             weights = fitting.weights(part)
             left = np.flatnonzero(np.isnan(weights).any(axis=1))
             for source, out in sources:
-                out[:] = bend.back(weighted_means(bend.to(source), weights))
+                out[:] = bend.back(weighted_means(bend.to(source / reach), weights))
         for row in left:
             fuser = fitting.fuser(part[row])
             for source, out in sources:
@@ -119,18 +122,20 @@ class Bend:
 BENDS = (Bend(np.asarray, np.asarray), Bend(np.arcsinh, np.sinh))
 
 
-def _bend(fuser: Fuser, d: int) -> Bend | None:
-    """The scale on which the fuser of d columns is the weighted mean of its weights, tried over the whole range of z.
+def _bend(fuser: Fuser, reach: Floats) -> Bend | None:
+    """The scale on which the fuser is the weighted mean, by its weights, of the columns over their ``reach`` (d,).
+
+    Tried over the whole range of z.
 
     None where no scale fits, and where several do: a mean with one member of weight is the same on every scale.
     """
     weights = fuser.weights()
     if weights is None:
         return None
-    z = np.random.default_rng(0).uniform(-5, 30, (32, d))
-    z[np.arange(8), np.arange(8) % d] = np.nan
+    z = np.random.default_rng(0).uniform(-5, 30, (32, len(reach)))
+    z[np.arange(8), np.arange(8) % len(reach)] = np.nan
     fused = fuser.fuse(z, np.isfinite(z))
-    means = (b.back(weighted_means(b.to(z), weights[None])[0]) for b in BENDS)
+    means = (b.back(weighted_means(b.to(z / reach), weights[None])[0]) for b in BENDS)
     found = [b for b, mean in zip(BENDS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
     return found[0] if len(found) == 1 else None
 
@@ -158,6 +163,15 @@ class Pairwise(Protocol):
 
     def weigh_sets(self, study: Mapping[str, NDArray[Any]], members: NDArray[np.bool_]) -> Floats:
         """Weights (m, d) of m sets of members (m, d), those that ``fit`` finds for the columns of each set; 0 elsewhere."""
+        ...
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """A fuser that divides each column by a number of its own first."""
+
+    def reach(self) -> Floats:
+        """(d,) those numbers, each the same whichever columns stand beside it."""
         ...
 
 

@@ -32,6 +32,12 @@ SAID = {
 }
 ROUNDS, SETTLED = 20, 1e-3
 FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
+UPPER, NORMAL_UPPER = (
+    0.75,
+    0.6745,
+)  # quantile that tells how far a member's sound records reach up, and that of a Gaussian
+FAR, NORMAL_FAR = 0.98, 2.0537  # quantile that tells whether there is a tail to agree on, and that of a Gaussian
+SOME, FULL = 1.0, 1.5  # times the Gaussian's from which agreement in the tail counts at all, and in full
 
 
 class Auto(LinearFuser):
@@ -42,8 +48,9 @@ class Auto(LinearFuser):
     iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Members that then weigh little for
     their votes are left out: many small weights blur the order of the records far out. Before that, constant members
     and those that rank against the others are left out, and members alike share one vote and do not vouch for each
-    other. The mean is quasi-arithmetic, sinh(sum w asinh(z)): linear near 0 and logarithmic far out, so that a member
-    with a heavy tail cannot outvote all.
+    other. The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that a member
+    with a heavy tail cannot outvote all; r, at least 1, is how far the upper quartile of a member's reference lies above its
+    median in units of a Gaussian's, so that one whose sound records spread upwards is not louder for it.
 
     Sources: consensus selection of Rayana and Akoglu (TKDD 2016) and Schubert et al. (SDM 2012), whose whole-range
     correlation is replaced by agreement in the tail.
@@ -68,6 +75,7 @@ class Auto(LinearFuser):
         votes: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
     _status: NDArray[np.int8] | None = None
+    _reach: NDArray[np.float64]  # (d,)
 
     def fit(
         self,
@@ -76,6 +84,7 @@ class Auto(LinearFuser):
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
         """Screens and weighs the members on the held-out reference."""
+        self._reach = _reach(z)
         weights, status = self._settled(self.study(z), np.ones((1, z.shape[1]), np.bool_))
         self._weights, self._status = weights[0], status[0]
 
@@ -85,6 +94,7 @@ class Auto(LinearFuser):
         return {
             "rows": np.full(z.shape[1], len(z)),
             "votes": np.array([self.params.votes.get(name, 1.0) for name in self.ctx.names]),
+            "length": _quantiles(z, FAR) / NORMAL_FAR,
             "silent": dead(order),
             "agreement": correlation(order.rank),
             "vouched": _vouched(z, order, self.params.tail),
@@ -104,7 +114,11 @@ class Auto(LinearFuser):
         status[alive & (size > 1)] = CLONE
         equal = _shares(np.where(alive, study["votes"] / np.maximum(size, 1), 0.0), members)
         tail = max(FEWEST, self.params.tail * n)
-        trust = np.where(alive.sum(axis=1) > 2, tail / (tail + FEWEST), 0.0)
+        length = np.ma.median(np.ma.array(np.broadcast_to(study["length"], alive.shape), mask=~alive), axis=1).filled(
+            0.0
+        )
+        some = np.clip((length - SOME) / (FULL - SOME), 0.0, 1.0)
+        trust = np.where(alive.sum(axis=1) > 2, some * tail / (tail + FEWEST), 0.0)
         weights, apart = equal.copy(), np.where(together | ~alive[:, None], 0.0, 1.0)
         vouched = study["vouched"] * apart
         moving = np.flatnonzero(trust)
@@ -124,20 +138,26 @@ class Auto(LinearFuser):
 
     def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(n, d) and the mask of usable cells -> (n,)."""
-        return _mean(z, ok, self._fitted())
+        return np.sinh(weighted_mean(z / self.reach(), ok, self._fitted(), bend=np.arcsinh))
+
+    def reach(self) -> NDArray[np.float64]:
+        """(d,) what each column is divided by before the mean, whichever columns stand beside it."""
+        self._fitted()
+        return self._reach
 
     def notes(self) -> list[str]:
-        """Members found inverted, dead or alike."""
+        """Members found inverted, dead, weak or alike."""
         status = () if self._status is None else self._status
         return [f"{name} {SAID[int(s)]}" for name, s in zip(self.ctx.names, status, strict=True) if int(s) in SAID]
 
     def state(self) -> State:
-        """Weights (d,) and what was found of each member (d,)."""
-        return {**super().state(), "status": np.asarray(self._status, dtype=np.int8)}
+        """Weights (d,), reach (d,) and what was found of each member (d,)."""
+        return {**super().state(), "reach": self.reach(), "status": np.asarray(self._status, dtype=np.int8)}
 
     def load_state(self, state: State) -> None:
         """Restores them."""
         super().load_state(state)
+        self._reach = np.asarray(state["reach"], dtype=np.float64)
         self._status = np.asarray(state["status"], dtype=np.int8)
 
 
@@ -195,9 +215,14 @@ def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.fl
     return found
 
 
-def _mean(z: NDArray[np.float64], ok: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) sinh of the weighted mean of asinh(z) over the usable cells; NaN without any."""
-    return np.sinh(weighted_mean(z, ok, weights, bend=np.arcsinh))
+def _reach(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(d,) upper quartile above the median of each column, in units of a Gaussian's and at least 1."""
+    return np.maximum((_quantiles(z, UPPER) - _quantiles(z, 0.5)) / NORMAL_UPPER, 1.0)
+
+
+def _quantiles(z: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+    """(d,) quantile of the finite cells of each column, 0 without any."""
+    return np.array([np.quantile(known, q) if len(known := column[np.isfinite(column)]) else 0.0 for column in z.T])
 
 
 @hookimpl
