@@ -186,7 +186,7 @@ SOUND = [
     {"batch": 10},
     {"batch": 32, "lr": 0.02},
     {"patience": 5},
-    {"patch": 3},
+    {"patch": 12},
 ]
 
 
