@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import RESULTS, table, write
+from benchmarks.common import RESULTS, sources, table, write
 
 HERE = Path(__file__).parent
 ATTENTION, ALARM = 0.05, 0.02  # false-alarm budgets of F1 and of recall
@@ -219,25 +219,39 @@ def fit(
 
 
 def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floats]:
-    """Calibrated scores of the judged rows, and of the fit rows, by the same network before its first step."""
+    """Calibrated scores of the judged rows, and of the held-out fit rows, by the same network before its first step.
+
+    It sees what the trained one sees: the same rows for its scales, centre and neighbours, the same rows held out.
+    """
     from vibro.calibration import Calibration
     from vibro.context import Context
-    from vibro.executor import score_rows
+    from vibro.executor import ArrayRef, FitTask, fit_task
     from vibro.views import ViewStore
 
     planned = plan.detectors[0]
     ctx = Context(seed=seed, fs=task.batch.fs)
     store = ViewStore(task.batch, plan.make_extractors(ctx), plan.readers, memory=1 << 31, fit_rows=rows.fit)
-    x = store.get(planned.view)
     known = set(planned.cls.Params.__dataclass_fields__)
     settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
-    detector = planned.cls.make(settings, ctx.child(planned.id))
-    detector.fit(np.array(x[np.sort(rows.fit)]))
-    batch, reference = task.batch, score_rows(detector, x, rows.fit)[:, None]
+    x = ArrayRef(store.get(planned.view))
+    found = fit_task(
+        FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, cross_fit=False)
+    )
+    if found.scores is None or found.reference is None:
+        raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
+    batch, reference = task.batch, found.reference[:, None]
     sensor, covariates = batch.sensor[rows.fit], batch.covariates[rows.fit]
     calibration, z = Calibration.fit(reference, sensor, len(batch.sensors), covariates=covariates)
-    judged = score_rows(detector, x, task.judged)[:, None]
+    judged = found.scores[task.judged][:, None]
     return calibration.apply(judged, batch.sensor[task.judged], batch.covariates[task.judged])[:, 0], z[:, 0]
+
+
+def trivial(task: Task, seed: int) -> list[dict[str, Any]]:
+    """Rows of the scores that need no model."""
+    from vibro.benchmark.baselines import trivial_scores
+
+    scores = trivial_scores(task.batch, seed, task.fit)
+    return [{"name": name, **figures(task, s[task.judged], s[task.fit])} for name, s in scores.items()]
 
 
 def main(words: list[str]) -> int:
@@ -252,7 +266,7 @@ def main(words: list[str]) -> int:
     given = tomllib.loads(Path(options.get("entries", HERE / "deep.toml")).read_text())
     file = RESULTS / "deep" / "deep.json"
     kept = json.loads(file.read_text())["rows"] if file.is_file() and "entries" not in options else []
-    host = PluginHost.create(autoload=False)
+    host, code = PluginHost.create(autoload=False), sources()[:12]
     for protocol in places[0].split(","):
         for seed in range(int(options.get("seeds", 1))):
             task = PROTOCOLS[protocol](seed)
@@ -261,11 +275,14 @@ def main(words: list[str]) -> int:
                 for row in new:
                     shown = {k: v for k, v in row.items() if k != "health"}
                     print(json.dumps(shown, default=lambda v: round(float(v), 4)), flush=True)
+                new += [{"protocol": protocol, "seed": seed, **row} for row in trivial(task, seed)]
+                about = {"prior": float((task.y == 1).mean()), "data": task.batch.fingerprint, "code": code}
+                new = [{**row, **about} for row in new]
                 names = {row["name"] for row in new}
                 kept = [r for r in kept if (r["protocol"], r["seed"]) != (protocol, seed) or r["name"] not in names]
                 kept += new
-    if "entries" not in options:
-        write("deep", {"rows": kept}, report(kept))
+        if "entries" not in options:
+            write("deep", {"rows": kept}, report(kept))
     return 0
 
 
@@ -282,15 +299,23 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
             cells = [_spread([row[key] for row in good]) for key in keys]
             seconds = [row["fit_seconds"] + row["score_seconds"] for row in many if "fit_seconds" in row]
             aside = next((row["aside"] for row in many if "aside" in row), "")
-            body.append([name, len(many), *cells, _spread(seconds, 1), aside])
+            body.append([name, f"{len(good)} of {len(many)}", *cells, _spread(seconds, 1), aside])
         if body:
             heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "aside"]
-            lines += [f"## {protocol}", "", *table(heads, body)]
+            prior = {round(row["prior"], 3) for row in mine if "prior" in row}
+            lines += [f"## {protocol}", "", f"Share of anomalies among the judged rows: {_range(prior)}.", ""]
+            lines += table(heads, body)
+    states = len({row.get("code") for row in rows})
     lines.append(
-        f"Mean (lowest to highest) over seeds. F1: cut at the {1 - ATTENTION:.0%} quantile of fit rows that were held out."
+        f"Rows of {states} state(s) of the program, each named in deep.json. Seeds: with scores, of all."
+        f" Mean (lowest to highest) over seeds. F1: cut at the {1 - ATTENTION:.0%} quantile of fit rows that were held out."
         " Recall: at the stated share of the judged normals. Seconds: fit and score of all records on one core."
     )
     return lines
+
+
+def _range(values: set[float]) -> str:
+    return " to ".join(f"{v:.3f}" for v in sorted({min(values), max(values)})) if values else "not kept"
 
 
 def _spread(values: list[float], digits: int = 3) -> str:

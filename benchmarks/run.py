@@ -9,6 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SCRIPTS = (
     "aeon_peers",
+    "cost",
     "house",
     "plugins",
     "verdict",
