@@ -198,6 +198,17 @@ def test_auto_keeps_the_votes_where_there_is_no_tail_to_agree_on():
     assert np.ptp(fitted(auto.Auto, z).weights()) > 0.1
 
 
+@pytest.mark.parametrize(("faulty", "seeing"), [(0.05, 3), (0.01, 3), (0.02, 5)])
+def test_auto_follows_few_members_that_see_few_faults(faulty, seeing):
+    rng = np.random.default_rng(3)
+    y = (np.arange(2_000) < faulty * 2_000).astype(np.int16)
+    z = rng.normal(size=(2_000, 10))
+    z[:, :seeing] += 3.5 * y[:, None]
+    fuser = fitted(auto.Auto, z)
+    assert fuser.weights()[:seeing].sum() > 0.9
+    assert precision(y, fuse(fuser, z)) > 0.98
+
+
 def test_auto_divides_a_member_by_how_far_its_sound_records_reach_up():
     z, y = table(2_000, 3, seed=5)
     skewed = z.copy()

@@ -32,12 +32,9 @@ SAID = {
 }
 ROUNDS, SETTLED = 20, 1e-3
 FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
-UPPER, NORMAL_UPPER = (
-    0.75,
-    0.6745,
-)  # quantile that tells how far a member's sound records reach up, and that of a Gaussian
-FAR, NORMAL_FAR = 0.98, 2.0537  # quantile that tells whether there is a tail to agree on, and that of a Gaussian
-SOME, FULL = 1.0, 1.5  # times the Gaussian's from which agreement in the tail counts at all, and in full
+UPPER, NORMAL_UPPER = 0.75, 0.6745  # quantile that says how far a member's sound records reach up, and a Gaussian's
+TAILS = ((0.9, 1.2816), (0.98, 2.0537), (0.995, 2.5758))  # quantiles at which a tail may begin, and a Gaussian's
+CHANCE, PLAIN = 1.1, 1.5  # times a Gaussian's: a tail of chance, and one that must hold more than sound records
 
 
 class Auto(LinearFuser):
@@ -46,9 +43,12 @@ class Auto(LinearFuser):
     A member weighs by how well it finds the records that the *others* place in their tails: the average precision above
     chance for the tail of each other member, their mean by the weights of those members, to the power ``sharpness``,
     iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Members that then weigh little for
-    their votes are left out: many small weights blur the order of the records far out. Before that, constant members
-    and those that rank against the others are left out, and members alike share one vote and do not vouch for each
-    other. The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that a member
+    their votes are left out: many small weights blur the order of the records far out. Where the members so weighted have no
+    longer tails than a Gaussian, there was nothing to agree on but chance, and the votes stand. Before all that, constant
+    members and those that rank against the others are left out, and members alike share one vote and do not vouch for each
+    other.
+
+    The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that a member
     with a heavy tail cannot outvote all; r, at least 1, is how far the upper quartile of a member's reference lies above its
     median in units of a Gaussian's, so that one whose sound records spread upwards is not louder for it.
 
@@ -64,8 +64,8 @@ class Auto(LinearFuser):
         """``tail``: share of the reference taken as tail; ``sharpness``: power of the weights, 0 = equal ones.
 
         ``least``: share of the best member's weight a vote below which a member is left out. ``clone``: rank correlation
-        above which two members are one. ``votes``: detector id -> what it counts before it is
-        judged, 1 where none is stated; those of detectors that are not there do not matter.
+        above which two members are one. ``votes``: detector id -> what it counts before it is judged, 1 where none is stated;
+        those of detectors that are not there do not matter.
         """
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
@@ -94,7 +94,7 @@ class Auto(LinearFuser):
         return {
             "rows": np.full(z.shape[1], len(z)),
             "votes": np.array([self.params.votes.get(name, 1.0) for name in self.ctx.names]),
-            "length": _quantiles(z, FAR) / NORMAL_FAR,
+            "length": _length(z),
             "silent": dead(order),
             "agreement": correlation(order.rank),
             "vouched": _vouched(z, order, self.params.tail),
@@ -114,11 +114,7 @@ class Auto(LinearFuser):
         status[alive & (size > 1)] = CLONE
         equal = _shares(np.where(alive, study["votes"] / np.maximum(size, 1), 0.0), members)
         tail = max(FEWEST, self.params.tail * n)
-        length = np.ma.median(np.ma.array(np.broadcast_to(study["length"], alive.shape), mask=~alive), axis=1).filled(
-            0.0
-        )
-        some = np.clip((length - SOME) / (FULL - SOME), 0.0, 1.0)
-        trust = np.where(alive.sum(axis=1) > 2, some * tail / (tail + FEWEST), 0.0)
+        trust = np.where(alive.sum(axis=1) > 2, tail / (tail + FEWEST), 0.0)
         weights, apart = equal.copy(), np.where(together | ~alive[:, None], 0.0, 1.0)
         vouched = study["vouched"] * apart
         moving = np.flatnonzero(trust)
@@ -130,6 +126,7 @@ class Auto(LinearFuser):
             moving = moving[np.abs(weights[moving] - last).max(axis=1) >= SETTLED]
             if not len(moving):
                 break
+        trust *= np.clip((weights @ study["length"] - CHANCE) / (PLAIN - CHANCE), 0.0, 1.0)
         weights = trust[:, None] * weights + (1.0 - trust[:, None]) * equal
         merit = np.divide(weights, equal, out=np.zeros_like(weights), where=alive)
         weak = alive & (merit < self.params.least * merit.max(axis=1, keepdims=True))
@@ -218,6 +215,12 @@ def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.fl
 def _reach(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """(d,) upper quartile above the median of each column, in units of a Gaussian's and at least 1."""
     return np.maximum((_quantiles(z, UPPER) - _quantiles(z, 0.5)) / NORMAL_UPPER, 1.0)
+
+
+def _length(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(d,) largest quantile of ``TAILS`` above the median of each column, in units of a Gaussian of its reach."""
+    above = [(_quantiles(z, q) - _quantiles(z, 0.5)) / normal for q, normal in TAILS]
+    return np.asarray(np.max(above, axis=0) / _reach(z))
 
 
 def _quantiles(z: NDArray[np.float64], q: float) -> NDArray[np.float64]:
