@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vibro.benchmark.compare import Limit
+from vibro.benchmark.compare import Limit, _difference, _noise
 from vibro.benchmark.grid import COLUMNS
 from vibro.benchmark.suite import read_suite
 from vibro.cli import run
@@ -327,7 +327,8 @@ def test_a_fuser_that_fails_costs_its_own_rows_only(place):
         assert (r["roc_auc"] == "", r["status"]) == (frail, "RuntimeError: not two" if frail else "ok")
     found = json.loads((place / "out" / "benchmark.json").read_text())
     assert found["per_class"]
-    assert [f["message"] for f in found["failures"]] == ["not judged under toy_frail: RuntimeError: not two"] * 2
+    told = "not judged under toy_frail in 3 of 3 combinations: RuntimeError: not two"
+    assert [f["message"] for f in found["failures"]] == [told] * 2
     assert "not two" in (place / "out" / "report.md").read_text()
 
 
@@ -341,7 +342,21 @@ def test_a_thresholder_that_fails_costs_its_own_cuts_only(place):
         assert (r["f1"] == "", r["status"]) == (never, "ZeroDivisionError: no cut" if never else "ok")
         assert r["roc_auc"]
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert [f["message"] for f in found["failures"]] == ["not judged under toy_never: ZeroDivisionError: no cut"] * 2
+    told = "not judged under toy_never in 6 of 6 combinations: ZeroDivisionError: no cut"
+    assert [f["message"] for f in found["failures"]] == [told] * 2
+
+
+def test_a_thresholder_that_fails_for_one_set_is_said_to_fail_for_one(place):
+    flat = FRAIL.replace('raise RuntimeError("not two")', "self.flat = 0").replace(
+        "axis=1)", 'axis=1) * vars(self).get("flat", 1)'
+    )
+    picky = flat.replace("raise Zero", "if np.ptp(scores):\n            return 1.0\n        raise Zero")
+    (place / "toy.py").write_text(PLUGIN.replace("ODD", "2") + picky)
+    text = (place / "suite.toml").read_text()
+    (place / "suite.toml").write_text(f'thresholders = ["toy_never"]\n{text}')
+    assert bench(place, "--seeds", "1", "--fusers", "toy_frail") == 0
+    (told,) = (f["message"] for f in json.loads((place / "out" / "benchmark.json").read_text())["failures"])
+    assert told == "not judged under toy_never in 1 of 6 combinations: ZeroDivisionError: no cut"
 
 
 def relabel(place, **changes):
@@ -375,7 +390,9 @@ def test_one_data_set_without_other_draws_gives_no_interval(place):
     paired = {p["against"]: p for p in found["tests"]["all_blocks"]["paired"]}
     assert paired["kurtosis"]["diff"] > 0 and paired["kurtosis"]["lo"] is None and paired["kurtosis"]["p"] is None
     assert found["tests"]["all_blocks"]["data_sets"] == 1
-    assert "the draws of one data set" in (place / "out" / "report.md").read_text()
+    report = (place / "out" / "report.md").read_text()
+    assert "the draws of one data set" in report
+    assert report.count("Fewer than 6 data sets cannot show a difference at 5%, whatever the interval.") == 2
     assert all(r["average_precision_interval"] is None for r in found["rows"])
 
 
@@ -690,7 +707,7 @@ def test_labels_that_match_nothing_are_an_error(place, capsys):
 
 
 def test_compare_says_what_is_worse(place, capsys):
-    assert bench(place, out="a") == 0
+    assert bench(place, "--seeds", "6", out="a") == 0
     capsys.readouterr()
     assert run(["benchmark", "compare", str(place / "a"), str(place / "a"), "--json"]) == 0
     same = json.loads(capsys.readouterr().out)
@@ -699,13 +716,26 @@ def test_compare_says_what_is_worse(place, capsys):
         arrays = dict(file)
     arrays["signals"] /= arrays["signals"].std(axis=1, keepdims=True)  # the level is gone
     np.savez(place / "toy.npz", **arrays)
-    assert bench(place, out="b") == 0
+    assert bench(place, "--seeds", "6", out="b") == 0
     pair = ["benchmark", "compare", str(place / "a"), str(place / "b")]
     assert run(pair) == 0
+    assert "differences were tested: by chance alone, about" in capsys.readouterr().err
     assert run([*pair, "--fail-on-worse", "average_precision:0.1"]) == 1
     assert run([*pair[:2], pair[3], pair[2], "--fail-on-worse", "average_precision:0.1"]) == 0
     assert run([*pair, "--fail-on-worse", "speed:0.1"]) == 2
     assert run(["benchmark", "compare", str(place / "a"), str(place)]) == 6
+
+
+def test_an_interval_of_too_few_draws_is_no_finding():
+    rows = []
+    for draws in (2, 6):
+        a, b = np.linspace(0.90, 0.91, draws), np.linspace(0.88, 0.86, draws)
+        rows.append({"set": f"of {draws}", "metric": "average_precision"} | _difference([(a, b)], ["x"]))
+        assert rows[-1]["hi"] < 0
+    assert [r["set"] for r in Limit("average_precision", 0.01).broken({"rows": rows})] == ["of 6"]
+    assert _noise(rows, 1, 2) == ["2 draws of one data set cannot show a difference at 5%: it takes 6"]
+    assert _noise(rows, 5, 2) == ["5 data sets cannot show a difference at 5%: it takes 6"]
+    assert not _noise(rows, 1, 6)
 
 
 def compared(place, capsys, a="a", b="b"):

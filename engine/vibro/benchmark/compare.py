@@ -12,7 +12,7 @@ import numpy as np
 
 from vibro.benchmark.grid import AT_CUT, BASELINE, METRICS, Table
 from vibro.benchmark.output import NAME, read_results
-from vibro.benchmark.statistics import by_data_set, overall, paired_difference
+from vibro.benchmark.statistics import FEWEST, LEVEL, by_data_set, overall, paired_difference
 from vibro.errors import ConfigError, StateError
 from vibro.store import manifest, tables
 
@@ -60,7 +60,8 @@ class Limit:
         worse = []
         for row in rows:
             edge = row["hi"] if sign > 0 else row["lo"]
-            beyond = row["diff"] is not None and sign * row["diff"] < -self.delta and (edge is None or sign * edge < 0)
+            noise = edge is not None and (sign * edge >= 0 or row["p"] >= LEVEL)
+            beyond = row["diff"] is not None and sign * row["diff"] < -self.delta and not noise
             if row["lost"] or beyond:
                 worse.append(row)
         return worse
@@ -112,8 +113,20 @@ def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
                 rows.append(identity | _difference(pairs, [records[block[0]] for block in blocks]))
     if not any(row["diff"] is not None for row in rows):
         raise ConfigError("the two benchmarks share no row (same data, pool, subset, set, fuser and thresholder)")
-    warnings = [*_other_settings(*about), *_one_sided(first, second)]
+    sets = {records[block[0]] for key in first if key in second for block in first[key] if block[0] in asked}
+    warnings = [*_other_settings(*about), *_one_sided(first, second), *_noise(rows, len(sets), len(about[1]["seeds"]))]
     return {"rows": rows, "verdict_changes": [], "warnings": warnings}
+
+
+def _noise(rows: list[dict[str, Any]], sets: int, draws: int) -> list[str]:
+    """Sentences about what the p-values cannot say."""
+    tried = sum(row["p"] is not None for row in rows)
+    if tried and (sets if sets > 1 else draws) < FEWEST:
+        what = f"{sets} data sets" if sets > 1 else f"{draws} draws of one data set"
+        return [f"{what} cannot show a difference at {LEVEL:.0%}: it takes {FEWEST}"]
+    if tried * LEVEL >= 1:
+        return [f"{tried} differences were tested: by chance alone, about {tried * LEVEL:.0f} have p < {LEVEL}"]
+    return []
 
 
 def _read(path: Path) -> Any:

@@ -61,19 +61,30 @@ def _title(block: Block) -> str:
     return f"{data}/{pool}/{part}" + (f", {few} labels a class" if few else "")
 
 
+def chance_of(rows: list[Row]) -> dict[Block, Draws]:
+    """AP of chance by seed in every block: the share of anomalous records, NaN for a draw of one class."""
+    chance: dict[Block, Draws] = {}
+    for (block, _), row in {(block_of(row), row["ensemble"]): row for row in rows}.items():
+        prior = row["values"]["prior"]
+        known = np.where((prior > 0) & (prior < 1), prior, np.nan)
+        before = chance.setdefault(block, known)
+        chance[block] = np.where(np.isfinite(before), before, known)
+    return chance
+
+
+def _draws(row: Row, chance: Mapping[Block, Draws]) -> Draws:
+    """AP by seed; without a score it is that of chance, for leaving the draw out would flatter."""
+    found = row["values"][MAIN]
+    return np.where(np.isfinite(found), found, chance[block_of(row)])
+
+
 def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws]]:
     """AP by seed of every named competitor in every block: ensembles, their equal-weight mean, members, baselines.
 
-    A competitor that gave nothing for a seed counts as chance there, for leaving the block out would flatter it. A draw
-    of one class is NaN for all of them, and a block of such draws is left out.
+    A block all draws of which are of one class is left out.
     """
     blocks: dict[Block, dict[str, Draws]] = defaultdict(dict)
-    chance: dict[Block, Draws] = {}
-    for r in rows:
-        if r["set"] == f"{BASELINE}random":
-            known = np.where(np.isfinite(r["values"][MAIN]), r["values"]["prior"], np.nan)
-            before = chance.setdefault(block_of(r), known)
-            chance[block_of(r)] = np.where(np.isfinite(before), before, known)
+    chance = chance_of(rows)
     several = len(outcome.ensembles) > 1
     for row in rows:
         ensemble = row["ensemble"]
@@ -91,9 +102,7 @@ def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws
             name = prefix + row["set"]
         else:
             continue
-        found = row["values"][MAIN]
-        filled = np.where(np.isfinite(found), found, chance[block_of(row)])
-        blocks[block_of(row)].setdefault(name, filled)
+        blocks[block_of(row)].setdefault(name, _draws(row, chance))
     names = {name for block in blocks.values() for name in block}.union(outcome.ensembles)
     for key, block in blocks.items():
         block.update(dict.fromkeys(sorted(names - block.keys()), chance[key]))
@@ -163,12 +172,12 @@ def _ranking(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def _by_set(rows: list[Row], ensemble: str, fuser: str) -> dict[str, dict[Block, Draws]]:
+def _by_set(rows: list[Row], chance: Mapping[Block, Draws], ensemble: str, fuser: str) -> dict[str, dict[Block, Draws]]:
     """AP by seed of every set in every block, for one ensemble and fuser."""
     found: dict[str, dict[Block, Draws]] = defaultdict(dict)
     for row in rows:
         if row["ensemble"] == ensemble and row["fuser"] == fuser:
-            found[row["set"]].setdefault(block_of(row), row["values"][MAIN])
+            found[row["set"]].setdefault(block_of(row), _draws(row, chance))
     return found
 
 
@@ -176,12 +185,13 @@ def leave_one_out(rows: list[Row], outcome: Outcome, records: Records) -> list[R
     """What each detector adds to its whole ensemble: AP with it minus AP without it, with the paired interval."""
     out = []
     rng = np.random.default_rng(0)
+    chance = chance_of(rows)
     for ensemble, table in outcome.ensembles.items():
         ids = [d["id"] for d in table["detectors"]]
         if len(ids) < 2:
             continue
         for fuser in dict.fromkeys(r["fuser"] for r in rows if r["ensemble"] == ensemble):
-            sets = _by_set(rows, ensemble, fuser)
+            sets = _by_set(rows, chance, ensemble, fuser)
             whole = sets.get("+".join(ids), {})
             for ident in ids:
                 without = sets.get("+".join(i for i in ids if i != ident), {})
@@ -199,23 +209,22 @@ def leave_one_out(rows: list[Row], outcome: Outcome, records: Records) -> list[R
 def contributions(rows: list[Row], outcome: Outcome, records: Records) -> list[Row]:
     """Shapley values of mean AP over the data sets, where every subset was judged; chance is the value of no detector."""
     out = []
+    chance = chance_of(rows)
     for ensemble, table in outcome.ensembles.items():
         ids = [d["id"] for d in table["detectors"]]
         for fuser in dict.fromkeys(r["fuser"] for r in rows if r["ensemble"] == ensemble):
-            sets = {name: _mean(found, records) for name, found in _by_set(rows, ensemble, fuser).items()}
-            if len(sets) < 2 ** len(ids) - 1 or len(ids) < 2 or None in sets.values():
+            found = _by_set(rows, chance, ensemble, fuser)
+            sets = {name: _mean(draws, records) for name, draws in found.items()}
+            if len(sets) < 2 ** len(ids) - 1 or len(ids) < 2:
                 continue
-            whole = [r for r in rows if (r["ensemble"], r["fuser"], r["set"]) == (ensemble, fuser, "+".join(ids))]
-            priors = {
-                block_of(r): np.where(np.isfinite(r["values"][MAIN]), r["values"]["prior"], np.nan) for r in whole
-            }
-            chance = _mean(priors, records)
-            assert chance is not None  # the whole ensemble has a value
+            nobody = _mean({block: chance[block] for block in found["+".join(ids)]}, records)
+            if nobody is None:
+                continue
 
             def value(many: list[tuple[int, ...]], ids: list[str] = ids, sets: dict[str, float | None] = sets) -> Draws:
                 return np.array([sets["+".join(ids[j] for j in s)] for s in many], dtype=np.float64)
 
-            gains = shapley(len(ids), value, chance)
+            gains = shapley(len(ids), value, nobody)
             out += [
                 {"ensemble": ensemble, "fuser": fuser, "detector": i, "value": float(g)}
                 for i, g in zip(ids, gains, strict=True)
@@ -227,24 +236,23 @@ def _mean(found: Mapping[Block, Draws], records: Records) -> float | None:
     return overall(by_data_set(list(found.values()), [records[key[0]] for key in found]))
 
 
-def front(rows: list[Row], records: Records) -> list[Row]:
-    """Combinations that no cheaper one equals: mean AP over the data sets against mean seconds to fit and score."""
+def averages(rows: list[Row], records: Records) -> list[Row]:
+    """Mean AP over the data sets and mean seconds to fit and score of every combination that gave a score, best first."""
+    chance = chance_of(rows)
     found: dict[tuple[str, str, str], dict[Block, Row]] = defaultdict(dict)
     for row in rows:
         found[(row["ensemble"], row["set"], row["fuser"])].setdefault(block_of(row), row)
-    judged = {
-        name: [key for key, row in many.items() if np.isfinite(row["values"][MAIN]).any()]
-        for name, many in found.items()
-    }
-    most = max(map(len, judged.values()), default=0)
-    names = [name for name in found if most and len(judged[name]) == most]
-    gain = np.array([_mean({k: r["values"][MAIN] for k, r in found[n].items()}, records) for n in names], np.float64)
-    cost = np.array(
-        [np.mean([mean_of(r, "fit_seconds") + mean_of(r, "score_seconds") for r in found[n].values()]) for n in names]
-    )
-    order = sorted(np.flatnonzero(pareto(cost, gain)).tolist(), key=lambda i: float(cost[i]))
-    return [
-        {"ensemble": names[i][0], "set": names[i][1], "fuser": names[i][2]}
-        | {"seconds": float(cost[i]), MAIN: float(gain[i])}
-        for i in order
-    ]
+    out = []
+    for (ensemble, members, fuser), blocks in found.items():
+        if any(np.isfinite(row["values"][MAIN]).any() for row in blocks.values()):
+            draws = chance | {block: _draws(row, chance) for block, row in blocks.items()}
+            seconds = [mean_of(r, "fit_seconds") + mean_of(r, "score_seconds") for r in blocks.values()]
+            name = {"ensemble": ensemble, "set": members, "fuser": fuser}
+            out.append(name | {"seconds": float(np.mean(seconds)), MAIN: _mean(draws, records)})
+    return sorted(out, key=lambda r: -r[MAIN])
+
+
+def front(combinations: list[Row]) -> list[Row]:
+    """Those of the ``averages`` that no cheaper one equals, the cheapest first."""
+    cost, gain = (np.array([r[name] for r in combinations]) for name in ("seconds", MAIN))
+    return sorted((combinations[i] for i in np.flatnonzero(pareto(cost, gain))), key=lambda r: r["seconds"])

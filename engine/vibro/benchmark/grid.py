@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -66,8 +67,10 @@ class Thresholding:
 
 def judge(
     trial: Trial, sets: Sequence[Subset], fusers: Sequence[FuserSpec], cuts: Sequence[Thresholding], budget: float
-) -> tuple[Table, dict[str, str]]:
+) -> tuple[Table, dict[str, list[str]]]:
     """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part; and why thresholders failed.
+
+    The reasons are by thresholder, one for each combination that it failed for.
 
     A detector that gave nothing is left out of the sets that name it, as the engine does it, and ``status`` says why; a
     set without any survivor, and a part without both classes, keep their rows, with empty figures. A thresholder that
@@ -79,7 +82,7 @@ def judge(
     some = [s for s in sets if set(s) - dead.keys()]
     none = [s for s in sets if not set(s) - dead.keys()]
     out: list[Table] = []
-    failed: dict[str, str] = {}
+    failed: dict[str, list[str]] = defaultdict(list)
     for fuser in fusers:
         out += _fused_rows(trial, some, frozenset(dead), fuser, cuts, budget, ranked, failed)
         for name, mask in parts.items():
@@ -121,7 +124,7 @@ def _fused_rows(
     cuts: Sequence[Thresholding],
     budget: float,
     parts: dict[str, NDArray[np.bool_]],
-    failed: dict[str, str],
+    failed: dict[str, list[str]],
 ) -> list[Table]:
     ctx = Context(seed=trial.key.seed, names=trial.detectors)
     reference, y = trial.reference, None
@@ -135,7 +138,8 @@ def _fused_rows(
         members = sets[start : start + len(fused)]
         held = held[:, : len(trial.reference)]
         levels = [try_levels(c, held) for c in cuts]
-        failed |= {c.name: reason for c, (_, why) in zip(cuts, levels, strict=True) for reason in why if reason}
+        for cut, (_, why) in zip(cuts, levels, strict=True):
+            failed[cut.name] += filter(None, why)
         for name, mask in parts.items():
             scores = fused[:, mask]
             figures = score_table(trial.y[mask], scores, budget=budget)

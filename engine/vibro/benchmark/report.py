@@ -9,6 +9,7 @@ from typing import Any
 
 from vibro.benchmark.charts import critical_difference, pareto_front
 from vibro.benchmark.comparison import MARGIN, OF_MEMBERS
+from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import fill, number
 from vibro.report.svg import Svg
 
@@ -188,8 +189,15 @@ def _paired(found: Mapping[str, Any]) -> Section:
     note = (
         f"Average precision of {tests['lead']} minus that of each other row; {how}. Above 0: the ensemble is better. p is"
         " never below that of a sign test."
-    )
+    ) + _few(tests)
     return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
+
+
+def _few(tests: Mapping[str, Any]) -> str:
+    """A sentence where an interval that excludes 0 proves nothing, to stand behind others."""
+    if tests["data_sets"] >= FEWEST:
+        return ""
+    return f" Fewer than {FEWEST} data sets cannot show a difference at {LEVEL:.0%}, whatever the interval."
 
 
 def _losses(found: Mapping[str, Any]) -> Section:
@@ -225,14 +233,8 @@ def _ranks(found: Mapping[str, Any]) -> Section:
 
 
 def _combinations(found: Mapping[str, Any]) -> Section:
-    best: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in found["rows"]:
-        if row["average_precision"] is not None:
-            best[(row["ensemble"], row["set"], row["fuser"])].append(row["average_precision"])
-    most = max(map(len, best.values()), default=0)
-    order = sorted((k for k in best if len(best[k]) == most), key=lambda k: -sum(best[k]))
-    rows = [(*k, number(sum(best[k]) / len(best[k]))) for k in order[:MOST]]
-    note = "Shown rows that were judged in every block; the best of them were found with the labels, so they are optimistic."
+    rows = [(r["ensemble"], r["set"], r["fuser"], number(r["average_precision"])) for r in found["best"]]
+    note = "The best of all, mean over the data sets; they were found with the labels, so they are optimistic."
     return Section("Combinations", note, ("ensemble", "set", "fuser", "mean AP"), rows)
 
 
@@ -241,7 +243,9 @@ def _leave_one_out(found: Mapping[str, Any]) -> Section:
         (r["ensemble"], r["fuser"], r["detector"], f"{r['gain']:+.3f}", _interval(r))
         for r in sorted(found["leave_one_out"], key=lambda r: (r["ensemble"], r["fuser"], -r["gain"]))
     ]
-    note = "Average precision of the whole ensemble minus that without the detector."
+    note = "Average precision of the whole ensemble minus that without the detector." + _few(
+        found["tests"]["all_blocks"]
+    )
     return Section("Leave one out", note, ("ensemble", "fuser", "detector", "gain", "95 % interval"), rows)
 
 

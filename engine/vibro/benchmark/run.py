@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -150,9 +151,7 @@ def run_suite(bench: Bench, load: Load) -> Outcome:
             whole = entry.series and pool.contamination is None
             table, detail, failed = _judged(bench, bench.plans[name], trial, series=whole)
             tables.append(table)
-            for part, reason in failed.items():
-                message = f"not judged under {part}: {reason}"
-                out.failures.append({"trial": key.name, "error": "judge", "message": message})
+            out.failures += [{"trial": key.name, "error": "judge", "message": message} for message in failed]
             out.details.append(detail)
             out.judge_seconds += detail.pop("judge_seconds")
         bench.host.emit(TaskFinished(STAGE, key.name, perf_counter() - begun))
@@ -273,8 +272,8 @@ def _fitted(
     return from_state(key, load_tensors(out.trials[key.name]))
 
 
-def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any], dict[str, str]]:
-    """The table of a trial, what stands in the report about its full ensemble, and what failed with the reason.
+def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any], list[str]]:
+    """The table of a trial, what stands in the report about its full ensemble, and sentences about what failed.
 
     Sets that cannot be judged keep their rows, with empty figures and the reason.
     """
@@ -284,22 +283,29 @@ def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Ta
     budget = bench.suite.budget
     parts = [(fuser, sets[start : start + SETS]) for fuser in fusers for start in range(0, len(sets), SETS)]
     jobs = [bench.executor.submit(judge, trial, part, [fuser], cuts, budget) for fuser, part in parts]
-    tables, failed = [], dict[str, str]()
+    tables, failed = [], defaultdict[str, list[str]](list)
     for (fuser, part), job in zip(parts, jobs, strict=True):
         try:
             table, reasons = job.result()
-            failed |= reasons
         except Exception as error:  # a fuser of a plugin may raise anything
-            failed.setdefault(fuser.name, told(error))
+            reasons = {fuser.name: [told(error)] * len(part)}
             table, _ = judge(without_scores(trial, told(error)), part, [fuser], cuts, budget)
+        for name, why in reasons.items():
+            failed[name] += why
         tables.append(table)
     table = stack([*tables, judge_baselines(trial, budget)])
     seconds = perf_counter() - clock
     own = fusers[0]
-    kept = without_scores(trial, failed[own.name]) if own.name in failed else trial
+    kept = without_scores(trial, failed[own.name][0]) if own.name in failed else trial
     detail = headline(kept, own, cuts, bench.metrics(trial.key.seed), budget, series=series)
-    failed |= detail.pop("failed")
-    return add_metrics(table, trial, own.name, detail), {**detail, "judge_seconds": seconds}, failed
+    tried = {f.name: len(sets) for f in fusers} | {c.name: len(sets) * len(fusers) for c in cuts}
+    messages = [
+        f"not judged under {name} in {len(why)} of {tried[name]} combinations: {why[0]}"
+        for name, why in failed.items()
+        if why
+    ]
+    messages += [f"not judged under {name}: {reason}" for name, reason in detail.pop("failed").items()]
+    return add_metrics(table, trial, own.name, detail), {**detail, "judge_seconds": seconds}, messages
 
 
 def add_metrics(table: Table, trial: Trial, fuser: str, detail: Mapping[str, Any]) -> Table:

@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 
 REPEATS = 4000
 EXACT = 12  # players up to which Shapley values are exact
+LEVEL = 0.05  # p below which a difference is more than noise
+FEWEST = 6  # pairs of which a sign test can fall below LEVEL
 
 
 @dataclass(frozen=True)

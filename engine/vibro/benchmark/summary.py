@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vibro.benchmark.comparison import (
+    averages,
     block_of,
     contributions,
     front,
@@ -26,6 +27,7 @@ FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
 LEVEL_ALONE = 0.95  # ROC AUC of the plain level from which a block needs no detector
 BEST = 20  # combinations of each block shown beside the named ones
+SHOWN = 40  # combinations shown of all
 REPEATS = 1000
 
 
@@ -37,6 +39,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     blocks = treatments(rows, outcome)
     lead = next(iter(outcome.ensembles))
     records = {d["name"]: d["fingerprint"] for d in outcome.data}
+    combinations = averages(named, records)
     return {
         "data": outcome.data,
         "splits": sorted({d["how"] for d in outcome.details}),
@@ -52,7 +55,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "volume": _volume(outcome),
         "leave_one_out": leave_one_out(named, outcome, records),
         "shapley": contributions(named, outcome, records),
-        "pareto": front(named, records),
+        "best": combinations[:SHOWN],
+        "pareto": front(combinations),
         "confound": confound(outcome),
         "tests": tests(blocks, lead, records),
         "losses": losses(blocks, lead),
