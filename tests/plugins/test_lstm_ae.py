@@ -224,6 +224,16 @@ def test_patches_of_records_and_of_vectors(sequences):
         vectors.score(np.zeros((2, 81), np.float32))
 
 
+def test_a_longer_vector_has_longer_patches_not_more_steps():
+    shapes = []
+    for values in (1200, 9600):
+        x = np.random.default_rng(0).standard_normal((60, values)).astype(np.float32)
+        detector = LstmAe.make({"hidden": 2, "code": 1, "epochs": 0}, Context(seed=0))
+        detector.fit(x)
+        shapes.append(detector.state()["centre"].shape)
+    assert shapes == [(48, 25), (64, 150)]
+
+
 @pytest.mark.parametrize(
     ("rows", "settings", "words"),
     [

@@ -28,6 +28,7 @@ from vibro_plugins._network import (
 from vibro_plugins._torch import Plateau, Trimming, as_tensor, minibatches, mixed, scored, seeded, step
 
 MOST_STEPS = 1024
+PATCH, USUAL_STEPS = 25, 64  # values a step where nothing is said, more where that leaves more steps
 LIMIT = 100.0  # standardised values are clipped here
 STEPS = 25  # fewest an epoch: few rows are gone through more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
@@ -35,13 +36,14 @@ WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 
 @dataclass(frozen=True)
 class LstmAeParams(Params):
-    """``patch``: values a step, a vector or record being cut into patches; 0 = the view is a sequence (steps, values).
+    """``patch``: values a step, a vector or record being cut into patches; unset: 25, or as many as leave 64 steps; 0 = the view
+    is a sequence (steps, values).
 
     ``hidden`` units of the outer LSTMs, ``code`` units of the inner ones; ``trim``: share of rows, the worst rebuilt, not
     trained on after a warm-up; ``patience``: epochs without gain on held-out rows before it stops.
     """
 
-    patch: Annotated[int, Field(ge=0, le=8192)] = 25
+    patch: Annotated[int, Field(ge=0, le=8192)] | None = None
     hidden: Annotated[int, Field(ge=2, le=1024)] = 64
     code: Annotated[int, Field(ge=1, le=512)] = 16
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 30
@@ -155,12 +157,13 @@ class LstmAe(Network):
             return x
         wide = x.reshape(len(x), -1, x.shape[-1])
         n, channels, samples = wide.shape
-        if samples < 2 * self.params.patch:
-            raise StandAside(f"{samples} samples hold fewer than two patches of {self.params.patch}")
-        steps = -(-samples // self.params.patch)
-        filled = np.pad(wide, ((0, 0), (0, 0), (0, steps * self.params.patch - samples)))
-        cut = filled.reshape(n, channels, steps, self.params.patch)
-        return cut.transpose(0, 2, 1, 3).reshape(n, steps, channels * self.params.patch)
+        patch = self.params.patch or max(PATCH, -(-samples // USUAL_STEPS))
+        if samples < 2 * patch:
+            raise StandAside(f"{samples} samples hold fewer than two patches of {patch}")
+        steps = -(-samples // patch)
+        filled = np.pad(wide, ((0, 0), (0, 0), (0, steps * patch - samples)))
+        cut = filled.reshape(n, channels, steps, patch)
+        return cut.transpose(0, 2, 1, 3).reshape(n, steps, channels * patch)
 
     def _standardised(self, sequences: NDArray[np.float32]) -> NDArray[np.float32]:
         if sequences.shape[1:] != self._centre.shape:
