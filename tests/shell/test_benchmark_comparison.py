@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vibro.benchmark.comparison import averages, contributions, front, leave_one_out
+from vibro.benchmark.comparison import averages, contributions, front, learning, leave_one_out
 
 NONE = [np.nan, np.nan]
 TWO = SimpleNamespace(ensembles={"e": {"detectors": [{"id": "A"}, {"id": "B"}]}})
@@ -60,3 +60,19 @@ def test_a_set_that_lost_draws_is_not_averaged_over_the_one_that_it_has():
     cheap, best = front(averages(rows, RECORDS))
     assert (cheap["set"], best["set"]) == ("B", "A")
     assert cheap["average_precision"] == pytest.approx((0.5 + 0.1) / 2)
+
+
+def test_labels_are_worth_what_the_same_block_gains_by_them():
+    with_, without = np.array([0.8, 0.9]), np.array([0.5, 0.5])
+    same = {"lead": without, "rms": without}
+    blocks = {
+        ("small", "p", "pool", 0): same,
+        ("small", "p", "pool", 5): {"lead": with_, "rms": without},
+        ("big", "p", "pool", 0): {"lead": np.ones(2), "rms": np.ones(2)},  # too few records for 5 labels
+    }
+    found = learning(blocks, RECORDS)
+    assert [(r["labelled_k"], r["name"], r["gain"]) for r in found] == [
+        (5, "lead", pytest.approx(0.35)),
+        (5, "rms", 0.0),
+    ]
+    assert found[0]["average_precision"] == pytest.approx(0.85)

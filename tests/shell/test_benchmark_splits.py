@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vibro.benchmark.datasets import Labelled, SetEntry, add_noise, load_set
-from vibro.benchmark.splits import draw_pool, keep_labels, make_split
+from vibro.benchmark.splits import draw_pool, keep_labels, make_split, siblings
 from vibro.data import make_batch
 from vibro.errors import ConfigError, DataError
 
@@ -81,6 +83,19 @@ def test_few_labels_a_class(plant):
     known = keep_labels(plant, np.ones(240, bool), 5, 0)
     assert (known == 0).sum() == 5 and (known == 1).sum() == 5 and (known == -1).sum() == 230
     assert (plant.y[known >= 0] == known[known >= 0]).all()
+    recordings = {label: len(set(plant.batch.recording[known == label])) for label in (0, 1)}
+    assert recordings[0] <= 4 and recordings[1] <= 2  # of 8 and 4: the others are left to judge
+    assert (keep_labels(plant, np.ones(240, bool), 200, 0) == plant.y).sum() == 240  # all there are
+
+
+def test_siblings_are_of_the_same_recording_where_there_are_several(plant):
+    chosen = np.zeros(240, bool)
+    chosen[[3, 65]] = True
+    assert np.array_equal(np.flatnonzero(siblings(plant, chosen)), [*range(20), *range(60, 80)])
+    one = plant.take(np.arange(20))
+    assert np.array_equal(siblings(one, chosen[:20]), chosen[:20])
+    batch = replace(plant.batch, recording=np.arange(240, dtype=np.int32))
+    assert np.array_equal(siblings(replace(plant, batch=batch), chosen), chosen)
 
 
 def test_added_noise_has_the_wished_level(plant):

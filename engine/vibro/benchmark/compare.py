@@ -18,8 +18,8 @@ from vibro.store import manifest, tables
 
 COMPARED = (*METRICS, *AT_CUT)
 LOWER_IS_BETTER = ("false_alarm_rate",)
-BLOCK = ("data", "pool", "subset", "labelled_k")
-SET = ("ensemble", "set", "fuser", "thresholder")
+BLOCK = ("data", "pool", "subset")
+SET = ("ensemble", "set", "fuser", "thresholder", "labelled_k")
 PROTOCOL = ("protocol", "splits", "budget", "pools", "limit")
 
 Index = dict[tuple[str, ...], dict[tuple[str, ...], dict[int, int]]]  # set -> block -> seed -> row of the table
@@ -109,7 +109,7 @@ def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
                 for k in blocks
             ]
             if any(np.isfinite(x).any() for x, _ in pairs):
-                identity = dict(zip(SET, key, strict=True)) | {"metric": metric}
+                identity = dict(zip(SET, key, strict=True)) | {"labelled_k": int(key[-1]), "metric": metric}
                 rows.append(identity | _difference(pairs, [records[block[0]] for block in blocks]))
     if not any(row["diff"] is not None for row in rows):
         raise ConfigError("the two benchmarks share no row (same data, pool, subset, set, fuser and thresholder)")

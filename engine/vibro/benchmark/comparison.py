@@ -53,10 +53,11 @@ def unjudged(rows: list[Row]) -> list[str]:
             lost = int((drawn & ~np.isfinite(row["values"][MAIN])).sum())
             if lost:
                 out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws hold one class only and count for no row"
-    return [f"{_title(block)}: {text}" for block, text in out.items()]
+    return [f"{title_of(block)}: {text}" for block, text in out.items()]
 
 
-def _title(block: Block) -> str:
+def title_of(block: Block) -> str:
+    """The name of a block in a sentence."""
     data, pool, part, few = block
     return f"{data}/{pool}/{part}" + (f", {few} labels a class" if few else "")
 
@@ -133,6 +134,22 @@ def losses(blocks: dict[Block, dict[str, Draws]], lead: str) -> list[Row]:
         if better:
             where = {"data": data, "pool": pool, "subset": part, "labelled_k": few}
             out.append(where | {MAIN: mean[lead], "behind": [{"name": n, MAIN: mean[n]} for n in better]})
+    return out
+
+
+def learning(blocks: dict[Block, dict[str, Draws]], records: Records) -> list[Row]:
+    """What shown labels add to every competitor: AP with them minus AP without, on the blocks that were judged with both."""
+    out = []
+    rng = np.random.default_rng(0)
+    for few in sorted({key[-1] for key in blocks} - {0}):
+        keys = [key for key in blocks if key[-1] == few and (*key[:-1], 0) in blocks]
+        sets = [records[key[0]] for key in keys]
+        for name in blocks[keys[0]] if keys else ():
+            found, plain = ([blocks[key][name] for key in many] for many in (keys, [(*key[:-1], 0) for key in keys]))
+            d = paired_difference(found, plain, rng, sets)
+            if np.isfinite(d.mean):
+                figures = {MAIN: overall(by_data_set(found, sets)), "gain": d.mean, "lo": d.low, "hi": d.high, "p": d.p}
+                out.append({"labelled_k": few, "name": name, "data_sets": d.sets} | figures)
     return out
 
 

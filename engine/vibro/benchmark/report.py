@@ -42,6 +42,7 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
         _paired(found),
         losses,
         _ranks(found),
+        _learning(found),
         _combinations(found),
         _leave_one_out(found),
         _shapley(found),
@@ -107,11 +108,15 @@ def failures(found: Mapping[str, Any]) -> list[str]:
     for f in found["failures"]:
         counted[f"{f['trial'].rpartition('-seed')[0] or f['trial']}: {f['message']}"] += 1
     detectors = [
-        f"{d['data']}/{d['pool']}, {d['ensemble']}: no scores of {d['detector']}"
+        f"{d['data']}/{d['pool']}, {d['ensemble']}{_shown(d)}: no scores of {d['detector']}"
         f" in {d['trials']} of {d['of']} trials: {d['reason']}"
         for d in found["lost"]
     ]
     return [f"{text} ({n} x)" for text, n in counted.items()] + detectors
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return f", {row['labelled_k']} labels a class" if row["labelled_k"] else ""
 
 
 def _overall(found: Mapping[str, Any]) -> Section:
@@ -151,7 +156,7 @@ def _blocks(found: Mapping[str, Any]) -> Section:
             continue
         if not whole and several and row["set"] in OF_MEMBERS:
             name = f"{row['ensemble']}: {row['set']}"
-        key = (row["data"], row["pool"], row["subset"], str(row["labelled_k"] or ""))
+        key = (row["data"], row["pool"], row["subset"], _labels(row))
         columns[name] = None
         prior[key] = f"{row['n']:.0f} ({row['n_anomalous']:.0f})"
         cells[key].setdefault(name, _spread(row, "average_precision"))
@@ -207,10 +212,10 @@ def _losses(found: Mapping[str, Any]) -> Section:
         first = [f"{b['name']} {b['average_precision']:.3f}" for b in loss["behind"][:BEHIND]]
         more = len(loss["behind"]) - len(first)
         behind = ", ".join(first) + (f" and {more} more" if more else "")
-        where = (loss["data"], loss["pool"], loss["subset"], str(loss["labelled_k"] or ""))
+        where = (loss["data"], loss["pool"], loss["subset"])
         gap = loss["behind"][0]["average_precision"] - loss["average_precision"]
         rows.append((*where, f"{loss['average_precision']:.3f}", f"{gap:.3f}", behind))
-    headers = ("data", "pool", "judged on", "labels a class", lead, "behind by", "better rows")
+    headers = ("data", "pool", "judged on", lead, "behind by", "better rows")
     blocks = found["tests"]["all_blocks"]["blocks"]
     note = (
         f"In {len(rows)} of {blocks} blocks a row that needs no labels to be chosen has a mean average precision above that"
@@ -232,47 +237,67 @@ def _ranks(found: Mapping[str, Any]) -> Section:
     return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking))
 
 
+def _learning(found: Mapping[str, Any]) -> Section:
+    rows = [
+        (_labels(r), r["name"], number(r["average_precision"]), f"{r['gain']:+.3f}", _interval(r), number(r["p"], 2))
+        for r in found["learning"]
+    ]
+    note = (
+        "Average precision with labels shown to those who learn from them, and its difference from that without; above this"
+        " table, means, differences, losses and ranks are those without. Shown records and their recordings are not judged,"
+        " which alone changes figures a little: the rows of those who learn nothing say how much."
+    ) + _few({"data_sets": max((r["data_sets"] for r in found["learning"]), default=0)})
+    headers = ("labels a class", "", "mean AP", "difference", "95 % interval", "p")
+    return Section("Learning curve", note, headers, rows)
+
+
+def _labels(row: Mapping[str, Any]) -> str:
+    return str(row["labelled_k"] or "")
+
+
 def _combinations(found: Mapping[str, Any]) -> Section:
-    rows = [(r["ensemble"], r["set"], r["fuser"], number(r["average_precision"])) for r in found["best"]]
+    rows = [(r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["average_precision"])) for r in found["best"]]
     note = "The best of all, mean over the data sets; they were found with the labels, so they are optimistic."
-    return Section("Combinations", note, ("ensemble", "set", "fuser", "mean AP"), rows)
+    return Section("Combinations", note, ("ensemble", "set", "fuser", "labels a class", "mean AP"), rows)
 
 
 def _leave_one_out(found: Mapping[str, Any]) -> Section:
     rows = [
-        (r["ensemble"], r["fuser"], r["detector"], f"{r['gain']:+.3f}", _interval(r))
-        for r in sorted(found["leave_one_out"], key=lambda r: (r["ensemble"], r["fuser"], -r["gain"]))
+        (r["ensemble"], r["fuser"], _labels(r), r["detector"], f"{r['gain']:+.3f}", _interval(r))
+        for r in sorted(found["leave_one_out"], key=lambda r: (r["ensemble"], r["fuser"], r["labelled_k"], -r["gain"]))
     ]
     note = "Average precision of the whole ensemble minus that without the detector." + _few(
         found["tests"]["all_blocks"]
     )
-    return Section("Leave one out", note, ("ensemble", "fuser", "detector", "gain", "95 % interval"), rows)
+    headers = ("ensemble", "fuser", "labels a class", "detector", "gain", "95 % interval")
+    return Section("Leave one out", note, headers, rows)
 
 
 def _shapley(found: Mapping[str, Any]) -> Section:
     rows = [
-        (r["ensemble"], r["fuser"], r["detector"], f"{r['value']:+.3f}")
-        for r in sorted(found["shapley"], key=lambda r: (r["ensemble"], r["fuser"], -r["value"]))
+        (r["ensemble"], r["fuser"], _labels(r), r["detector"], f"{r['value']:+.3f}")
+        for r in sorted(found["shapley"], key=lambda r: (r["ensemble"], r["fuser"], r["labelled_k"], -r["value"]))
     ]
     note = "Mean gain in average precision when the detector joins, over all orders of joining; they sum to the gain over chance."
-    return Section("Shapley values", note, ("ensemble", "fuser", "detector", "value"), rows)
+    return Section("Shapley values", note, ("ensemble", "fuser", "labels a class", "detector", "value"), rows)
 
 
 def _pareto(found: Mapping[str, Any]) -> Section:
     rows = [
-        (r["ensemble"], r["set"], r["fuser"], number(r["seconds"]), number(r["average_precision"]))
+        (r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["seconds"]), number(r["average_precision"]))
         for r in found["pareto"]
     ]
     note = "Sets that no cheaper set equals; seconds to fit and score a data set, mean. Chosen with the labels."
-    headers = ("ensemble", "set", "fuser", "seconds", "mean AP")
-    return Section("Accuracy against seconds", note, headers, rows[:MOST], pareto_front(found["pareto"]))
+    headers = ("ensemble", "set", "fuser", "labels a class", "seconds", "mean AP")
+    picture = pareto_front([r for r in found["pareto"] if not r["labelled_k"]])
+    return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
 
 
 def _metrics(found: Mapping[str, Any]) -> Section:
     """What plugins measure of the whole ensembles."""
     names = ("data", "pool", "subset", "ensemble", "thresholder")
     rows = [
-        (*(r[name] for name in names), str(r["labelled_k"] or ""), *(number(r[name]) for name in found["metrics"]))
+        (*(r[name] for name in names), _labels(r), *(number(r[name]) for name in found["metrics"]))
         for r in found["rows"]
         if any(r[name] is not None for name in found["metrics"])
     ]
@@ -281,12 +306,22 @@ def _metrics(found: Mapping[str, Any]) -> Section:
 
 
 def _classes(found: Mapping[str, Any]) -> Section:
-    names = ("data", "pool", "ensemble", "fault_type")
+    names = ("data", "pool", "subset", "ensemble", "fault_type")
     rows = [
-        (*(r[name] for name in names), *(number(r[name]) for name in ("n", "roc_auc", "recall_at_budget")))
+        (*(r[name] for name in names), _labels(r), *(number(r[name]) for name in ("n", "roc_auc", "recall_at_budget")))
         for r in sorted(found["per_class"], key=lambda r: (r["data"], r["pool"], r["ensemble"], r["roc_auc"] or 0))
     ]
-    headers = ("data", "pool", "ensemble", "fault", "n a draw", "ROC AUC", "recall at budget")
+    headers = (
+        "data",
+        "pool",
+        "judged on",
+        "ensemble",
+        "fault",
+        "labels a class",
+        "n a draw",
+        "ROC AUC",
+        "recall at budget",
+    )
     return Section("Fault classes", "Each class against all normal records; mean over the seeds.", headers, rows)
 
 
@@ -294,24 +329,29 @@ def _sensors(found: Mapping[str, Any]) -> Section:
     names = ("data", "pool", "subset", "ensemble", "sensor_id")
     ranked = sorted((r for r in found["per_sensor"] if r["roc_auc"] is not None), key=lambda r: r["roc_auc"])
     rows = [
-        (*(r[name] for name in names), *(number(r[n]) for n in ("n", "n_anomalous", "roc_auc", "recall_at_budget")))
+        (
+            *(r[name] for name in names),
+            _labels(r),
+            *(number(r[name]) for name in ("n", "n_anomalous", "roc_auc", "recall_at_budget")),
+        )
         for r in ranked[:MOST]
     ]
     note = (
         f"The records of each sensor among themselves, mean over the seeds; the {len(rows)} lowest of {len(ranked)} that"
         " have both classes."
     )
-    headers = ("data", "pool", "judged on", "ensemble", "sensor", "n", "anomalous", "ROC AUC", "recall at budget")
+    figures = ("n", "anomalous", "ROC AUC", "recall at budget")
+    headers = ("data", "pool", "judged on", "ensemble", "sensor", "labels a class", *figures)
     return Section("Sensors", note, headers, rows)
 
 
 def _volume(found: Mapping[str, Any]) -> Section:
     rows = [
-        (r["data"], r["pool"], r["subset"], r["ensemble"], number(r["vus_roc"]), number(r["vus_pr"]))
+        (r["data"], r["pool"], r["subset"], r["ensemble"], _labels(r), number(r["vus_roc"]), number(r["vus_pr"]))
         for r in found.get("volume", [])
     ]
     note = "Windows of long series in order of time; a score may come a little early or late (Paparrizos et al., 2022)."
-    headers = ("data", "pool", "judged on", "ensemble", "VUS-ROC", "VUS-PR")
+    headers = ("data", "pool", "judged on", "ensemble", "labels a class", "VUS-ROC", "VUS-PR")
     return Section("Volume under the surface", note, headers, rows)
 
 
@@ -324,14 +364,15 @@ def _confound(found: Mapping[str, Any]) -> Section:
         "level_auc",
     )
     rows = [
-        (r["data"], r["pool"], r["subset"], r["ensemble"], *(number(r[n]) for n in names))
+        (r["data"], r["pool"], r["subset"], r["ensemble"], _labels(r), *(number(r[n]) for n in names))
         for r in found["confound"]["rows"]
     ]
     note = (
         "Normal records only: 0.5 = the score does not tell machines, sensors or recordings apart, nor whether a machine was"
         " seen in fitting. Last column: ROC AUC of the plain level."
     )
-    headers = ("data", "pool", "judged on", "ensemble", "machine", "sensor", "recording", "machine seen", "level")
+    figures = ("machine", "sensor", "recording", "machine seen", "level")
+    headers = ("data", "pool", "judged on", "ensemble", "labels a class", *figures)
     return Section("Confound panel", note, headers, rows)
 
 

@@ -145,11 +145,23 @@ def _one_episode(data: Labelled, bad: Index, wished: int, rng: np.random.Generat
     return bad[code[bad] == rng.choice(enough)] if len(enough) else bad
 
 
+def siblings(data: Labelled, chosen: Mask) -> Mask:
+    """(n,) chosen records and all others of their recordings; the chosen ones alone where all are of one recording."""
+    recording = data.batch.recording
+    return chosen if (recording == recording[0]).all() else np.isin(recording, recording[chosen])
+
+
 def keep_labels(data: Labelled, candidates: Mask, k: int, seed: int) -> NDArray[np.int16]:
-    """Labels (n,) of which only k a class among the candidates are known, the others -1."""
+    """Labels (n,) of which only k a class among the candidates are known, the others -1.
+
+    Those of a class are of half of its recordings where these suffice, so that others are left to judge.
+    """
     rng = np.random.default_rng([seed, k])
     known = np.full(len(data.y), -1, np.int16)
     for label in (0, 1):
-        rows = rng.permutation(np.flatnonzero(candidates & (data.y == label)))[:k]
-        known[rows] = label
+        rows = rng.permutation(np.flatnonzero(candidates & (data.y == label)))
+        recording = data.batch.recording[rows]
+        groups = rng.permutation(np.unique(recording))
+        first = np.isin(recording, groups[: len(groups) // 2])
+        known[np.concatenate([rows[first], rows[~first]])[:k]] = label
     return known

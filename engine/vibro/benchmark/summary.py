@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from vibro.benchmark.comparison import (
     block_of,
     contributions,
     front,
+    learning,
     leave_one_out,
     losses,
     mean_of,
     tests,
+    title_of,
     treatments,
     unjudged,
 )
@@ -25,6 +28,7 @@ from vibro.benchmark.run import VOLUMES, Outcome
 
 FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
+TRIALS = ("data", "pool", "ensemble", "labelled_k")  # that differ in their seed only
 LEVEL_ALONE = 0.95  # ROC AUC of the plain level from which a block needs no detector
 BEST = 20  # combinations of each block shown beside the named ones
 SHOWN = 40  # combinations shown of all
@@ -32,14 +36,18 @@ REPEATS = 1000
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:
-    """The content of ``benchmark.json`` but for file names and machine."""
+    """The content of ``benchmark.json`` but for file names and machine.
+
+    ``tests`` and ``losses`` are those without shown labels, ``learning`` says what labels add.
+    """
     rows = grouped(outcome.table)
     named = [r for r in rows if not r["set"].startswith(BASELINE)]
     base = [r for r in rows if r["set"].startswith(BASELINE)]
     blocks = treatments(rows, outcome)
+    unlabelled = {block: found for block, found in blocks.items() if not block[-1]}
     lead = next(iter(outcome.ensembles))
     records = {d["name"]: d["fingerprint"] for d in outcome.data}
-    combinations = averages(named, records)
+    combinations = _by_labels(named, lambda mine: averages(mine, records))
     return {
         "data": outcome.data,
         "splits": sorted({d["how"] for d in outcome.details}),
@@ -53,19 +61,28 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
             outcome, "per_sensor", "sensor_id", ("n", "n_anomalous", "roc_auc", "recall_at_budget")
         ),
         "volume": _volume(outcome),
-        "leave_one_out": leave_one_out(named, outcome, records),
-        "shapley": contributions(named, outcome, records),
-        "best": combinations[:SHOWN],
-        "pareto": front(combinations),
+        "leave_one_out": _by_labels(named, lambda mine: leave_one_out(mine, outcome, records)),
+        "shapley": _by_labels(named, lambda mine: contributions(mine, outcome, records)),
+        "best": _by_labels(combinations, lambda mine: mine[:SHOWN]),
+        "pareto": _by_labels(combinations, front),
         "confound": confound(outcome),
-        "tests": tests(blocks, lead, records),
-        "losses": losses(blocks, lead),
+        "tests": tests(unlabelled, lead, records),
+        "losses": losses(unlabelled, lead),
+        "learning": learning(blocks, records),
         "failures": outcome.failures,
         "lost": lost(outcome),
         "warnings": [*outcome.warnings, *unjudged(base)],
         "timings": {"fit": outcome.fit_seconds, "judge": outcome.judge_seconds},
         "ensembles": outcome.ensembles,
     }
+
+
+def _by_labels(
+    rows: list[dict[str, Any]], judge: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """What ``judge`` makes of the rows of each number of shown labels by itself."""
+    counts = sorted({r["labelled_k"] for r in rows})
+    return [{"labelled_k": k} | found for k in counts for found in judge([r for r in rows if r["labelled_k"] == k])]
 
 
 def grouped(table: Table) -> list[dict[str, Any]]:
@@ -125,16 +142,16 @@ def shown(rows: list[dict[str, Any]], outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def lost(outcome: Outcome) -> list[dict[str, Any]]:
-    """Detectors that gave nothing, by ensemble and pool: in how many of its trials, and the first reason."""
-    trials: dict[tuple[str, str, str], int] = defaultdict(int)
-    found: dict[tuple[tuple[str, str, str], str], list[str]] = defaultdict(list)
+    """Detectors that gave nothing, by ``TRIALS``: in how many of these, and the first reason."""
+    trials: dict[tuple[Any, ...], int] = defaultdict(int)
+    found: dict[tuple[tuple[Any, ...], str], list[str]] = defaultdict(list)
     for detail in outcome.details:
-        where = detail["data"], detail["pool"], detail["ensemble"]
+        where = tuple(detail[name] for name in TRIALS)
         trials[where] += 1
         for detector, reason in detail["reasons"].items():
             found[(where, detector)].append(reason)
     return [
-        dict(zip(("data", "pool", "ensemble"), where, strict=True))
+        dict(zip(TRIALS, where, strict=True))
         | {"detector": detector, "trials": len(many), "of": trials[where], "reason": many[0]}
         for (where, detector), many in found.items()
     ]
@@ -146,9 +163,9 @@ def _grouped_figures(outcome: Outcome, kind: str, key: str, names: tuple[str, ..
     for detail in outcome.details:
         for part, figures in detail["parts"].items():
             for group, row in figures[kind].items():
-                found[(detail["data"], detail["pool"], detail["ensemble"], part, group)].append(row)
+                found[(*(detail[name] for name in TRIALS), part, group)].append(row)
     return [
-        dict(zip(("data", "pool", "ensemble", "subset", key), where, strict=True))
+        dict(zip((*TRIALS, "subset", key), where, strict=True))
         | {name: float(np.mean([r[name] for r in many if r[name] is not None] or [np.nan])) for name in names}
         for where, many in found.items()
     ]
@@ -160,9 +177,9 @@ def _volume(outcome: Outcome) -> list[dict[str, Any]]:
     for detail in outcome.details:
         for part, figures in detail["parts"].items():
             if "volume" in figures:
-                found[(detail["data"], detail["pool"], detail["ensemble"], part)].append(figures["volume"])
+                found[(*(detail[name] for name in TRIALS), part)].append(figures["volume"])
     return [
-        dict(zip(("data", "pool", "ensemble", "subset"), where, strict=True))
+        dict(zip((*TRIALS, "subset"), where, strict=True))
         | {name: float(np.mean([m[name] for m in many])) for name in VOLUMES}
         for where, many in found.items()
     ]
@@ -174,15 +191,15 @@ def confound(outcome: Outcome) -> dict[str, Any]:
     groups: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
     for detail in outcome.details:
         for part, figures in detail["parts"].items():
-            groups[(detail["data"], detail["pool"], detail["ensemble"], part)].append(figures["confound"])
+            groups[(*(detail[name] for name in TRIALS), part)].append(figures["confound"])
     warnings = []
-    for (data, pool, ensemble, part), many in groups.items():
-        row: dict[str, Any] = {"data": data, "pool": pool, "ensemble": ensemble, "subset": part}
+    for identity, many in groups.items():
+        row: dict[str, Any] = dict(zip((*TRIALS, "subset"), identity, strict=True))
         for name in many[0]:
             known = [m[name] for m in many if np.isfinite(m[name])]
             row[name] = float(np.mean(known)) if known else None
         rows.append(row)
-        where = f"{data}/{pool}/{part}, {ensemble}"
+        where = f"{title_of(block_of(row))}, {row['ensemble']}"
         tells, seen = row["machine_from_score_auc"], row["machine_seen_auc"]
         if tells is not None and tells > TELLS:
             warnings.append(f"{where}: the score of a normal record tells its machine (AUC {tells:.2f})")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
 from vibro.benchmark.datasets import Labelled, SetEntry, add_noise
-from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split
+from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split, siblings
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
 from vibro.data import Rows, make_rows
@@ -92,19 +92,18 @@ def fit_trial(
     memory: int = 1 << 30,
     folder: Path | None = None,
 ) -> Trial:
-    """Draws the rows, fits the plan on them without labels, scores all judged rows.
+    """Draws the rows, fits the plan on them, with the shown labels for those who learn from labels, scores all judged rows.
 
-    With labels shown and a detector that learns from them, the shown rows, which are never judged, join the fit rows, as
-    in ``vibro ensemble run --labels``. A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
+    A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
     """
-    data, fit, judged, part, known, split = draw_rows(data, pool, suite, key, light)
-    used = np.union1d(fit, judged)
+    data, rows, judged, part, known, split = draw_rows(data, pool, suite, key, light)
+    used = np.union1d(rows.fit, judged)
     data, place = data.take(used), np.full(int(used.max()) + 1, -1)
     place[used] = np.arange(len(used))
-    rows = make_rows(data.batch, place[fit][data.batch.valid[place[fit]]], suite.protocol)
+    rows = replace(rows, fit=place[rows.fit])
     in_sample = suite.is_in_sample(key.ensemble)
     if in_sample:
-        rows = replace(rows, fold=np.zeros_like(rows.fold), how=f"{suite.protocol}; in sample")
+        rows = replace(rows, fold=np.zeros_like(rows.fold), how=f"{_how(suite, key)}; in sample")
     ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
     engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder, audition=False, sentinels=not in_sample)
     here = place[judged]
@@ -132,12 +131,11 @@ def fit_trial(
         warnings=split.warnings,
     )
     learners = [d.id for d in plan.detectors if d.cls.needs_labels] if key.labelled_k else []
-    shown = known[used]
-    if learners:
-        rows = _with_shown(rows, np.flatnonzero((shown >= 0) & batch.valid))
-        trial = replace(trial, how=f"{trial.how}; labels shown to {', '.join(learners)}")
+    if learners and suite.protocol == "normals":
+        note = f"{', '.join(learners)}: sees labels of normal records only, for the protocol 'normals' fits no other"
+        trial = replace(trial, warnings=(*trial.warnings, note))
     try:
-        fitted, matrix = engine.run(plan, batch, rows, shown if learners else None)
+        fitted, matrix = engine.run(plan, batch, rows, known[used] if learners else None)
     except VibroError as error:
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
@@ -153,17 +151,11 @@ def fit_trial(
     return replace(trial, reference=reference, reasons=reasons)
 
 
-def _with_shown(rows: Rows, shown: NDArray[np.intp]) -> Rows:
-    """The rows and those whose label is shown, these outside of fold 0, so that who holds it out sees all of them."""
-    fold = 1 + np.arange(len(shown)) % 4 if rows.fold.any() else np.zeros(len(shown))
-    return Rows(np.append(rows.fit, shown), np.append(rows.fold, fold.astype(np.int8)), rows.how)
-
-
 class Drawn(NamedTuple):
     """Records with noise added where the pool asks for it, the rows to fit and to judge, and what is known of each row."""
 
     data: Labelled
-    fit: NDArray[np.intp]
+    rows: Rows
     judged: NDArray[np.intp]
     part: NDArray[np.uint8]  # (n,) bits POOL and TEST
     known: NDArray[np.int16]  # (n,) labels shown to learners, -1 else
@@ -171,14 +163,55 @@ class Drawn(NamedTuple):
 
 
 def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, light: tuple[str, ...] = ()) -> Drawn:
-    """The rows of a trial, the same for the same data set, pool and seed, whatever the ensemble."""
+    """The rows of a trial, the same for the same data set, pool and seed, whatever the ensemble.
+
+    Which rows are fitted does not depend on the labels that are shown. In a pool these are of fitted rows; under the
+    protocol ``normals`` the normal ones are, and the anomalous ones, which nobody is fitted on, reach fusers only.
+    """
     if pool.snr_db is not None:
         data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
     split = make_split(data, suite.split, key.seed)
-    fit, judged, part, known = _choose(data, pool, suite, key, split.train, split.test, light)
-    drawn = np.flatnonzero(part == TEST) if suite.protocol == "normals" else fit
+    fit, part = _choose(data, pool, suite, key, split.train, split.test, light)
+    drawn = np.flatnonzero(part) if suite.protocol == "normals" else fit
+    rows = make_rows(data.batch, fit[data.batch.valid[fit]], _how(suite, key))
+    known = np.full(len(data.y), -1, np.int16)
+    if key.labelled_k:
+        known = keep_labels(data, _to_show(data, suite, rows, split.train), key.labelled_k, key.seed)
+        part[siblings(data, known >= 0)] = 0
+        _check_left(data, pool, key, part > 0)
     split = replace(split, warnings=(*split.warnings, *_short(data, pool, drawn), *_few(data, key, known)))
-    return Drawn(data, fit, judged, part, known, split)
+    return Drawn(data, rows, np.flatnonzero((part > 0) | (known >= 0)), part, known, split)
+
+
+def _how(suite: Suite, key: TrialKey) -> str:
+    """What is fitted and which labels are shown."""
+    if not key.labelled_k:
+        return suite.protocol
+    where = (
+        "normal ones of fitted records, anomalous ones to fusers only"
+        if suite.protocol == "normals"
+        else "of fitted records"
+    )
+    told = f"{suite.protocol}; {key.labelled_k} labels a class are shown, {where}"
+    return f"{told}; these are not judged, nor is what else is of their recordings where there are several"
+
+
+def _to_show(data: Labelled, suite: Suite, rows: Rows, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) rows whose label may be shown; fitted ones not of fold 0, so that who holds it out sees all that are shown."""
+    chosen = np.zeros(len(data.y), np.bool_)
+    chosen[rows.fit[(rows.fold > 0) | ~rows.fold.any()]] = True
+    return chosen | (train & data.batch.valid & (data.y == 1)) if suite.protocol == "normals" else chosen
+
+
+def _check_left(data: Labelled, pool: PoolEntry, key: TrialKey, judged: NDArray[np.bool_]) -> None:
+    """ConfigError unless records of both classes are left to judge."""
+    for label, word in ((0, "normal"), (1, "anomalous")):
+        if not (data.y[judged] == label).any():
+            raise ConfigError(
+                f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class and their recordings leave no {word}"
+                " record to judge",
+                hint="a smaller --labelled-k",
+            )
 
 
 def _short(data: Labelled, pool: PoolEntry, drawn: NDArray[np.intp]) -> list[str]:
@@ -209,21 +242,9 @@ def _choose(
     train: NDArray[np.bool_],
     test: NDArray[np.bool_],
     light: tuple[str, ...],
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint8], NDArray[np.int16]]:
-    """Rows to fit, rows to judge, the part of every row, and the labels that learners may see."""
-    n = len(data.y)
-    known = np.full(n, -1, np.int16)
-    if key.labelled_k:
-        known = keep_labels(data, train, key.labelled_k, key.seed)
-        train, test = train & (known < 0), test & (known < 0)
-        left = test if suite.protocol == "normals" else train | test
-        for label, word in ((0, "normal"), (1, "anomalous")):
-            if not (data.y[left] == label).any():
-                raise ConfigError(
-                    f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class leave no {word} record to judge",
-                    hint="a smaller --labelled-k",
-                )
-    part = np.zeros(n, np.uint8)
+) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Rows to fit, and the part of every row."""
+    part = np.zeros(len(data.y), np.uint8)
     how: dict[str, Any] = {"variant": pool.variant, "light": light, "limit": suite.limit or None}
     if suite.protocol == "normals":
         if (train & test).any():
@@ -235,12 +256,9 @@ def _choose(
         part[fit[data.y[fit] >= 0]] = POOL
         if not (train & test).any():
             part[np.flatnonzero(test & (data.y >= 0))] |= TEST
-    if key.labelled_k:
-        part[known >= 0] = 0
-    judged = np.flatnonzero((part > 0) | (known >= 0))
     if not len(fit):
         raise ConfigError(f"{data.name}, pool {pool.name}: no record is left to fit on")
-    return fit, judged, part, known
+    return fit, part
 
 
 def cache_key(
