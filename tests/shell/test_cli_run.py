@@ -374,8 +374,10 @@ def test_interrupt_leaves_no_lock_and_says_so(plant, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_after_its_last_epoch(plant, tmp_path):
+def test_a_training_that_was_killed_goes_on_after_its_last_epoch(tmp_path):
     import time
+
+    write(simulate(records=180, units=1, sensors=3, fs=1024), tmp_path / "data")
 
     def command(out):
         run = [
@@ -384,7 +386,7 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(plant, tmp_path
             "vibro",
             "ensemble",
             "run",
-            str(plant / "data.jsonl"),
+            str(tmp_path / "data" / "data.jsonl"),
             "-o",
             str(out),
             "--fs",
