@@ -61,15 +61,15 @@ def markdown(found: Mapping[str, Any]) -> str:
     """The report as Markdown; its tables are never typed by hand."""
     lines = [f"# {found['name']}", "", found["summary"], ""] if found["summary"] else [f"# {found['name']}", ""]
     lines += [f"{line}  " for line in head(found)] + [""]
-    for title, texts in (("Warnings", _warnings(found)), ("Failures", failures(found))):
-        if texts:
-            lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
     for s in sections(found):
         lines += [f"## {s.title}", ""]
         lines += [s.note, ""] if s.note else []
         if s.rows:
             lines += ["| " + " | ".join(s.headers) + " |", "|" + " --- |" * len(s.headers)]
             lines += ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in s.rows] + [""]
+    for title, texts in (("Warnings", _warnings(found)), ("Failures", failures(found))):
+        if texts:
+            lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
     return "\n".join(lines)
 
 
@@ -107,11 +107,17 @@ def failures(found: Mapping[str, Any]) -> list[str]:
     counted: dict[str, int] = defaultdict(int)
     for f in found["failures"]:
         counted[f"{f['trial'].rpartition('-seed')[0] or f['trial']}: {f['message']}"] += 1
-    detectors = [
-        f"{d['data']}/{d['pool']}, {d['ensemble']}{_shown(d)}: no scores of {d['detector']}"
-        f" in {d['trials']} of {d['of']} trials: {d['reason']}"
-        for d in found["lost"]
-    ]
+    silent: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for d in found["lost"]:
+        reason = d["reason"].removeprefix(f"{d['detector']} ")
+        alike = d["data"], f"{d['ensemble']}{_shown(d)}", f"in {d['trials']} of {d['of']} trials: {reason}"
+        silent[alike][d["pool"]].append(d["detector"])
+    detectors = []
+    for (data, ensemble, told), pools in silent.items():
+        names = defaultdict(list)
+        for pool, lost in pools.items():
+            names[", ".join(lost)].append(pool)
+        detectors += [f"{data}/{'+'.join(at)}, {ensemble}: no scores of {who} {told}" for who, at in names.items()]
     return [f"{text} ({n} x)" for text, n in counted.items()] + detectors
 
 
