@@ -858,6 +858,6 @@ def test_suites_of_the_repository_are_valid():
     for path in suites:
         suite = read_suite(path)
         assert suite.summary and suite.name == path.stem
-        assert all(Path(e).is_file() for e in suite.ensembles if e.endswith(".toml"))
+        assert all(Path(e).is_file() for e in (*suite.ensembles, *suite.plugins) if e.endswith((".toml", ".py")))
     with pytest.raises(ConfigError, match="no such file"):
         read_suite(folder / "none.toml")

@@ -24,7 +24,8 @@ from vibro.benchmark.comparison import (
 )
 from vibro.benchmark.evaluate import TELLS
 from vibro.benchmark.grid import AT_CUT, BASELINE, COLUMNS, METRICS, Table
-from vibro.benchmark.run import VOLUMES, Outcome
+from vibro.benchmark.headline import VOLUMES
+from vibro.benchmark.run import Outcome
 
 FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")

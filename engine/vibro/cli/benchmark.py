@@ -201,7 +201,8 @@ def _figures(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _tables(found: dict[str, Any], out: Path) -> None:
     """The first sections of the report on stdout."""
-    from vibro.benchmark.report import failures, head, sections
+    from vibro.benchmark.report import failures, head
+    from vibro.benchmark.tables import sections
     from vibro.cli import console
 
     for line in head(found):
