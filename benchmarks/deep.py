@@ -234,9 +234,8 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     known = set(planned.cls.Params.__dataclass_fields__)
     settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
     x = ArrayRef(store.get(planned.view))
-    found = fit_task(
-        FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, cross_fit=False)
-    )
+    how = {"cross_fit": False, "group": rows.group}
+    found = fit_task(FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
     if found.scores is None or found.reference is None:
         raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
     batch, reference = task.batch, found.reference[:, None]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.errors import ConfigError
 
@@ -29,7 +30,9 @@ class Context:
     sees, for a feature extractor at work the covariates; it is empty for every other kind. ``progress(done, total)`` may
     be called at any time; it does nothing in a worker. ``scratch`` is a folder of the component's own, which need not exist
     yet: what is written there outlives a killed run, is found again by ``--resume``, and goes when the run is complete;
-    None where nothing can be kept.
+    None where nothing can be kept. ``groups`` (n,), for a detector at its fit, numbers what each of its rows belongs to, a
+    recording or a span of a machine's time: rows that are held out of a training take their whole group with them; None
+    where nothing is known.
     """
 
     seed: int = 0
@@ -38,6 +41,7 @@ class Context:
     names: tuple[str, ...] = ()
     progress: Callable[[int, int], None] = _silent
     scratch: Path | None = None
+    groups: NDArray[np.intp] | None = field(default=None, compare=False, repr=False)
 
     def child(self, name: str) -> Context:
         """The same context with the seed and the scratch folder of a named part."""

@@ -230,7 +230,7 @@ def make_batch(
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a batch by their use: ``fit`` (with a fold number each) and how they were chosen.
+    """Rows of a batch by their use: ``fit`` (with a fold each, and a group that lies in one fold) and how they were chosen.
 
     Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
     fold 0, which is their reference.
@@ -239,6 +239,7 @@ class Rows:
     fit: NDArray[np.intp]
     fold: NDArray[np.int8]
     how: str
+    group: NDArray[np.intp]
 
     @property
     def held_out(self) -> NDArray[np.intp]:
@@ -261,18 +262,19 @@ def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str 
     """
     chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
     if len(chosen) < 2 * FOLDS:
-        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold")
-    fold = _by_recording(batch, chosen) if _whole_recordings(batch, chosen) else None
-    name = "recording"
-    if fold is None:
-        fold, name = _by_time_block(batch, chosen), "time block"
+        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold", np.arange(len(chosen)))
+    if _whole_recordings(batch, chosen):
+        fold, group, name = *_by_recording(batch, chosen), "recording"
+    else:
+        fold, group, name = *_by_time_block(batch, chosen), "time block"
     if len(np.unique(fold)) < FOLDS:
-        fold, name = np.argsort(np.argsort(batch.ids[chosen], kind="stable")) % FOLDS, "record"
-    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}")
+        group = np.argsort(np.argsort(batch.ids[chosen], kind="stable"))
+        fold, name = group % FOLDS, "record"
+    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}", group)
 
 
-def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Folds of whole recordings, the largest first, each where its sensors and then all rows are rarest."""
+def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Folds of whole recordings, the largest first, each where its sensors and then all rows are rarest; the recordings."""
     names, recording = np.unique(batch.recording[rows], return_inverse=True)
     _, sensor = np.unique(batch.sensor[rows], return_inverse=True)
     held = np.zeros((len(names), int(sensor.max()) + 1))
@@ -282,20 +284,22 @@ def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp
     for r in np.argsort(-held.sum(axis=1), kind="stable"):
         fold_of[r] = np.lexsort((filled.sum(axis=1), filled @ held[r]))[0]
         filled[fold_of[r]] += held[r]
-    fold: NDArray[np.intp] = fold_of[recording]
-    return fold
+    return fold_of[recording], recording.astype(np.intp)
 
 
-def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Folds of blocks of consecutive instants, machine by machine; without a time, the n-th record of each sensor."""
-    fold = np.zeros(len(rows), np.intp)
+def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Folds of blocks of consecutive instants, machine by machine, and the blocks; without a time, the n-th record of each
+    sensor.
+    """
+    fold, block = np.zeros(len(rows), np.intp), np.zeros(len(rows), np.intp)
     for m in np.unique(batch.machine[rows]):
         mine = np.flatnonzero(batch.machine[rows] == m)
         instant = instants(batch, rows[mine])
         count = int(instant.max()) + 1
         blocks = min(FOLDS * BLOCKS_A_FOLD, count)
+        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_A_FOLD
         fold[mine] = (instant * blocks // count + int(m)) % FOLDS
-    return fold
+    return fold, block
 
 
 def instants(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:

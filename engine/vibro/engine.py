@@ -99,7 +99,7 @@ class Engine:
         held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {
             d.id: FitTask(
-                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), rows.fit, rows.fold,
+                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), rows.fit, rows.fold, group=rows.group,
                 cross_fit=d.cls.cross_fit and not held_out, y=y if d.cls.needs_labels else None,
             )
             for d in plan.detectors
@@ -361,7 +361,7 @@ def _view_table(key: ViewKey) -> dict[str, Any]:
 def _by_id(batch: SignalBatch, rows: Rows) -> Rows:
     """The rows in the order of their record ids, so that the order of the input decides nothing."""
     order = np.argsort(batch.ids[rows.fit], kind="stable")
-    return Rows(rows.fit[order], rows.fold[order], rows.how)
+    return Rows(rows.fit[order], rows.fold[order], rows.how, rows.group[order])
 
 
 def _column(values: NDArray[np.float64] | None) -> NDArray[np.float64]:

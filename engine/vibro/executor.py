@@ -40,7 +40,7 @@ class ArrayRef:
 
 @dataclass(frozen=True)
 class FitTask:
-    """What a detector is fitted on: rows of a view in a fixed order, the fold of each, labels where it learns from them."""
+    """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them."""
 
     id: str
     cls: type[Detector]
@@ -51,6 +51,7 @@ class FitTask:
     fold: NDArray[np.int8]
     cross_fit: bool
     y: NDArray[np.int16] | None = None
+    group: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def score_task(task: FitTask, state: State) -> DetectorResult:
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
     ctx = task.ctx if name == "final" else replace(task.ctx.child(name), progress=task.ctx.progress)
+    ctx = replace(ctx, groups=None if task.group is None else task.group[chosen])
     detector = task.cls.make(task.settings, ctx, where=task.id)
     rows = task.rows[chosen]
     part = x[rows]

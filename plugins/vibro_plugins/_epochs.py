@@ -110,11 +110,12 @@ class Epochs:
 
 
 def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any], labels: NDArray[Any] | None = None) -> str:
-    """Hash of all that a training follows from: detector, settings, seed, device, torch, this package, rows and labels."""
+    """Hash of all that a training follows from: detector, settings, seed, device, torch, package, rows, groups and labels."""
     digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, _code(), x.shape)).encode())
     for start in range(0, len(x), BLOCK):
         digest.update(np.ascontiguousarray(x[start : start + BLOCK]).tobytes())
-    digest.update(b"" if labels is None else np.ascontiguousarray(labels).tobytes())
+    for told in (labels, ctx.groups):
+        digest.update(b"-" if told is None else np.ascontiguousarray(told).tobytes())
     return digest.hexdigest()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
-from vibro.api import Detector, NotFittedError, StandAside, State
+from vibro.api import Context, Detector, NotFittedError, StandAside, State
 from vibro_plugins._epochs import Epochs, key_of
 from vibro_plugins._tabular import leading_axes
 from vibro_plugins._torch import arrays, load_arrays, seeded
@@ -101,9 +101,24 @@ def refuse(x: NDArray[Any]) -> None:
         raise StandAside(f"the view holds {wrong} values that are not finite")
 
 
-def split(n: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A tenth of n rows that is held out, and the others, both in random order."""
+def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """A tenth of n rows that is held out, and the others, both in random order.
+
+    A group of ``ctx.groups`` stays together, for its rows are more alike than those of the next recording will be: groups are
+    held out until they make a tenth. Where they are too large to be spared, none without making it more than a fifth, or
+    none are known, single rows are held out.
+    """
     order = rng.permutation(n)
+    if ctx.groups is not None:
+        held, mine = np.zeros(n, np.bool_), ctx.groups[order]
+        for group in mine[np.sort(np.unique(mine, return_index=True)[1])]:
+            more = held | (mine == group)
+            if more.sum() <= n // 5:
+                held = more
+            if held.sum() >= n // 10:
+                break
+        if held.sum() >= n // 20:
+            return order[held], order[~held]
     return order[: n // 10], order[n // 10 :]
 
 
@@ -169,5 +184,5 @@ def linear(
 
 
 def enough(gain: float, by_axes: float) -> bool:
-    """Whether a network explains a quarter of what principal axes do; or next to nothing where they do not either."""
-    return gain > LEAST_SHARE * max(by_axes, 0.0) - SLACK
+    """Whether a network explains a quarter of what principal axes do; where that is next to nothing, at least something."""
+    return gain > max(LEAST_SHARE * by_axes - SLACK, 0.0)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vibro.api import Context, State
+from vibro.api import Context, StandAside, State
 from vibro_plugins._tabular import in_blocks
 
 
@@ -134,7 +134,9 @@ class Plateau:
         self.weights = arrays(module)
 
     def stop(self, loss: float) -> bool:
-        """Takes note of one look; True when it is time to stop."""
+        """Takes note of one look; True when it is time to stop, StandAside where the loss is no number any more."""
+        if not np.isfinite(loss):
+            raise StandAside("training diverged: the loss on the held-out rows is not finite")
         if loss < self.best * 0.999:
             self.best, self.waited, self.weights = loss, 0, arrays(self.module)
         else:

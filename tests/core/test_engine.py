@@ -57,6 +57,21 @@ def test_the_order_of_the_input_decides_nothing(host, ensemble, batch):
     assert shuffled.z.tobytes() == matrix.z[order].tobytes()
 
 
+def test_a_fit_is_told_which_rows_belong_together(host, ensemble, batch, monkeypatch):
+    distance, told = host.component("detector", "distance"), []
+    fit = distance.fit
+    monkeypatch.setattr(
+        distance, "fit", lambda self, x, y=None: (told.append((len(x), self.ctx.groups)), fit(self, x))[1]
+    )
+    run(host, ensemble(DISTANCE), batch)
+    assert [rows for rows, _ in told] == [96] * 5 + [120] == [len(groups) for _, groups in told]
+    groups = told[-1][1]  # in the order of the ids, as the rows are
+    order = np.argsort(batch.ids, kind="stable")
+    assert len(np.unique(groups)) == 60
+    for group in np.unique(groups):  # a sensor at two neighbouring instants
+        assert np.ptp(order[groups == group]) == 3
+
+
 def test_an_unknown_sensor_is_judged_by_the_pool(host, ensemble, batch):
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
     from dataclasses import replace

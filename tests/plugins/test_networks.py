@@ -12,7 +12,7 @@ from vibro.plan import make_plan
 from vibro_plugins import _network
 from vibro_plugins._epochs import Epochs, key_of
 from vibro_plugins._images import Pixels
-from vibro_plugins._network import cut, enough, linear, mean_squares, medians
+from vibro_plugins._network import cut, enough, linear, mean_squares, medians, split
 from vibro_plugins._torch import Plateau, Trimming, effective_rank, exact, minibatches, mixed, nearest
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
@@ -222,12 +222,14 @@ def test_the_learning_rate_goes_on_along_its_cosine(tmp_path):
 # --- ensembles --------------------------------------------------------------------------------------------------------
 
 
-def test_full_is_a_plan_of_the_references_sizes():
+def test_full_is_a_plan_of_large_networks():
     host = PluginHost.create(autoload=False, environ={})
     plan = make_plan(host, "full", host.registry.ensemble("full"))
     networks = {d.id: d.settings for d in plan.detectors if d.id in FIVE}
     assert set(networks) == set(FIVE) and all(settings["epochs"] == 100 for settings in networks.values())
-    assert {d.view.settings["size"] for d in plan.detectors if d.view.name == "hetero"} == {224}
+    assert {d.view.settings["size"] for d in plan.detectors if d.view.name in ("hetero", "cwt_image")} == {224}
+    assert all(networks[name]["backbone"] == "resnet18" for name in ("deep_svdd", "hetero_vae"))
+    assert networks["contrastive"]["shift"] and networks["contrastive"]["mask"]  # its picture is a map over time
     for d in plan.detectors:
         d.cls.make(d.settings, Context())  # every setting is within its bounds
 
@@ -245,9 +247,31 @@ def test_enough_is_measured_against_principal_axes():
         for x in (modes + 0.3 * noise, noise)
     ]
     assert found[0] > 0.5 and abs(found[1]) < 0.1
-    assert enough(0.3, found[0]) and not enough(0.0, found[0])  # there was something to learn
-    assert enough(0.0, found[1]) and not enough(-0.1, found[1])  # there was not; but worse than nothing is wrong
+    assert enough(0.3, found[0]) and not enough(0.05, found[0])  # there was something to learn
+    assert enough(0.005, found[1]) and not enough(0.0, found[1])  # next to nothing is little, but not nothing
     assert not enough(np.nan, found[1])
+
+
+def test_rows_of_a_group_are_held_out_together():
+    def parts(groups):
+        held, rows = split(200, Context(groups=groups), np.random.default_rng(0))
+        assert sorted([*held, *rows]) == list(range(200))
+        return held, rows
+
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(20), 10))
+    held, rows = parts(groups)
+    assert len(held) == 20 and not set(groups[held]) & set(groups[rows])
+    held, rows = parts(np.repeat([0, 1, 2], [90, 90, 20]))  # the others are too large to be spared
+    assert sorted(held) == list(range(180, 200))
+    single = [parts(None)[0].tolist(), parts(np.repeat([0, 1], 100))[0].tolist()]
+    assert single[0] == single[1] and len(single[0]) == 20
+
+
+def test_a_loss_that_is_no_number_ends_a_training():
+    plateau = Plateau(torch.nn.Linear(1, 1), 3)
+    assert not plateau.stop(1.0)
+    with pytest.raises(StandAside, match="diverged"):
+        plateau.stop(np.nan)
 
 
 def test_medians_and_mean_squares_in_blocks_are_those_of_the_whole(monkeypatch):

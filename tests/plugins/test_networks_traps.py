@@ -104,8 +104,8 @@ def test_trap_53_rows_that_stop_a_training_are_not_trained_on(name, monkeypatch)
     held, trained = [], []
     split, minibatches = module.split, _torch.minibatches
 
-    def split_seen(n, rng):
-        parts = split(n, rng)
+    def split_seen(n, ctx, rng):
+        parts = split(n, ctx, rng)
         held.extend(parts[0])
         return parts
 

@@ -243,6 +243,35 @@ def test_a_process_that_died_is_started_again(isolated):
     assert np.array_equal(detector.score(x), scores)
 
 
+def test_groups_of_rows_reach_the_process(tmp_path):
+    (tmp_path / "grouped.py").write_text(
+        """
+from vibro import hookimpl
+from vibro.api import Detector
+class Grouped(Detector):
+    "Keeps the groups it was told."
+    name = "grouped"
+    def fit(self, x, y=None):
+        self.groups = self.ctx.groups
+    def score(self, x):
+        return x[:, 0] * 0.0
+    def state(self):
+        return {"groups": self.groups}
+@hookimpl
+def register_detectors(register):
+    register(Grouped)
+"""
+    )
+    host = PluginHost.create(autoload=False, environ={})
+    module = load_isolated("grouped", "grouped", file=tmp_path / "grouped.py", limits=LIMITS)
+    (cls,) = host.register_module("grouped", module)
+    groups = np.array([3, 3, 1, 0])
+    detector = cls.make({}, Context(groups=groups))
+    detector.fit(np.zeros((4, 2), np.float32))
+    assert np.array_equal(detector.state()["groups"], groups)
+    cls.worker.close()
+
+
 def test_limits_come_from_the_environment():
     limits = Limits.read({"VIBRO_PLUGIN_SECONDS": "2.5", "VIBRO_PLUGIN_MEMORY": "1000000"})
     assert (limits.seconds, limits.memory) == (2.5, 1_000_000)

@@ -173,7 +173,8 @@ def context(request: dict[str, Any], send: Send) -> Any:
             send({"progress": [int(done), int(total)]})
 
     given = request["ctx"]
-    return Context(given["seed"], given["device"], given["fs"], tuple(given["names"]), progress)
+    names, groups = tuple(given["names"]), given["groups"]
+    return Context(given["seed"], given["device"], given["fs"], names, progress, groups=groups)
 
 
 def said(error: BaseException) -> dict[str, str]:

@@ -104,7 +104,7 @@ class HeteroVae(Network):
         p = self.params
         self._pixels = Pixels.fit(x)
         rng = self.ctx.rng()
-        held, rows = map(np.sort, split(len(x), rng))
+        held, rows = map(np.sort, split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
             before = np.median(self._l1(net, x[held]))

@@ -114,7 +114,7 @@ class LstmAe(Network):
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         z = self._standardised(sequences)
         rng = self.ctx.rng()
-        held, rows = split(len(z), rng)
+        held, rows = split(len(z), self.ctx, rng)
         with seeded(self.ctx):
             net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)

@@ -142,7 +142,7 @@ class Contrastive(Network):
         rng = self.ctx.rng()
         count = len(windows) // len(x)
         record = np.arange(len(windows)) // count
-        held, rows = (windows_of(part, count) for part in split(len(x), rng))
+        held, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         held = held.reshape(-1, count).T.reshape(-1)  # many records in a block of windows
         sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
         with seeded(self.ctx):

@@ -136,7 +136,7 @@ class TadGan(Network):
             raise StandAside(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
         count = len(windows) // len(x)
-        held, rows = (windows_of(part, count) for part in split(len(x), rng))
+        held, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
             self._train(net, windows, rows, held, size, rng)
