@@ -13,7 +13,7 @@ from vibro.api import Context
 from vibro.benchmark import combos
 from vibro.benchmark.combos import FuserSpec, fuse_subsets, subsets, weighted_means
 from vibro.benchmark.grid import Thresholding, _levels
-from vibro.benchmark.statistics import friedman, paired_difference, pareto, shapley
+from vibro.benchmark.statistics import FEWEST, LEVEL, friedman, paired_difference, pareto, shapley, sign_flip
 from vibro.errors import ConfigError
 from vibro_plugins.fusers.agreement import Agreement
 from vibro_plugins.fusers.auto import Auto
@@ -28,8 +28,8 @@ def test_paired_difference_sees_what_blocks_share():
     hard = [rng.random(5) for _ in range(8)]
     better = [block + 0.05 + 0.01 * rng.standard_normal(5) for block in hard]
     found = paired_difference(better, hard, rng)
-    assert 0.04 < found.low < found.mean < found.high < 0.06
-    assert found.p < 0.01
+    assert 0.04 < found.low < found.mean < found.high < 0.065
+    assert found.p == 2 / 2**8
     assert paired_difference(hard, hard, rng).mean == 0
     noise = paired_difference([rng.random(5) for _ in range(8)], hard, rng)
     assert noise.low < 0 < noise.high
@@ -44,6 +44,32 @@ def test_nothing_is_certain_where_nothing_was_drawn_anew():
         assert np.isnan([found.low, found.high, found.p]).all()
     two = paired_difference([np.array([0.9, 0.8])], [np.array([0.4, 0.5])], rng)
     assert two.low == pytest.approx(0.3) and two.high == pytest.approx(0.5) and two.p >= 0.5
+
+
+def test_the_p_value_is_the_share_of_sign_patterns_as_extreme():
+    rng = np.random.default_rng(0)
+    mixed = np.array([0.1, 0.2, 0.3, 0.4, 0.5, -0.1])  # as extreme: all +, and all + but one of the two 0.1; mirrored
+    assert sign_flip(mixed, rng) == sign_flip(-mixed, rng) == 6 / 2**6
+    assert sign_flip(np.zeros(3), rng) == 1
+    assert sign_flip(np.ones(FEWEST), rng) < LEVEL <= sign_flip(np.ones(FEWEST - 1), rng)
+    many = np.repeat([1.0, -1.0], [11, 2])
+    assert sign_flip(many, rng) == pytest.approx(2 * (1 + 13 + 78) / 2**13, abs=0.008)
+    sets = paired_difference([np.array([v - 1, v + 1]) for v in mixed], [np.zeros(2)] * 6, rng)
+    draws = paired_difference([mixed], [np.zeros(6)], rng)
+    assert sets.p == draws.p == 6 / 2**6
+
+
+@pytest.mark.parametrize("draw", [np.random.Generator.standard_normal, lambda rng, size: rng.standard_t(3, size)])
+def test_noise_is_seldom_a_difference(draw):
+    rng = np.random.default_rng(1)
+    for k in (6, 8):
+        found = [sign_flip(values, rng) for values in draw(rng, (2000, k))]
+        assert np.mean(np.array(found) < LEVEL) < 0.06
+    for shape in ((6, 1), (8, 1), (1, 6)):  # data sets, draws of each
+        zero = [np.zeros(shape[1])] * shape[0]
+        found = [paired_difference(list(draw(rng, shape)), zero, rng) for _ in range(300)]
+        assert np.mean([d.p < LEVEL for d in found]) < 0.065
+        assert np.mean([d.low <= 0 <= d.high for d in found]) >= 0.92
 
 
 def test_blocks_of_one_data_set_are_drawn_together():

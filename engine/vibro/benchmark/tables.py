@@ -137,7 +137,7 @@ def _paired(found: Mapping[str, Any]) -> Section:
         )
     note = (
         f"Average precision of {tests['lead']} minus that of each other row; {how}. Above 0: the ensemble is better. p is"
-        " never below that of a sign test."
+        " that of a sign-flip test over the same."
     ) + _few(tests)
     return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
 
