@@ -421,6 +421,38 @@ def test_a_bad_data_set_costs_itself_only(place, arrays, said):
     assert {r["data"] for r in results(place)} == {"toy"}
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("simulate = { recrds = 60 }", "data set bad: simulate knows no recrds"),
+        ('simulate = { records = "many" }', "data set bad: simulate = {'records': 'many'} cannot be used"),
+        ("simulate = { records = 60.5 }", "data set bad: simulate = {'records': 60.5} cannot be used"),
+        ('path = "toy.npz"\nmachine = "(.*"', "data set bad: machine = '(.*' cannot be used: missing )"),
+        ('path = "toy.npz"\nmachine = "m."', "data set bad: machine = 'm.' cannot be used: it has no group"),
+    ],
+)
+def test_a_bad_entry_of_a_suite_costs_itself_only(place, capsys, entry, said):
+    suite = place / "suite.toml"
+    text = suite.read_text()
+    suite.write_text(text.replace("[[sets]]", f'[[sets]]\nname = "bad"\n{entry}\n[[sets]]'))
+    assert bench(place, "--seeds", "1", "--combinations", "1") == 0
+    (failure,) = json.loads((place / "out" / "benchmark.json").read_text())["failures"]
+    assert (failure["trial"], failure["error"]) == ("bad", "ConfigError") and said in failure["message"]
+    assert {r["data"] for r in results(place)} == {"toy"}
+    suite.write_text(text.partition("[[sets]]")[0] + f'[[sets]]\nname = "bad"\n{entry}\n')
+    capsys.readouterr()
+    assert bench(place, out="alone") == 2  # nothing is left, so the hint is told too
+    told = capsys.readouterr().err
+    assert said in told and ("simulate takes records, units" in told or "group names" in told or "are whole" in told)
+
+
+def test_records_that_the_pattern_does_not_name_keep_their_machine(place):
+    suite = place / "suite.toml"
+    suite.write_text(suite.read_text() + 'machine = "m[01]|(m2)"\n')
+    assert bench(place, "--seeds", "1", "--combinations", "1", "--split", "none") == 0
+    assert json.loads((place / "out" / "benchmark.json").read_text())["data"][0]["machines"] == 4
+
+
 def test_records_with_samples_that_are_no_numbers_are_left_out(place):
     with np.load(place / "toy.npz") as file:
         signals = file["signals"]
@@ -678,6 +710,7 @@ def test_each_number_of_labels_is_told_by_itself(place, capsys):
         ({"suite": "seeds = 1"}, "names no data set"),
         ({"missing": True}, "is missing"),
         ({"fuser": "nothing"}, "nothing"),
+        ({"combinations": "²"}, "all, pairs, or the largest number of members"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(place, capsys, change, said):
@@ -691,6 +724,8 @@ def test_bad_input_is_one_clear_sentence(place, capsys, change, said):
         more = ["--split", "machine"]
     if "fuser" in change:
         more = ["--fusers", "nothing"]
+    if "combinations" in change:
+        more = ["--combinations", change["combinations"]]
     np.savez(place / "toy.npz", **arrays)
     if "suite" in change:
         (place / "suite.toml").write_text(change["suite"])
@@ -847,6 +882,18 @@ def test_what_cannot_be_judged_is_an_error_for_ci(place, capsys):
         Limit("f1", 0.1).broken({"rows": rows})
     rows.append(rows[0] | {"set": "toy"})
     assert Limit("f1", 0.1).broken({"rows": rows}) == rows[1:]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"ensembles": {}, "data": []}'])
+def test_what_is_no_benchmark_is_not_compared(place, capsys, text):
+    assert bench(place, "--seeds", "1", "--combinations", "1", out="a") == 0
+    (place / "b").mkdir()
+    (place / "b" / "benchmark.json").write_text(text)
+    capsys.readouterr()
+    for pair in ("a", "b"), ("b", "a"):
+        assert run(["benchmark", "compare", *(str(place / name) for name in pair)]) == 2
+        told = capsys.readouterr().err
+        assert "benchmark.json lacks" in told and "failures, seeds" in told and "run the benchmark again" in told
 
 
 def test_suites_of_the_repository_are_valid():

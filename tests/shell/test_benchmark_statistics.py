@@ -138,7 +138,7 @@ def test_subsets_hold_the_whole_and_the_whole_without_one():
     pairs = subsets(6, "pairs")
     assert len(pairs) == 6 + 15 + 1 + 6 == len(set(pairs))
     assert subsets(1, "pairs") == [(0,)]
-    for wrong in ("some", "0", "-1"):
+    for wrong in ("some", "0", "-1", "²"):
         with pytest.raises(ConfigError):
             subsets(3, wrong)
     with pytest.raises(ConfigError, match="sets"):

@@ -55,7 +55,7 @@ def subsets(d: int, how: str) -> list[Subset]:
         largest = d
     elif how == "pairs":
         largest = 2
-    elif how.isdigit() and int(how) > 0:
+    elif how.isdecimal() and int(how) > 0:
         largest = int(how)
     else:
         raise ConfigError(f"--combinations {how!r} is not known", hint="all, pairs, or the largest number of members")

@@ -20,6 +20,7 @@ COMPARED = (*METRICS, *AT_CUT)
 LOWER_IS_BETTER = ("false_alarm_rate",)
 BLOCK = ("data", "pool", "subset")
 SET = ("ensemble", "set", "fuser", "thresholder", "labelled_k")
+NEEDED = ("ensembles", "data", "failures", "seeds")  # of benchmark.json
 PROTOCOL = ("protocol", "splits", "budget", "pools", "limit")
 
 Index = dict[tuple[str, ...], dict[tuple[str, ...], dict[int, int]]]  # set -> block -> seed -> row of the table
@@ -91,7 +92,7 @@ def _kind(path: Path) -> str:
 
 
 def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
-    about = [_read(path / NAME) for path in (a, b)]
+    about = [_about(path / NAME) for path in (a, b)]
     tables = [read_results(path) for path in (a, b)]
     first, second = (_by_identity(table, {}) for table in tables)
     names = [list(found["ensembles"]) for found in about]
@@ -127,6 +128,15 @@ def _noise(rows: list[dict[str, Any]], sets: int, draws: int) -> list[str]:
     if tried * LEVEL >= 1:
         return [f"{tried} differences were tested: by chance alone, about {tried * LEVEL:.0f} have p < {LEVEL}"]
     return []
+
+
+def _about(path: Path) -> Any:
+    """What a benchmark tells of itself; ConfigError where it lacks what a comparison needs."""
+    about = _read(path)
+    missing = [name for name in NEEDED if not isinstance(about, dict) or name not in about]
+    if missing:
+        raise ConfigError(f"{path} lacks {', '.join(missing)}: no benchmark to compare", hint="run the benchmark again")
+    return about
 
 
 def _read(path: Path) -> Any:

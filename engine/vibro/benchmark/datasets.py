@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -77,7 +78,11 @@ class SetEntry(Params):
 
 
 def load_set(entry: SetEntry, folder: Path | None, seed: int = 0) -> Labelled:
-    """The records of one entry; ``seed`` draws the plant of a simulated one."""
+    """The records of one entry; ``seed`` draws the plant of a simulated one.
+
+    ConfigError for a setting of the entry that cannot be used, DataError for a file.
+    """
+    _check_pattern(entry)
     if entry.simulate or not entry.path:
         return _simulated(entry, seed)
     if folder is None:
@@ -105,10 +110,35 @@ def load_set(entry: SetEntry, folder: Path | None, seed: int = 0) -> Labelled:
         raise DataError(f"data set {entry.name}: the arrays of {path.name} cannot be used: {error}") from None
 
 
+def _check_pattern(entry: SetEntry) -> None:
+    """ConfigError unless ``machine`` is a regular expression with a group."""
+    try:
+        why = "" if not entry.machine or re.compile(entry.machine).groups else "it has no group"
+    except re.error as error:
+        why = str(error)
+    if why:
+        raise ConfigError(
+            f"data set {entry.name}: machine = {entry.machine!r} cannot be used: {why}",
+            hint='the first group names the machine: machine = "(.*)-[xyz]$"',
+        )
+
+
 def _simulated(entry: SetEntry, seed: int) -> Labelled:
     from vibro.demo import simulate, to_batch
 
-    sim = simulate(**{"seed": seed, **entry.simulate})
+    known = signature(simulate).parameters
+    strange = [name for name in entry.simulate if name not in known]
+    if strange:
+        raise ConfigError(
+            f"data set {entry.name}: simulate knows no {', '.join(strange)}", hint=f"simulate takes {', '.join(known)}"
+        )
+    try:
+        sim = simulate(**{"seed": seed, **entry.simulate})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"data set {entry.name}: simulate = {entry.simulate} cannot be used: {error}",
+            hint="all but preset are numbers; records, units, sensors, length and seed are whole",
+        ) from None
     batch = to_batch(sim)
     if not entry.covariates:
         batch = replace(batch, covariates=batch.covariates[:, :0], covariate_names=())
@@ -222,7 +252,7 @@ def _labelled(
 def _machine(pattern: str, sensor: str, named: str) -> str:
     """The first group of the pattern in the sensor's id, else the machine that the file names, else the sensor."""
     found = re.match(pattern, sensor) if pattern else None
-    return found.group(1) if found else named or sensor
+    return (found and found.group(1)) or named or sensor
 
 
 def add_noise(batch: SignalBatch, snr_db: float, seed: int) -> SignalBatch:
