@@ -42,7 +42,7 @@ def headline(
 ) -> dict[str, Any]:
     """Classes, sensors, metrics of plugins and the confound panel of the whole ensemble under its own fuser, on each part.
 
-    With ``series`` the rows are windows of long series, none left out, and get the volume under the surface too.
+    With ``series`` the rows are windows of long series, all but the unlabelled, and get the volume under the surface too.
     ``failed`` tells why a metric gave nothing.
     """
     key = trial.key
