@@ -254,7 +254,7 @@ def _mean(found: Mapping[Block, Draws], records: Records) -> float | None:
 
 
 def averages(rows: list[Row], records: Records) -> list[Row]:
-    """Mean AP over the data sets and mean seconds to fit and score of every combination that gave a score, best first."""
+    """Mean AP over the data sets and mean seconds of the detectors of every combination that gave a score, best first."""
     chance = chance_of(rows)
     found: dict[tuple[str, str, str], dict[Block, Row]] = defaultdict(dict)
     for row in rows:

@@ -70,7 +70,7 @@ def _overall(found: Mapping[str, Any]) -> Section:
     note = (
         f"Mean average precision over {_counts(tests['open_blocks'])} (data set x pool) in which the best member stays"
         f" below 0.99, and over all {_counts(tests['all_blocks'])}. The blocks of one data set share its records and count"
-        " as one. best_member is chosen in hindsight for each block: an oracle, no system."
+        " as one. best_member is chosen in hindsight for each draw of each block: an oracle, no system."
     )
     return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows)
 
@@ -231,7 +231,10 @@ def _pareto(found: Mapping[str, Any]) -> Section:
         (r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["seconds"]), number(r["average_precision"]))
         for r in found["pareto"]
     ]
-    note = "Sets that no cheaper set equals; seconds to fit and score a data set, mean. Chosen with the labels."
+    note = (
+        "Sets that no cheaper set equals, chosen with the labels. Seconds that their detectors take to fit and score a draw,"
+        " mean: without the views, and with a fit for each fold where a detector is cross-fitted."
+    )
     headers = ("ensemble", "set", "fuser", "labels a class", "seconds", "mean AP")
     picture = pareto_front([r for r in found["pareto"] if not r["labelled_k"]])
     return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
@@ -294,7 +297,10 @@ def _volume(found: Mapping[str, Any]) -> Section:
         (r["data"], r["pool"], r["subset"], r["ensemble"], _labels(r), number(r["vus_roc"]), number(r["vus_pr"]))
         for r in found.get("volume", [])
     ]
-    note = "Windows of long series in order of time; a score may come a little early or late (Paparrizos et al., 2022)."
+    note = (
+        "Windows of long series in order of time, without those that are partly anomalous; a score may come a little early or"
+        " late (Paparrizos et al., 2022)."
+    )
     headers = ("data", "pool", "judged on", "ensemble", "labels a class", "VUS-ROC", "VUS-PR")
     return Section("Volume under the surface", note, headers, rows)
 
