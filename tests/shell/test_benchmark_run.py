@@ -13,6 +13,7 @@ import pytest
 from vibro.benchmark.compare import Limit, _difference, _noise
 from vibro.benchmark.grid import COLUMNS
 from vibro.benchmark.suite import read_suite
+from vibro.benchmark.trial import standardised
 from vibro.cli import run
 from vibro.errors import ConfigError
 from vibro.tensors import load_tensors
@@ -535,6 +536,34 @@ def test_in_sample_ensembles_are_fitted_once_on_all_rows(place):
     np.testing.assert_allclose(np.sort(trial["reference"][:, 0]), np.sort(trial["z"][:, 0]))
     (place / "suite.toml").write_text('in_sample = ["other"]\n' + text)
     assert bench(place, out="b") == 2
+
+
+@pytest.mark.parametrize("protocol", ["pool", "normals"])
+def test_in_sample_scores_are_standardised_over_all_fitted_rows(place, protocol):
+    with np.load(place / "toy.npz") as file:
+        loud = np.where(np.arange(160) < 80, 1.0, 3.0)[:, None]  # two of the four sensors
+        relabel(place, signals=file["signals"] * loud)
+    text = (place / "suite.toml").read_text()
+    (place / "suite.toml").write_text('in_sample = ["toy_ensemble.toml"]\n' + text)
+    split = "none" if protocol == "pool" else "recording"
+    assert bench(place, "--split", split, "--protocol", protocol, "--combinations", "1") == 0
+    trial = load_tensors(next((place / "out" / "scores").glob("*seed0*")))
+    raw, z, reference = (trial[name] for name in ("raw", "z", "reference"))
+    np.testing.assert_allclose(reference.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(reference.std(axis=0), 1)
+    for x, found in zip(raw.T, z.T, strict=True):
+        slope, offset = np.polyfit(x, found, 1)  # one line for all sensors
+        np.testing.assert_allclose(found, slope * x + offset, atol=1e-9)
+        if protocol == "pool":
+            assert (slope, offset) == pytest.approx((1 / x.std(), -x.mean() / x.std()))
+    assert (protocol == "pool") == np.allclose(z.mean(axis=0), 0)  # judged rows that were not fitted
+
+
+def test_standardised_scores():
+    fit = np.array([[0.0, 0.1, np.nan], [2.0, 0.1, np.nan], [np.nan, 0.1, np.nan]])
+    raw = np.array([[3.0, 5.0, 1.0], [np.nan, 0.1, 1.0], [99.0, 0.0, 1.0]])
+    expected = [[2.0, 0.0, np.nan], [np.nan, 0.0, np.nan], [30.0, 0.0, np.nan]]
+    np.testing.assert_array_equal(standardised(raw, fit, (-5.0, 30.0)), expected)
 
 
 def test_protocols_and_splits(place, capsys):

@@ -140,15 +140,34 @@ def fit_trial(
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
     trial.raw[:, column] = matrix.raw[here]
-    trial.z[:, column] = matrix.z[here]
+    z, held = matrix.z[here], fitted.reference["z"]
+    if in_sample:
+        fit, clip = matrix.raw[rows.fit], plan.ensemble.calibration.clip
+        z, held = (standardised(raw, fit, clip) for raw in (matrix.raw[here], fit))
+    trial.z[:, column] = z
     for ident in learners:  # what it was told says nothing about it to a fuser that learns
         trial.z[trial.known >= 0, names.index(ident)] = np.nan
-    reference = np.full((len(fitted.reference["z"]), d), np.nan)
-    reference[:, column] = fitted.reference["z"]
+    reference = np.full((len(held), d), np.nan)
+    reference[:, column] = held
     for result in fitted.results:
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
     reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
     return replace(trial, reference=reference, reasons=reasons)
+
+
+def standardised(raw: Floats, fit: Floats, clip: tuple[float, float]) -> Floats:
+    """z (n, d) of raw scores (n, d): (raw - mean) / sd over the scores (r, d) of all fitted rows, within ``clip``.
+
+    The same for all sensors; sd is that of the population. NaN stays NaN and counts for nothing; a column of ``fit`` without
+    spread gives 0.
+    """
+    z = np.full(raw.shape, np.nan)
+    for j, scores in enumerate(fit.T):
+        scores = scores[np.isfinite(scores)]
+        if len(scores):
+            sd = scores.std() if np.ptp(scores) > 0 else np.inf
+            z[:, j] = (raw[:, j] - scores.mean()) / sd
+    return np.clip(z, *clip, out=z)
 
 
 class Drawn(NamedTuple):
