@@ -214,7 +214,7 @@ def make_executor(spec: str) -> Executor:
     scheme, _, rest = spec.partition(":")
     if spec == "serial":
         return SerialExecutor()
-    if scheme == "processes" and rest.isdigit() and int(rest) > 0:
+    if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
         return ProcessPoolExecutor(int(rest), mp_context=get_context("spawn"))
     if scheme == "dask" and rest.startswith("//"):
         try:
