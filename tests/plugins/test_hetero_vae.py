@@ -11,6 +11,7 @@ from torch import nn
 
 from vibro.api import Context, StandAside
 from vibro_plugins import _images
+from vibro_plugins._torch import step
 from vibro_plugins.detectors import hetero_vae
 from vibro_plugins.detectors.hetero_vae import HeteroVae, HeteroVaeParams, Vae, kl_mean
 
@@ -174,6 +175,39 @@ def not_a_number(monkeypatch):
     monkeypatch.setattr(Vae, "__init__", broken)
 
 
+def stepped(change):
+    """change(optimizer, loss) in place of a step."""
+    return lambda monkeypatch: monkeypatch.setattr(
+        hetero_vae, "step", lambda optimizer, loss, clip=None: change(optimizer, loss)
+    )
+
+
+def shaken(optimizer, loss):
+    step(optimizer, loss)
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            for weight in group["params"]:
+                weight += torch.randn_like(weight)
+
+
+def encoded(change):
+    """Latents of change(x) in place of those of x."""
+
+    def breakage(monkeypatch):
+        encode = Vae.encode
+        monkeypatch.setattr(Vae, "encode", lambda self, x: encode(self, change(x)))
+
+    return breakage
+
+
+def best_never_kept(monkeypatch):
+    monkeypatch.setattr(hetero_vae.Plateau, "stop", lambda self, loss: False)
+
+
+def one_row(monkeypatch):
+    monkeypatch.setattr(hetero_vae, "minibatches", lambda rows, size, rng: [rows[:1]])
+
+
 BROKEN = {
     "zero epochs": (None, {"epochs": 0}),
     "beta 100": (None, {"beta": 100.0, "warm_up": 0}),
@@ -182,9 +216,19 @@ BROKEN = {
     "learning rate next to 0": (None, {"lr": 1e-9}),
     "a weight that is no number": (not_a_number, {}),
     "dead latent": (dead_latent, {}),
-    "deaf decoder": (deaf_decoder, {"beta": 0.1}),
-    "constant output": (constant_output, {"beta": 0.1}),
+    "deaf decoder": (deaf_decoder, {}),
+    "deaf decoder, strong prior": (deaf_decoder, {"beta": 0.1}),
+    "constant output": (constant_output, {}),
+    "constant output, strong prior": (constant_output, {"beta": 0.1}),
     "three units": (three_units, {}),
+    "no step": (stepped(lambda optimizer, loss: optimizer.step()), {}),
+    "upside down": (stepped(lambda optimizer, loss: step(optimizer, -loss)), {}),
+    "weights shaken after every step": (stepped(shaken), {}),
+    "best weights never kept": (best_never_kept, {}),
+    "one row alone": (one_row, {}),
+    "images mixed": (encoded(lambda x: x.mean(0, keepdim=True).expand_as(x)), {}),
+    "images shuffled": (encoded(lambda x: x[torch.randperm(len(x))]), {}),
+    "drowned in noise": (encoded(lambda x: x + 100 * torch.randn_like(x)), {}),
 }
 KINDS = [{}, {"width": 6, "trim": 0.1, "latent": 3}]
 SOUND = [
