@@ -453,7 +453,7 @@ def test_trimmed_rows_are_not_kept_for_scoring(images):
     assert len(kept) == 180 and sorted(left) == sorted(np.argsort(detector._remoteness(codes))[180:])
 
 
-# --- health: twenty-four broken networks, twenty sound ones -----------------------------------------------------------
+# --- health: twenty broken networks under both losses, twenty sound ones --------------------------------------------
 
 
 def codes(change):
@@ -491,9 +491,26 @@ def upside_down(monkeypatch):
     monkeypatch.setattr(contrastive, "moco", lambda *given: -moco(*given))
 
 
+def two_rows(monkeypatch):
+    monkeypatch.setattr(contrastive, "minibatches", lambda rows, size, rng: [rows[:2]])
+
+
+def best_never_kept(monkeypatch):
+    monkeypatch.setattr(contrastive.Plateau, "stop", lambda self, loss: False)
+
+
 BROKEN = {
     "zero epochs": (None, {"epochs": 0}),
     "learning rate next to 0": (None, {"lr": 1e-9, "epochs": 2}),
+    "learning rate of a millionth": (None, {"lr": 1e-6, "epochs": 2}),
+    "two rows alone": (two_rows, {}),
+    "best weights never kept": (best_never_kept, {}),
+    "dead codes": (codes(lambda net, x: 0 * net(x)), {}),
+    "a code that is no number": (
+        codes(lambda net, x: net(x) * torch.tensor([float("nan")] + [1.0] * (SMALL["code"] - 1))),
+        {},
+    ),
+    "codes of noise": (codes(lambda net, x: 0 * net(x) + torch.randn(len(x), SMALL["code"])), {}),
     "learning rate 10": (None, {"code": 2, "lr": 10.0, "epochs": 2}),
     "learning rate 1": (None, {"code": 2, "lr": 1.0, "epochs": 2}),
     "temperature 10": (None, {"temperature": 10.0}),
