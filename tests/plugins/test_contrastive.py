@@ -491,10 +491,6 @@ def upside_down(monkeypatch):
     monkeypatch.setattr(contrastive, "moco", lambda *given: -moco(*given))
 
 
-def two_rows(monkeypatch):
-    monkeypatch.setattr(contrastive, "minibatches", lambda rows, size, rng: [rows[:2]])
-
-
 def best_never_kept(monkeypatch):
     monkeypatch.setattr(contrastive.Plateau, "stop", lambda self, loss: False)
 
@@ -503,7 +499,11 @@ BROKEN = {
     "zero epochs": (None, {"epochs": 0}),
     "learning rate next to 0": (None, {"lr": 1e-9, "epochs": 2}),
     "learning rate of a millionth": (None, {"lr": 1e-6, "epochs": 2}),
-    "two rows alone": (two_rows, {}),
+    "saturated codes": (
+        codes(lambda net, x: torch.tanh(1e4 * net(x).mean(1, keepdim=True)).expand(-1, SMALL["code"])),
+        {},
+    ),
+    "views of constants": (views(lambda view, draw: torch.ones_like(view)), {}),
     "best weights never kept": (best_never_kept, {}),
     "dead codes": (codes(lambda net, x: 0 * net(x)), {}),
     "a code that is no number": (
