@@ -17,6 +17,7 @@ from vibro_plugins._tabular import leading_axes
 from vibro_plugins._torch import arrays, load_arrays, seeded
 
 LEAST_ROWS = 20
+LEAST_GROUPS, MOST_GROUP = 3, 15  # groups held out, and what share of the rows none may exceed, one in so many
 AXES, SAMPLE = 4, 256  # principal axes that a network is measured against, and rows that they are found on
 BLOCK, PLACES = 64, 4096  # rows, and places of a row, read at a time
 MOST_SAMPLES = 1 << 20  # of a window
@@ -104,20 +105,19 @@ def refuse(x: NDArray[Any]) -> None:
 def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """A tenth of n rows that is held out, and the others, both in random order.
 
-    A group of ``ctx.groups`` stays together, for its rows are more alike than those of the next recording will be: groups are
-    held out until they make a tenth. Where they are too large to be spared, none without making it more than a fifth, or
-    none are known, single rows are held out.
+    A group of ``ctx.groups`` stays together, for its rows are more alike than those of the next recording will be: random
+    groups are held out until they are three, of which a faulty one decides nothing, and make a tenth. Single rows are held
+    out where no groups are known, or where one is more than a fifteenth of all: it could not be spared, and the others alone
+    might be the faults.
     """
     order = rng.permutation(n)
     if ctx.groups is not None:
-        held, mine = np.zeros(n, np.bool_), ctx.groups[order]
-        for group in mine[np.sort(np.unique(mine, return_index=True)[1])]:
-            more = held | (mine == group)
-            if more.sum() <= n // 5:
-                held = more
-            if held.sum() >= n // 10:
-                break
-        if held.sum() >= n // 20:
+        mine = ctx.groups[order]
+        names, first, size = np.unique(mine, return_index=True, return_counts=True)
+        if MOST_GROUP * size.max() <= n:
+            turn = np.argsort(first)
+            count = max(LEAST_GROUPS, int(np.searchsorted(np.cumsum(size[turn]), n // 10)) + 1)
+            held = np.isin(mine, names[turn[:count]])
             return order[held], order[~held]
     return order[: n // 10], order[n // 10 :]
 

@@ -136,7 +136,7 @@ class Plateau:
     def stop(self, loss: float) -> bool:
         """Takes note of one look; True when it is time to stop, StandAside where the loss is no number any more."""
         if not np.isfinite(loss):
-            raise StandAside("training diverged: the loss on the held-out rows is not finite")
+            raise StandAside("training diverged: its loss is no finite number")
         if loss < self.best * 0.999:
             self.best, self.waited, self.weights = loss, 0, arrays(self.module)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -260,11 +262,20 @@ def test_rows_of_a_group_are_held_out_together():
 
     groups = np.random.default_rng(1).permutation(np.repeat(np.arange(20), 10))
     held, rows = parts(groups)
-    assert len(held) == 20 and not set(groups[held]) & set(groups[rows])
-    held, rows = parts(np.repeat([0, 1, 2], [90, 90, 20]))  # the others are too large to be spared
-    assert sorted(held) == list(range(180, 200))
-    single = [parts(None)[0].tolist(), parts(np.repeat([0, 1], 100))[0].tolist()]
+    assert len(held) == 30 and not set(groups[held]) & set(groups[rows])
+    groups = np.repeat(np.arange(17), [12] * 16 + [8])  # two of which would be a tenth
+    assert len(np.unique(groups[parts(groups)[0]])) == 3
+    few = np.repeat(np.arange(12), [36] * 5 + [4] * 5 + [0, 0])  # the small ones alone might be the faults
+    single = [parts(groups)[0].tolist() for groups in (None, few)]
     assert single[0] == single[1] and len(single[0]) == 20
+
+
+def test_groups_decide_whether_a_training_goes_on():
+    ctx, x = Context(), vectors(20, 0)
+    keys = [
+        key_of("lstm_ae", {}, replace(ctx, groups=groups), x) for groups in (None, np.arange(20), np.arange(20) // 2)
+    ]
+    assert len(set(keys)) == 3
 
 
 def test_a_loss_that_is_no_number_ends_a_training():

@@ -115,8 +115,10 @@ def test_trap_53_rows_that_stop_a_training_are_not_trained_on(name, monkeypatch)
 
     monkeypatch.setattr(module, "split", split_seen)
     monkeypatch.setattr(module if hasattr(module, "minibatches") else _torch, "minibatches", minibatches_seen)
-    fitted(name, 7, NETWORKS[name][1](90, 0))
-    assert len(held) == 9 and trained and not set(held) & set(trained)
+    cls, make, small = NETWORKS[name]
+    groups = np.arange(90) // 3
+    cls.make({**small, "epochs": 7}, Context(groups=groups)).fit(make(90, 0))
+    assert len(held) == 9 and trained and not set(groups[held]) & set(groups[trained])
     assert set(trained) <= set(range(90))
 
 

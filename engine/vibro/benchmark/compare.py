@@ -48,7 +48,7 @@ class Limit:
         return cls(metric, value)
 
     def broken(self, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows that are worse by more than the limit and by more than noise, or that B has lost; baselines do not count.
+        """Rows that are worse by more than the limit and by more than noise, or whose draws B has lost; baselines do not count.
 
         Without an interval the limit alone decides. ConfigError if there is nothing to judge.
         """
@@ -71,9 +71,8 @@ class Limit:
 def compare(a: Path, b: Path) -> dict[str, Any]:
     """``{rows, verdict_changes, warnings}`` of cli.md 7.2; ``diff`` is b - a, ``lost`` counts draws without a value in b.
 
-    Benchmarks: the rows of A, paired with those of B over the data sets and seeds that B was run with. Runs: their metrics
-    against labels, and records whose level changed. ConfigError where one is a benchmark and the other a run, or they
-    share nothing.
+    Benchmarks: rows that both have, paired over data sets and seeds. Runs: their metrics against labels, and records
+    whose level changed. ConfigError where one is a benchmark and the other a run, or they share nothing.
     """
     kinds = [_kind(path) for path in (a, b)]
     if kinds[0] != kinds[1]:
@@ -103,12 +102,11 @@ def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
     records = {d["name"]: d["fingerprint"] for d in about[0]["data"]}
     asked = {d["name"] for d in about[1]["data"]} | {f["trial"] for f in about[1]["failures"]}
     rows = []
-    for key in first:
+    for key in (key for key in first if key in second):
         blocks = [block for block in first[key] if block[0] in asked]
-        found = second.get(key, {})
         for metric in COMPARED:
             pairs = [
-                _paired(first[key][k], found.get(k, {}), tables[0][metric], tables[1][metric], about[1]["seeds"])
+                _paired(first[key][k], second[key].get(k, {}), tables[0][metric], tables[1][metric], about[1]["seeds"])
                 for k in blocks
             ]
             if any(np.isfinite(x).any() for x, _ in pairs):

@@ -134,7 +134,7 @@ def _simulated(entry: SetEntry, seed: int) -> Labelled:
         )
     try:
         sim = simulate(**{"seed": seed, **entry.simulate})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(
             f"data set {entry.name}: simulate = {entry.simulate} cannot be used: {error}",
             hint="all but preset are numbers; records, units, sensors, length and seed are whole",

@@ -39,8 +39,9 @@ def paired_difference(
 
     ``a`` and ``b`` hold one array of paired draws a block, ``sets`` the data set of each block (default: each its own).
     The interval is a bootstrap in two stages, data sets and then the draws within each, with percentiles expanded to
-    what a t interval over as few would reach (Hesterberg, The American Statistician 69, 2015); the p-value is that of
-    ``sign_flip``. Both are over the data sets, or the draws of the only one.
+    what a t interval over as few would reach (Hesterberg, The American Statistician 69, 2015). It cannot reach beyond the
+    largest and smallest difference, so with fewer than ``FEWEST`` it is too narrow, and the p-value, that of ``sign_flip``,
+    says so. Both are over the data sets, or the draws of the only one.
     """
     difference = [np.asarray(x) - np.asarray(y) for x, y in zip(a, b, strict=True)]
     units = [d[np.isfinite(d)] for d in by_data_set(difference, range(len(difference)) if sets is None else sets)]

@@ -31,8 +31,8 @@ class Suite(Params):
     """What a suite file may say (cli.md 7.1); ``limit`` bounds the size of a pool, 0 = no bound.
 
     The ensembles ``in_sample`` are fitted once on all rows, their z is (score - mean) / sd over these rows, the same for all
-    sensors, instead of their calibration, and none of their detectors is left out as insensitive: as with a library that
-    knows no held-out reference.
+    sensors, within the bounds of their calibration and nothing else of it, and none of their detectors is left out as
+    insensitive: as with a library that knows no held-out reference.
     """
 
     name: str
