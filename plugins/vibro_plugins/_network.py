@@ -184,5 +184,8 @@ def linear(
 
 
 def enough(gain: float, by_axes: float) -> bool:
-    """Whether a network explains a quarter of what principal axes do; where that is next to nothing, at least something."""
-    return gain > max(LEAST_SHARE * by_axes - SLACK, 0.0)
+    """Whether a network explains a quarter of what principal axes do; or next to nothing where they do not either.
+
+    That it learned this, another figure must say: an untrained one may explain next to nothing too.
+    """
+    return gain > LEAST_SHARE * max(by_axes, 0.0) - SLACK

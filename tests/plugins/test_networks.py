@@ -250,7 +250,7 @@ def test_enough_is_measured_against_principal_axes():
     ]
     assert found[0] > 0.5 and abs(found[1]) < 0.1
     assert enough(0.3, found[0]) and not enough(0.05, found[0])  # there was something to learn
-    assert enough(0.005, found[1]) and not enough(0.0, found[1])  # next to nothing is little, but not nothing
+    assert enough(0.0, found[1]) and not enough(-0.1, found[1])  # there was not; but worse than nothing is wrong
     assert not enough(np.nan, found[1])
 
 

@@ -192,7 +192,8 @@ class LstmAe(Network):
 
         gain = explained(self._errors(net, z[held]), length(z[held]))
         found = {"gain": gain, "linear": linear(lambda part: part, z, rows, held, length)}
-        return found | {"failed": float(not enough(gain, found["linear"]) or not self.params.epochs)}
+        sound = gain > 0 and enough(gain, found["linear"]) and self.params.epochs
+        return found | {"failed": float(not sound)}
 
 
 def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

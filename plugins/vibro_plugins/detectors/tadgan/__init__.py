@@ -280,7 +280,10 @@ class TadGan(Network):
             "value": float(value.std()),
         }
         sound = (
-            enough(found["gain"], found["linear"]) and SLOPES[0] < found["slope"] < SLOPES[1] and found["value"] > 1e-6
+            found["gain"] > 0
+            and enough(found["gain"], found["linear"])
+            and SLOPES[0] < found["slope"] < SLOPES[1]
+            and found["value"] > 1e-6
         )
         return found | {"failed": float(not sound)}
 
