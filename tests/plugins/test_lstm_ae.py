@@ -206,20 +206,13 @@ def test_health_tells_a_net_that_has_not_learned(sequences, name, monkeypatch):
         assert "diverged" in error.message
 
 
-def many_modes(*shape):
-    """Rows of 40 modes, of which four principal axes explain next to nothing."""
-    rng = np.random.default_rng(0)
-    x = 10 * rng.standard_normal((240, 40)) @ np.linalg.qr(rng.standard_normal((np.prod(shape), 40)))[0].T
-    return (x + 0.05 * rng.standard_normal(x.shape)).reshape(240, *shape).astype(np.float32)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["learning rate next to 0", "no step", "upside down"])
-def test_health_tells_it_where_principal_axes_explain_little_too(name, monkeypatch):
+def test_health_tells_it_where_principal_axes_explain_little_too(many_modes, name, monkeypatch):
     breakage, settings = BROKEN[name]
     if breakage:
         breakage(monkeypatch)
-    health = fitted(many_modes(12, 16), **{"epochs": 4, **settings}).health()
+    health = fitted(many_modes.reshape(240, 12, 16), **{"epochs": 4, **settings}).health()
     assert health["linear"] < 0.1 and health["failed"] == 1
 
 
