@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 
 def main() -> int:
     """Writes ``results/aeon``."""
+    from vibro.api import without_use
     from vibro.benchmark.combos import FuserSpec, fuse_subsets
     from vibro.benchmark.datasets import load_set
     from vibro.benchmark.metrics import average_precision
@@ -30,9 +31,9 @@ def main() -> int:
     from vibro.benchmark.suite import read_suite
     from vibro.benchmark.trial import TrialKey, draw_rows, fit_trial
     from vibro.context import Context
-    from vibro.host import PluginHost
-    from vibro.overrides import find_ensemble
-    from vibro.plan import make_plan, without_use
+    from vibro.core.plan import make_plan
+    from vibro.host.manager import PluginHost
+    from vibro.runs.overrides import find_ensemble
 
     python, root = os.environ.get("VIBRO_AEON"), os.environ.get("VIBRO_TEST_DATA")
     if not python or not root:

@@ -184,10 +184,10 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Rows of one ensemble, its members, and the untrained twin of a detector that is alone; or of the ``twin`` only."""
     from vibro.context import Context
-    from vibro.data import make_rows
-    from vibro.engine import Engine
+    from vibro.core.engine import Engine
+    from vibro.core.folds import make_rows
+    from vibro.core.plan import make_plan
     from vibro.errors import QuorumError
-    from vibro.plan import make_plan
 
     plan = make_plan(host, name, entry_of(host, protocol, name, given))
     rows = make_rows(task.batch, task.fit)
@@ -223,10 +223,10 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
 
     It sees what the trained one sees: the same rows for its scales, centre and neighbours, the same rows held out.
     """
-    from vibro.calibration import Calibration
     from vibro.context import Context
-    from vibro.executor import ArrayRef, FitTask, fit_task
-    from vibro.views import ViewStore
+    from vibro.core.views import ViewStore
+    from vibro.core.worker import ArrayRef, FitTask, fit_task
+    from vibro.scoring.calibration import Calibration
 
     planned = plan.detectors[0]
     ctx = Context(seed=seed, fs=task.batch.fs)
@@ -255,7 +255,7 @@ def trivial(task: Task, seed: int) -> list[dict[str, Any]]:
 
 def main(words: list[str]) -> int:
     """Measures, keeps the rows and writes the tables."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     options = dict(word.split("=", 1) for word in words if "=" in word)
     places = [word for word in words if "=" not in word]

@@ -43,10 +43,10 @@ def entry(host: Any, ensemble: str, name: str) -> dict[str, Any]:
 def rows_of(host: Any, settings: Mapping[str, Any], records: int) -> tuple[Any, np.ndarray]:
     """The planned detector, and its view of simulated records."""
     from vibro.context import Context
+    from vibro.core.plan import make_plan
+    from vibro.core.views import ViewStore
     from vibro.data import make_batch
-    from vibro.demo.simulate import simulate
-    from vibro.plan import make_plan
-    from vibro.views import ViewStore
+    from vibro.simulate.simulate import simulate
 
     made = simulate(records=records, seed=0, length=8192)
     x = made.x.reshape(len(made.x), 1, -1)
@@ -185,7 +185,7 @@ def spread(value: Mapping[str, float]) -> str:
 
 def main(names: list[str]) -> int:
     """Measures the named networks, all without a name, and writes the table."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     if not set(names) <= set(NAMES):
         print(__doc__, file=sys.stderr)

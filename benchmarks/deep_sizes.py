@@ -27,7 +27,7 @@ MARGIN = 0.01  # AUC that a small network may lose against its twin without a wo
 
 def planned(host: Any, name: str, settings: dict[str, Any]) -> Any:
     """A plan of the entry of ``default`` with other settings."""
-    from vibro.plan import make_plan
+    from vibro.core.plan import make_plan
 
     entry = next(dict(e) for e in host.registry.ensemble("default")["detectors"] if e.get("id", e["use"]) == name)
     return make_plan(host, name, {"detectors": [entry | settings], "fuser": {"use": "weighted_mean"}})
@@ -37,8 +37,8 @@ def measured(host: Any, name: str, settings: dict[str, Any], task: Task, seed: i
     """All settings, figures, seconds, parameters and health of one fit; or why it stood aside."""
     from vibro.api import check_settings
     from vibro.context import Context
-    from vibro.data import make_rows
-    from vibro.engine import Engine
+    from vibro.core.engine import Engine
+    from vibro.core.folds import make_rows
     from vibro.errors import QuorumError
 
     engine, plan = Engine(host, Context(seed=seed, fs=task.batch.fs)), planned(host, name, settings)
@@ -108,7 +108,7 @@ def _cells(small: dict[str, Any], large: dict[str, Any]) -> list[str]:
 
 def main(words: list[str]) -> int:
     """Measures and writes row by row."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     twins = tomllib.loads((HERE / "deep_sizes.toml").read_text())
     options = dict(word.split("=", 1) for word in words if "=" in word)

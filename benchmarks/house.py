@@ -79,10 +79,10 @@ def floors() -> list[dict[str, Any]]:
     from vibro.benchmark.datasets import SetEntry, load_set
     from vibro.benchmark.metrics import score_table
     from vibro.context import Context
-    from vibro.data import make_rows
-    from vibro.engine import Engine
-    from vibro.host import PluginHost
-    from vibro.plan import make_plan
+    from vibro.core.engine import Engine
+    from vibro.core.folds import make_rows
+    from vibro.core.plan import make_plan
+    from vibro.host.manager import PluginHost
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))

@@ -48,7 +48,7 @@ def listing() -> dict[str, float]:
 
 def checks() -> list[dict[str, Any]]:
     """Seconds and outcome of ``vibro plugins check`` of every bundled detector."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     out = []
     for cls in PluginHost.create(autoload=False).components("detector"):

@@ -73,7 +73,9 @@ def compare(before: Path, after: Path) -> tuple[str, bool]:
         moved = sum(x != y for x, y in zip(a["level"], b["level"], strict=True))
         name = max(worst, key=lambda n: worst[n])
         good &= worst["score"] <= TOLERANCE and moved == 0 and a.keys() == b.keys()
-        notes.append(f"scores.csv: score within {worst['score']:.2g}, worst {name} {worst[name]:.2g}, {moved} levels moved")
+        notes.append(
+            f"scores.csv: score within {worst['score']:.2g}, worst {name} {worst[name]:.2g}, {moved} levels moved"
+        )
     x, y = (tensors(out) for out in (before, after))
     notes.append("tensors: same bytes" if x == y else f"tensors: {sum((x - y).values())} of {sum(x.values())} differ")
     return "; ".join(notes), good
@@ -88,7 +90,9 @@ def tensors(out: Path) -> Counter[tuple[str, tuple[int, ...], bytes]]:
 def version(checkout: Path) -> str:
     """Commit of a clean checkout; of a changed one a name that no kept run has."""
     git = ["git", "-C", str(checkout)]
-    commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout
+    commit = subprocess.run(
+        [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout
     dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     return commit.strip() + (f"-changed-{os.getpid()}" if dirty else "")
 

@@ -111,7 +111,7 @@ MILLION = """
 import json, time
 import numpy as np
 from vibro.context import Context
-from vibro.scores import Cuts, ScoreMatrix, decide
+from vibro.scoring.verdict import Cuts, ScoreMatrix, decide
 from vibro_plugins.fusers.auto import Auto
 from vibro_plugins.thresholders.quantile import Quantile
 rng = np.random.default_rng(0)
@@ -146,8 +146,8 @@ def speed(times: int) -> Iterator[list[dict[str, Any]]]:
 
 def threshold(times: int) -> Iterator[list[dict[str, Any]]]:
     """Seconds of ``vibro threshold`` on a run of 2,000 records, start of Python, tables and report included; and without."""
-    from vibro.host import PluginHost
-    from vibro.jobs.threshold import rethreshold
+    from vibro.host.manager import PluginHost
+    from vibro.runs.threshold import rethreshold
 
     host = PluginHost.create(autoload=False)
     with TemporaryDirectory() as folder:
@@ -239,10 +239,10 @@ class HalfPlant:
 def half_plant(seed: int, faults: float) -> HalfPlant:
     """Fits and scores; the same for whoever asks again."""
     from vibro.context import Context
-    from vibro.data import make_rows
-    from vibro.engine import Engine
-    from vibro.host import PluginHost
-    from vibro.plan import make_plan
+    from vibro.core.engine import Engine
+    from vibro.core.folds import make_rows
+    from vibro.core.plan import make_plan
+    from vibro.host.manager import PluginHost
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))
@@ -273,10 +273,10 @@ def fusers(draws: int) -> Iterator[list[dict[str, Any]]]:
     """Average precision of every fuser on unlabelled pools, fitted and judged in place, also with planted members."""
     from vibro.benchmark.datasets import SetEntry, load_set
     from vibro.context import Context
-    from vibro.data import make_rows
-    from vibro.engine import Engine
-    from vibro.host import PluginHost
-    from vibro.plan import make_plan
+    from vibro.core.engine import Engine
+    from vibro.core.folds import make_rows
+    from vibro.core.plan import make_plan
+    from vibro.host.manager import PluginHost
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))

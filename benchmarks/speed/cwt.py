@@ -147,7 +147,7 @@ def real_records(count: int) -> dict[str, tuple[float, np.ndarray]]:
 
 def dense(x: np.ndarray, frequencies: np.ndarray, columns: int) -> np.ndarray:
     """Definition of v2 at every sample of a unit record, power averaged over columns (bands, columns)."""
-    from vibro_plugins._cwt import SIGMA
+    from vibro_plugins.timefrequency.bank import SIGMA
 
     nu = np.arange(2 * len(x)) / (2 * len(x))
     spectrum, edges = np.fft.fft(x, 2 * len(x)), np.arange(columns + 1) * len(x) / columns
@@ -163,10 +163,11 @@ def dense(x: np.ndarray, frequencies: np.ndarray, columns: int) -> np.ndarray:
 def truth(x: np.ndarray, fs: float) -> dict[str, list[float]]:
     """Correlations of our images with their definitions, a record each: classic, v2 and the lower half of v2."""
     from vibro.context import Context
-    from vibro_plugins._cwt import FLOOR, log_frequencies
-    from vibro_plugins._resize import area_weights
-    from vibro_plugins._sigma import unit_records
+    from vibro_plugins.dsp.reference_level import unit_records
     from vibro_plugins.features.cwt_image import CwtImage
+    from vibro_plugins.timefrequency.bank import FLOOR
+    from vibro_plugins.timefrequency.morlet import log_frequencies
+    from vibro_plugins.timefrequency.resize import area_weights
 
     inputs = {"raw": x[:, None], "sensor": np.arange(len(x), dtype=np.float32)[:, None]}
     pictures = []
@@ -188,8 +189,9 @@ def truth(x: np.ndarray, fs: float) -> dict[str, list[float]]:
 
 def stages(x: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """Microseconds a record in each stage of v2 (median of rounds), and the work that they hold."""
-    from vibro_plugins import _cwt, _sigma
-    from vibro_plugins._resize import area_weights
+    from vibro_plugins.dsp import reference_level as _sigma
+    from vibro_plugins.timefrequency import morlet as _cwt
+    from vibro_plugins.timefrequency.resize import area_weights
 
     bank = _cwt.morlet_bank(LENGTH, SIZE, _cwt.log_frequencies(FS, LENGTH) / FS)
     rows, block = area_weights(bank.height, SIZE), _cwt.BLOCK
@@ -254,7 +256,7 @@ def clock(work: Callable[[], object]) -> float:
 
 def profile(parts: dict[str, float], work: dict[str, float], by_set: list[list]) -> list[str]:
     """The profile in words."""
-    from vibro_plugins._cwt_classic import chosen_scales
+    from vibro_plugins.timefrequency.classic import chosen_scales
 
     total = sum(parts.values())
     fft = parts["short inverse FFTs"]
@@ -317,8 +319,8 @@ def main() -> int:
     """Measures, compares and writes the results."""
     from benchmarks.common import RESULTS, where
 
-    from vibro.demo.simulate import simulate
-    from vibro_plugins._cwt import log_frequencies
+    from vibro.simulate.simulate import simulate
+    from vibro_plugins.timefrequency.morlet import log_frequencies
 
     torch.set_num_threads(1)
     simulated = simulate(records=COMPARED, seed=0).x[:, 0]

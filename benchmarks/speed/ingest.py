@@ -32,7 +32,7 @@ Way = Callable[[Path], Iterator[np.ndarray]]
 
 def written(path: Path, text: Callable[[float], str]) -> None:
     """Simulated records as JSON lines."""
-    from vibro.demo.simulate import simulate
+    from vibro.simulate.simulate import simulate
 
     made = simulate(records=RECORDS, seed=0, length=LENGTH)
     with path.open("w") as out:
@@ -95,9 +95,9 @@ def own(folder: Path) -> dict[str, Way]:
     """vibro's own ways: the parser alone, the reader with all of its checks, ingest with hashes and files, and again."""
     from vibro.api import Context, Record
     from vibro.ingest import IngestOptions, ingest
-    from vibro_plugins._text import digits
-    from vibro_plugins._text.fast import Numbers
     from vibro_plugins.readers.jsonl import JsonLines
+    from vibro_plugins.readers.text import digits
+    from vibro_plugins.readers.text.fast import Numbers
 
     reader = JsonLines.make({}, Context())
     reader._numbers = Numbers(worth=0)
@@ -122,7 +122,7 @@ def own(folder: Path) -> dict[str, Way]:
 
 def again(folder: Path) -> Way:
     """Blocks of rows of what ingest has left, as the store of views hands them on."""
-    from vibro.views import CHUNK_BYTES
+    from vibro.core.views import CHUNK_BYTES
 
     def read(path: Path) -> Iterator[np.ndarray]:
         x = np.load(folder / "signals.npy", mmap_mode="r")

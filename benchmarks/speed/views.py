@@ -28,7 +28,7 @@ VIEWS: Mapping[str, Any] = {
 
 def write_records(path: Path, records: int) -> None:
     """Some hundred simulated records again and again, each time with other noise, as a ``.npy`` file."""
-    from vibro.demo.simulate import simulate
+    from vibro.simulate.simulate import simulate
 
     made = simulate(records=SIMULATED, seed=0, length=LENGTH).x.reshape(SIMULATED, 1, LENGTH).astype(np.float32)
     level = np.float32(0.05) * made.std(axis=2, keepdims=True)
@@ -63,9 +63,10 @@ def compute(view: str, batch: Any, folder: Path, cache: Path | None = None) -> n
     """The array of a view by a fresh store that keeps 1 GiB in memory, as a run has it."""
     from vibro.api import view_key
     from vibro.context import Context
-    from vibro.host import PluginHost
+    from vibro.core.view_graph import inputs_of, order_views
+    from vibro.core.views import ViewStore
+    from vibro.host.manager import PluginHost
     from vibro.store.viewcache import ViewCache
-    from vibro.views import ViewStore, inputs_of, order_views
 
     host = PluginHost.create(autoload=False)
     top, ctx = view_key(VIEWS[view]), Context(fs=batch.fs)

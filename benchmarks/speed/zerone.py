@@ -116,9 +116,10 @@ def plain_ratios(f: np.ndarray, density: np.ndarray, fs: float, v2: bool) -> lis
 def ways(x: np.ndarray) -> dict[str, tuple[int, Callable[[], object]]]:
     """Each way or part with the records it handles in one call."""
     from vibro.context import Context
-    from vibro_plugins import _fft, _zerone
-    from vibro_plugins._dsp import hann, scaled
+    from vibro_plugins.dsp.spectrum import hann, scaled
     from vibro_plugins.features.zerone import Zerone
+    from vibro_plugins.features.zerone import fft as _fft
+    from vibro_plugins.features.zerone import values as _zerone
 
     inputs = {"raw": x[:, None], "sensor": np.zeros((len(x), 1), np.float32)}
     view = Zerone.make({}, Context(fs=FS))
@@ -147,8 +148,8 @@ def ways(x: np.ndarray) -> dict[str, tuple[int, Callable[[], object]]]:
 
 def worst_error(x: np.ndarray) -> dict[str, float]:
     """Largest relative difference from the plain loop over records and values: of the float64 core and as float32."""
-    from vibro_plugins._dsp import finite32, scaled
-    from vibro_plugins._zerone import Grid, values
+    from vibro_plugins.dsp.spectrum import finite32, scaled
+    from vibro_plugins.features.zerone.values import Grid, values
 
     truth = np.stack([plain(row, FS, EPS) for row in x[:PLAIN]])
     core = values(scaled(x[:PLAIN]), Grid(FS, LENGTH, "v2"), np.full(PLAIN, EPS))
@@ -163,7 +164,7 @@ def main() -> int:
     """Measures in turns, in seconds of this thread's processor time, and writes the results."""
     from benchmarks.common import RESULTS, table, where
 
-    from vibro.demo.simulate import simulate
+    from vibro.simulate.simulate import simulate
 
     x = simulate(records=RECORDS, seed=0).x[:, 0]
     todo = ways(x)

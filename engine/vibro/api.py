@@ -304,3 +304,8 @@ def check_settings(params: type[Params], settings: Mapping[str, Any], where: str
 def settings_of(params: Any) -> dict[str, Any]:
     """The settings of a ``Params`` as a plain table."""
     return asdict(params)
+
+
+def without_use(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's table without its name."""
+    return {key: value for key, value in table.items() if key != "use"}

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 from vibro.errors import PluginError
-from vibro.host import PluginHost
-from vibro.testing import elsewhere
+from vibro.host.manager import PluginHost
+from vibro.testing import other_process as elsewhere
 from vibro.testing.parametrize import BoundCheck
 from vibro.testing.runner import case_for, checks, declared_failures, run_checks
 

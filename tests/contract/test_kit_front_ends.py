@@ -83,7 +83,7 @@ def test_a_declared_failure_must_fail(tmp_path):
 
 def test_a_private_import_is_found(tmp_path, monkeypatch):
     (tmp_path / "own_private.py").write_text(
-        PLUGIN.format(quantile="1 - budget", extra="from vibro.host import PluginHost")
+        PLUGIN.format(quantile="1 - budget", extra="from vibro.host.manager import PluginHost")
     )
     monkeypatch.syspath_prepend(tmp_path)
     import own_private

@@ -17,7 +17,7 @@ from vibro.api import Params
 from vibro.cli import run
 from vibro.cli.parameters import describe_parameters
 from vibro.errors import ConfigError
-from vibro.registry_edit import set_enabled
+from vibro.host.overlay import set_enabled
 
 KINDS = ("reader", "feature", "detector", "fuser", "thresholder", "classifier", "metric")
 

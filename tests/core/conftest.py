@@ -11,7 +11,7 @@ import pytest
 from vibro import hookimpl
 from vibro.api import Detector, FeatureExtractor, Fuser, Params, StandAside, Thresholder
 from vibro.data import make_batch
-from vibro.host import PluginHost
+from vibro.host.manager import PluginHost
 
 
 class Level(FeatureExtractor):

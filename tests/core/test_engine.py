@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vibro.audition import KINDS, SEVERITIES
 from vibro.context import Context
-from vibro.data import make_rows
-from vibro.engine import Engine
+from vibro.core.engine import Engine
+from vibro.core.folds import make_rows
+from vibro.core.plan import make_plan
 from vibro.errors import IncompatibleModelError, QuorumError
-from vibro.plan import make_plan
-from vibro.scores import ALARM, INDETERMINATE
+from vibro.injection.faults import KINDS, SEVERITIES
+from vibro.scoring.verdict import ALARM, INDETERMINATE
 
 DISTANCE = {"use": "distance"}
 
@@ -179,7 +179,7 @@ def test_the_audition_tries_rows_that_the_detectors_have_not_seen(host, ensemble
 
 
 def test_workers_are_started_only_where_they_are_worth_it():
-    from vibro.executor import LONG, processors, resolve_executor
+    from vibro.core.executors import LONG, processors, resolve_executor
 
     many = f"processes:{min(processors(), 4)}" if processors() > 1 else "serial"
     assert resolve_executor("auto", LONG + 1, "cpu") == many
@@ -189,8 +189,8 @@ def test_workers_are_started_only_where_they_are_worth_it():
 
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    from vibro.executor import SerialExecutor
-    from vibro.tasks import Crew
+    from vibro.core.executors import SerialExecutor
+    from vibro.core.scheduler import Crew
 
     crew = Crew(SerialExecutor(), tmp_path / "work", print)
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
@@ -202,7 +202,7 @@ def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
 
 
 def test_a_detector_without_a_score_has_a_cut_that_nothing_passes():
-    from vibro.cuts import own_cuts
+    from vibro.scoring.thresholds import own_cuts
     from vibro_plugins.thresholders.quantile import Quantile
 
     z = np.stack([np.linspace(0, 1, 200), np.full(200, np.nan), np.zeros(200)], axis=1)

@@ -11,8 +11,8 @@ from vibro import hookimpl
 from vibro.api import Detector, Metric
 from vibro.errors import ConfigError, DuplicateComponentError, PluginLoadError, UnknownComponentError
 from vibro.events import RunFinished
-from vibro.host import PluginHost
-from vibro.registry import read_registry
+from vibro.host.manager import PluginHost
+from vibro.host.registry import read_registry
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import pytest
 
 from vibro.api import FeatureExtractor, ViewKey, view_key
 from vibro.context import Context, child_seed, resolve_device
-from vibro.data import make_batch, make_rows
+from vibro.core.folds import make_rows
+from vibro.core.plan import make_plan
+from vibro.core.view_graph import items_agree, order_views
+from vibro.core.views import ViewStore, check_view
+from vibro.data import make_batch
 from vibro.errors import ConfigError, ContractError
-from vibro.overrides import customise
-from vibro.plan import make_plan
-from vibro.views import ViewStore, check_view, items_agree, order_views
+from vibro.runs.overrides import customise
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_the_store_fits_on_fit_rows_spills_to_disk_and_releases(tmp_path):
 
 
 def test_a_large_fit_is_thinned_evenly_over_sensors(monkeypatch):
-    monkeypatch.setattr("vibro.views.FIT_BYTES", 100 * 40 * 4)
+    monkeypatch.setattr("vibro.core.views.FIT_BYTES", 100 * 40 * 4)
     key = ViewKey("doubler")
     sensor = ["a"] * 300 + ["b"] * 100
     batch = make_batch(np.random.default_rng(0).standard_normal((400, 40)), fs=1.0, sensor=sensor)

@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro.scores import (
-    ALARM,
-    ATTENTION,
-    INDETERMINATE,
-    INVALID,
-    NORMAL,
-    Cuts,
-    ScoreMatrix,
-    conformal_p,
-    decide,
-)
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, NORMAL, ScoreMatrix, conformal_p, decide
 
 NAN = np.nan
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro.audition import A_SENSOR, KINDS, LEAST, SEVERITIES, calm_rows, inject, judge, rehearse, with_fused
-from vibro.confidence import confidence, resampled_cuts
 from vibro.data import make_batch
-from vibro.scores import ALARM, ATTENTION, INVALID, NORMAL, Cuts
+from vibro.injection.faults import KINDS, SEVERITIES, inject
+from vibro.injection.trial import A_SENSOR, LEAST, calm_rows, judge, rehearse, with_fused
+from vibro.scoring.thresholds import Cuts, confidence, resampled_cuts
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, NORMAL
 
 
 def signals(n=40, length=1024, channels=1, seed=0):

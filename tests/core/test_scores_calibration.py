@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtri
 
 from vibro.errors import ConfigError
-from vibro.scores import METHODS, Calibration
+from vibro.scoring.verdict import METHODS, Calibration
 
 NAN = np.nan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro.domain import Domain
+from vibro.scoring.domain import Domain
 
 
 def states(n, seed=0, low=0.2):

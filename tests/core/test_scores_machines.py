@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from vibro.data import make_batch
-from vibro.machines import lone_sensors, machine_rows
-from vibro.scores import ALARM, ATTENTION, INDETERMINATE, INVALID, NORMAL, Cuts, Verdict
+from vibro.scoring.machines import lone_sensors, machine_rows
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, NORMAL, Verdict
 
 CUTS = Cuts(2.0, 4.0, np.array([4.0]))
 START = np.datetime64("2024-05-01T00:00:00", "ns")

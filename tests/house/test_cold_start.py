@@ -12,7 +12,7 @@ HEAVY = {
     *("pyarrow", "jinja2", "pydantic", "tomlkit", "safetensors", "distributed"),
 }
 HELP = "from vibro.cli import run\nassert run({argv}) == 0"
-HOST = "from vibro.host import PluginHost\nassert PluginHost.create(autoload=False, environ={}).plugins"
+HOST = "from vibro.host.manager import PluginHost\nassert PluginHost.create(autoload=False, environ={}).plugins"
 
 
 def loaded(code: str) -> set[str]:

@@ -13,7 +13,7 @@ from vibro import hookimpl, hookspecs
 from vibro.api import Classifier, Detector, FeatureExtractor, Fuser, Metric, Reader, Thresholder
 from vibro.errors import PluginLoadError
 from vibro.events import StageStarted
-from vibro.host import PluginHost
+from vibro.host.manager import PluginHost
 
 ROOT = Path(__file__).parents[2]
 HOOKS = {

@@ -22,7 +22,7 @@ def where(env) -> Path:
 
 
 def check_installation(env) -> None:
-    from vibro.registry import read_registry
+    from vibro.host.registry import read_registry
 
     expected = {item for entry in read_registry().plugins.values() if entry.enabled for item in entry.provides}
     rows = vibro(env, "plugins", "list")

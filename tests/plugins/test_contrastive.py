@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 
 from vibro.api import Context, NotFittedError, StandAside
-from vibro_plugins._torch import effective_rank
+from vibro_plugins.deep.diagnostics import effective_rank
 from vibro_plugins.detectors import contrastive
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.contrastive.augment import (
@@ -398,8 +398,8 @@ def test_heads_score_as_the_library_that_fitted_them(head):
     from sklearn.mixture import GaussianMixture
     from sklearn.svm import OneClassSVM
 
-    from vibro_plugins._tabular import Columns
     from vibro_plugins.detectors.contrastive.heads import Axes
+    from vibro_plugins.stats.columns import Columns
 
     rng = np.random.default_rng(0)
     codes, asked = rng.standard_normal((31, 6)) + 4, 3 * rng.standard_normal((80, 6)) + 4

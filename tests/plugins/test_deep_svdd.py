@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from vibro.api import ConfigError, Context, StandAside
-from vibro_plugins import _images, _resnet
+from vibro_plugins.deep import images as _images
+from vibro_plugins.deep import resnet as _resnet
 from vibro_plugins.detectors import deep_svdd
 from vibro_plugins.detectors.deep_svdd import AWAY, Decoder, DeepSad, DeepSvdd, DeepSvddParams, Encoder, centre_of
 

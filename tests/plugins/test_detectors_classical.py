@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, NotFittedError, StandAside
-from vibro_plugins._scatter import RIDGE, Scatter, ledoit_wolf
 from vibro_plugins.detectors.mahalanobis import Mahalanobis
-from vibro_plugins.detectors.pyod_baselines import PyOD
+from vibro_plugins.detectors.pyod_models import PyOD
 from vibro_plugins.detectors.rise import Rise
+from vibro_plugins.stats.covariance import RIDGE, Scatter, ledoit_wolf
 
 BUNDLED = ["ECOD", "COPOD", "HBOS", "IForest", "KNN", "LOF", "PCA", "MCD", "LODA", "OCSVM", "INNE", "GMM"]
 OTHERS = ["KDE", "COF", "ROD", "SOS"]  # SOS and COF need company, ROD re-ranks its batch
@@ -106,7 +106,7 @@ def test_state_gives_the_same_bytes_in_another_process(fitted, rows, tmp_path):
 import numpy as np, json
 from vibro.api import Context
 from vibro_plugins.detectors.mahalanobis import Mahalanobis
-from vibro_plugins.detectors.pyod_baselines import PyOD
+from vibro_plugins.detectors.pyod_models import PyOD
 from vibro_plugins.detectors.rise import Rise
 rows = np.load("rows.npy")
 out = {{}}

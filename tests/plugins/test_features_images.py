@@ -9,13 +9,14 @@ import torch
 
 from vibro.context import Context
 from vibro.errors import NotFittedError
-from vibro_plugins import _maps_on_device
-from vibro_plugins._cwt import FLOOR, SIGMA, log_frequencies, morlet_bank, pooled_power
-from vibro_plugins._cwt_classic import classic_bank, column_means
-from vibro_plugins._resize import adaptive_weights, area_weights, banded, point_weights
-from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 from vibro_plugins.features.cwt_image import CwtImage
 from vibro_plugins.features.hetero import Hetero
+from vibro_plugins.timefrequency import device as _maps_on_device
+from vibro_plugins.timefrequency.bank import FLOOR, SIGMA
+from vibro_plugins.timefrequency.classic import classic_bank, column_means
+from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
+from vibro_plugins.timefrequency.resize import adaptive_weights, area_weights, banded, point_weights
 
 RNG = np.random.default_rng(0)
 

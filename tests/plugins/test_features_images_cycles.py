@@ -7,8 +7,8 @@ import pytest
 import scipy.signal
 
 from vibro.context import Context
-from vibro_plugins._fold import MAINS, PATCHES, PERIOD, dominant_period, mains_comb
-from vibro_plugins._sigma import unit_records
+from vibro_plugins.dsp.cycles import MAINS, PATCHES, PERIOD, dominant_period, mains_comb
+from vibro_plugins.dsp.reference_level import unit_records
 from vibro_plugins.features.cycles import Cycles
 from vibro_plugins.features.hetero import Hetero
 

@@ -8,9 +8,9 @@ from scipy.stats import rankdata
 
 from vibro.api import view_key
 from vibro.context import Context
+from vibro.core.views import ViewStore
 from vibro.data import make_batch
 from vibro.errors import NotFittedError, StandAside
-from vibro.views import ViewStore
 from vibro_plugins.features.envelope import Envelope
 from vibro_plugins.features.order_spectrum import OrderSpectrum
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotFittedError
-from vibro_plugins._comb import Comb, find_family
-from vibro_plugins._dsp import scaled, welch
-from vibro_plugins._shape import determinism
+from vibro_plugins.dsp.harmonics import Comb, find_family
+from vibro_plugins.dsp.spectrum import scaled, welch
+from vibro_plugins.dsp.statistics import determinism
 from vibro_plugins.features.mains import NAMES, Mains
 
 FS = 8192

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context
-from vibro_plugins._shape import SHAPE
+from vibro_plugins.dsp.statistics import SHAPE
 from vibro_plugins.features.spectrum import Spectrum, segment_length
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotFittedError
-from vibro_plugins._dsp import scaled
-from vibro_plugins._zerone import Grid, values
+from vibro_plugins.dsp.spectrum import scaled
 from vibro_plugins.features.zerone import Zerone
+from vibro_plugins.features.zerone.values import Grid, values
 from vibro_plugins.features.zerone_image import ZeroneImage
 
 EPS = 1e-9

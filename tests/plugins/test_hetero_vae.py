@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from vibro.api import Context, StandAside
-from vibro_plugins import _images
-from vibro_plugins._torch import step
+from vibro_plugins.deep import images as _images
+from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import hetero_vae
 from vibro_plugins.detectors.hetero_vae import HeteroVae, HeteroVaeParams, Vae, kl_mean
 

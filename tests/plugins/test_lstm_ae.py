@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vibro.api import Context, StandAside
-from vibro_plugins._torch import step
+from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import lstm_ae
 from vibro_plugins.detectors.lstm_ae import AutoEncoder, LstmAe
 

@@ -9,13 +9,18 @@ import pytest
 import torch
 
 from vibro.api import ConfigError, Context, NotFittedError, StandAside
-from vibro.host import PluginHost
-from vibro.plan import make_plan
-from vibro_plugins import _network
-from vibro_plugins._epochs import Epochs, key_of
-from vibro_plugins._images import Pixels
-from vibro_plugins._network import cut, enough, linear, mean_squares, medians, split
-from vibro_plugins._torch import Plateau, Trimming, effective_rank, exact, minibatches, mixed, nearest
+from vibro.core.plan import make_plan
+from vibro.host.manager import PluginHost
+from vibro_plugins.deep import detector as _network
+from vibro_plugins.deep.checkpoint import Epochs, key_of
+from vibro_plugins.deep.detector import split
+from vibro_plugins.deep.diagnostics import effective_rank, enough, linear
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.images import Pixels
+from vibro_plugins.deep.sampling import Trimming, minibatches, nearest
+from vibro_plugins.deep.standardise import mean_squares, medians
+from vibro_plugins.deep.training import exact, mixed
+from vibro_plugins.deep.windows import cut
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
 from vibro_plugins.detectors.hetero_vae import HeteroVae

@@ -22,14 +22,16 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotFittedError
-from vibro.data import make_batch, make_rows
-from vibro.engine import Engine
-from vibro.executor import ArrayRef, FitTask, fit_task
-from vibro.host import PluginHost
-from vibro.plan import make_plan
-from vibro.scores import INVALID, Cuts
-from vibro.summary import thresholds
-from vibro_plugins import _torch
+from vibro.core.engine import Engine
+from vibro.core.folds import make_rows
+from vibro.core.plan import make_plan
+from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.data import make_batch
+from vibro.host.manager import PluginHost
+from vibro.runs.summary import thresholds
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import INVALID
+from vibro_plugins.deep import training as _torch
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
 from vibro_plugins.detectors.hetero_vae import HeteroVae

@@ -13,14 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vibro.api import Context, Record, Rejected
-from vibro_plugins._text import digits, fast, strict_json
-from vibro_plugins._text.fast import Numbers
-from vibro_plugins._text.lines import excerpt
-from vibro_plugins._text.numbers import BadNumber, parse_list, parse_text
 from vibro_plugins.readers.csv import CsvTable
 from vibro_plugins.readers.json import JsonDocument
 from vibro_plugins.readers.jsonl import JsonLines
 from vibro_plugins.readers.npz import Npz
+from vibro_plugins.readers.text import digits, fast, strict_json
+from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.lines import excerpt
+from vibro_plugins.readers.text.numbers import BadNumber, parse_list, parse_text
 
 STAMP = "2024-03-01T00:00:00.000Z"
 

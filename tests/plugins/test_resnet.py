@@ -9,7 +9,7 @@ import pytest
 
 NARROW = """
 import copy, torch
-from vibro_plugins._resnet import trunk
+from vibro_plugins.deep.resnet import trunk
 torch.manual_seed(0)
 for turn in range(25):
     for width in (2, 3, 4, 6):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vibro.api import Context, NotFittedError, StandAside
-from vibro_plugins._torch import step
+from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import tadgan
 from vibro_plugins.detectors.tadgan import TadGan, positive
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, penalty

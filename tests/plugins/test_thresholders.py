@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, StandAside
-from vibro_plugins import _cuts, _gpd
+from vibro_plugins.stats import pareto as _gpd
 from vibro_plugins.thresholders import conformal, labelled, mad, mixture, pot, pythresh_cut, quantile
+from vibro_plugins.thresholders import normal_body as _cuts
 
 UNLABELLED = (quantile.Quantile, mad.Mad, pot.Pot, pot.Spot, conformal.Conformal, mixture.Mixture)
 PROMISING = (quantile.Quantile, pot.Pot, conformal.Conformal)

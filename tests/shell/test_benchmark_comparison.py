@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vibro.benchmark.comparison import averages, contributions, front, learning, leave_one_out
+from vibro.benchmark.analysis import averages, contributions, front, learning, leave_one_out
 
 NONE = [np.nan, np.nan]
 TWO = SimpleNamespace(ensembles={"e": {"detectors": [{"id": "A"}, {"id": "B"}]}})

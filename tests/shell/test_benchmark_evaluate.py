@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from vibro.benchmark.baselines import rank_consensus, trivial_scores, z_mean
 from vibro.benchmark.evaluate import evaluate, intervals, tell_apart
 from vibro.data import make_batch
-from vibro.scores import ScoreMatrix, Verdict
+from vibro.scoring.verdict import ScoreMatrix, Verdict
 
 
 @dataclass

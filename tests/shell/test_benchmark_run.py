@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vibro.benchmark.compare import Limit, _difference, _noise
 from vibro.benchmark.grid import COLUMNS
+from vibro.benchmark.regression import Limit, _difference, _noise
 from vibro.benchmark.suite import read_suite
 from vibro.benchmark.trial import standardised
 from vibro.cli import run
 from vibro.errors import ConfigError
-from vibro.tensors import load_tensors
+from vibro.io.tensors import load_tensors
 
 PLUGIN = """
 import numpy as np
@@ -175,8 +175,8 @@ def test_resume_fits_only_what_is_missing(place, monkeypatch):
 )
 def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, monkeypatch, change, again):
     import vibro.benchmark.run as module
-    from vibro import views
     from vibro.benchmark import trial
+    from vibro.core import views
 
     fit, judged, calls = module.fit_trial, module._judged, []
 
@@ -214,8 +214,8 @@ def test_the_key_of_a_trial_holds_whatever_its_rows_follow_from(change):
     from vibro.benchmark.datasets import SetEntry, load_set
     from vibro.benchmark.suite import PoolEntry, Suite
     from vibro.benchmark.trial import TrialKey, cache_key
-    from vibro.host import PluginHost
-    from vibro.plan import make_plan
+    from vibro.core.plan import make_plan
+    from vibro.host.manager import PluginHost
 
     host = PluginHost.create(autoload=False, environ={})
     plan = make_plan(host, "one", {"detectors": [{"use": "rise"}], "fuser": {"use": "auto"}})

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vibro import tensors
 from vibro.errors import ContractError, IncompatibleModelError, StateError
+from vibro.io import tensors
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from vibro.cli import run as vibro
-from vibro.demo.simulate import simulate
-from vibro.demo.write import write
+from vibro.simulate.simulate import simulate
+from vibro.simulate.write import write
 from vibro.store.lock import Lock
 
 FAST = ["--ensemble", "quick", "--detectors", "mahalanobis", "--no-plugins"]

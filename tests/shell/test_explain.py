@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vibro import files
 from vibro.api import Reader
 from vibro.data import NO_TIME, Record, record_id
 from vibro.errors import ConfigError
+from vibro.io import files
 from vibro.report import indicators
 from vibro.report.explain import explain, find_record
 from vibro.report.explain_page import render_explanation, write_explanation

@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from vibro import cli
-from vibro.cli.common import Session
+from vibro.cli.session import Session
 
 _spec = importlib.util.spec_from_file_location("ingest_corpus", Path(__file__).with_name("corpus.py"))
 corpus = importlib.util.module_from_spec(_spec)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vibro import paths
+from vibro.io import paths
 
 
 @pytest.fixture(autouse=True)

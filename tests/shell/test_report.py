@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vibro import files
 from vibro.errors import ConfigError, StateError
+from vibro.io import files
 from vibro.report import charts, render, write_report
 from vibro.report.scale import Scale, score_scale, time_ticks
 from vibro.report.texts import LANGUAGES, texts

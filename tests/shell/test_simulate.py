@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vibro.data import record_id
-from vibro.demo import PRESETS, simulate, to_batch, write
 from vibro.errors import ConfigError
+from vibro.simulate import PRESETS, simulate, to_batch, write
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vibro import files
 from vibro.errors import ConfigError, LockedError, ResourceError
+from vibro.io import files
 from vibro.store import lock
 from vibro.store.lock import LOCK, LOCK_INFO
 from vibro.store.rundir import RunDir, run_status

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from vibro import files
 from vibro.errors import ContractError, IncompatibleModelError, StateError
 from vibro.events import DetectorFailed, StageStarted, TaskProgress
+from vibro.io import files
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
 

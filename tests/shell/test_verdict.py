@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vibro.audition import KINDS, SEVERITIES
 from vibro.cli import run as vibro
-from vibro.demo.simulate import simulate
-from vibro.demo.write import write
+from vibro.injection.faults import KINDS, SEVERITIES
+from vibro.simulate.simulate import simulate
+from vibro.simulate.write import write
 
 ENSEMBLE = """
 [ensembles.two]

@@ -11,9 +11,9 @@ import pytest
 
 from vibro.api import FeatureExtractor, ViewKey
 from vibro.context import Context
+from vibro.core.views import CHUNK_BYTES, ViewStore, let_go
 from vibro.data import make_batch
 from vibro.store.viewcache import ViewCache
-from vibro.views import CHUNK_BYTES, ViewStore, let_go
 
 KEY = ViewKey("centred")
 
@@ -223,7 +223,7 @@ def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
 
 
 def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypatch):
-    from vibro import views
+    from vibro.core import views
 
     def code():
         views.code_of.cache_clear()

@@ -16,10 +16,10 @@ from vibro.cli.new_plugin import write_package
 from vibro.context import Context
 from vibro.data import Record, Rejected
 from vibro.errors import ConfigError, ContractError, PluginError, PluginTimeoutError
-from vibro.host import PluginHost
-from vibro.isolate import load_isolated
-from vibro.isolate.codec import decode, encode
-from vibro.isolate.limits import Limits
+from vibro.host.isolation import load_isolated
+from vibro.host.isolation.codec import decode, encode
+from vibro.host.isolation.limits import Limits
+from vibro.host.manager import PluginHost
 from vibro.testing import run_checks
 
 LIMITS = Limits(seconds=20.0, import_seconds=20.0)
@@ -218,7 +218,7 @@ def test_an_import_costs_once(tmp_path, monkeypatch, extra):
 
 
 def test_a_process_ends_when_nobody_asks(isolated, monkeypatch):
-    from vibro.isolate import worker
+    from vibro.host.isolation import worker
 
     monkeypatch.setattr(worker, "IDLE", 0.3)
     cls = isolated("thresholder")

@@ -14,15 +14,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from hostile import ZOO
 
 from vibro.context import Context
-from vibro.data import make_batch, make_rows
-from vibro.engine import Engine
+from vibro.core.engine import Engine
+from vibro.core.folds import make_rows
+from vibro.core.plan import make_plan
+from vibro.data import make_batch
 from vibro.errors import PluginError, PluginLoadError
 from vibro.events import DetectorFailed
-from vibro.host import PluginHost
-from vibro.isolate import load_isolated
-from vibro.isolate.limits import Limits
-from vibro.isolate.worker import MARK
-from vibro.plan import make_plan
+from vibro.host.isolation import load_isolated
+from vibro.host.isolation.limits import Limits
+from vibro.host.isolation.worker import MARK
+from vibro.host.manager import PluginHost
 from vibro.testing.signals import FS, records
 
 LIMITS = Limits(seconds=3.0, import_seconds=8.0, memory=8 << 30, file=100 << 20, open_files=256)

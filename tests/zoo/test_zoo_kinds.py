@@ -16,13 +16,13 @@ from test_zoo import batch as batch  # the fixtures of the zoo
 from test_zoo import calm as calm
 
 from vibro.context import Context
-from vibro.data import make_rows
-from vibro.engine import Engine
+from vibro.core.engine import Engine
+from vibro.core.folds import make_rows
+from vibro.core.plan import make_plan
 from vibro.errors import VibroError
 from vibro.events import DetectorFailed
+from vibro.host.isolation import load_isolated
 from vibro.ingest import IngestOptions, ingest
-from vibro.isolate import load_isolated
-from vibro.plan import make_plan
 
 QUICK = {("feature", "raises"), ("fuser", "none"), ("thresholder", "nan"), ("reader", "quiet_death")}
 

@@ -55,7 +55,7 @@ class SetEntry(Params):
 
     ``path`` is an ``.npz`` beside the suite or else below the folder of the recordings, or, with a table of ``labels`` in
     the same place, anything that ``vibro ensemble run`` reads; or ``simulate`` holds the arguments of
-    ``vibro.demo.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` stands in where the file has
+    ``vibro.simulate.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` stands in where the file has
     none; ``machine`` is a pattern whose first group, matched against the sensor id, names the machine, else the array
     ``machine_id``. ``signals`` and ``label`` name arrays; a 2-D ``values`` of one row a point is cut as series of
     ``recording``.
@@ -124,7 +124,8 @@ def _check_pattern(entry: SetEntry) -> None:
 
 
 def _simulated(entry: SetEntry, seed: int) -> Labelled:
-    from vibro.demo import simulate, to_batch
+    from vibro.simulate import to_batch
+    from vibro.simulate import simulate
 
     known = signature(simulate).parameters
     strange = [name for name in entry.simulate if name not in known]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
 from vibro.benchmark.metrics import Floats, flag_table, midranks, roc_auc, score_table, weighted_table
 from vibro.data import SignalBatch
-from vibro.scores import ALARM, INVALID, ScoreMatrix, Verdict
+from vibro.scoring.verdict import ALARM, INVALID, ScoreMatrix, Verdict
 
 REPEATS = 400  # bootstrap samples
 SHOWN = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from vibro import __version__, files
+from vibro import __version__
 from vibro.api import settings_of
 from vibro.benchmark.grid import AT_CUT, COLUMNS, METRICS, Table
 from vibro.benchmark.report import html, markdown
 from vibro.benchmark.run import Outcome
 from vibro.benchmark.summary import summarise
 from vibro.errors import StateError
+from vibro.io import files
 from vibro.store import manifest
 from vibro.store.tables import write_table
 

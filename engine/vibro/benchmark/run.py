@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from vibro.api import Fuser, Metric, Thresholder
+from vibro.api import Fuser, Metric, Thresholder, without_use
 from vibro.benchmark.combos import FuserSpec, subsets
 from vibro.benchmark.datasets import Labelled, SetEntry
 from vibro.benchmark.grid import (
@@ -29,14 +29,13 @@ from vibro.benchmark.headline import add_metrics, headline
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
 from vibro.context import Context
-from vibro.engine import resolved
+from vibro.core.executors import SerialExecutor
+from vibro.core.plan import Plan, resolved
 from vibro.errors import ConfigError, QuorumError, VibroError
 from vibro.events import StageFinished, StageStarted, TaskFinished, TaskStarted
-from vibro.executor import SerialExecutor
-from vibro.host import PluginHost
-from vibro.plan import Plan, without_use
+from vibro.host.manager import PluginHost
+from vibro.io.tensors import load_tensors, save_tensors
 from vibro.store.rundir import RunDir
-from vibro.tensors import load_tensors, save_tensors
 
 Load = Callable[[SetEntry, int], Labelled]
 STAGE = "benchmark"

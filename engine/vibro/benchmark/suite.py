@@ -9,7 +9,7 @@ from typing import Literal
 from vibro.api import Params, check_settings
 from vibro.benchmark.datasets import SetEntry
 from vibro.errors import ConfigError
-from vibro.registry import read_toml
+from vibro.host.registry import read_toml
 
 
 @dataclass(frozen=True)

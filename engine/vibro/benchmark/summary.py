@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vibro.benchmark.comparison import (
+from vibro.benchmark.analysis import (
     averages,
     block_of,
     contributions,

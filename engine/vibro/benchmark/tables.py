@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vibro.benchmark.analysis import MARGIN, OF_MEMBERS
 from vibro.benchmark.charts import critical_difference, pareto_front
-from vibro.benchmark.comparison import MARGIN, OF_MEMBERS
 from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import number
 from vibro.report.svg import Svg

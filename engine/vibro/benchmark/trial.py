@@ -18,14 +18,14 @@ from vibro.benchmark.datasets import Labelled, SetEntry, add_noise
 from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split, siblings
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
-from vibro.data import Rows, make_rows
-from vibro.engine import Engine, resolved
+from vibro.core.engine import Engine
+from vibro.core.folds import Rows, make_rows
+from vibro.core.plan import Plan, resolved
+from vibro.core.view_key import code_of
 from vibro.errors import ConfigError, VibroError
-from vibro.host import PluginHost
-from vibro.plan import Plan
+from vibro.host.manager import PluginHost
+from vibro.io.tensors import decode_text, encode_text
 from vibro.store.manifest import libraries
-from vibro.tensors import decode_text, encode_text
-from vibro.views import code_of
 
 Floats = NDArray[np.float64]
 POOL, TEST = 1, 2  # bits of ``part``
@@ -299,7 +299,7 @@ def cache_key(
 
 
 def to_state(trial: Trial) -> dict[str, NDArray[Any]]:
-    """The trial as plain arrays, for ``vibro.tensors``."""
+    """The trial as plain arrays, for ``vibro.io.tensors``."""
     about = {"how": trial.how, "warnings": list(trial.warnings), "error": trial.error, "reasons": dict(trial.reasons)}
     arrays = ("raw", "z", "reference", "y", "part", "known", "groups", "seen", "seconds")
     return {

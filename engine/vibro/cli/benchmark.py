@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
 from vibro.cli.options import (
     Covariates,
     CsvBom,
@@ -30,6 +30,7 @@ from vibro.cli.options import (
     Unit,
     memory_bytes,
 )
+from vibro.cli.session import Session
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -83,8 +84,8 @@ def run(
     from vibro.benchmark.suite import PoolEntry, Suite, read_suite
     from vibro.cli import console
     from vibro.errors import ConfigError
-    from vibro.jobs.benchmark import BenchmarkOptions, run_benchmark, suite_of_data
-    from vibro.jobs.options import DataOptions, RunOptions
+    from vibro.runs.benchmark import BenchmarkOptions, run_benchmark, suite_of_data
+    from vibro.runs.options import DataOptions, RunOptions
 
     is_suite = len(data) == 1 and data[0].suffix == ".toml"
     source = DataOptions(
@@ -161,7 +162,7 @@ def compare_(
     ] = None,
 ) -> None:
     """Says what got better or worse from A to B, and whether it is more than noise."""
-    from vibro.benchmark.compare import Limit, compare
+    from vibro.benchmark.regression import Limit, compare
     from vibro.cli import console
 
     limit = Limit.parse(fail_on_worse) if fail_on_worse else None

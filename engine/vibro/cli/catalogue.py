@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ast
 
     from vibro.api import Component
-    from vibro.host import PluginHost, PluginInfo
+    from vibro.host.manager import PluginHost, PluginInfo
 
 STATES = ("on", "broken", "off", "shadowed")
 
@@ -36,7 +36,7 @@ class Row:
 
 def rows(host: PluginHost) -> list[Row]:
     """Every component of every plugin; third-party plugins are loaded, bundled ones are not imported."""
-    from vibro.paths import cache_folder
+    from vibro.io.paths import cache_folder
 
     host.load_third_parties()
     facts = Facts(cache_folder() / "plugins" / "facts.json")

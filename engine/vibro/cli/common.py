@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-if TYPE_CHECKING:
-    from vibro.host import PluginHost
+from vibro.cli.session import Session
 
 COMMON = "Options of every command"
-
-
-@dataclass(frozen=True)
-class Session:
-    """The common options of one command line."""
-
-    json: bool = False
-    quiet: bool = False
-    debug: bool = False
-    lang: str = "en"
-    registry: Path | None = None
-    no_plugins: bool = False
-
-    def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
-        """The plugin host of this command; third parties work in processes of their own, warnings go to stderr."""
-        from vibro.cli import console
-        from vibro.host import PluginHost
-        from vibro.isolate import load_isolated
-        from vibro.paths import cache_folder, find_overlay
-        from vibro.registry import find_base
-
-        def isolate(name: str, module: str, file: Path | None) -> Any:
-            return load_isolated(name, module, file=file, cache=cache_folder() / "plugins")
-
-        return PluginHost.create(
-            overlay=find_overlay(self.registry, find_base()),
-            autoload=not self.no_plugins,
-            files=files,
-            log=console.note,
-            isolate=isolate,
-            isolate_files=isolate_files,
-        )
-
-    def result(self, value: Mapping[str, Any] | Sequence[Any]) -> bool:
-        """With ``--json`` prints the one object and returns True."""
-        if self.json:
-            from vibro.cli import console
-
-            console.print_json(value)
-        return self.json
 
 
 def _show_version(value: bool) -> None:

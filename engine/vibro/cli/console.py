@@ -13,9 +13,9 @@ from vibro import hookimpl
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vibro.cli.common import Session
+    from vibro.cli.session import Session
     from vibro.events import Event
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
 _session: dict[str, Any] = {"quiet": False, "json": False}
 
@@ -81,7 +81,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON object on stdout."""
-    from vibro.files import plain
+    from vibro.io.files import plain
 
     sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
@@ -217,7 +217,7 @@ _WORDS: dict[str, dict[str, str]] = {
 
 
 def _time(value: object) -> str:
-    from vibro.files import plain
+    from vibro.io.files import plain
 
     return str(plain(value) or "")
 

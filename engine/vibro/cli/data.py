@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
 from vibro.cli.options import (
     Covariates,
     CsvBom,
@@ -22,6 +22,7 @@ from vibro.cli.options import (
     Tolerance,
     Unit,
 )
+from vibro.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,7 +57,7 @@ def check(
     from vibro.ingest import IngestOptions, NothingAccepted
     from vibro.ingest.survey import file_table, survey
     from vibro.ingest.tables import read_covariates, read_labels, read_sensors
-    from vibro.jobs.options import MAX_QUARANTINE
+    from vibro.runs.options import MAX_QUARANTINE
 
     options = IngestOptions(fs, unit, length, strict_quality, mat_key, need_fs=False)
     _must_be_new(out)
@@ -203,7 +204,7 @@ def simulate(
     format: Annotated[str, typer.Option("--format", help="jsonl or npz.")] = "jsonl",
 ) -> None:
     """Writes simulated records with known faults: data, labels, covariates."""
-    from vibro import demo
+    from vibro import simulate as demo
     from vibro.cli import console
     from vibro.errors import ConfigError
 

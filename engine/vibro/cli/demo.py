@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
 from vibro.cli.options import Force
+from vibro.cli.session import Session
 
 
 def demo(
@@ -23,8 +24,8 @@ def demo(
     """Simulates a power transformer's tank, runs an ensemble on it and writes a report."""
     from vibro.cli import console
     from vibro.cli.ensemble import show_result
-    from vibro.jobs.demo import run_demo
-    from vibro.jobs.options import RunOptions
+    from vibro.runs.demo import run_demo
+    from vibro.runs.options import RunOptions
 
     host = session.host()
     options = RunOptions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
 from vibro.cli.options import (
     AllowMissing,
     Covariates,
@@ -32,9 +32,10 @@ from vibro.cli.options import (
     Tolerance,
     Unit,
 )
+from vibro.cli.session import Session
 
 if TYPE_CHECKING:
-    from vibro.plan import Plan
+    from vibro.core.plan import Plan
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -83,8 +84,8 @@ def run(
     """Reads, fits, scores, fuses, cuts and writes OUT. Needs no labels."""
     from vibro.cli import console
     from vibro.cli.options import check_fail_on, memory_bytes
-    from vibro.jobs.options import DataOptions, RunOptions
-    from vibro.jobs.run import run_ensemble
+    from vibro.runs.fit import run_ensemble
+    from vibro.runs.options import DataOptions, RunOptions
 
     check_fail_on(fail_on)
     host = session.host(files=plugin or (), isolate_files=isolate)
@@ -142,8 +143,8 @@ def show_result(session: Session, found: dict[str, Any], out: Path, *, report: b
 def list_(session: Session) -> None:
     """Names, content and cost of the known ensembles."""
     from vibro.cli import console
+    from vibro.core.plan import make_plan
     from vibro.errors import VibroError
-    from vibro.plan import make_plan
 
     host = session.host()
     rows: list[dict[str, Any]] = []
@@ -173,9 +174,8 @@ def show(
 ) -> None:
     """The resolved ensemble: every detector with its view and parameters, fuser, thresholder, calibration, budgets."""
     from vibro.cli import console
-    from vibro.engine import resolved
-    from vibro.overrides import find_ensemble
-    from vibro.plan import make_plan
+    from vibro.core.plan import make_plan, resolved
+    from vibro.runs.overrides import find_ensemble
 
     host = session.host()
     title, table = find_ensemble(host.registry, name)
@@ -203,7 +203,7 @@ def show(
 
 
 def _item(plan: Plan, view: Any) -> str:
-    from vibro.plan import ROOT_ITEMS
+    from vibro.core.plan import ROOT_ITEMS
 
     return ROOT_ITEMS.get(view.name) or plan.extractors[view].item
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from vibro.errors import ConfigError
-from vibro.files import disk_errors, write_text
+from vibro.io.files import disk_errors, write_text
 
 SCAFFOLD = Path(__file__).parent / "scaffold"
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
+from vibro.cli.session import Session
 
 if TYPE_CHECKING:
     from vibro.api import Component
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
 app = typer.Typer(no_args_is_help=True)
 Files = Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")]
@@ -87,9 +88,9 @@ def disable(session: Session, name: Annotated[str, typer.Argument(show_default=F
 def _switch(session: Session, name: str, enabled: bool) -> None:
     from vibro.cli import console
     from vibro.errors import UnknownComponentError
-    from vibro.paths import find_overlay, user_registry
-    from vibro.registry import find_base
-    from vibro.registry_edit import set_enabled
+    from vibro.host.overlay import set_enabled
+    from vibro.host.registry import find_base
+    from vibro.io.paths import find_overlay, user_registry
 
     host = session.host()
     if name not in host.plugins:

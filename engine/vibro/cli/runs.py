@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vibro.cli.common import Session, command
+from vibro.cli.common import command
 from vibro.cli.options import (
     AllowMissing,
     Covariates,
@@ -32,6 +32,7 @@ from vibro.cli.options import (
     Tolerance,
     Unit,
 )
+from vibro.cli.session import Session
 
 
 def score(
@@ -64,8 +65,8 @@ def score(
     from vibro.cli import console
     from vibro.cli.ensemble import show_result
     from vibro.cli.options import check_fail_on
-    from vibro.jobs.options import DataOptions, RunOptions
-    from vibro.jobs.run import score_data
+    from vibro.runs.options import DataOptions, RunOptions
+    from vibro.runs.score import score_data
 
     check_fail_on(fail_on)
     host = session.host(files=plugin or ())
@@ -113,7 +114,7 @@ def threshold(
 ) -> None:
     """Decides anew from the stored scores, without refitting."""
     from vibro.cli import console
-    from vibro.jobs.threshold import rethreshold
+    from vibro.runs.threshold import rethreshold
 
     done = rethreshold(
         session.host(),
@@ -159,7 +160,7 @@ def report(
 ) -> None:
     """Writes the self-contained HTML report again."""
     from vibro.cli import console
-    from vibro.jobs.threshold import rewrite_report
+    from vibro.runs.threshold import rewrite_report
 
     path = rewrite_report(run, out, session.lang)
     if not session.result({"path": str(path)}):

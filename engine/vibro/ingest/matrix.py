@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.files import disk_errors
+from vibro.io.files import disk_errors
 
 HEADER = 128  # bytes; the header of a .npy file of three dimensions fits
 _MOVE = 8 << 20  # bytes moved at a time

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from vibro.api import Component, Reader
+from vibro.core.views import Cache
 from vibro.data import Record, Rejected, SignalBatch
 from vibro.errors import ContractError, DataError, PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
-from vibro.files import digest
 from vibro.ingest.accounting import REASONS, Accounting
 from vibro.ingest.files import Found, Listing, find_files
 from vibro.ingest.index import IndexBuilder
@@ -25,7 +25,7 @@ from vibro.ingest.options import IngestOptions
 from vibro.ingest.quality import signal_quality
 from vibro.ingest.remember import Memory, key_of, recall
 from vibro.ingest.sift import Sift, check_options
-from vibro.views import Cache
+from vibro.io.files import digest
 
 SIGNALS = "signals.npy"
 Prepare = Callable[[Record], Iterable[Record | Rejected]]

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
+from vibro.core.view_key import code_of
+from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
-from vibro.views import Cache, code_of
 
 MOST = 64 << 20  # bytes that the items of a file may take without their samples
 _NAMES = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))

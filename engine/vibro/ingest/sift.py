@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from vibro.data import Quality
 from vibro.errors import ConfigError
-from vibro.files import iso_time
 from vibro.ingest import comb
 from vibro.ingest.accounting import INVALID, QUARANTINED, WARNING, Accounting, Finding
 from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import UNITS, IngestOptions
+from vibro.io.files import iso_time
 
 PROBES = 64  # records that are looked at for the comb of the mains
 FS_TOLERANCE = 1e-6  # relative

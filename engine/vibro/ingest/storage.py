@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
 from vibro.errors import StateError
-from vibro.files import disk_errors
 from vibro.ingest.matrix import open_samples
 from vibro.ingest.reader import SIGNALS
-from vibro.tensors import decode_text, encode_text, load_tensors, save_tensors
+from vibro.io.files import disk_errors
+from vibro.io.tensors import decode_text, encode_text, load_tensors, save_tensors
 
 INDEX = "index.safetensors"
 _NUMBERS = ("sensor", "machine", "recording", "source", "row", "covariates", "quality")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from vibro.data import Quality, SignalBatch
-from vibro.files import iso_time
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.reader import Ingested
 from vibro.ingest.tables import Labels
+from vibro.io.files import iso_time
 
 GAP = 2.5  # times the usual step of a sensor
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch, encode
 from vibro.errors import ConfigError
-from vibro.files import iso_time
 from vibro.ingest.accounting import QUARANTINED, Finding
 from vibro.ingest.keys import KEYS, Match, Table, match_rows, read_table, times_of
 from vibro.ingest.options import UNITS
+from vibro.io.files import iso_time
 
 _LABELS = {"": -1, "-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
 _NOT_COVARIATES = {name for key in KEYS for name in key}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError
-from vibro.files import iso_time
+from vibro.io.files import iso_time
 
 KEY_COLUMNS = ("record_id", "sensor_id", "data_time")
 NPZ_COLUMNS = (*KEY_COLUMNS, "label", "fault_type", "split")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError
-from vibro.files import atomic, iso_time
+from vibro.io.files import atomic, iso_time
 
 _ROWS = 256  # records held as text or columns at a time
 

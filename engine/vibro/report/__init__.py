@@ -22,6 +22,6 @@ def render(run: Path, lang: str = "en") -> str:
 
 def write_report(run: Path, out: Path, lang: str = "en") -> None:
     """Writes the page of a run directory to a file, atomically."""
-    from vibro.files import write_text
+    from vibro.io.files import write_text
 
     write_text(out, render(run, lang))

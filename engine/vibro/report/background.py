@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vibro import files
+from vibro.io import files
 from vibro.report import charts
 from vibro.report.data import RunData
 from vibro.report.svg import Svg

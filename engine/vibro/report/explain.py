@@ -14,7 +14,7 @@ from vibro.api import Reader
 from vibro.context import Context
 from vibro.data import Record, record_id
 from vibro.errors import ConfigError
-from vibro.host import PluginHost
+from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro import files
+from vibro.io import files
 from vibro.report import charts, indicators
 from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS

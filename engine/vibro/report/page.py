@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vibro import __version__, files
+from vibro import __version__
+from vibro.io import files
 from vibro.report.svg import Svg
 from vibro.report.texts import texts
 

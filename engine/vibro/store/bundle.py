@@ -19,8 +19,9 @@ from urllib.parse import quote
 
 from numpy.typing import NDArray
 
-from vibro import __version__, files, tensors
+from vibro import __version__
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
+from vibro.io import files, tensors
 
 FORMAT = 1
 NAME = "manifest.json"

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from vibro import files
 from vibro.events import Event, TaskProgress
 from vibro.hookspecs import hookimpl
+from vibro.io import files
 from vibro.store.tables import event_line, json_line
 
 

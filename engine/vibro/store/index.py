@@ -8,7 +8,7 @@ import numpy as np
 
 from vibro.api import State
 from vibro.data import SignalBatch
-from vibro.tensors import decode_text, encode_text
+from vibro.io.tensors import decode_text, encode_text
 
 _NUMBERS = ("sensor", "machine", "recording", "source", "row", "quality", "covariates")
 _NAMES = ("sensors", "machines", "recordings", "sources", "covariate_names")

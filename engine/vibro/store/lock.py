@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vibro import files
 from vibro.errors import LockedError, ResourceError
+from vibro.io import files
 
 LOCK = ".vibro.lock"
 LOCK_INFO = ".vibro.lock.json"

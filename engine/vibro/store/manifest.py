@@ -10,8 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vibro import __version__, files
+from vibro import __version__
 from vibro.errors import ContractError, IncompatibleModelError, StateError
+from vibro.io import files
 from vibro.store.rundir import INTERNAL, PUBLIC, describe
 
 SCHEMA = 1

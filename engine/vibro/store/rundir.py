@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vibro import files
 from vibro.errors import ConfigError, ResourceError
+from vibro.io import files
 from vibro.store.lock import LOCK, LOCK_INFO, Lock, network_file_system
 
 STAGES = "stages"

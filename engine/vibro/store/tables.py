@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro import files
 from vibro.errors import ContractError, StateError
 from vibro.events import Event
+from vibro.io import files
 
 SCORE_COLUMNS = (
     "record_id",

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
+from vibro.core.views import let_go
 from vibro.errors import ResourceError, StateError
-from vibro.files import digest, sync_tree
-from vibro.tensors import load_tensors, save_tensors
-from vibro.views import let_go
+from vibro.io.files import digest, sync_tree
+from vibro.io.tensors import load_tensors, save_tensors
 
 LIMIT = 20 << 30  # bytes; beyond it the entries used longest ago go
 SPARE = 1 << 30  # bytes of the disk that are left to others

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vibro.testing.case import CheckFailedError
+    from vibro.testing.assertions import CheckFailedError
     from vibro.testing.parametrize import parametrize_with_checks
     from vibro.testing.runner import Outcome, run_check, run_checks
 

@@ -8,33 +8,16 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Component, State
+from vibro.api import Component
 from vibro.context import Context
-from vibro.errors import ContractError, VibroError
-from vibro.testing import elsewhere, manners
+from vibro.testing import manners
+from vibro.testing import other_process as elsewhere
 from vibro.testing.signals import FS
-
-TOLERANCE = 1e-6  # relative to the value or to the spread of the column, whichever is larger
-
-
-class CheckFailedError(AssertionError):
-    """A component broke the clause of a check; the message says how."""
-
-
-def fail(message: str) -> NoReturn:
-    """Ends a check."""
-    raise CheckFailedError(message)
-
-
-def require(condition: object, message: str) -> None:
-    """Ends a check unless the condition holds."""
-    if not condition:
-        fail(message)
 
 
 class Case:
@@ -153,53 +136,3 @@ class Case:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module)
         return names
-
-
-def overrides(cls: type, method: str) -> bool:
-    """Whether a component class has a method of its own, not only that of the contract."""
-    return any(method in vars(base) for base in cls.__mro__ if base.__module__ != "vibro.api")
-
-
-def fresh_copy(state: State) -> State:
-    """The state as it comes back from a file: new arrays of the same bytes, nothing shared."""
-    return {str(name): np.array(array, copy=True, order="C") for name, array in state.items()}
-
-
-def same(a: NDArray[Any], b: NDArray[Any], why: str) -> None:
-    """Both arrays hold the same bytes."""
-    require(a.shape == b.shape, f"{why}: shapes {a.shape} and {b.shape}")
-    if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
-        row = _first(a != b)
-        fail(f"{why}: first in row {row}: {_at(a, row)} and {_at(b, row)}")
-
-
-def close(a: NDArray[Any], b: NDArray[Any], why: str, spread: float | None = None) -> None:
-    """Both arrays agree to TOLERANCE of the value or of the spread of all values."""
-    require(a.shape == b.shape, f"{why}: shapes {a.shape} and {b.shape}")
-    finite = a[np.isfinite(a)]
-    scale = spread if spread is not None else float(finite.std()) if finite.size else 0.0
-    with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(a - b) <= TOLERANCE * np.maximum(np.abs(a), scale)) & ~(np.isnan(a) & np.isnan(b))
-    if wrong.any():
-        row = _first(wrong)
-        fail(f"{why}: {int(wrong.sum())} of {wrong.size} values, first in row {row}: {_at(a, row)} and {_at(b, row)}")
-
-
-def _first(wrong: NDArray[np.bool_]) -> int:
-    return int(np.argwhere(wrong)[0][0]) if wrong.ndim else 0
-
-
-def _at(array: NDArray[Any], row: int) -> str:
-    return np.array2string(np.atleast_1d(array)[row], precision=17, threshold=4, edgeitems=2)
-
-
-def clean(action: Callable[[], Any], what: str) -> Any:
-    """The result of an action, or None where it refused with one of vibro's errors; any other error is a failure."""
-    try:
-        return action()
-    except ContractError as error:
-        fail(f"{what}: {error}")
-    except VibroError:
-        return None
-    except Exception as error:
-        fail(f"{what}: {type(error).__name__}: {error}; raise StandAside where nothing can be learned")

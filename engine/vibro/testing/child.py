@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vibro.isolate.modules import find_module
+from vibro.host.isolation.modules import find_module
 
 
 def find(module: str, file: str | None, qualname: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.testing import signals
-from vibro.testing.case import close, require, same
+from vibro.testing.assertions import close, require, same
 from vibro.testing.detector import DetectorCase
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from vibro.api import API_VERSION, KINDS, Component, Params
 from vibro.errors import ConfigError
-from vibro.testing.case import Case, fail, require
+from vibro.testing.assertions import fail, require
+from vibro.testing.case import Case
 from vibro.testing.manners import ASPECTS
 
 PUBLIC = (
@@ -23,7 +24,7 @@ PUBLIC = (
     "vibro.benchmark.metrics",
     "vibro.api",
     "vibro.context",
-    "vibro.covariates",
+    "vibro.scoring.regression",
     "vibro.data",
     "vibro.errors",
     "vibro.events",

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from vibro.errors import VibroError
 from vibro.testing import signals
-from vibro.testing.case import Case, clean, close, fail, require, same
+from vibro.testing.assertions import clean, close, fail, require, same
+from vibro.testing.case import Case
 
 
 class DetectorCase(Case):

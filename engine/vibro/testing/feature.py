@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vibro.api import view_key
 from vibro.errors import ContractError, VibroError
 from vibro.testing import signals
-from vibro.testing.case import Case, close, fail, overrides, require, same
+from vibro.testing.assertions import close, fail, overrides, require, same
+from vibro.testing.case import Case
 
 Inputs = dict[str, NDArray[Any]]
 

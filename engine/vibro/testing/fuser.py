@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vibro.context import Context
 from vibro.errors import VibroError
 from vibro.testing import signals
-from vibro.testing.case import Case, close, fail, overrides, require
+from vibro.testing.assertions import close, fail, overrides, require
+from vibro.testing.case import Case
 
 NAMES = ("ears", "eyes", "nose", "skin")
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import NotFittedError
-from vibro.testing.case import Case, fail, fresh_copy, require, same
+from vibro.testing.assertions import fail, fresh_copy, require, same
+from vibro.testing.case import Case
 
 
 def check_unfitted_refuses(case: Case) -> None:

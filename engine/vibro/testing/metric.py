@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.testing.case import Case, require
+from vibro.testing.assertions import require
+from vibro.testing.case import Case
 
 Toy = tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.bool_]]
 

@@ -57,7 +57,7 @@ def find(name: str) -> type[Component]:
     """The class of a component that an enabled plugin offers, by ``name`` or ``kind:name``."""
     from vibro.api import KINDS
     from vibro.errors import ConfigError, UnknownComponentError
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     host = PluginHost.create()
     kind, _, rest = name.rpartition(":")

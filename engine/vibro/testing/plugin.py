@@ -16,7 +16,7 @@ from vibro.api import Component
 from vibro.errors import PluginLoadError, PluginTimeoutError, UnknownComponentError
 
 if TYPE_CHECKING:
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
 SLOW = ("check_fresh_process", "check_state_in_fresh_process", "check_no_growth")
 
@@ -91,7 +91,7 @@ def main(folder: Path) -> None:
 
 def check_plugin(name: str, file: str | None, overlay: str | None, quick: bool, seed: int) -> dict[str, Any]:
     """Loads one plugin here and runs every check on its components."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
     from vibro.testing.runner import run_checks
 
     files = [Path(file)] if file else []

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def vibro_host() -> Any:
     """A clean host: bundled plugins only, no overlay, no environment; add yours with ``register_module``."""
-    from vibro.host import PluginHost
+    from vibro.host.manager import PluginHost
 
     return PluginHost.create(autoload=False, environ={})
 
@@ -35,9 +35,10 @@ def vibro_run(vibro_host: Any) -> Any:
         import numpy as np
 
         from vibro.context import Context
-        from vibro.data import make_batch, make_rows
-        from vibro.engine import Engine
-        from vibro.plan import make_plan
+        from vibro.core.engine import Engine
+        from vibro.core.folds import make_rows
+        from vibro.core.plan import make_plan
+        from vibro.data import make_batch
         from vibro.testing.signals import FS, records
 
         kind = (np.arange(120) >= 100).astype(np.int16)

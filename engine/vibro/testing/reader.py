@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import Record, Rejected
-from vibro.testing.case import Case, fail, require
+from vibro.testing.assertions import fail, require
+from vibro.testing.case import Case
 from vibro.testing.files import Example, examples
 
 MOST = 10_000  # items that a reader may give for a broken file of a few bytes

@@ -10,7 +10,8 @@ from typing import Any
 from vibro.api import Component
 from vibro.errors import ConfigError
 from vibro.testing import common, learner, manners
-from vibro.testing.case import Case, CheckFailedError
+from vibro.testing.assertions import CheckFailedError
+from vibro.testing.case import Case
 from vibro.testing.classifier import ClassifierCase
 from vibro.testing.detector import DetectorCase
 from vibro.testing.feature import FeatureCase

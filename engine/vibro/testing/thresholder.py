@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import VibroError
-from vibro.testing.case import Case, require, same
+from vibro.testing.assertions import require, same
+from vibro.testing.case import Case
 
 BUDGETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 

@@ -15,23 +15,13 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._images import PICTURE, Pixels, placed
-from vibro_plugins._network import LEAST_ROWS, Network
-from vibro_plugins._resnet import Upward, map_size, start, trunk
-from vibro_plugins._torch import (
-    Plateau,
-    Trimming,
-    as_tensor,
-    batch_size,
-    effective_rank,
-    exact,
-    minibatches,
-    mixed,
-    nearest,
-    scored,
-    seeded,
-    step,
-)
+from vibro_plugins.deep.detector import LEAST_ROWS, Network
+from vibro_plugins.deep.diagnostics import effective_rank
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.images import PICTURE, Pixels, placed
+from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
+from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest
+from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 
 AWAY = 0.1  # least distance of a centre coordinate from 0
 WARM_UP, TRIM_EVERY = 2, 3  # epochs before the first trimming, and between two

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._images import PICTURE, Pixels, placed
-from vibro_plugins._network import Network, enough, explained, linear, split
-from vibro_plugins._resnet import Upward, start, trunk
-from vibro_plugins._torch import Plateau, Trimming, batch_size, minibatches, mixed, nearest, scored, seeded, step
+from vibro_plugins.deep.detector import Network, split
+from vibro_plugins.deep.diagnostics import enough, explained, linear
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.images import PICTURE, Pixels, placed
+from vibro_plugins.deep.resnet import Upward, start, trunk
+from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest
+from vibro_plugins.deep.training import mixed, scored, seeded, step
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before the first step
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this

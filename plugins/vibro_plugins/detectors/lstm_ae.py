@@ -13,19 +13,12 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._network import (
-    BLOCK,
-    LINES,
-    Network,
-    enough,
-    explained,
-    linear,
-    mean_squares,
-    medians,
-    refuse,
-    split,
-)
-from vibro_plugins._torch import Plateau, Trimming, as_tensor, minibatches, mixed, scored, seeded, step
+from vibro_plugins.deep.detector import LINES, Network, refuse, split
+from vibro_plugins.deep.diagnostics import enough, explained, linear
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.sampling import Trimming, minibatches
+from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
+from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 
 MOST_STEPS = 1024
 PATCH, USUAL_STEPS = 25, 64  # values a step where nothing is said, more where that leaves more steps

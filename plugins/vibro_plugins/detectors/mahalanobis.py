@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, StandAside, State
-from vibro_plugins._scatter import Scatter, concentrate, reweighted
-from vibro_plugins._tabular import Columns, flatten, in_blocks, one_thread, row_keys
+from vibro_plugins.stats.columns import Columns, flatten, in_blocks, one_thread, row_keys
+from vibro_plugins.stats.covariance import Scatter, concentrate, reweighted
 
 LEAST_ROWS, MOST_COLUMNS = 5, 4096
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Detector, NotFittedError, Params, State
-from vibro_plugins._tabular import Columns, in_blocks
+from vibro_plugins.stats.columns import Columns, in_blocks
 
 
 @dataclass(frozen=True)

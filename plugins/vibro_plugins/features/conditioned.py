@@ -12,9 +12,9 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.covariates import HUBER, PULL, Regression, or_pool, sensor_rows, spread, varying
-from vibro_plugins._spreads import drawn_spread
-from vibro_plugins._tabular import row_keys
+from vibro.scoring.regression import HUBER, PULL, Regression, or_pool, sensor_rows, spread, varying
+from vibro_plugins.stats.columns import row_keys
+from vibro_plugins.stats.shrinkage import drawn_spread
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ConditionedParams(Params):
 class Conditioned(FeatureExtractor):
     """(value - regression on the covariates) / spread of what is left, for each column of a vector view.
 
-    The regression is that of ``vibro.covariates.Regression``: quadratic, robust, a sensor's own drawn to the pool's.
+    The regression is that of ``vibro.scoring.regression.Regression``: quadratic, robust, a sensor's own drawn to the pool's.
 
     A row that the regression was fitted to is measured as if it had been left out: a fit follows its own rows, and
     new ones would all lie farther out than those.

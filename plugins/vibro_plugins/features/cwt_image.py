@@ -12,10 +12,11 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import FLOOR, Bank, block_size, log_frequencies, morlet_bank, pooled_power
-from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
-from vibro_plugins._resize import area_weights
-from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
+from vibro_plugins.timefrequency.classic import classic_bank, classic_map
+from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
+from vibro_plugins.timefrequency.resize import area_weights
 
 
 @dataclass(frozen=True)

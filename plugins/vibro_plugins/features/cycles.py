@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._fold import Fold, choose_fold, cycle_map, lock
-from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
+from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 
 LARGEST = 1000.0  # a sample this many times the usual level says no more than that
 FIT_ROWS = 512

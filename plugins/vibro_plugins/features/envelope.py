@@ -14,7 +14,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._sigma import unit_records
+from vibro_plugins.dsp.reference_level import unit_records
 
 FLOOR = 1e-3  # modulation depth that counts as none
 EMPTY = 1e-6  # share of a record's power below which a band has no say

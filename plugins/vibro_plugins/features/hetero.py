@@ -16,12 +16,13 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
-from vibro_plugins._cwt import FLOOR, Bank, block_size, log_frequencies, morlet_bank, pooled_power
-from vibro_plugins._cwt_classic import ClassicBank, classic_bank, classic_map
-from vibro_plugins._fold import Fold, choose_fold, cycle_map, lock
-from vibro_plugins._maps_on_device import stft_on
-from vibro_plugins._resize import adaptive_weights, area_weights, banded
-from vibro_plugins._sigma import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
+from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
+from vibro_plugins.timefrequency.classic import classic_bank, classic_map
+from vibro_plugins.timefrequency.device import stft_on
+from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
+from vibro_plugins.timefrequency.resize import adaptive_weights, area_weights, banded
 
 FIT_ROWS = 512  # records whose images give the ranges, fewer where images are large
 CYCLE_ROWS = 256

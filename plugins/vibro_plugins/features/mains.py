@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, State
-from vibro_plugins._comb import Comb, find_family, line_powers
-from vibro_plugins._dsp import Rows, by_channel, log10, log_edges, log_level, ratio, scaled, welch
-from vibro_plugins._shape import (
+from vibro_plugins.dsp.harmonics import Comb, find_family, line_powers
+from vibro_plugins.dsp.spectrum import Rows, by_channel, log10, log_edges, log_level, ratio, scaled, welch
+from vibro_plugins.dsp.statistics import (
     SHAPE,
     cycle_statistics,
     determinism,

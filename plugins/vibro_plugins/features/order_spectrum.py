@@ -13,8 +13,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, StandAside, State
-from vibro_plugins._fold import Lock, cycle_map
-from vibro_plugins._sigma import fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.cycles import Lock, cycle_map
+from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 
 LEAST = -5.0  # log10 of the smallest amplitude, in units of the sensor's level
 OVERSAMPLE = 4

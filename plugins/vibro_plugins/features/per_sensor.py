@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.covariates import or_pool, sensor_rows, spread, varying
-from vibro_plugins._spreads import drawn_spread
+from vibro.scoring.regression import or_pool, sensor_rows, spread, varying
+from vibro_plugins.stats.shrinkage import drawn_spread
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, Params
-from vibro_plugins._dsp import Rows, by_channel, log_edges, log_level, scaled, welch
-from vibro_plugins._shape import shape_statistics
+from vibro_plugins.dsp.spectrum import Rows, by_channel, log_edges, log_level, scaled, welch
+from vibro_plugins.dsp.statistics import shape_statistics
 
 LEAST_SEGMENT = 256  # samples of the shortest segment worth averaging
 MOST_SEGMENTS = 15

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Fuser
-from vibro_plugins._fusion import LinearFuser, normalised, spearman
+from vibro_plugins.fusers.linear_base import LinearFuser, normalised, spearman
 
 
 class Agreement(LinearFuser):

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params
-from vibro_plugins._fusion import LinearFuser, dead, normalised, ordered, weighted_mean
+from vibro_plugins.fusers.linear_base import LinearFuser, dead, normalised, ordered, weighted_mean
 
 HEARD = 0.02  # usefulness below which a member is taken to catch nothing
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params, State
-from vibro_plugins._fusion import (
+from vibro_plugins.fusers.linear_base import (
     LinearFuser,
     Order,
     correlation,

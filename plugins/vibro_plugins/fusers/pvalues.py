@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Fuser, NotFittedError, State
-from vibro_plugins import _gpd
-from vibro_plugins._fusion import correlation
+from vibro_plugins.fusers.linear_base import correlation
+from vibro_plugins.stats import pareto
 
 KNOTS = 1025  # points of the stored reference of a member
 TAIL = 20  # largest reference scores that make its generalised-Pareto tail, within 2 and 10 % of them
@@ -40,7 +40,7 @@ class _Combination(Fuser):
             share = min(max(TAIL / len(known), 0.02), 0.1)
             start = np.quantile(known, 1.0 - share)
             excess = known[known > start] - start
-            scale, shape = _gpd.fit_moments(excess) if len(excess) else (1.0, 0.0)
+            scale, shape = pareto.fit_moments(excess) if len(excess) else (1.0, 0.0)
             self._tail[:, j] = share, start, scale, max(shape, 0.0)
 
     def p_value(self, z: NDArray[np.float64], j: int) -> NDArray[np.float64]:
@@ -51,7 +51,7 @@ class _Combination(Fuser):
         below = np.searchsorted(knots, z, "left") + np.searchsorted(knots, z, "right")
         p = np.clip(1.0 - below / (2.0 * KNOTS), share, 1.0 - 0.5 / KNOTS)
         above = z > start
-        p[above] = share * _gpd.survival(z[above] - start, scale, shape)
+        p[above] = share * pareto.survival(z[above] - start, scale, shape)
         p[np.isnan(z) | np.isnan(start)] = np.nan
         return np.maximum(p, SMALLEST)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params
-from vibro_plugins._fusion import LinearFuser
+from vibro_plugins.fusers.linear_base import LinearFuser
 
 
 class Stack(LinearFuser):

@@ -9,10 +9,10 @@ from typing import Any
 
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
-from vibro_plugins._text.fast import Numbers
-from vibro_plugins._text.items import SIGNAL, TEXTS, BadField, ItemReader
-from vibro_plugins._text.lines import BOM, Line, excerpt, lines
-from vibro_plugins._text.numbers import BadNumber, parse_text
+from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.items import SIGNAL, TEXTS, BadField, ItemReader
+from vibro_plugins.readers.text.lines import BOM, Line, excerpt, lines
+from vibro_plugins.readers.text.numbers import BadNumber, parse_text
 
 _SAMPLES = re.compile(rb"(?:^|[,\"\s])(?:signal_value|v0)(?:[,\"\s]|$)")
 _FIELDS = ("sensor_id", "data_time", SIGNAL, "fs", *TEXTS)

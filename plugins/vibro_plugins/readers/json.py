@@ -13,10 +13,10 @@ from typing import Any
 
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
-from vibro_plugins._text import strict_json
-from vibro_plugins._text.fast import Numbers
-from vibro_plugins._text.items import SIGNAL, ItemReader
-from vibro_plugins._text.lines import BOM, ArchiveLimit, excerpt, foreign, open_stream
+from vibro_plugins.readers.text import strict_json
+from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.items import SIGNAL, ItemReader
+from vibro_plugins.readers.text.lines import BOM, ArchiveLimit, excerpt, foreign, open_stream
 
 MAX_DOCUMENT = 256 << 20  # bytes; a document must be held in memory
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
-from vibro_plugins._text import strict_json
-from vibro_plugins._text.fast import Numbers
-from vibro_plugins._text.items import SIGNAL, ItemReader
-from vibro_plugins._text.lines import Line, excerpt, lines
+from vibro_plugins.readers.text import strict_json
+from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.items import SIGNAL, ItemReader
+from vibro_plugins.readers.text.lines import Line, excerpt, lines
 
 _KEY = f'"{SIGNAL}"'.encode()
 _OPENING = re.compile(_KEY + rb'[ \t]*:[ \t]*(["\[])')

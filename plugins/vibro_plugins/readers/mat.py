@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Context, Params, Reader, Record, Rejected
-from vibro_plugins._text.items import BadField
+from vibro_plugins.readers.text.items import BadField
 
 MAX_BYTES = 4 << 30  # of all variables that are loaded
 _RATES = ("fs", "sr", "sampling_rate", "samplingrate", "sample_rate")

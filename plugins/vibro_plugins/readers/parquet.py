@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
-from vibro_plugins._text.fast import Numbers
-from vibro_plugins._text.items import KNOWN, SIGNAL, ItemReader
-from vibro_plugins._text.lines import excerpt
-from vibro_plugins._text.numbers import BadNumber, narrowed
+from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.items import KNOWN, SIGNAL, ItemReader
+from vibro_plugins.readers.text.lines import excerpt
+from vibro_plugins.readers.text.numbers import BadNumber, narrowed
 
 ROWS = 64  # records held at a time
 

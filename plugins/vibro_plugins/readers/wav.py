@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Reader, Record, Rejected
-from vibro_plugins._text.items import BadField
+from vibro_plugins.readers.text.items import BadField
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _TYPES = {

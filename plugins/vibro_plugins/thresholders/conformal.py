@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
-from vibro_plugins import _gpd
-from vibro_plugins._cuts import BENIGN, far_out, too_few, usable, without_faults
+from vibro_plugins.stats import pareto
+from vibro_plugins.thresholders.normal_body import BENIGN, far_out, too_few, usable, without_faults
 
 TAIL, FEWEST = 0.1, 20  # share of the reference that its tail is fitted to, and the fewest scores for that
 
@@ -78,7 +78,7 @@ def _beyond(known: NDArray[np.float64], budget: float) -> float:
     excess = known[known > start] - start
     reach = 0.0
     if len(excess) >= FEWEST:
-        reach = _gpd.quantile(*_gpd.fit(excess), min(budget / len(excess), 1.0))
+        reach = pareto.quantile(*pareto.fit(excess), min(budget / len(excess), 1.0))
     return max(start + reach, float(np.nextafter(known[-1], np.inf)))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Thresholder
-from vibro_plugins._cuts import NORMAL, body, usable
+from vibro_plugins.thresholders.normal_body import NORMAL, body, usable
 
 
 class Mad(Thresholder):

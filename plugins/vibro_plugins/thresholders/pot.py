@@ -12,8 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
-from vibro_plugins import _gpd
-from vibro_plugins._cuts import BENIGN, too_few, upper_quantile, usable, without_faults
+from vibro_plugins.stats import pareto
+from vibro_plugins.thresholders.normal_body import BENIGN, too_few, upper_quantile, usable, without_faults
 
 FEWEST = 50  # exceedances below which no tail is fitted
 WIDEST = 0.2  # share of the scores that the tail may take to reach them
@@ -54,10 +54,10 @@ class Pot(Thresholder):
             return min(upper_quantile(known, budget), start)
         few = f"{len(excess)} exceedances are too few for a tail: empirical quantile"
         while len(excess) >= FEWEST:
-            scale, shape = _gpd.fit(excess)
+            scale, shape = pareto.fit(excess)
             ratio = budget * len(known) / len(excess)
-            if ratio < 1.0 and _gpd.misfit(excess, scale, shape) <= _gpd.MISFIT:
-                value = start + _gpd.quantile(scale, shape, ratio)
+            if ratio < 1.0 and pareto.misfit(excess, scale, shape) <= pareto.MISFIT:
+                value = start + pareto.quantile(scale, shape, ratio)
                 self._said |= {"exceedances": len(excess), "start": start, "scale": scale, "shape": shape}
                 self._tail = excess, start, ratio, value
                 return value
@@ -72,7 +72,7 @@ class Pot(Thresholder):
             return self._said
         excess, start, ratio, value = self._tail
         rng = self.ctx.rng()
-        draws = [start + _gpd.quantile(*_gpd.fit_moments(rng.choice(excess, len(excess))), ratio) for _ in range(DRAWS)]
+        draws = [start + pareto.quantile(*pareto.fit_moments(rng.choice(excess, len(excess))), ratio) for _ in range(DRAWS)]
         low, high = np.quantile(draws, (0.05, 0.95))
         return {**self._said, "interval": [min(float(low), value), max(float(high), value)]}
 
@@ -82,7 +82,7 @@ class Spot(Thresholder):
 
     The first half starts the tail; of the rest, scores that the tail gives less than ``risk`` are alarms and are not
     learned. The reference has no order, so the seed deals it. There is no drift mode: it would learn slow faults.
-    Tails are fitted by the likelihood of ``_gpd``; the published code has the sign of its exponential branch wrong.
+    Tails are fitted by the likelihood of ``pareto``; the published code has the sign of its exponential branch wrong.
     """
 
     name = "spot"
@@ -146,7 +146,7 @@ def _top(known: Floats, count: int) -> tuple[float, Floats]:
 
 
 def _cut_of(start: float, excess: Floats, budget: float, seen: int) -> float:
-    return start + _gpd.quantile(*_gpd.fit(excess), min(budget * seen / len(excess), 1.0))
+    return start + pareto.quantile(*pareto.fit(excess), min(budget * seen / len(excess), 1.0))
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import ConfigError, Params, Thresholder
-from vibro_plugins._cuts import usable
+from vibro_plugins.thresholders.normal_body import usable
 
 
 class PyThresh(Thresholder):

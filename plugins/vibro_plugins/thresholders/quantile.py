@@ -12,7 +12,15 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
-from vibro_plugins._cuts import BENIGN, faulty_share, too_few, upper_quantile, upper_quantiles, usable, without_faults
+from vibro_plugins.thresholders.normal_body import (
+    BENIGN,
+    faulty_share,
+    too_few,
+    upper_quantile,
+    upper_quantiles,
+    usable,
+    without_faults,
+)
 
 
 class Quantile(Thresholder):

@@ -13,36 +13,19 @@ from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._images import PICTURE
-from vibro_plugins._neighbours import Neighbours
-from vibro_plugins._network import (
-    BLOCK,
-    MOST_SAMPLES,
-    Network,
-    cut,
-    heard,
-    mean_squares,
-    medians,
-    refuse,
-    split,
-    windows_of,
-)
-from vibro_plugins._torch import (
-    Plateau,
-    Trimming,
-    as_tensor,
-    effective_rank,
-    exact,
-    minibatches,
-    mixed,
-    nearest,
-    seeded,
-    step,
-)
+from vibro_plugins.deep.detector import Network, refuse, split
+from vibro_plugins.deep.diagnostics import effective_rank
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.images import PICTURE
+from vibro_plugins.deep.sampling import Trimming, minibatches, nearest
+from vibro_plugins.deep.standardise import BLOCK, heard, mean_squares, medians
+from vibro_plugins.deep.training import as_tensor, exact, mixed, seeded, step
+from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
+from vibro_plugins.stats.neighbours import Neighbours
 
 LEAST_LENGTH = 4  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro_plugins._neighbours import Neighbours
-from vibro_plugins._scatter import concentrate
-from vibro_plugins._tabular import Columns, in_blocks, one_thread
+from vibro_plugins.stats.columns import Columns, in_blocks, one_thread
+from vibro_plugins.stats.covariance import concentrate
+from vibro_plugins.stats.neighbours import Neighbours
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Floats], Floats]

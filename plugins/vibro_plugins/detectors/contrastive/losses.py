@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vibro.api import State
-from vibro_plugins._torch import arrays, load_arrays
+from vibro_plugins.deep.training import arrays, load_arrays
 
 
 def nt_xent(

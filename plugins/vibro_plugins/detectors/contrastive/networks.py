@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vibro_plugins._lines import StridedConv, shortened, strides_for
+from vibro_plugins.deep.blocks import StridedConv, shortened, strides_for
 
 SLOPE = 0.1
 SHORT = 16  # places along a line at which it is no longer halved

@@ -14,22 +14,13 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Params, StandAside, State
-from vibro_plugins._network import (
-    LINES,
-    MOST_SAMPLES,
-    Network,
-    cut,
-    enough,
-    explained,
-    heard,
-    linear,
-    mean_squares,
-    medians,
-    refuse,
-    split,
-    windows_of,
-)
-from vibro_plugins._torch import Deck, Plateau, Trimming, as_tensor, exact, mixed, scored, seeded, step
+from vibro_plugins.deep.detector import LINES, Network, refuse, split
+from vibro_plugins.deep.diagnostics import enough, explained, linear
+from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.sampling import Deck, Trimming
+from vibro_plugins.deep.standardise import heard, mean_squares, medians
+from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
+from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.tadgan.networks import (
     ConvCritic,
     Encoder,

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vibro_plugins._lines import StridedConv, Upsampling, patched, shortened, strides_for
+from vibro_plugins.deep.blocks import StridedConv, Upsampling, patched, shortened, strides_for
 
 SLOPE = 0.2
 SHORT = 16  # places at which a window is no longer shortened

@@ -1,0 +1,51 @@
+"""What every command shares: options of the process, the host, and how errors and results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vibro.host.manager import PluginHost
+
+
+@dataclass(frozen=True)
+class Session:
+    """The common options of one command line."""
+
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+    lang: str = "en"
+    registry: Path | None = None
+    no_plugins: bool = False
+
+    def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
+        """The plugin host of this command; third parties work in processes of their own, warnings go to stderr."""
+        from vibro.cli import console
+        from vibro.host.isolation import load_isolated
+        from vibro.host.manager import PluginHost
+        from vibro.host.registry import find_base
+        from vibro.io.paths import cache_folder, find_overlay
+
+        def isolate(name: str, module: str, file: Path | None) -> Any:
+            return load_isolated(name, module, file=file, cache=cache_folder() / "plugins")
+
+        return PluginHost.create(
+            overlay=find_overlay(self.registry, find_base()),
+            autoload=not self.no_plugins,
+            files=files,
+            log=console.note,
+            isolate=isolate,
+            isolate_files=isolate_files,
+        )
+
+    def result(self, value: Mapping[str, Any] | Sequence[Any]) -> bool:
+        """With ``--json`` prints the one object and returns True."""
+        if self.json:
+            from vibro.cli import console
+
+            console.print_json(value)
+        return self.json

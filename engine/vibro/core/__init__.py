@@ -1,0 +1,1 @@
+"""Fits detectors and combines their scores; knows neither files nor terminals."""

@@ -1,0 +1,64 @@
+"""Executors that tasks run on: in this process, in worker processes, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
+
+from vibro.errors import ConfigError
+
+P = ParamSpec("P")
+
+
+T = TypeVar("T")
+
+
+LONG = 20.0  # seconds for 1,000 records from which workers are worth their start
+
+
+class SerialExecutor(Executor):
+    """Runs a task inside ``submit``: the default and the reproducible one."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """The finished future of fn(*args)."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def resolve_executor(spec: str, seconds: float, device: str) -> str:
+    """What ``auto`` stands for: a worker for each processor, at most four, where 1,000 records take long on one, else serial.
+
+    ``seconds`` are those of 1,000 records; a GPU is not shared between workers.
+    """
+    if spec != "auto":
+        return spec
+    workers = min(processors(), 4)
+    return f"processes:{workers}" if seconds > LONG and workers > 1 and device == "cpu" else "serial"
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_executor(spec: str) -> Executor:
+    """``serial``, ``processes:N`` or ``dask://host:port`` (extra ``vibro[dask]``)."""
+    scheme, _, rest = spec.partition(":")
+    if spec == "serial":
+        return SerialExecutor()
+    if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
+        return ProcessPoolExecutor(int(rest), mp_context=get_context("spawn"))
+    if scheme == "dask" and rest.startswith("//"):
+        try:
+            from distributed import Client
+        except ImportError:
+            raise ConfigError("the Dask executor is not installed", hint="pip install 'vibro[dask]'") from None
+        return Client(rest.removeprefix("//")).get_executor()  # type: ignore[no-any-return]
+    raise ConfigError(f"unknown executor {spec!r}", hint="use auto, serial, processes:2 or dask://host:port")

@@ -1,0 +1,119 @@
+"""Rows of a batch by their use: which are fitted on, and in which fold each is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import SignalBatch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a batch by their use: ``fit`` (with a fold each, and a group that lies in one fold) and how they were chosen.
+
+    Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
+    fold 0, which is their reference.
+    """
+
+    fit: NDArray[np.intp]
+    fold: NDArray[np.int8]
+    how: str
+    group: NDArray[np.intp]
+
+    @property
+    def held_out(self) -> NDArray[np.intp]:
+        """Rows of fold 0."""
+        rows: NDArray[np.intp] = self.fit[self.fold == 0]
+        return rows
+
+
+FOLDS = 5
+
+
+BLOCKS_A_FOLD = 4
+
+
+def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
+    """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
+
+    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are dealt
+    so that the folds hold about equally much of every sensor. Otherwise each machine's instants are cut into blocks of
+    consecutive time, dealt in turn, so that what was measured at one instant stays together. Where neither gives five
+    folds (one instant of many sensors), single records are dealt. Fewer than ten rows: one fold.
+    """
+    chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
+    if len(chosen) < 2 * FOLDS:
+        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold", np.arange(len(chosen)))
+    if _whole_recordings(batch, chosen):
+        fold, group, name = *_by_recording(batch, chosen), "recording"
+    else:
+        fold, group, name = *_by_time_block(batch, chosen), "time block"
+    if len(np.unique(fold)) < FOLDS:
+        group = np.argsort(np.argsort(batch.ids[chosen], kind="stable"))
+        fold, name = group % FOLDS, "record"
+    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}", group)
+
+
+def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Folds of whole recordings, the largest first, each where its sensors and then all rows are rarest; the recordings."""
+    names, recording = np.unique(batch.recording[rows], return_inverse=True)
+    _, sensor = np.unique(batch.sensor[rows], return_inverse=True)
+    held = np.zeros((len(names), int(sensor.max()) + 1))
+    np.add.at(held, (recording, sensor), 1.0)
+    filled = np.zeros((FOLDS, held.shape[1]))
+    fold_of = np.zeros(len(names), np.intp)
+    for r in np.argsort(-held.sum(axis=1), kind="stable"):
+        fold_of[r] = np.lexsort((filled.sum(axis=1), filled @ held[r]))[0]
+        filled[fold_of[r]] += held[r]
+    return fold_of[recording], recording.astype(np.intp)
+
+
+def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Folds of blocks of consecutive instants, machine by machine, and the blocks; without a time, the n-th record of each
+    sensor.
+    """
+    fold, block = np.zeros(len(rows), np.intp), np.zeros(len(rows), np.intp)
+    for m in np.unique(batch.machine[rows]):
+        mine = np.flatnonzero(batch.machine[rows] == m)
+        instant = instants(batch, rows[mine])
+        count = int(instant.max()) + 1
+        blocks = min(FOLDS * BLOCKS_A_FOLD, count)
+        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_A_FOLD
+        fold[mine] = (instant * blocks // count + int(m)) % FOLDS
+    return fold, block
+
+
+def instants(batch: SignalBatch, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(len(rows),) number of the instant of each row, in order of time; without times, its rank among its sensor's rows."""
+    time = batch.time[rows]
+    if not np.isnat(time).any():
+        return np.unique(time, return_inverse=True)[1].astype(np.intp)
+    order = np.lexsort((batch.ids[rows], batch.row[rows], batch.source[rows], time, batch.sensor[rows]))
+    sensor = batch.sensor[rows][order]
+    starts = np.flatnonzero(np.r_[True, sensor[1:] != sensor[:-1]])
+    rank = np.empty(len(rows), np.intp)
+    rank[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+    return rank
+
+
+def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
+    """Whether there are five recordings or more, none above a third of the rows of a sensor that has ten or more.
+
+    A recording that holds most rows of a sensor would leave the other folds next to nothing like it to learn from.
+    """
+    if len(np.unique(batch.recording[rows])) < FOLDS:
+        return False
+    for s in np.unique(batch.sensor[rows]):
+        mine = rows[batch.sensor[rows] == s]
+        _, count = np.unique(batch.recording[mine], return_counts=True)
+        if len(mine) >= 2 * FOLDS and 3 * count.max() > len(mine):
+            return False
+    return True
+
+
+def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most this many of the rows, evenly spread."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]

@@ -1,0 +1,122 @@
+"""One task a detector, ordered by view so that only the views in use are alive; in this process or in workers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import State, ViewKey
+from vibro.core.executors import SerialExecutor
+from vibro.core.plan import Plan
+from vibro.core.views import ViewStore
+from vibro.core.worker import ArrayRef, DetectorResult, FitTask
+from vibro.errors import ContractError, ResourceError
+from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
+
+PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the tasks of a stage, where workers find their arrays, and who hears of it."""
+
+    executor: Executor
+    folder: Path | None
+    emit: Callable[[Event], None]
+
+    @property
+    def serial(self) -> bool:
+        """Whether all is done in this process."""
+        return isinstance(self.executor, SerialExecutor)
+
+    def run(
+        self,
+        stage: str,
+        plan: Plan,
+        store: ViewStore,
+        tasks: Mapping[str, FitTask],
+        work: Callable[..., DetectorResult],
+        states: Mapping[str, State] | None = None,
+    ) -> dict[str, DetectorResult]:
+        """The result of every task by detector; ``states``: what each is handed beside its task."""
+        clock = time.perf_counter()
+        self.emit(StageStarted(stage, len(tasks)))
+        results: dict[str, DetectorResult] = {}
+        running: dict[Future[DetectorResult], str] = {}
+        view_of = {d.id: d.view for d in plan.detectors}
+        rank = {key: i for i, key in enumerate(plan.views)}
+
+        def drain(*, wait: bool) -> None:
+            for future in [f for f in running if wait or f.done()]:
+                ident = running.pop(future)
+                try:
+                    result = future.result()
+                except BrokenExecutor:
+                    raise ResourceError(
+                        f"a worker process died while {ident} was at work (out of memory, or a crash in a library)",
+                        hint="use --executor serial, fewer processes, or leave that detector out",
+                    ) from None
+                results[ident] = result
+                store.release(view_of[ident])
+                self.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
+
+        shared: dict[ViewKey, Path] = {}
+        for ident in sorted(tasks, key=lambda i: rank.get(view_of[i], -1)):
+            self.emit(TaskStarted(stage, ident))
+            try:
+                x = store.get(view_of[ident])
+            except Exception as error:
+                reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
+                results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")
+                continue
+            if self.serial:
+                ctx = replace(tasks[ident].ctx, progress=self._progress(stage, ident))
+                task = replace(tasks[ident], x=ArrayRef(x), ctx=ctx)
+            else:
+                if view_of[ident] not in shared:
+                    shared[view_of[ident]] = self._on_disk(x)
+                task = replace(tasks[ident], x=ArrayRef(path=shared[view_of[ident]]))
+            extra = () if states is None else (states[ident],)
+            running[self.executor.submit(work, task, *extra)] = ident
+            drain(wait=False)
+        drain(wait=True)
+        for path in shared.values():
+            rmtree(path.parent, ignore_errors=True)
+        self.emit(StageFinished(stage, time.perf_counter() - clock))
+        return results
+
+    def _on_disk(self, x: NDArray[np.float32]) -> Path:
+        """A file of this array that another process can open, for as long as the stage lasts."""
+        if self.folder is None:
+            raise ContractError("workers need a folder for their arrays")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = Path(mkdtemp(prefix="shared-", dir=self.folder)) / "array.npy"
+        if isinstance(x, np.memmap) and x.filename is not None:
+            with suppress(OSError):  # another file system, or gone: the map still holds it
+                if np.load(x.filename, mmap_mode="r", allow_pickle=False).shape == x.shape:
+                    os.link(x.filename, path)  # the cache may drop its entry before a worker opens it
+        if not path.exists():
+            np.save(path, x, allow_pickle=False)
+        return path
+
+    def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= PROGRESS_PERIOD or done >= total:
+                last = now
+                self.emit(TaskProgress(stage, ident, done, total))
+
+        return progress

@@ -1,0 +1,265 @@
+"""Views: arrays made from records, each computed once for all detectors that name it, and released after its last reader."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import FeatureExtractor, State, ViewKey
+from vibro.core.view_graph import ROOTS, inputs_of
+from vibro.core.view_key import code_of
+from vibro.data import SignalBatch
+from vibro.errors import ContractError
+from vibro.events import Event, ViewComputed
+
+CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
+FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
+
+
+def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
+    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed."""
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
+    if values.ndim < 2 or len(values) != rows:
+        raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values.reshape(rows, -1)).all(axis=1))[0])
+        raise ContractError(f"view {key} is not finite (first in row {row})")
+    return np.ascontiguousarray(values)
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Takes the pages of shared memory maps out of this process; they stay on disk or in the system's cache."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = None if getattr(base, "mode", "") == "c" else getattr(base, "base", None)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
+
+
+class Cache(Protocol):
+    """Where views are kept from one run to the next; ``vibro.store.viewcache`` holds them on disk."""
+
+    def get(self, key: str) -> tuple[NDArray[np.float32], State] | None:
+        """The array and the extractor's state, or None."""
+
+    def put(self, key: str, array: NDArray[np.float32], state: State) -> None:
+        """Keeps both."""
+
+
+class ViewStore:
+    """Computes views of one batch on first need, in chunks of rows, and drops each after its last reader.
+
+    With ``fit_rows`` an extractor is fitted on (an even sample of) those rows first; without, ``states`` must hold
+    what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``.
+    """
+
+    def __init__(
+        self,
+        batch: SignalBatch,
+        extractors: Mapping[ViewKey, FeatureExtractor],
+        readers: Mapping[ViewKey, int],
+        *,
+        fit_rows: NDArray[np.intp] | None = None,
+        states: Mapping[ViewKey, State] | None = None,
+        memory: int = 1 << 30,
+        folder: Path | None = None,
+        cache: Cache | None = None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self.batch = batch
+        self.extractors = dict(extractors)
+        for extractor in self.extractors.values():
+            extractor.ctx = replace(extractor.ctx, names=batch.covariate_names)
+        self.readers = Counter(readers)
+        self.fit_rows = fit_rows
+        self.states: dict[ViewKey, State] = dict(states or {})
+        self.memory = memory
+        self.folder = folder
+        self.cache = cache
+        self.emit = emit
+        self.kept: dict[ViewKey, NDArray[np.bool_] | None] = {}
+        self._arrays: dict[ViewKey, NDArray[np.float32]] = {}
+        self._failed: dict[ViewKey, Exception] = {}
+        self._digests: dict[ViewKey, str] = {}
+        self._spilled = 0
+
+    def get(self, key: ViewKey) -> NDArray[np.float32]:
+        """The view's array (n, *item), read-only; the error of its extractor if that failed."""
+        if key.name in ROOTS:
+            return self._root(key.name)
+        if key in self._failed:
+            raise self._failed[key]
+        if key not in self._arrays:
+            try:
+                self._arrays[key] = self._compute(key)
+            except Exception as error:
+                self._failed[key] = error
+                raise
+        return self._arrays[key]
+
+    def release(self, key: ViewKey) -> None:
+        """One reader is done with the view; after the last one its array is dropped."""
+        if key.name in ROOTS:
+            return
+        self.readers[key] -= 1
+        if self.readers[key] <= 0:
+            array = self._arrays.pop(key, None)
+            if (
+                isinstance(array, np.memmap)
+                and array.filename is not None
+                and Path(array.filename).parent == self.folder
+            ):
+                Path(array.filename).unlink(missing_ok=True)
+
+    def _root(self, name: str) -> NDArray[np.float32]:
+        if name == "raw":
+            return self.batch.x
+        if name == "covariates":
+            return self.batch.covariates
+        return self.batch.sensor.astype(np.float32)[:, None]
+
+    def _compute(self, key: ViewKey) -> NDArray[np.float32]:
+        extractor = self.extractors[key]
+        below = inputs_of(key, type(extractor), extractor.params)
+        start = time.perf_counter()
+        name = self.digest(key) if self.cache else ""
+        found = self.cache.get(name) if self.cache and name else None
+        if found is not None:
+            array, self.states[key] = found
+            extractor.load_state(self.states[key])
+            self.kept[key] = extractor.kept
+            for k in below:
+                self._restore(k)
+        else:
+            inputs = {str(k): self.get(k) for k in below}
+            start = time.perf_counter()
+            if key in self.states:
+                extractor.load_state(self.states[key])
+            elif self.fit_rows is not None:
+                extractor.fit(self._sample(inputs))
+                self.states[key] = extractor.state()
+            self.kept[key] = extractor.kept
+            array = self._transform(key, extractor, inputs)
+            if self.cache and name:
+                self.cache.put(name, array, self.states.get(key, {}))
+        for k in below:
+            self.release(k)
+        self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start, cached=found is not None))
+        return array
+
+    def _restore(self, key: ViewKey) -> None:
+        """The states of a view that was not needed itself, and of those below it: new records will need them."""
+        if key.name in ROOTS or key in self.states:
+            return
+        name = self.digest(key)
+        found = self.cache.get(name) if self.cache and name else None
+        if found is None:
+            self.get(key)
+            return
+        self.states[key] = found[1]
+        extractor = self.extractors[key]
+        extractor.load_state(found[1])
+        self.kept[key] = extractor.kept
+        for k in inputs_of(key, type(extractor), extractor.params):
+            self._restore(k)
+
+    def digest(self, key: ViewKey) -> str:
+        """Hash of all that decides a view's array: records, parameters, code, and its state or the rows it is fitted on.
+
+        Empty for a view that cannot be cached, because its code or that of one below it cannot be seen.
+        """
+        if key not in self._digests:
+            self._digests[key] = self._digest(key)
+        return self._digests[key]
+
+    def _digest(self, key: ViewKey) -> str:
+        batch, parts = self.batch, sha256()
+        if key.name in ROOTS:
+            root = self._root(key.name)
+            content = [f"{root.shape} {batch.fs}".encode(), "".join(batch.ids).encode()]
+            content += [] if key.name == "raw" else [np.ascontiguousarray(root).tobytes()]
+            content += ["\0".join(batch.covariate_names).encode()] if key.name == "covariates" else []
+        else:
+            extractor = self.extractors[key]
+            below = inputs_of(key, type(extractor), extractor.params)
+            code, inputs = code_of(type(extractor)), [self.digest(k) for k in below]
+            if not code or not all(inputs):
+                return ""
+            ctx = extractor.ctx
+            content = [f"{key} {key.params} {ctx.device} {ctx.seed}".encode(), code.encode()]
+            content += [name.encode() for name in inputs]
+            if key in self.states:
+                for name, array in sorted(self.states[key].items()):
+                    content += [name.encode(), np.ascontiguousarray(array).tobytes()]
+            elif self.fit_rows is not None:
+                content.append(b"fit" + np.sort(self.fit_rows).astype("<i8").tobytes())
+        for part in content:
+            parts.update(len(part).to_bytes(8, "little") + part)
+        return parts.hexdigest()
+
+    def _sample(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The fit rows of the inputs, thinned evenly over sensors and time to FIT_BYTES."""
+        rows = self.fit_rows
+        assert rows is not None
+        bytes_a_row = sum(a[:1].nbytes for a in inputs.values()) or 1
+        most = max(64, FIT_BYTES // bytes_a_row)
+        if len(rows) > most:
+            batch = self.batch
+            rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]
+            rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+        return {name: _picked(a, rows) for name, a in inputs.items()}
+
+    def _transform(
+        self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        n = len(self.batch)
+        step = max(1, CHUNK_BYTES // max(1, sum(a[:1].nbytes for a in inputs.values())))
+        out: NDArray[np.float32] | None = None
+        for start in range(0, n, step):
+            part = {name: _read_only(a[start : start + step]) for name, a in inputs.items()}
+            values = check_view(extractor.transform(part), min(step, n - start), key)
+            if out is None:
+                out = self._allocate((n, *values.shape[1:]))
+            out[start : start + step] = values
+            let_go(out, *inputs.values())
+        if out is None:
+            raise ContractError(f"view {key} was asked for no rows")
+        return _read_only(out)
+
+    def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        held = sum(a.nbytes for a in self._arrays.values() if not isinstance(a, np.memmap))
+        if held + int(np.prod(shape)) * 4 <= self.memory:
+            return np.empty(shape, np.float32)
+        self.folder = self.folder or Path(mkdtemp(prefix="vibro-views-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._spilled += 1
+        path = self.folder / f"view-{self._spilled:03d}.npy"
+        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _picked(array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """``array[rows]``; of a memory map, whose pages come with their neighbours, not all at once."""
+    out = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    step = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(rows), step):
+        out[start : start + step] = array[rows[start : start + step]]
+        let_go(array)
+    return out
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,182 @@
+"""The two tasks that are ever sent to a worker, the guard on scores, and the executors that run them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Detector, State
+from vibro.context import Context
+from vibro.errors import ContractError, StandAside
+
+SCORE_ROWS = 1024  # rows handed to one call of score
+
+
+@dataclass(frozen=True)
+class ArrayRef:
+    """An array as a task gets it: itself in this process, the path of a ``.npy`` file in another one."""
+
+    array: NDArray[Any] | None = None
+    path: Path | None = None
+
+    def open(self) -> NDArray[Any]:
+        """The array, read-only."""
+        if self.array is not None:
+            return self.array
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)  # type: ignore[arg-type,no-any-return]
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them."""
+
+    id: str
+    cls: type[Detector]
+    settings: Mapping[str, Any]
+    ctx: Context
+    x: ArrayRef
+    rows: NDArray[np.intp]
+    fold: NDArray[np.int8]
+    cross_fit: bool
+    y: NDArray[np.int16] | None = None
+    group: NDArray[np.intp] | None = None
+
+
+@dataclass(frozen=True)
+class DetectorResult:
+    """What came of one detector: its learned state, held-out reference scores (NaN = none) and scores of every row.
+
+    ``held`` is the state of the detector that has not seen the rows of the lowest fold: the one that scored them.
+    """
+
+    id: str
+    status: str = "ok"  # ok, excluded, failed
+    reason: str = ""
+    error: str = ""
+    phase: str = ""
+    state: State = field(default_factory=dict)
+    held: State = field(default_factory=dict)
+    reference: NDArray[np.float64] | None = None
+    scores: NDArray[np.float64] | None = None
+    health: Mapping[str, float] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+
+
+def fit_task(task: FitTask) -> DetectorResult:
+    """Fits for the reference scores, fits the final model, scores every row; any failure is part of the result."""
+    clock = time.perf_counter()
+    phase = "fit"
+    try:
+        x = task.x.open()
+        reference = np.full(len(task.rows), np.nan)
+        folds = np.unique(task.fold)
+        held_state: State = {}
+        smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
+        if smallest < task.cls.min_rows:
+            raise StandAside(
+                f"{task.id} needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}"
+            )
+        if task.cross_fit:
+            for k in folds if len(folds) > 1 else ():
+                held = task.fold == k
+                part = _fitted(task, x, ~held, f"fold{k}")
+                reference[held] = score_rows(part, x, task.rows[held])
+                held_state = held_state or part.state()
+            final = _fitted(task, x, np.ones(len(task.rows), np.bool_), "final")
+        else:
+            held = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
+            final = _fitted(task, x, ~held, "final")
+            if held.any():
+                reference[held] = score_rows(final, x, task.rows[held])
+        if len(folds) == 1:
+            reference = score_rows(final, x, task.rows)
+        fitted = time.perf_counter()
+        phase = "score"
+        scores = _mostly_finite(score_rows(final, x, None), task.id)
+        health = {key: float(value) for key, value in final.health().items()}
+        state = final.state()
+        held_state = held_state or state
+    except StandAside as error:
+        return DetectorResult(task.id, "excluded", error.message, phase=phase, fit_seconds=time.perf_counter() - clock)
+    except (Exception, SystemExit) as error:
+        return DetectorResult(
+            task.id, "failed", _message(error), type(error).__name__, phase, fit_seconds=time.perf_counter() - clock
+        )
+    status, reason = "ok", ""
+    if health.get("failed", 0.0) > 0:
+        shown = ", ".join(f"{key} = {value:.3g}" for key, value in health.items() if key != "failed")
+        status, reason = "excluded", f"health check failed: {shown}"
+    end = time.perf_counter()
+    return DetectorResult(
+        task.id, status, reason, "", "", state, held_state, reference, scores, health, fitted - clock, end - fitted
+    )
+
+
+def score_task(task: FitTask, state: State) -> DetectorResult:
+    """Scores every row with a frozen state."""
+    clock = time.perf_counter()
+    try:
+        detector = task.cls.make(task.settings, task.ctx, where=task.id)
+        detector.load_state(state)
+        scores = score_rows(detector, task.x.open(), None)
+    except (Exception, SystemExit) as error:
+        return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
+    return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
+
+
+def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
+    ctx = task.ctx if name == "final" else replace(task.ctx.child(name), progress=task.ctx.progress)
+    ctx = replace(ctx, groups=None if task.group is None else task.group[chosen])
+    detector = task.cls.make(task.settings, ctx, where=task.id)
+    rows = task.rows[chosen]
+    part = x[rows]
+    part.flags.writeable = False
+    detector.fit(part, None if task.y is None else task.y[rows])
+    return detector
+
+
+def score_rows(detector: Detector, x: NDArray[Any], rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
+    """Scores of these rows (None = all), in chunks; a cell that is not finite is NaN."""
+    n = len(x) if rows is None else len(rows)
+    out = np.empty(n)
+    for start in range(0, n, SCORE_ROWS):
+        part = x[start : start + SCORE_ROWS] if rows is None else x[rows[start : start + SCORE_ROWS]]
+        out[start : start + SCORE_ROWS] = check_scores(detector.score(part), len(part), detector.name)
+    return out
+
+
+def _mostly_finite(scores: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """The scores of a fit; ContractError if more than half of them are missing."""
+    lost = int(np.isnan(scores).sum())
+    if 2 * lost > len(scores):
+        raise ContractError(f"{name}.score returned {lost} of {len(scores)} scores that are not finite")
+    return scores
+
+
+def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:
+    """The guard at the border: (n,) real numbers, those that are not finite become NaN; ContractError says what is wrong."""
+    if not isinstance(values, np.ndarray):
+        raise ContractError(f"{name}.score returned {type(values).__name__}, not an array")
+    if values.shape != (n,):
+        raise ContractError(f"{name}.score returned shape {values.shape} for {n} rows")
+    if values.dtype.kind not in "fiub":
+        raise ContractError(f"{name}.score returned {values.dtype}, not real numbers")
+    scores = values.astype(np.float64)
+    bad = ~np.isfinite(scores)
+    scores[bad] = np.nan
+    return scores
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,8 +1,0 @@
-"""Simulated records with known faults: a plant, its operating state, its faults, its signals."""
-
-from __future__ import annotations
-
-from vibro.demo.simulate import PRESETS, Simulated, simulate
-from vibro.demo.write import to_batch, write
-
-__all__ = ["PRESETS", "Simulated", "simulate", "to_batch", "write"]

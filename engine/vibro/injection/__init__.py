@@ -1,0 +1,1 @@
+"""Faults injected into records, and what detectors make of them."""

@@ -1,0 +1,76 @@
+"""Faults as they look in a record: level, harmonics, band noise, impacts, modulation, clipping, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import SignalBatch
+from vibro.injection.trial import Floats
+
+KINDS = ("level", "harmonics", "band_noise", "impacts", "modulation", "clipping", "dropout")
+
+
+SEVERITIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # share of the record's rms added, of its level, of its samples or of its depth
+
+
+def inject(batch: SignalBatch, kind: str, severity: float, rng: np.random.Generator) -> SignalBatch:
+    """The same records with one fault.
+
+    ``level``: gain 1 + severity. ``harmonics`` (twice and three times the strongest line), ``band_noise`` (a tenth of
+    the band), ``impacts`` (a train of decaying bursts): added with this share of the record's rms. ``modulation``:
+    amplitude, of this depth. ``clipping``, ``dropout``: this share of the samples cut off or held at the mean.
+    """
+    x = batch.x.astype(np.float64)
+    mean = x.mean(axis=2, keepdims=True)
+    x = x - mean
+    t = np.arange(x.shape[2])
+    if kind == "level":
+        x *= 1.0 + severity
+    elif kind == "modulation":
+        x *= 1.0 + severity * np.sin(2 * np.pi * (rng.integers(3, 9, (len(x), 1, 1)) * t / len(t)))
+    elif kind == "clipping":
+        limit = np.quantile(np.abs(x), 1.0 - severity, axis=2, keepdims=True)
+        x = np.clip(x, -limit, limit)
+    elif kind == "dropout":
+        start = (rng.random((len(x), 1, 1)) * (1.0 - severity) * len(t)).astype(np.intp)
+        x[np.broadcast_to((t >= start) & (t < start + severity * len(t)), x.shape)] = 0.0
+    else:
+        added = _ADDED[kind](x, t, rng)
+        power = np.sqrt(
+            np.mean(x**2, axis=2, keepdims=True) / np.maximum(np.mean(added**2, axis=2, keepdims=True), 1e-30)
+        )
+        x += severity * power * added
+    return replace(batch, x=(x + mean).astype(np.float32))
+
+
+def _harmonics(x: Floats, t: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    line = np.argmax(np.abs(np.fft.rfft(x, axis=2)), axis=2)[..., None]
+    phase = 2 * np.pi * line * t / len(t)
+    return np.asarray(np.sin(2 * phase + 1.0) + 0.5 * np.sin(3 * phase + 2.0))
+
+
+def _band_noise(x: Floats, t: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    spectrum = np.zeros((*x.shape[:2], len(t) // 2 + 1), np.complex128)
+    width = max(1, spectrum.shape[2] // 10)
+    low = int(rng.integers(1, max(2, spectrum.shape[2] - width)))
+    band = spectrum[..., low : low + width]
+    band += rng.standard_normal(band.shape) + 1j * rng.standard_normal(band.shape)
+    return np.fft.irfft(spectrum, len(t), axis=2)
+
+
+def _impacts(x: Floats, t: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    period = max(8, len(t) // int(rng.integers(12, 25)))
+    ring = 0.1 + 0.3 * float(rng.random())  # of the sampling rate
+    since = (t + rng.integers(0, period, (len(x), 1, 1))) % period
+    return np.asarray(np.exp(-8.0 * since / period) * np.sin(2 * np.pi * ring * since) * np.ones_like(x))
+
+
+_ADDED: dict[str, Callable[[Floats, NDArray[np.intp], np.random.Generator], Floats]] = {
+    "harmonics": _harmonics,
+    "band_noise": _band_noise,
+    "impacts": _impacts,
+}

@@ -1,0 +1,1 @@
+"""Durable files, tensors and the folders that vibro keeps."""

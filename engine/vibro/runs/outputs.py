@@ -1,0 +1,166 @@
+"""The files that a fit, a scoring or a new threshold leaves in its run directory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.benchmark.evaluate import evaluate
+from vibro.core.fitted import FittedEnsemble
+from vibro.core.plan import Plan
+from vibro.data import SignalBatch
+from vibro.host.manager import PluginHost, PluginInfo
+from vibro.io.tensors import encode_text, save_tensors
+from vibro.report import write_report
+from vibro.runs import summary
+from vibro.runs.session import Input, Job
+from vibro.scoring.machines import machine_rows
+from vibro.scoring.thresholds import Cuts, named_cuts
+from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
+from vibro.store import tables
+from vibro.store.index import index_state
+from vibro.store.rundir import RunDir
+
+SCORES = "stages/50-score/scores.safetensors"
+
+
+def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
+    """Every plugin that a plan's components come from, readers included."""
+    used = [("detector", d.cls.name) for d in plan.detectors] + [("feature", key.name) for key in plan.views]
+    used += [("fuser", plan.fuser.name), ("thresholder", plan.thresholder.name)]
+    used += [("reader", name) for name in host.names("reader")]
+    return [host.plugins[name] for name in sorted({host.owner(*item).name for item in used})]
+
+
+def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+    """Writes every table, the summary, the report and the manifest of a run or of ``vibro score``."""
+    run, options, batch = work.run, work.options, got.batch
+    with work.stage("write"):
+        with run.stage("50-score", batch.fingerprint) as stage:
+            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, matrix, verdict))
+        write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
+        for name in ("10-ingest", "work"):
+            shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
+    metrics = None
+    if got.labels is not None:
+        learned = "supervised" in work.parts
+        metrics = evaluate(
+            batch,
+            got.labels,
+            verdict,
+            matrix,
+            budget=fitted.plan.ensemble.budgets.alarm,
+            seed=options.seed,
+            learned_from=learned,
+        )
+        if learned:
+            metrics["warnings"].append("the run learned from these labels: the figures on them are optimistic")
+    found = summary.build(
+        batch=batch,
+        records=got.ingested.accounting.summary(),
+        signal=signal_of(got),
+        fitted=fitted,
+        matrix=matrix,
+        verdict=verdict,
+        metrics=metrics,
+        warnings=got.warnings,
+        timings={**work.timings, "total": time.perf_counter() - work.clock},
+        resources=resources(work.parts.get("device", "cpu")),
+    )
+    work.parts["failures"] = found["failures"]
+    run.write_json("summary.json", found)
+    if options.report:
+        work.write_manifest("interrupted")
+        with work.stage("report"):
+            write_report(run.path, run.path / "report.html", lang=options.lang)
+        found["timings"]["report"] = work.timings["report"]
+        run.write_json("summary.json", found)
+    work.end("complete")
+    return found
+
+
+def write_tables(
+    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, cuts: Cuts, *, bom: bool
+) -> None:
+    """scores.csv, scores.parquet and machines.csv."""
+    columns: dict[str, NDArray[Any]] = {
+        "record_id": batch.ids,
+        "source": np.array(batch.sources, dtype=np.str_)[batch.source],
+        "row": batch.row,
+        "sensor_id": np.array(batch.sensors, dtype=np.str_)[batch.sensor],
+        "data_time": batch.time,
+        "score": verdict.score,
+        "p_value": verdict.p_value,
+        "level": np.array(LEVELS)[verdict.level],
+        "agreement": verdict.agreement,
+        "confidence": verdict.confidence,
+    }
+    columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
+    tables.write_scores(run.path, columns, bom=bom)
+    tables.write_machines(run.path, machine_rows(batch, verdict, cuts), bom=bom)
+
+
+def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+    """All that deciding anew needs, without samples and without the model."""
+    return {
+        **index_state(batch),
+        "raw": matrix.raw,
+        "z": matrix.z,
+        "fused": verdict.score,
+        "unseen": verdict.unseen,
+        "level": verdict.level,
+        "weights": fitted.weights,
+        "own_cuts": fitted.cuts.own,
+        "resampled_cuts": fitted.cuts.resampled,
+        "reference_z": fitted.reference["z"],
+        "reference_fused": fitted.reference["fused"],
+        **({f"trial/{name}": a for name, a in fitted.trial.state().items()} if fitted.trial else {}),
+        "model_sensors": encode_text(fitted.schema["sensors"]),
+        "detectors": encode_text(fitted.detectors),
+        "quorum": np.asarray(fitted.plan.ensemble.quorum),
+    }
+
+
+def signal_of(got: Input) -> dict[str, Any]:
+    """The ``signal`` part of the summary."""
+    batch = got.batch
+    return {
+        "fs": batch.fs,
+        "fs_source": got.ingested.fs_source,
+        "unit": batch.unit,
+        "length": batch.length,
+        "channels": batch.channels,
+        "mains_hz": got.ingested.mains_hz,
+    }
+
+
+def resources(device: str) -> dict[str, Any]:
+    """Peak memory of this process, device and threads."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
+    return {
+        "max_rss_mb": peak / (1024 if sys.platform == "darwin" else 1),
+        "device": device,
+        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count(),
+    }
+
+
+def decision(
+    method: str, budgets: Mapping[str, float], cuts: Cuts, learned: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """One entry of the manifest's decisions; ``learned``: the labels that the cuts come from."""
+    return {
+        **({"learned": dict(learned)} if learned else {}),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "method": method,
+        "budget": dict(budgets),
+        "cuts": named_cuts(cuts),
+    }

@@ -1,0 +1,80 @@
+"""``vibro score``: a frozen model on new records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from vibro.context import Context, resolve_device
+from vibro.core.engine import Engine
+from vibro.core.executors import make_executor
+from vibro.core.fitted import FittedEnsemble
+from vibro.core.plan import resolved
+from vibro.data import check_schema
+from vibro.errors import ConfigError, PluginError, QuorumError
+from vibro.host.manager import PluginHost, describe
+from vibro.io.paths import cache_folder
+from vibro.runs.model import load_model, model_folder, verify_model
+from vibro.runs.options import DataOptions, RunOptions, settings
+from vibro.runs.outputs import decision, finish, plugins_of
+from vibro.runs.session import check_input, job, read_input
+from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
+from vibro.store import manifest
+from vibro.store.rundir import check_free, real_path
+from vibro.store.viewcache import ViewCache
+
+
+def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
+    """Scores data with a frozen model into OUT; nothing is fitted."""
+    target, source = real_path(out), real_path(model_folder(model))
+    if target in (source, source.parent) or source in target.parents:
+        raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")
+    check_free(out, force=options.force)
+    fitted, meta = load_model(host, model, allow_missing=options.allow_missing)
+    device = resolve_device(options.device)
+    engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
+    verify_model(engine, fitted, meta, manifest.libraries())
+    check_input(data, "all")
+    with make_executor(options.executor) as executor, job(host, out, options) as work:
+        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": fitted.rows}
+        work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
+        work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
+        got = read_input(work, data)
+        check_schema(fitted.schema, got.batch)
+        engine = Engine(
+            host,
+            Context(seed=fitted.seed, device=device, fs=got.batch.fs),
+            executor=executor,
+            memory=options.memory,
+            folder=work.run.path / "stages" / "work",
+            cache=ViewCache(cache_folder() / "views"),
+        )
+        with work.stage("detect"):
+            matrix, failed = engine.score_survivors(fitted, got.batch)
+        if failed and not options.allow_missing:
+            raise PluginError(
+                f"detector {failed[0].id} failed in score: {failed[0].reason}",
+                hint="--allow-missing goes on without it",
+            )
+        lost = {r.id: r for r in failed}
+        fitted = replace(fitted, results=tuple(lost.get(r.id, r) for r in fitted.results))
+        with work.stage("fuse"):
+            verdict = engine.decide(fitted, matrix, got.batch)
+        check_judged(verdict, fitted)
+        work.parts["decisions"] = [
+            decision(fitted.plan.ensemble.thresholder["use"], asdict(fitted.plan.ensemble.budgets), fitted.cuts)
+        ]
+        return finish(work, got, fitted, matrix, verdict)
+
+
+def check_judged(verdict: Verdict, fitted: FittedEnsemble) -> None:
+    """QuorumError if there are records with good data and not one of them got enough scores for a verdict."""
+    open_to_judge = verdict.level != INVALID
+    if open_to_judge.any() and (verdict.level[open_to_judge] == INDETERMINATE).all():
+        absent = [ident for ident, _ in fitted.plan.absent] + [r.id for r in fitted.results if r.status == "failed"]
+        raise QuorumError(
+            f"no record got a verdict: less than the quorum of {fitted.plan.ensemble.quorum:g} of the weight is left"
+            + (f" without {', '.join(dict.fromkeys(absent))}" if absent else ""),
+            hint="vibro plugins list",
+        )

@@ -1,0 +1,173 @@
+"""One run directory at work: records in, events and timings, and a manifest in the end whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vibro.context import Context
+from vibro.core.folds import Rows, make_rows
+from vibro.data import SignalBatch
+from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
+from vibro.events import RunFinished, StageFinished, StageStarted
+from vibro.host.manager import PluginHost
+from vibro.ingest import Ingested, IngestOptions, ingest
+from vibro.ingest.sift import check_options
+from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
+from vibro.io.paths import cache_folder
+from vibro.runs.options import DataOptions, RunOptions
+from vibro.store import manifest, tables
+from vibro.store.eventlog import EventLog
+from vibro.store.rundir import RunDir, clear, content
+from vibro.store.viewcache import ViewCache
+
+
+@dataclass(frozen=True)
+class Input:
+    """Accepted records with their tables, and the account of what was read."""
+
+    batch: SignalBatch
+    ingested: Ingested
+    labels: Labels | None
+    warnings: tuple[str, ...]
+
+
+class Job:
+    """One run directory at work: events, timings, and the manifest in the end whatever happens."""
+
+    def __init__(self, run: RunDir, host: PluginHost, options: RunOptions) -> None:
+        self.run = run
+        self.host = host
+        self.options = options
+        self.started = datetime.now(UTC)
+        self.clock = time.perf_counter()
+        self.timings: dict[str, float] = {}
+        self.parts: dict[str, Any] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times a stage and tells the observers."""
+        clock = time.perf_counter()
+        self.host.emit(StageStarted(name))
+        yield
+        self.timings[name] = time.perf_counter() - clock
+        self.host.emit(StageFinished(name, self.timings[name]))
+
+    def end(self, status: str) -> None:
+        """Tells the observers and writes the manifest, the last file of a run."""
+        self.timings["total"] = time.perf_counter() - self.clock
+        self.host.emit(RunFinished(status, self.timings["total"]))
+        self.write_manifest(status)
+
+    def write_manifest(self, status: str) -> None:
+        """Writes the manifest as things stand."""
+        self.parts.update(
+            command=list(self.options.argv),
+            started=self.started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            status=status,
+            seed=self.parts.get("seed", self.options.seed),
+            executor=self.options.executor,
+            deterministic=self.options.deterministic,
+            registry=self.host.registry.digests(),
+            timings=self.timings,
+        )
+        manifest.write(self.run.path, manifest.build(self.run.path, **self.parts))
+
+
+@contextmanager
+def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
+    """A locked run directory.
+
+    A failure of work leaves manifest, quarantine and events behind (exit 4 and 5); a wrong option or unusable data leave
+    nothing, so that the corrected command finds OUT as it was.
+    """
+    with RunDir.open(out, force=options.force, resume=options.resume) as run:
+        fresh = not content(run.path)
+        work = Job(run, host, options)
+        log = EventLog(run.path / "events.jsonl")
+        with log:
+            host.observe(log, "event log")
+            try:
+                yield work
+            except (ConfigError, DataError, IncompatibleModelError):
+                if fresh:
+                    clear(run.path)
+                raise
+            except VibroError as error:
+                work.parts.setdefault("failures", []).append(
+                    {"phase": "run", "error": type(error).__name__, "message": error.message}
+                )
+                work.end("failed")
+                raise
+            except BaseException:
+                work.end("interrupted")
+                raise
+
+
+def read_input(work: Job, data: DataOptions) -> Input:
+    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit."""
+    host = work.host
+    readers = [cls.make({}, Context()) for cls in host.components("reader")]
+    how = IngestOptions(
+        fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
+    )
+    bom = work.options.csv_bom
+    with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
+        got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))
+        tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
+    work.parts["data"] = got.sources
+    share = got.accounting.share
+    if share > data.max_quarantine:
+        raise QuarantineError(
+            f"{share:.1%} of the records were quarantined, above the limit of {data.max_quarantine:.1%}:"
+            f" {', '.join(f'{n} x {code}' for code, n in sorted(got.accounting.by_code.items()))}",
+            hint="read quarantine.csv, mend the data, or raise --max-quarantine",
+        )
+    batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
+    labels = None
+    if data.sensors is not None:
+        batch, said = read_sensors(data.sensors, batch)
+        warnings += said
+    if data.covariates is not None:
+        batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
+        warnings += said
+    if data.labels is not None:
+        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting)
+        batch = with_recordings(batch, labels)
+        warnings += labels.warnings
+    work.parts["fingerprint"] = batch.fingerprint
+    return Input(batch, got, labels, tuple(warnings))
+
+
+def check_input(data: DataOptions, fit_on: str) -> None:
+    """ConfigError for what can be seen to be wrong before any work begins."""
+    check_options(IngestOptions(fs=data.fs, unit=data.unit, length=data.length))
+    for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option}: no such file: {path}")
+    kind, _, name = fit_on.partition(":")
+    if fit_on not in ("all", "normal") and not (kind == "split" and name):
+        raise ConfigError(f"--fit-on {fit_on!r} is not known", hint="use all, normal or split:NAME")
+    if fit_on != "all" and data.labels is None:
+        raise ConfigError(f"--fit-on {fit_on} needs --labels")
+
+
+def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> Rows:
+    """The rows of ``--fit-on``: all valid ones, those labelled normal, or a split of the label table."""
+    if fit_on == "all":
+        return make_rows(batch)
+    assert labels is not None  # check_input has seen to it
+    wanted = labels.y == 0 if fit_on == "normal" else labels.split == fit_on.partition(":")[2]
+    rows = np.flatnonzero(wanted & batch.valid)
+    if not len(rows):
+        known = ", ".join(sorted(set(map(str, labels.split)) - {""})) or "none"
+        raise ConfigError(f"--fit-on {fit_on} picks no valid record (splits in the label table: {known})")
+    return make_rows(batch, rows, fit_on)

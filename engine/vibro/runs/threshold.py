@@ -1,0 +1,259 @@
+"""``vibro threshold``: decide anew from stored scores; ``vibro report``: write the report again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import State, Thresholder, without_use
+from vibro.context import Context
+from vibro.data import SignalBatch
+from vibro.errors import ConfigError, StateError
+from vibro.host.manager import PluginHost
+from vibro.ingest.accounting import Finding
+from vibro.ingest.tables import read_labels
+from vibro.injection.trial import Trial
+from vibro.io import files
+from vibro.io.tensors import decode_text, load_tensors, save_tensors
+from vibro.report import write_report
+from vibro.runs import summary
+from vibro.runs.model import MODEL, recut_model
+from vibro.runs.outputs import SCORES, decision, write_tables
+from vibro.runs.overrides import budgets_for
+from vibro.scoring.machines import machine_rows
+from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
+from vibro.scoring.verdict import LEVELS, ScoreMatrix, decide
+from vibro.store import manifest, tables
+from vibro.store.index import index_of
+from vibro.store.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class Redecision:
+    """Old and new cuts and counts of ``vibro threshold``.
+
+    ``moves``: (level before, level after) -> records, for those that changed; ``machines``: machine -> both levels, for
+    those whose verdict changed.
+    """
+
+    method: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    moves: Mapping[tuple[str, str], int]
+    machines: Mapping[str, tuple[str, str]]
+
+    @property
+    def changed(self) -> int:
+        """Records whose level changed."""
+        return sum(self.moves.values())
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Scores that cuts come from, and their labels where the method learns from such."""
+
+    scores: NDArray[np.float64]
+    y: NDArray[np.int16] | None = None
+    told: Mapping[str, Any] | None = None  # what the manifest says about the labels
+    warnings: tuple[str, ...] = ()
+
+
+def rethreshold(
+    host: PluginHost,
+    path: Path,
+    *,
+    method: str | None = None,
+    budget: float | None = None,
+    labels: Path | None = None,
+    labels_partial: bool = False,
+    out: Path | None = None,
+    dry_run: bool = False,
+    lang: str = "en",
+) -> Redecision:
+    """Decides anew from stored scores without refitting; rewrites the run in one step, or writes a copy to ``out``.
+
+    The model of the run gets the new cuts too, so that ``vibro score`` goes on with them.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"no such run directory: {path}")
+    kept = manifest.verify(path)
+    if kept.get("status") != "complete":
+        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
+    found = json.loads((path / "summary.json").read_text("utf-8"))
+    stored = load_tensors(path / SCORES)
+    if "unseen" not in stored or "level" not in stored:
+        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
+    before = found["thresholds"]
+    method = method or before["method"]
+    budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))
+    thresholder = _thresholder(host, kept, method)
+    batch = index_of(stored)
+    learned = _learned(thresholder, stored, batch, path, labels, labels_partial)
+    own = stored["own_cuts"]
+    if learned.y is None:
+        own = own_cuts(thresholder, stored["reference_z"], budgets.alarm)
+    seed = Context(seed=kept["seed"]).child("resample").seed
+    cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
+    ids = tuple(map(str, decode_text(stored["detectors"])))
+    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], np.isfinite(stored["z"]))
+    quorum = float(stored["quorum"])
+    unseen = stored["unseen"].astype(np.bool_)
+    verdict = decide(
+        matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
+    )
+    part = summary.thresholds(method, asdict(budgets), cuts, details, verdict)
+    after = {"thresholds": part, "levels": summary.levels(verdict)}
+    machines = machine_rows(batch, verdict, cuts)
+    redecision = Redecision(
+        method,
+        {"thresholds": before, "levels": found["levels"]},
+        after,
+        _moves(stored["level"], verdict.level),
+        _turned(path, machines),
+    )
+    if dry_run:
+        return redecision
+    if out is not None:
+        copy_run(path, out)
+    with RunDir.edit(out or path) as run:
+        write_tables(run, batch, matrix, verdict, cuts, bom=bool(kept["settings"].get("csv_bom")))
+        save_tensors(
+            run.path / SCORES,
+            {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
+        )
+        if (run.path / MODEL).is_dir():
+            table = kept["ensemble"]["thresholder"]
+            rule = table if table["use"] == method else {"use": method}
+            recut_model(run.path, cuts, details, rule, asdict(budgets))
+        by_own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
+        gone = summary.alone(found["sensors"])
+        said = [line for line in found["warnings"] if line not in gone and summary.BEYOND not in line]
+        found |= {"thresholds": part, "levels": after["levels"], "top": summary.top(batch, verdict)}
+        found["sensors"] = summary.sensors(batch, verdict, cuts, by_own)
+        found["warnings"] = [
+            *said,
+            *summary.alone(found["sensors"]),
+            *summary.unseen(batch, verdict, cuts),
+            *learned.warnings,
+        ]
+        if found["audition"] is not None:
+            trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
+            names = list(map(str, decode_text(stored["model_sensors"])))
+            found["audition"] = summary.audition(trial, found["audition"]["fusers"], cuts, ids, names)
+        for row, cut in zip([d for d in found["detectors"] if d["id"] in ids], cuts.own, strict=True):
+            row["cut"] = float(cut)
+        if found["metrics"] is not None:
+            found["metrics"] = None
+            found["warnings"].append("metrics were left out when the cuts were changed: score again with --labels")
+        run.write_json("summary.json", found)
+        kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
+        manifest.write(run.path, kept)
+        if (run.path / "report.html").is_file():
+            write_report(run.path, run.path / "report.html", lang=lang)
+        manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
+    return redecision
+
+
+def _thresholder(host: PluginHost, kept: Mapping[str, Any], method: str) -> Thresholder:
+    """The thresholder of the run with its settings, or another method with its defaults."""
+    cls = host.component("thresholder", method)
+    assert issubclass(cls, Thresholder)
+    table = kept["ensemble"]["thresholder"]
+    settings = without_use(table) if table["use"] == method else {}
+    return cls.make(settings, Context(seed=kept["seed"]).child(f"thresholder:{method}"), where="thresholder")
+
+
+def _learned(
+    thresholder: Thresholder, stored: State, batch: SignalBatch, path: Path, labels: Path | None, partial: bool
+) -> Learned:
+    """The stored reference, or the labelled records where the method learns from labels."""
+    learns = thresholder.needs_labels
+    if learns != (labels is not None):
+        raise ConfigError(
+            f"--method {thresholder.name} learns from labels"
+            if learns
+            else f"--method {thresholder.name} takes no labels",
+            hint="give --labels FILE" if learns else "--labels belongs to --method labelled",
+        )
+    if labels is None:
+        return Learned(stored["reference_fused"])
+    if not labels.is_file():
+        raise ConfigError(f"--labels: no such file: {labels}")
+    table = read_labels(labels, batch, partial, _Quarantined(path))
+    known = (table.y >= 0) & np.isfinite(stored["fused"]) & batch.valid
+    y = table.y[known]
+    told = {
+        "labels": str(labels),
+        "key": table.key,
+        "rows": len(y),
+        "normal": int((y == 0).sum()),
+        "anomalous": int((y > 0).sum()),
+    }
+    return Learned(stored["fused"][known], y, told, tuple(table.warnings))
+
+
+@dataclass(frozen=True)
+class _Quarantined:
+    """The books of a finished run as far as labels ask for them: what ``quarantine.csv`` lists."""
+
+    path: Path
+
+    def findings(self) -> Iterator[Finding]:
+        for row in tables.read_table(self.path / "quarantine.csv"):
+            numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
+            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
+            yield Finding(
+                text["source"],
+                numbers[0],
+                numbers[1],
+                row["pointer"],
+                numbers[2],
+                text["record_id"],
+                text["sensor_id"],
+                text["data_time"],
+                row["code"],
+                row["disposition"],
+                row["detail"],
+                row["excerpt"],
+            )
+
+
+def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str, str], int]:
+    """Records by level before and after, those that changed."""
+    moves = Counter(zip(before.tolist(), after.tolist(), strict=True))
+    return {(LEVELS[was], LEVELS[now]): n for (was, now), n in sorted(moves.items()) if was != now}
+
+
+def _turned(path: Path, machines: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Machines whose level changes, with both."""
+    was = {row["machine_id"].removeprefix("'"): row["level"] for row in tables.read_table(path / "machines.csv")}
+    pairs = {row["machine_id"]: (was.get(row["machine_id"], ""), str(row["level"])) for row in machines}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def copy_run(path: Path, out: Path) -> None:
+    """A copy of a finished run in a directory that must be absent or empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is not empty", hint="choose another -o")
+    with files.disk_errors(out):
+        shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".vibro.lock*"))
+
+
+def rewrite_report(path: Path, out: Path | None, lang: str) -> Path:
+    """Writes the report of a run again, to ``out`` or in its place; the path written."""
+    kept = manifest.verify(path)
+    if out is not None:
+        write_report(path, out, lang=lang)
+        return out
+    with RunDir.edit(path) as run:
+        write_report(run.path, run.path / "report.html", lang=lang)
+        manifest.write(run.path, manifest.refresh(run.path, kept, ["report.html"]))
+    return path / "report.html"

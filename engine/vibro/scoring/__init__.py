@@ -1,0 +1,1 @@
+"""Arithmetic on score matrices: calibration, thresholds, verdicts, machines."""

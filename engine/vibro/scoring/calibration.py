@@ -1,0 +1,254 @@
+"""Makes the scores of every detector comparable: what load explains, location and scale per sensor, frozen at fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Params, State
+from vibro.errors import ConfigError
+from vibro.scoring.pareto import _pareto
+from vibro.scoring.regression import FEWEST, Basis, Regression
+
+METHODS = ("robust", "z", "ecdf", "unify")
+SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as much as the pool's
+KNOTS = 1025  # points of the stored distribution of ``ecdf``
+TAIL = 20  # largest reference scores that make the generalised-Pareto tail of ``ecdf``, within 2 and 10 % of them
+CHUNK = 8_192  # rows worked on at a time
+PULL = 50.0  # rows that the pool's answer to the covariates counts for, so that few rows of a sensor are not their own norm
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns raw scores into z by what the held-out reference looked like, never by the batch being scored.
+
+    First, where all covariates of a record are known, what they explain of a score is taken out
+    (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
+    them is compared with the reference as it is. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
+    (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
+    generalised-Pareto upper tail to the normal quantile. ``unify``: max(0, erf(z / sqrt 2)), the Gaussian scaling of
+    Kriegel, Kroeger, Schubert and Zimek, SDM 2011; it lies in [0, 1] and saturates, so that the order of extremes is
+    lost. All are clipped to ``clip``.
+
+    ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
+    unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
+    and ``tail`` (4, d). With covariates: ``columns``, those that half of the reference has, the arrays of the regression, and
+    ``left_location`` and ``left_scale`` of what it leaves.
+    """
+
+    method: str
+    clip: tuple[float, float]
+    arrays: State
+
+    @classmethod
+    def fit(
+        cls,
+        reference: Floats,
+        sensor: NDArray[np.int32],
+        sensors: int,
+        method: str = "robust",
+        clip: tuple[float, float] = (-5.0, 30.0),
+        covariates: NDArray[np.floating] | None = None,
+    ) -> tuple[Calibration, Floats]:
+        """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, and covariates (r, k).
+
+        Also gives the reference's own z (r, d), measured as if each row had been left out of the regression. A sensor's
+        location weighs n / (n + 50) against the pool's, n its rows with a score; its scale likewise against the spread of
+        all rows about their own sensors' locations. A column without any score stays NaN.
+        """
+        if method not in METHODS:
+            raise ConfigError(f"unknown calibration {method!r}", hint=f"known: {', '.join(METHODS)}")
+        if not clip[0] < clip[1]:
+            raise ConfigError(f"calibration clip {list(clip)} is not an interval")
+        reference = np.asarray(reference, dtype=np.float64)
+        if reference.ndim != 2 or len(reference) != len(sensor):
+            raise ConfigError(f"reference {reference.shape} does not fit {len(sensor)} sensor codes")
+        robust = method in ("robust", "ecdf")
+        location, scale = _standards(reference, sensor, sensors, robust)
+        seen = np.isfinite(reference).any(axis=1)
+        count = np.append(np.bincount(sensor[seen & (sensor >= 0)], minlength=sensors), seen.sum()).astype(np.int64)
+        arrays: State = {"location": location, "scale": scale, "count": count}
+        unit = (reference - location[sensor]) / scale[sensor]
+        given = np.zeros((len(reference), 0)) if covariates is None else np.asarray(covariates, np.float64)
+        columns = np.flatnonzero(np.isfinite(given).mean(axis=0) >= 0.5) if len(given) else np.zeros(0, np.intp)
+        rows = np.flatnonzero(np.isfinite(given[:, columns]).all(axis=1)) if len(columns) else np.zeros(0, np.intp)
+        if len(rows) >= FEWEST:
+            regression, left = _explained(unit[rows], given[np.ix_(rows, columns)], sensor[rows], sensors)
+            within = np.median(scale[sensor], axis=0)  # what an unknown sensor varies by itself
+            in_raw = regression.coefficients * np.concatenate([scale[:-1], within[None]])[:, None]
+            left = left * scale[sensor[rows]] + location[sensor[rows]]
+            location, scale = _standards(left, sensor[rows], sensors, robust)
+            unit[rows] = (left - location[sensor[rows]]) / scale[sensor[rows]]
+            arrays |= {"columns": columns, "left_location": location, "left_scale": scale}
+            arrays |= Regression(regression.basis, in_raw).state()
+        if method == "ecdf":
+            arrays |= _distribution(unit)
+        fitted = cls(method, (float(clip[0]), float(clip[1])), arrays)
+        return fitted, fitted._bent(unit)
+
+    def apply(self, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating] | None = None) -> Floats:
+        """(n, d) raw scores, (n,) sensor codes, -1 = unknown, and (n, k) covariates to z (n, d).
+
+        NaN stays NaN, +-inf meets the clip.
+        """
+        z = np.empty(raw.shape, np.float64)
+        for start in range(0, len(raw), CHUNK):
+            rows = slice(start, start + CHUNK)
+            mine = sensor[rows]
+            part = np.subtract(raw[rows], self.arrays["location"][mine], out=z[rows])
+            part /= self.arrays["scale"][mine]
+            if covariates is not None:
+                self._explain(part, raw[rows], mine, covariates[rows])
+            self._bent(part)
+        return z
+
+    def _explain(self, part: Floats, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating]) -> None:
+        """In place: rows whose covariates are known, without what those explain of the raw scores."""
+        regression = Regression.load(self.arrays)
+        if regression is None:
+            return
+        given = np.asarray(covariates, np.float64)[:, self.arrays["columns"]]
+        rows = np.flatnonzero(np.isfinite(given).all(axis=1))
+        mine = sensor[rows]
+        left = regression.residual(raw[rows], given[rows], mine)
+        part[rows] = (left - self.arrays["left_location"][mine]) / self.arrays["left_scale"][mine]
+
+    def _bent(self, part: Floats) -> Floats:
+        """In place: standardised scores by the method's curve, within the clip."""
+        if self.method == "ecdf":
+            self._to_normal(part)
+        elif self.method == "unify":
+            from scipy.special import erf
+
+            np.maximum(erf(part / np.sqrt(2.0)), 0.0, out=part)
+        return np.clip(part, *self.clip, out=part)
+
+    def _to_normal(self, part: Floats) -> None:
+        """In place: standardised scores to the normal quantiles of their rank in the reference."""
+        from scipy.special import ndtri
+
+        knots, quantiles, tail = self.arrays["knots"], self.arrays["quantiles"], self.arrays["tail"]
+        for j in range(part.shape[1]):
+            column = part[:, j].copy()
+            share, start, sigma, shape = tail[:, j]
+            part[:, j] = np.interp(column, knots[:, j], quantiles[:, j])
+            above = column > start
+            excess = (column[above] - start) / sigma
+            logp = -excess if shape < 1e-6 else -np.log1p(shape * excess) / shape
+            part[above, j] = -ndtri(np.maximum(share * np.exp(logp), 1e-300))
+            part[np.isnan(column), j] = np.nan
+
+    def own(self) -> NDArray[np.bool_]:
+        """(sensors,) whether a sensor's own reference rows weigh at least as much as the pool."""
+        return np.asarray(self.arrays["count"][:-1] >= SHRINKAGE)
+
+    def state(self) -> State:
+        """The plain arrays."""
+        return dict(self.arrays)
+
+    @classmethod
+    def from_state(cls, method: str, clip: tuple[float, float], arrays: State) -> Calibration:
+        """What ``state`` gave, with its method and clip."""
+        return cls(method, (float(clip[0]), float(clip[1])), dict(arrays))
+
+
+def _explained(unit: Floats, covariates: Floats, sensor: NDArray[np.int32], sensors: int) -> tuple[Regression, Floats]:
+    """The regression of standardised scores (r, d) on the covariates (r, k), without its constants, and what it leaves.
+
+    Each score is explained by the rows that have it. The constants are left to the locations, which trust few rows less.
+    """
+    known = np.isfinite(unit)
+    fewest = min((n for n in known.sum(axis=0) if n >= FEWEST), default=0)
+    basis = Basis.fit(covariates, sensor, fewest)
+    left = np.where(known, unit, np.nan)
+    coefficients = np.zeros((sensors + 1, basis.design(covariates[:1], sensor[:1]).shape[1], unit.shape[1]))
+    masks, group = np.unique(known, axis=1, return_inverse=True)
+    for g, mask in enumerate(masks.T):
+        rows, columns = np.flatnonzero(mask), np.flatnonzero(group.ravel() == g)
+        found = Regression.fit(unit[np.ix_(rows, columns)], covariates[rows], sensor[rows], sensors, PULL, basis)
+        if found is not None:
+            regression, residual, _ = found
+            left[np.ix_(rows, columns)] = residual + regression.coefficients[sensor[rows], 0]
+            coefficients[:, 1:, columns] = regression.coefficients[:, 1:]
+    return Regression(basis, coefficients), left
+
+
+def _standards(reference: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:
+    """Location and scale (sensors + 1, d) of every detector."""
+    columns = [_standard(column, sensor, sensors, robust) for column in reference.T]
+    both = np.array(columns).reshape(-1, 2, sensors + 1)
+    return both[:, 0].T.copy(), both[:, 1].T.copy()
+
+
+def _standard(score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:
+    """Location and scale of one detector for every sensor and, last, the pool."""
+    location, scale = np.full(sensors + 1, np.nan), np.full(sensors + 1, np.nan)
+    centre = np.median if robust else np.mean
+    known = np.isfinite(score)
+    score, sensor = score[known], sensor[known]
+    if not len(score):
+        return location, scale
+    location[-1], scale[-1] = centre(score), _spread(score, robust)
+    rows = [np.flatnonzero(sensor == s) for s in range(sensors)]
+    weight = np.array([len(mine) / (len(mine) + SHRINKAGE) for mine in rows])
+    own = np.array([centre(score[mine]) if len(mine) else 0.0 for mine in rows])
+    location[:-1] = weight * own + (1.0 - weight) * location[-1]
+    within = _spread(score - location[sensor], robust)
+    for s, mine in enumerate(rows):
+        spread = _spread(score[mine], robust) if len(mine) > 1 else within
+        scale[s] = weight[s] * spread + (1.0 - weight[s]) * within
+    return location, scale
+
+
+def _spread(score: Floats, robust: bool) -> float:
+    """1.4826 MAD, or where that is nothing IQR / 1.349, or the standard deviation, or next to nothing."""
+    centre = float(np.median(score))
+    tiny = 1e-9 * abs(centre) + 1e-12
+    if robust:
+        low, high = np.quantile(score, (0.25, 0.75))
+        for spread in (1.4826 * np.median(np.abs(score - centre)), (high - low) / 1.349):
+            if spread > tiny:
+                return float(spread)
+    return max(float(np.std(score)), tiny)
+
+
+def _distribution(z: Floats) -> State:
+    """Knots of each column's empirical distribution and its tail: share, start, scale, shape >= 0 (it never ends)."""
+    from scipy.special import ndtri
+
+    d = z.shape[1]
+    level = np.linspace(0.0, 1.0, KNOTS)
+    knots, quantiles, tail = np.full((KNOTS, d), np.nan), np.full((KNOTS, d), np.nan), np.full((4, d), np.nan)
+    for j in range(d):
+        known = np.sort(z[np.isfinite(z[:, j]), j])
+        if not len(known):
+            continue
+        knots[:, j] = np.quantile(known, level)
+        share = min(max(TAIL / len(known), 0.02), 0.1)
+        middle = np.searchsorted(known, knots[:, j], "left") + np.searchsorted(known, knots[:, j], "right")
+        quantiles[:, j] = ndtri(np.clip(middle / (2 * len(known)), 0.5 / len(known), 1.0 - share))
+        start = np.quantile(known, 1.0 - share)
+        tail[:, j] = share, start, *_pareto(known[known > start] - start)
+    return {"knots": knots, "quantiles": quantiles, "tail": tail}
+
+
+@dataclass(frozen=True)
+class CalibrationEntry(Params):
+    """How raw scores become z: method, clip, and whether cheap detectors are cross-fitted (``auto``) or all held out."""
+
+    method: Literal["robust", "z", "ecdf", "unify"] = "robust"
+    clip: tuple[float, float] = (-5.0, 30.0)
+    on: Literal["auto", "held-out"] = "auto"
+
+
+def median(z: Floats) -> Floats:
+    """(n,) median over the detectors that gave a score; NaN without any."""
+    some = np.isfinite(z).any(axis=1)
+    middle = np.full(len(z), np.nan)
+    middle[some] = np.nanmedian(z[some], axis=1)
+    return middle

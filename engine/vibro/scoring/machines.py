@@ -1,0 +1,171 @@
+"""One verdict a machine: its sensors fused at the same instant, alarms that persist, and sensors that deviate alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import NO_TIME, SignalBatch
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, Verdict
+
+K, N = 3, 5  # an alarm stands when K of N consecutive instants are over the cut; attention when all N are
+COMPANY = 3  # sensors present from which one alone can be told from a machine
+UNTIMED = 0.8  # without times a sensor counts by the score that one in five of its records reach
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """Fused scores of one machine: ``table`` (instants, sensors), NaN = no trusted record; ``times`` (instants,)."""
+
+    table: Floats
+    times: NDArray[np.datetime64]
+    sensors: NDArray[np.int32]
+    timed: bool
+
+
+def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
+    """Rows of ``machines.csv`` (cli.md 8), one a machine in the order of ``batch.machines``.
+
+    An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
+    held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
+    ``attention``: all of 5 over the attention cut, or a sensor that keeps up an alarm by itself; with fewer instants the
+    same shares. ``score``: the highest score
+    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
+    an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
+    each sensor counts by its 80 % quantile and ``since`` is empty.
+    """
+    rows = []
+    for name, mine, kept in _by_machine(batch, verdict):
+        row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
+        if not len(kept):
+            level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
+            rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
+            continue
+        machine = _gather(batch, _held(verdict, cuts), kept)
+        level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
+        alone = [_judge(column[np.isfinite(column)], cuts, machine) for column in machine.table.T]
+        own = [judged[0] for judged in alone]
+        if ALARM in own and level < ATTENTION:
+            level, since = ATTENTION, next(judged[2] for judged in alone if judged[0] == ALARM)
+        deciding = kept[verdict.level[kept] >= level] if level else kept
+        known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
+        rows.append(
+            row
+            | {
+                "level": LEVELS[level],
+                "since": since,
+                "sensors_alarm": sum(o == ALARM for o in own),
+                "score": score,
+                "confidence": float(known.mean()) if len(known) else np.nan,
+            }
+        )
+    return rows
+
+
+def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple[str, str]]:
+    """(machine, sensor) where a sensor keeps up an alarm that no other sensor of its machine shares at the same instants.
+
+    That speaks of the sensor and its mounting, or of something beside it, before it speaks of the machine.
+    """
+    found = []
+    for name, _, kept in _by_machine(batch, verdict):
+        machine = _gather(batch, _held(verdict, cuts), kept) if len(kept) else None
+        if machine is None or machine.table.shape[1] < COMPANY:
+            continue
+        alone = _alone(machine.table, cuts)
+        for j, sensor in enumerate(machine.sensors):
+            mine = np.where(alone & (machine.table[:, j] > cuts.alarm), machine.table[:, j], -np.inf)
+            if _judge(mine[np.isfinite(machine.table[:, j])], cuts, machine)[0] == ALARM:
+                found.append((name, batch.sensors[sensor]))
+    return found
+
+
+def _held(verdict: Verdict, cuts: Cuts) -> Floats:
+    """(n,) scores, at most the alarm cut where an unseen operating state keeps a record from an alarm."""
+    return np.where(verdict.held, np.minimum(verdict.score, cuts.alarm), verdict.score)
+
+
+def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:
+    """Every machine that has records: its name, their rows, and the rows whose score can be trusted."""
+    trusted = np.isfinite(verdict.score) & (verdict.level != INVALID) & (verdict.level != INDETERMINATE)
+    order = np.argsort(batch.machine, kind="stable")
+    ends = np.searchsorted(batch.machine[order], np.arange(len(batch.machines) + 1))
+    for code, name in enumerate(batch.machines):
+        mine = order[ends[code] : ends[code + 1]]
+        if len(mine):
+            yield name, mine, mine[trusted[mine]]
+
+
+def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machine:
+    """The scores of some records of one machine by instant and sensor."""
+    sensors, column = np.unique(batch.sensor[rows], return_inverse=True)
+    time = batch.time[rows]
+    if np.isnat(time).any():
+        table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
+        return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
+    times, instant = _instants(time.astype("datetime64[ns]"), column)
+    table = np.full((len(times), len(sensors)), np.nan)
+    np.fmax.at(table, (instant, column), score[rows])
+    return _Machine(table, times, sensors, timed=True)
+
+
+def _instants(
+    time: NDArray[np.datetime64], sensor: NDArray[np.intp]
+) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
+    """Starts of the instants and each record's instant; records within half a sensor's usual period are one instant."""
+    order = np.lexsort((time, sensor))
+    gaps = np.diff(time[order].view(np.int64))[np.diff(sensor[order]) == 0]
+    gaps = gaps[gaps > 0]
+    tolerance = int(np.median(gaps)) // 2 if len(gaps) and len(np.unique(sensor)) > 1 else 0
+    distinct, where = np.unique(time.view(np.int64), return_inverse=True)
+    group, start, count = np.empty(len(distinct), np.intp), int(distinct[0]), 0
+    for i, t in enumerate(distinct.tolist()):
+        if t - start > tolerance:
+            start, count = t, count + 1
+        group[i] = count
+    first = np.searchsorted(group, np.arange(count + 1))
+    return distinct[first].view("datetime64[ns]"), group[where]
+
+
+def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
+    """(instants,) one sensor over the alarm cut while at least two others are present and not even over attention."""
+    present = np.isfinite(table).sum(axis=1)
+    over = (table > cuts.alarm).sum(axis=1)
+    return np.asarray((present >= COMPANY) & (over == 1) & ((table > cuts.attention).sum(axis=1) == 1))
+
+
+def _worst_two(table: Floats, cuts: Cuts) -> Floats:
+    """(instants,) mean of the two worst sensors present, or the only one; a lone deviation ends at the alarm cut.
+
+    The second counts as 0 at least: that a sensor is calmer than usual takes nothing from what the other one says.
+    """
+    ordered = -np.sort(-table, axis=1)  # NaN last
+    second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
+    value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + np.maximum(second, 0.0)))
+    return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
+
+
+def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:
+    """Level, highest persistent score and start of the latest episode of a series of instants."""
+    if not len(value):
+        return NORMAL, float("nan"), NO_TIME
+    n = min(N, len(value))
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(value, n), axis=1)
+    reached = {ALARM: windows[:, n - ceil(K * n / N)], ATTENTION: windows[:, 0]}
+    score = float(reached[ALARM].max())
+    for level, cut in ((ALARM, cuts.alarm), (ATTENTION, cuts.attention)):
+        held = np.flatnonzero(reached[level] > cut)
+        if len(held):
+            breaks = np.flatnonzero(np.diff(held) > n)
+            first = int(held[breaks[-1] + 1] if len(breaks) else held[0])
+            begin = first + int(np.argmax(value[first : first + n] > cut))
+            return level, score, machine.times[begin] if machine.timed else NO_TIME
+    return NORMAL, score, NO_TIME

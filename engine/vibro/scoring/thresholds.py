@@ -1,0 +1,155 @@
+"""Calls of fusers and thresholders, guarded at the border: fused scores, cuts, and cuts of resampled references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Fuser, Params, Thresholder
+from vibro.errors import ContractError
+
+STRICT, FARTHER = 0.1, 1.5  # share of the alarm budget, and how much farther out, for states that the reference lacks
+
+
+def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
+    fused = fuser.fuse(z, ok)
+    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
+        raise ContractError(
+            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
+        )
+    weights = fuser.weights()
+    some = (ok if weights is None else ok & (weights > 0)).any(axis=1)
+    if not np.isfinite(fused[some]).all():
+        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
+    return np.where(some, fused, np.nan).astype(np.float64)
+
+
+def fused_cuts(
+    thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
+) -> tuple[float, float, dict[str, Any]]:
+    """Cuts for attention and alarm, and what the thresholder says about the latter."""
+    attention = _cut(thresholder, scores, budgets.attention, y)
+    alarm = _cut(thresholder, scores, budgets.alarm, y)
+    details = dict(thresholder.details())
+    return min(attention, alarm), alarm, details
+
+
+def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None) -> float:
+    """One cut, guarded."""
+    cut: object = thresholder.cut(scores, budget, y)
+    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
+        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
+    return float(np.real(cut))
+
+
+def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
+    """(d,) each detector's cut of its reference z (r, d) at a budget."""
+    own = np.full(z.shape[1], np.inf)  # one that gave no score has no voice
+    for j, column in enumerate(z.T):
+        known = column[np.isfinite(column)]
+        if not len(known):
+            continue
+        own[j] = _cut(thresholder, known, budget, None)
+        if known.min() < own[j] == known.max():  # a clipped z that many records share is above its cut, not equal to it
+            own[j] = np.nextafter(own[j], -np.inf)
+    return own
+
+
+def find_cuts(
+    thresholder: Thresholder,
+    scores: NDArray[np.float64],
+    budgets: Budgets,
+    own: NDArray[np.float64],
+    seed: int,
+    y: NDArray[np.int16] | None = None,
+) -> tuple[Cuts, dict[str, Any]]:
+    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
+    attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
+    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    unseen = max(strict, FARTHER * strict)
+    rng = np.random.default_rng(seed)
+    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
+    return Cuts(attention, alarm, own, unseen, resampled), details
+
+
+def named_cuts(cuts: Cuts) -> dict[str, float]:
+    """The cuts of the fused score as JSON holds them."""
+    return {"attention": cuts.attention, "alarm": cuts.alarm, "unseen": cuts.unseen}
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Cuts of the fused score, and ``own`` (d,): each detector's cut of its z at the alarm budget.
+
+    ``unseen``: half as far again as the cut at a tenth of the alarm budget, for operating states beyond those of the
+    reference.
+    ``resampled`` (draws, 2): what both cuts would be from resampled references; none = confidence is not known.
+    """
+
+    attention: float
+    alarm: float
+    own: NDArray[np.float64]
+    unseen: float = np.inf
+    resampled: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+
+
+@dataclass(frozen=True)
+class Budgets(Params):
+    """Wished shares among normal records at or above attention and alarm."""
+
+    attention: float = 0.05
+    alarm: float = 0.01
+
+
+DRAWS = 25
+
+
+def resampled_cuts(
+    cut: Callable[[Floats, float, NDArray[np.int16] | None], float],
+    reference: Floats,
+    budgets: tuple[float, float],
+    rng: np.random.Generator,
+    y: NDArray[np.int16] | None = None,
+    draws: int = DRAWS,
+) -> Floats:
+    """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the scores (r,) that the cuts come from.
+
+    ``cut`` finds one from scores, a budget and labels; ``budgets``: those of attention and alarm; ``y`` (r,) the labels of
+    the scores for a thresholder that learns from them: faults and normals are then drawn each for themselves. The
+    bootstrap is Efron's (Annals of Statistics, 1979).
+    """
+    known = np.flatnonzero(np.isfinite(reference))
+    groups = [known] if y is None else [known[y[known] == value] for value in np.unique(y[known])]
+    cuts = np.empty((draws, 2))
+    for i in range(draws):
+        drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        label = None if y is None else y[drawn]
+        attention, alarm = (cut(reference[drawn], budget, label) for budget in budgets)
+        cuts[i] = min(attention, alarm), alarm
+    return cuts
+
+
+def confidence(score: Floats, level: NDArray[np.int8], cuts: Floats, held: NDArray[np.bool_] | None = None) -> Floats:
+    """(n,) share of the resampled cuts (draws, 2) that leave a record its level; NaN where the level says nothing.
+
+    ``level``: 0 normal, 1 attention, 2 alarm, as in ``vibro.scoring.verdict.LEVELS``. Without resampled cuts all is NaN.
+    ``held`` (n,): records that no cut can raise above attention.
+    """
+    sure = np.full(len(score), np.nan)
+    if not len(cuts):
+        return sure
+    attention, alarm = (np.sort(column) for column in cuts.T)
+    over_attention = np.searchsorted(attention, score, side="left") / len(cuts)
+    over_alarm = np.searchsorted(alarm, score, side="left") / len(cuts)
+    if held is not None:
+        over_alarm = np.where(held, 0.0, over_alarm)
+    for which, share in enumerate((1.0 - over_attention, over_attention - over_alarm, over_alarm)):
+        mine = (level == which) & np.isfinite(score)
+        sure[mine] = share[mine]
+    return sure

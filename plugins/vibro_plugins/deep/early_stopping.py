@@ -1,0 +1,41 @@
+"""Early stopping at the best weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from vibro.api import StandAside, State
+from vibro_plugins.deep.training import arrays, load_arrays
+
+
+class Plateau:
+    """Keeps the best weights seen by a loss and says when it has not fallen by 0.1 % for ``patience`` looks."""
+
+    def __init__(self, module: nn.Module, patience: int) -> None:
+        self.module, self.patience = module, patience
+        self.best, self.waited = np.inf, 0
+        self.weights = arrays(module)
+
+    def stop(self, loss: float) -> bool:
+        """Takes note of one look; True when it is time to stop, StandAside where the loss is no number any more."""
+        if not np.isfinite(loss):
+            raise StandAside("training diverged: its loss is no finite number")
+        if loss < self.best * 0.999:
+            self.best, self.waited, self.weights = loss, 0, arrays(self.module)
+        else:
+            self.waited += 1
+        return self.waited >= self.patience
+
+    def restore(self) -> None:
+        """Puts the best weights back."""
+        load_arrays(self.module, self.weights)
+
+    def state(self) -> State:
+        """The best weights, their loss, and the looks since."""
+        return {**self.weights, "best": np.array(self.best), "waited": np.array(self.waited)}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.weights = {name: state[name] for name in self.weights}

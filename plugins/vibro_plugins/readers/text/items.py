@@ -1,0 +1,177 @@
+"""From the fields of one item (a JSON object, a row of a table) to a Record or a Rejected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import Record, Rejected
+from vibro.data import parse_time
+from vibro_plugins.readers.text.lines import excerpt
+from vibro_plugins.readers.text.numbers import BadNumber, Constant, shown
+
+SIGNAL = "signal_value"
+TEXTS = ("machine_id", "recording", "unit")
+KNOWN = frozenset(("sensor_id", "data_time", "fs", "covariates", SIGNAL, *TEXTS))
+
+
+class BadField(ValueError):
+    """A field that is missing or wrong, with its reason code."""
+
+    def __init__(self, code: str, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+
+class ItemReader:
+    """Makes records of the items of one file and remembers what deserves a note."""
+
+    def __init__(self) -> None:
+        self.without_zone = 0
+        self.with_bom = False
+
+    def notes(self) -> list[str]:
+        """Sentences for the warnings."""
+        found = []
+        if self.without_zone:
+            found.append(f"{self.without_zone} times name no zone and were read as UTC")
+        if self.with_bom:
+            found.append("the text starts with a byte-order mark, which was skipped")
+        return found
+
+    def item(
+        self,
+        table: object,
+        signal: Callable[[Any], NDArray[np.float32]],
+        *,
+        row: int,
+        line: int = -1,
+        offset: int = -1,
+        pointer: str = "",
+        raw: bytes | str = "",
+    ) -> Record | Rejected:
+        """A Record of the item, or a Rejected with the first reason found; ``signal`` turns its samples into (T,)."""
+        sensor = stamp = ""
+
+        def refused(code: str, detail: str, field: str = "") -> Rejected:
+            where = f"{pointer}/{field}" if field else pointer
+            return Rejected(code, detail, row, line, offset, where, excerpt(raw), sensor, excerpt(str(stamp or ""), 40))
+
+        if not isinstance(table, Mapping):
+            return refused("Q004", f"a record is an object, not {_kind(table)}")
+        try:
+            sensor = identifier(table.get("sensor_id"), "sensor_id")
+            stamp = table.get("data_time")
+            if stamp is None or stamp == "":
+                raise BadField("Q005", "data_time", "data_time is missing")
+            time, zone = _time(stamp)
+            machine, recording, unit = (text(table[name], name) if name in table else "" for name in TEXTS)
+            fs = rate(table["fs"]) if "fs" in table else 0.0
+            covariates = numbers(table["covariates"]) if "covariates" in table else {}
+            if table.get(SIGNAL) is None:
+                raise BadField("Q005", SIGNAL, f"{SIGNAL} is missing")
+            samples = signal(table[SIGNAL])
+            for name, value in table.items():
+                if name not in KNOWN and (constant := _constant(value)):
+                    raise BadField("Q002", name, f"{constant} is no JSON")
+        except BadField as error:
+            return refused(error.code, error.detail, error.field)
+        except BadNumber as error:
+            return refused(error.code, error.detail, f"{SIGNAL}/{error.index}")
+        self.without_zone += not zone
+        return Record(
+            samples[None, :], sensor, time, fs, unit, machine, recording, covariates, row=row, line=line, offset=offset
+        )
+
+
+def _time(stamp: object) -> tuple[np.datetime64, bool]:
+    """The instant, and whether its zone is named."""
+    if not isinstance(stamp, str):
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, not ISO 8601 text")
+    try:
+        return parse_time(stamp)
+    except ValueError as error:
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
+
+
+def identifier(value: object, name: str) -> str:
+    """A name that must be given: text, or an integer as its digits."""
+    found = text(value, name)
+    if not found:
+        raise BadField("Q005", name, f"{name} is missing")
+    return found
+
+
+def text(value: object, name: str) -> str:
+    """An optional text without control characters; an integer counts as its digits, null as not given."""
+    if value is None:
+        return ""
+    if type(value) is int:
+        return str(value)
+    if not isinstance(value, str) or isinstance(value, Constant):
+        raise BadField("Q005", name, f"{name} is {_kind(value)}, not a text")
+    if value.isprintable():
+        return value
+    if any(c < " " or c == "\x7f" for c in value):
+        raise BadField("Q005", name, f"{name} holds a control character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadField("Q001", name, f"{name} holds half a surrogate pair") from None
+    return value
+
+
+def rate(value: object) -> float:
+    """A sampling rate in Hz; 0 and null stand for not given."""
+    found = _number(value, "fs")
+    if found is None:
+        return 0.0
+    if found < 0:
+        raise BadField("Q006", "fs", f"fs is {shown(value)}, not a rate in Hz")
+    return found
+
+
+def numbers(value: object) -> dict[str, float]:
+    """Covariates by name; null = not given."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadField("Q006", "covariates", f"covariates are {_kind(value)}, not an object of numbers")
+    found = {text(name, "covariates"): _number(item, f"covariates/{name}") for name, item in value.items()}
+    return {name: item for name, item in found.items() if item is not None}
+
+
+def _number(value: object, name: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, Constant):
+        raise BadField("Q007", name, f"{name} is {value}, not a finite number")
+    if type(value) not in (int, float):
+        raise BadField("Q006", name, f"{name} is {shown(value)}, not a number")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not abs(found) <= float(np.finfo(np.float32).max):
+        raise BadField("Q007", name, f"{name} is too large")
+    return found
+
+
+def _constant(value: object) -> str:
+    """A NaN or infinity anywhere inside a value, or nothing."""
+    if isinstance(value, Constant):
+        return str(value)
+    if isinstance(value, Mapping | list):
+        return next(filter(None, map(_constant, value.values() if isinstance(value, Mapping) else value)), "")
+    return ""
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,115 @@
+"""Exact nearest neighbours among stored rows, and the two scores made of them: kNN distance and local outlier factor."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import ConfigError, StandAside, State
+from vibro_plugins.stats.columns import BLOCK
+
+SPARE = 8  # candidates beyond k whose exact distances are compared, against rounding in the fast ones
+
+
+class Neighbours:
+    """k nearest stored rows by Euclidean distance; one stored row equal to the asked one is left out.
+
+    So a training row is scored as if it had not been in the reference, and a record that comes again like the first time.
+    """
+
+    def __init__(self, k: int) -> None:
+        if not isinstance(k, int) or k < 1:
+            raise ConfigError(f"n_neighbors is a whole number from 1, not {k!r}")
+        self.k = k
+
+    def store(self, rows: NDArray[np.float32]) -> None:
+        """Keeps the rows (n, p); k is lowered to n - 1 where needed."""
+        if len(rows) < 2:
+            raise StandAside("one fit row has no neighbours; 2 are needed")
+        self.rows = rows
+        self._stored = rows.astype(np.float64)
+        self._square = np.einsum("ij,ij->i", self._stored, self._stored)
+        self._k = min(self.k, len(rows) - 1)
+
+    def query(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Distances and indices (n, k), nearest first. Products give the candidates, differences their distances."""
+        asked = rows.astype(np.float64)
+        fast = self._square - 2 * (asked @ self._stored.T)
+        near = min(self._k + 1 + SPARE, len(self._stored))
+        candidates = np.sort(np.argpartition(fast, near - 1, axis=1)[:, :near], axis=1)
+        exact = np.empty(candidates.shape)
+        for i, found in enumerate(candidates):
+            difference = self._stored[found] - asked[i]
+            exact[i] = np.sum(difference * difference, axis=1)
+        order = np.argsort(exact, axis=1, kind="stable")
+        itself = np.take_along_axis(exact, order[:, :1], axis=1) == 0
+        order = np.where(itself, order[:, 1 : self._k + 1], order[:, : self._k])
+        return np.sqrt(np.take_along_axis(exact, order, axis=1)), np.take_along_axis(candidates, order, axis=1)
+
+
+class NearestDistance:
+    """kNN: distance to the k-th, or mean or median over the k nearest (Ramaswamy et al., SIGMOD 2000)."""
+
+    block = BLOCK
+    settings: ClassVar[dict[str, Any]] = {"n_neighbors": 5, "method": "largest"}
+
+    def __init__(self, n_neighbors: int, method: str) -> None:
+        self.neighbours = Neighbours(n_neighbors)
+        reduce = {"largest": np.max, "mean": np.mean, "median": np.median}
+        if method not in reduce:
+            raise ConfigError(f"method is one of {', '.join(reduce)}, not {method!r}")
+        self.reduce = reduce[method]
+
+    def fit(self, rows: NDArray[np.float32]) -> None:
+        """Stores the rows (n, p)."""
+        self.neighbours.store(rows)
+
+    def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, p) -> (n,)."""
+        return np.asarray(self.reduce(self.neighbours.query(rows)[0], axis=1))
+
+    def state(self) -> State:
+        """The stored rows."""
+        return {"rows": self.neighbours.rows}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.fit(state["rows"])
+
+
+class LocalOutlierFactor:
+    """LOF: how much sparser a row lies than its k neighbours (Breunig et al., SIGMOD 2000), novelty form."""
+
+    block = BLOCK
+    settings: ClassVar[dict[str, Any]] = {"n_neighbors": 20}
+
+    def __init__(self, n_neighbors: int) -> None:
+        self.neighbours = Neighbours(n_neighbors)
+
+    def fit(self, rows: NDArray[np.float32]) -> None:
+        """Stores the rows (n, p), their k-distances and local reachability densities."""
+        self.neighbours.store(rows)
+        found = [self.neighbours.query(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
+        distance, index = (np.concatenate(part) for part in zip(*found, strict=True))
+        self.reach = distance[:, -1]
+        self.density = self._density(distance, index)
+
+    def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, p) -> (n,)."""
+        distance, index = self.neighbours.query(rows)
+        return np.mean(self.density[index], axis=1) / self._density(distance, index)
+
+    def state(self) -> State:
+        """The stored rows, their k-distances and densities."""
+        return {"rows": self.neighbours.rows, "reach": self.reach, "density": self.density}
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self.neighbours.store(state["rows"])
+        self.reach, self.density = state["reach"], state["density"]
+
+    def _density(self, distance: NDArray[np.float64], index: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Inverse mean reachability distance."""
+        return 1 / (np.mean(np.maximum(distance, self.reach[index]), axis=1) + 1e-10)

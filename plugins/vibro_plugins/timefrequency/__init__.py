@@ -1,0 +1,1 @@
+"""Time-frequency maps of records."""
