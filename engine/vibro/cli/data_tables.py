@@ -15,8 +15,9 @@ SHOWN = 20  # rows of a table on the terminal
 
 
 def show_files(found: Mapping[str, Any], lang: str) -> None:
-    """What became of every file, and the sum."""
+    """How the first file of every kind is understood, what became of every file, the sum, and what is refused."""
     word = _WORDS[lang]
+    _show_preview(found["preview"], word)
     rows = [
         (f["source"], f["read"], f["accepted"], f["quarantined"], f["invalid"], _codes(f["by_code"] | f["remarks"]))
         for f in found["files"]
@@ -28,6 +29,38 @@ def show_files(found: Mapping[str, Any], lang: str) -> None:
         f"{word['read']} {total['read']} = {word['accepted']} {total['accepted']}"
         f" + {word['quarantined']} {total['quarantined']}"
     )
+
+    for item in found["refused"]:
+        console.line(f"{item['code']} {item['reason']} x {item['count']}: {item['first']}: {item['detail']}")
+        console.line(f"  -> {item['way']}")
+
+
+def _show_preview(kinds: list[dict[str, Any]], word: Mapping[str, str]) -> None:
+    """The first file of every kind as vibro understands it."""
+    rows = []
+    for kind in kinds:
+        low, high = kind["samples"] or (0, 0)
+        rows.append(
+            (
+                kind["file"] + (f" (1 / {kind['files']})" if kind["files"] > 1 else ""),
+                kind["looks_like"],
+                kind["records"],
+                f"{kind['channels']} x {low}" + (f"..{high}" if high > low else ""),
+                ", ".join(f"{rate:g}" for rate in kind["fs"]) or "-",
+                kind["time"] or "-",
+                _few(kind["sensors"]),
+                _few(kind["machines"]),
+                _few(kind["units"]),
+            )
+        )
+    names = ("first", "looks", "records", "length", "fs_hz", "time", "sensors", "machines", "unit")
+    if rows:
+        console.table([word["first_file"] if name == "first" else word[name] for name in names], rows)
+        console.line()
+
+
+def _few(texts: list[str]) -> str:
+    return ", ".join(texts[:2]) + (f" ... ({len(texts)})" if len(texts) > 2 else "") or "-"
 
 
 def show_survey(found: Mapping[str, Any], lang: str) -> None:
@@ -97,6 +130,12 @@ def _codes(codes: Mapping[str, int]) -> str:
 _WORDS: dict[str, dict[str, str]] = {
     "en": {
         "file": "file",
+        "first_file": "first file of a kind",
+        "looks": "read as",
+        "fs_hz": "fs in Hz",
+        "time": "time",
+        "sensors": "sensors",
+        "machines": "machines",
         "read": "read",
         "accepted": "accepted",
         "quarantined": "quarantined",
@@ -126,6 +165,12 @@ _WORDS: dict[str, dict[str, str]] = {
     },
     "zh": {
         "file": "文件",
+        "first_file": "每类首个文件",
+        "looks": "读作",
+        "fs_hz": "采样率 Hz",
+        "time": "时间",
+        "sensors": "传感器",
+        "machines": "设备",
         "read": "读取",
         "accepted": "接受",
         "quarantined": "隔离",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from vibro.api import Reader
+from vibro.errors import ConfigError
 
+SETTINGS = "vibro.toml"
+UNTAKEN = "no reader takes it"
 HEAD = 512  # bytes of a file that a reader may look at to decide
 
 
@@ -27,20 +32,31 @@ class Listing:
     """What lies under the paths: files to read, files that no reader takes, and paths that cannot be read (Q020)."""
 
     root: Path
+    readers: Sequence[Reader] = ()
     files: list[Found] = field(default_factory=list)
     ignored: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """ConfigError for a path that is not there."""
+    for path in paths:
+        if not os.path.lexists(path):
+            near = path.parent if path.parent.is_dir() else Path()
+            known = get_close_matches(path.name, [inner.name for inner in near.iterdir()], 1) if near.is_dir() else []
+            hint = f"{near / known[0]}?" if known else f"{near.resolve()} holds nothing of that name"
+            raise ConfigError(f"no such file or folder: {path}", hint=hint)
 
 
 def find_files(paths: Sequence[Path], readers: Sequence[Reader]) -> Listing:
     """Every file under the paths, by path; folders are searched to their end, links inside them are not followed."""
     named = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (a link keeps its own name)
     tops = [path if path.is_dir() else path.parent for path in named]
-    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd())
+    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd(), readers)
     seen: set[tuple[int, int]] = set()
     for path in named:
         _look(path, listing, readers, seen, named=True)
-    listing.files.sort(key=lambda found: found.source)
+    listing.files.sort(key=lambda found: natural(found.source))
     listing.ignored.sort()
     listing.problems.sort()
     return listing
@@ -81,11 +97,13 @@ def _look(path: Path, listing: Listing, readers: Sequence[Reader], seen: set[tup
     if reader is not None:
         seen.add((status.st_dev, status.st_ino))
         listing.files.append(Found(path, source, reader))
+    elif path.name == SETTINGS:
+        listing.ignored.append((source, "settings of reading"))
     elif named:
         known = ", ".join(sorted({ending for reader in readers for ending in reader.extensions}))
         listing.problems.append((source, f"no reader takes this file (known: {known})"))
     else:
-        listing.ignored.append((source, "no reader takes it"))
+        listing.ignored.append((source, UNTAKEN))
 
 
 def _inside(folder: Path, source: str, listing: Listing) -> Iterator[Path]:
@@ -107,6 +125,13 @@ def source_name(path: Path, root: Path) -> str:
     """The path below the root with ``/``, and what is no UTF-8 in it as escapes."""
     name = os.path.relpath(path, root).replace(os.sep, "/")
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def natural(source: str) -> tuple[tuple[int, str, int], ...]:
+    """Key of an order in which ``2.csv`` comes before ``10.csv``; names that differ never have the same key."""
+    parts = re.split(r"(\d+)", source)
+    key = [(0, part, 0) if i % 2 == 0 else (1, "", int(part)) for i, part in enumerate(parts)]
+    return (*key, (2, source, 0))
 
 
 def _why(error: OSError) -> str:

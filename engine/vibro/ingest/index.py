@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +34,23 @@ class Names:
 
 @dataclass(frozen=True)
 class Index:
-    """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known."""
+    """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known; ``check`` is a checksum of the
+    samples, ``level`` their root mean square without the mean.
+    """
 
     source: Codes
     row: NDArray[np.int64]
     line: NDArray[np.int64]
     offset: NDArray[np.int64]
     ident: NDArray[np.uint64]
+    check: NDArray[np.uint64]
     time: NDArray[np.datetime64]
     sensor: Codes
     machine: Codes
     recording: Codes
     unit: Codes
     fs: NDArray[np.float64]
+    level: NDArray[np.float64]
     quality: NDArray[np.uint16]
     channels: NDArray[np.int64]
     samples: NDArray[np.int64]
@@ -118,7 +123,13 @@ class IndexBuilder:
         self._columns |= {
             name: array("q") for name in ("row", "line", "offset", "time", "channels", "samples", "start")
         }
-        self._columns |= {"ident": array("Q"), "fs": array("d"), "quality": array("H")}
+        self._columns |= {
+            "ident": array("Q"),
+            "check": array("Q"),
+            "fs": array("d"),
+            "level": array("d"),
+            "quality": array("H"),
+        }
         self._covariates = Names()
         self._cells: tuple[array[Any], ...] = (array("q"), array("i"), array("f"))  # record, covariate, value
 
@@ -148,7 +159,9 @@ class IndexBuilder:
         columns["samples"].append(record.signal.shape[1])
         columns["start"].append(start)
         columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
+        columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
         columns["fs"].append(record.fs)
+        columns["level"].append(float(record.signal.std(dtype=np.float64)) if record.signal.size else 0.0)
         columns["quality"].append(int(quality))
 
     def freeze(self) -> Index:

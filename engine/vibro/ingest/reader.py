@@ -18,27 +18,39 @@ from vibro.data import Record, Rejected, SignalBatch
 from vibro.errors import ContractError, DataError, PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
 from vibro.ingest.accounting import REASONS, Accounting
-from vibro.ingest.files import Found, Listing, find_files
+from vibro.ingest.files import UNTAKEN, Found, Listing, check_paths, find_files, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
-from vibro.ingest.options import IngestOptions
-from vibro.ingest.quality import signal_quality
+from vibro.ingest.options import IngestOptions, check_options, columns_named
+from vibro.ingest.preview import first_of_kinds, unread
 from vibro.ingest.remember import Memory, key_of, recall
-from vibro.ingest.sift import Sift, check_options
+from vibro.ingest.settings import with_settings
+from vibro.ingest.shaping import Shaper
+from vibro.ingest.sift import Sift
+from vibro.ingest.ways import WAYS
 from vibro.io.files import digest
 
 SIGNALS = "signals.npy"
-Prepare = Callable[[Record], Iterable[Record | Rejected]]
 _TELL = 500  # records between two progress events
 _MANY = 20  # files from which on they are one task
 
 
 class NothingAccepted(DataError):
-    """No record was accepted; ``accounting`` says what became of those that were read."""
+    """No record was accepted; ``accounting`` says what became of those that were read, the rest is as in ``Ingested``."""
 
-    def __init__(self, message: str, accounting: Accounting, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        accounting: Accounting,
+        *,
+        hint: str | None = None,
+        preview: Sequence[dict[str, Any]] = (),
+        ignored: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message, hint=hint)
         self.accounting = accounting
+        self.preview = list(preview)
+        self.ignored = list(ignored)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,9 @@ class Ingested:
     """The batch, the books, where fs comes from, and what was read.
 
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
-    file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to.
+    file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
+    ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
+    every kind was understood; ``shortest`` is the least number of samples that a record had before any was refused.
     """
 
     batch: SignalBatch
@@ -57,6 +71,9 @@ class Ingested:
     warnings: list[str]
     ignored: list[tuple[str, str]] = field(default_factory=list)
     root: Path = Path()
+    options: IngestOptions = field(default_factory=IngestOptions)
+    preview: list[dict[str, Any]] = field(default_factory=list)
+    shortest: int = 0
 
 
 def ingest(
@@ -65,34 +82,40 @@ def ingest(
     options: IngestOptions,
     workdir: Path,
     emit: Callable[[Event], None],
-    prepare: Prepare | None = None,
     cache: Cache | None = None,
 ) -> Ingested:
     """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
 
-    ``prepare`` turns every record of a reader into the records that count: cut, resampled, refused. ``cache`` keeps what
-    readers that parse have made of a file; a file of the same content is then not parsed again, with the same result.
+    ``cache`` keeps what readers that parse have made of a file; a file of the same content is then not parsed again, with
+    the same result. A ``vibro.toml`` beside the data adds to the options.
 
     The batch is sorted by source and row, its samples are a read-only memory map. DataError where no record is
     accepted, ConfigError where options cannot be or the sampling rate stays unknown, PluginError if a reader fails.
     """
+    check_paths(paths)
+    options, told = with_settings(paths, options)
     check_options(options)
     workdir.mkdir(parents=True, exist_ok=True)
-    listing = find_files(paths, [_configured(reader, options) for reader in readers if isinstance(reader, Reader)])
+    listing = find_files(paths, configured(readers, options))
     with SampleFile(workdir / SIGNALS) as samples:
-        intake = _Intake(Accounting(workdir), samples, emit, prepare, cache if prepare is None else None)
+        shaper = Shaper(options, listing.root.name)
+        intake = _Intake(Accounting(workdir), samples, emit, shaper, None if shaper.changes_samples else cache)
         _take_all(intake, listing)
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
+        preview = first_of_kinds(listing.files, sift.index)
+        shortest = int(sift.index.samples.min()) if len(sift.index) else 0
         for span in intake.withdrawn:
             sift.withdraw(*span)
         rate = sift.rate()
         shape = sift.length()
-        sift.duplicates()
-        sift.quality(intake.words)
         unit = sift.unit()
+        sift.duplicates()
+        sift.repeats(intake.words)
+        sift.doubts(rate.fs, shape[1], intake.words)
+        sift.quality(intake.words)
         keep = np.flatnonzero(sift.alive)
         if not len(keep):
-            raise _nothing(listing, intake.books, options)
+            raise _nothing(listing, intake.books, preview, options)
         x = samples.finish(sift.index.start[keep], shape)
     mains = sift.mains(x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
@@ -101,13 +124,25 @@ def ingest(
         intake.books.accept(batch.sources[code], invalid=not valid)
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
-    warnings = [*_grouped(intake.notes), *_defaults(batch), *sift.warnings]
-    return Ingested(batch, intake.books, rate.origin, mains, sources, warnings, listing.ignored, listing.root)
+    warnings = [*([told] if told else []), *_grouped(intake.notes), *_defaults(batch), *sift.warnings]
+    return Ingested(
+        batch,
+        intake.books,
+        rate.origin,
+        mains,
+        sources,
+        warnings,
+        ignored=listing.ignored,
+        root=listing.root,
+        options=options,
+        preview=preview,
+        shortest=shortest,
+    )
 
 
 def _take_all(intake: _Intake, listing: Listing) -> None:
     """Every file in the order of its name; each is a task, or all of them are one where there are many."""
-    entries = sorted(_entries(listing), key=lambda entry: entry[0])
+    entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
     together = f"{len(entries)} files" if len(entries) > _MANY else ""
     clock = time.perf_counter()
     for done, (source, item) in enumerate(entries):
@@ -129,13 +164,13 @@ class _Intake:
         books: Accounting,
         samples: SampleFile,
         emit: Callable[[Event], None],
-        prepare: Prepare | None,
+        shaper: Shaper,
         cache: Cache | None,
     ) -> None:
         self.books = books
         self.samples = samples
         self.emit = emit
-        self.prepare = prepare
+        self.shaper = shaper
         self.cache = cache
         self.index = IndexBuilder()
         self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
@@ -185,29 +220,30 @@ class _Intake:
             memory.keep(cache, key, self.samples.since(first), notes)
         return notes
 
-    def _read(self, found: Found, items: Iterator[Record | Rejected]) -> None:
-        first, last_row, size = len(self.index), -1, found.path.stat().st_size
-        for count, item in enumerate(items, 1):
-            if count % _TELL == 0 and 0 <= item.offset <= size:
-                self.emit(TaskProgress("ingest", found.source, item.offset, size))
+    def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
+        first = len(self.index)
+        for item in self.shaper.shape(self._sound(found, items), found.source):
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
                 if item.row < 0 and len(self.index) > first:
                     self.withdrawn.append((first, len(self.index), item.code, item.detail))
                 continue
-            _check(item, found, last_row)
-            last_row = item.row
-            for part in (item,) if self.prepare is None else self.prepare(item):
-                if isinstance(part, Rejected):
-                    self.books.reject(found.source, part)
-                else:
-                    self._add(part, found.source)
+            record, bits, words = item
+            if words:
+                self.words[len(self.index)] = words
+            self.index.add(record, found.source, self.samples.append(record.signal), bits)
+        self.notes += [(found.source, note) for note in self.shaper.notes]
 
-    def _add(self, record: Record, source: str) -> None:
-        bits, words = signal_quality(record.signal)
-        if words:
-            self.words[len(self.index)] = words
-        self.index.add(record, source, self.samples.append(record.signal), bits)
+    def _sound(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
+        """The items, each held against the contract, with events on the way."""
+        last_row, size = -1, found.path.stat().st_size
+        for count, item in enumerate(items, 1):
+            if count % _TELL == 0 and 0 <= item.offset <= size:
+                self.emit(TaskProgress("ingest", found.source, item.offset, size))
+            if not isinstance(item, Rejected):
+                _check(item, found, last_row)
+                last_row = item.row
+            yield item
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:
@@ -238,17 +274,20 @@ def _check(item: object, found: Found, last_row: int) -> None:
         raise ContractError(
             f"reader {name}: a signal is {signal.dtype} {signal.shape}, not float32 (C, T)", plugin=name
         )
-    if signal.size and not (np.isfinite(signal.min()) and np.isfinite(signal.max())):
-        raise ContractError(f"reader {name}: row {item.row} of {found.source} is not finite", plugin=name)
     if item.row <= last_row:
         raise ContractError(f"reader {name}: row {item.row} of {found.source} follows row {last_row}", plugin=name)
 
 
-def _configured(reader: Reader, options: IngestOptions) -> Reader:
-    """The reader with those of its settings that are options of every command."""
-    if options.mat_key is None or "mat_key" not in {f.name for f in fields(reader.params)}:
-        return reader
-    return type(reader).make({"mat_key": options.mat_key}, reader.ctx)
+def configured(readers: Iterable[Component], options: IngestOptions) -> list[Reader]:
+    """The readers, each with those of its settings that are options of every command."""
+    columns = {**columns_named(options), **options.columns}
+    given = {"channels": options.channels, "columns": columns, "encoding": options.encoding, "tz": options.tz}
+    found = []
+    for reader in readers:
+        if isinstance(reader, Reader):
+            own = {f.name: given[f.name] for f in fields(reader.params) if given.get(f.name)}
+            found.append(type(reader).make(own, reader.ctx) if own else reader)
+    return found
 
 
 def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:
@@ -270,26 +309,38 @@ def _defaults(batch: SignalBatch) -> Iterator[str]:
         yield "no machine_id: every sensor counts as a machine of its own"
 
 
-def _nothing(listing: Listing, books: Accounting, options: IngestOptions) -> NothingAccepted:
+def _nothing(
+    listing: Listing, books: Accounting, preview: Sequence[dict[str, Any]], options: IngestOptions
+) -> NothingAccepted:
     """The error for an input without a single accepted record: what was found, and what to do."""
+
+    def error(message: str, hint: str | None = None) -> NothingAccepted:
+        return NothingAccepted(message, books, hint=hint, preview=preview, ignored=listing.ignored)
+
     total = books.total
     if not listing.files and not listing.problems:
-        found = f"{len(listing.ignored)} files, but none that a reader takes" if listing.ignored else "no file"
-        return NothingAccepted(f"nothing to read under {listing.root}: {found}", books, hint="vibro data check --help")
+        if not listing.ignored:
+            return error(f"nothing to read under {listing.root}: no file")
+        foreign = [item for item in listing.ignored if item[1] == UNTAKEN] or listing.ignored
+        known = ", ".join(sorted({ending for reader in listing.readers for ending in reader.extensions}))
+        return error(
+            f"nothing to read under {listing.root}: {len(listing.ignored)} files that no reader takes: {unread(foreign)}",
+            f"export them as one of {known}, or write a reader: vibro plugins new my_format --kind reader",
+        )
     if not total.read:
-        return NothingAccepted(f"no record in {', '.join(list(books.files)[:3])}", books)
+        return error(f"no record in {', '.join(list(books.files)[:3])}")
     first = next(books.findings())
     if set(books.by_code) == {"Q020"}:
         more = f" (and {total.read - 1} more)" if total.read > 1 else ""
-        return NothingAccepted(f"nothing can be read: {first.source}: {first.detail}{more}", books)
+        return error(f"nothing can be read: {first.source}: {first.detail}{more}")
     place = f"{first.source}" + (
         f" line {first.line}" if first.line > 0 else f" row {first.row}" if first.row >= 0 else ""
     )
     reasons = ", ".join(f"{code} {REASONS[code]} x {n}" for code, n in books.by_code.items())
-    hint = "vibro data check shows every reason with its place"
-    if set(books.by_code) == {"Q013"} and options.fs:
+    most = max(books.by_code, key=lambda code: books.by_code[code])
+    hint = WAYS.get(most)
+    if most == "Q013" and options.fs:
         hint = "leave out --fs: the data say their sampling rate themselves"
-    elif set(books.by_code) == {"Q008"} and options.length:
-        hint = "leave out --length, or cut the records with vibro data convert --window"
-    message = f"no record was accepted of {total.read} read: {reasons}; the first: {place}: {first.detail}"
-    return NothingAccepted(message, books, hint=hint)
+    elif most == "Q008" and options.length:
+        hint = f"leave out --length, or cut the recordings with --window {options.length}"
+    return error(f"no record was accepted of {total.read} read: {reasons}; the first: {place}: {first.detail}", hint)

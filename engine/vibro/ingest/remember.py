@@ -33,6 +33,7 @@ def key_of(found: Found, digest: str) -> str:
     settings = json.dumps(asdict(reader.params), default=repr)
     parts = (
         "read",
+        *_NAMES,
         code,
         settings,
         found.path.name,

@@ -11,7 +11,7 @@ from vibro.core.engine import Engine
 from vibro.core.executors import make_executor
 from vibro.core.fitted import FittedEnsemble
 from vibro.core.plan import resolved
-from vibro.data import check_schema
+from vibro.data import check_schema, earlier_than
 from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.host.manager import PluginHost, describe
 from vibro.io.paths import cache_folder
@@ -40,8 +40,10 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
         work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": fitted.rows}
         work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
         work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
-        got = read_input(work, data)
+        reading = replace(data.reading, prefer_unit=fitted.schema["unit"])
+        got = read_input(work, replace(data, reading=reading))
         check_schema(fitted.schema, got.batch)
+        got = replace(got, warnings=(*got.warnings, *earlier_than(fitted.schema, got.batch)))
         engine = Engine(
             host,
             Context(seed=fitted.seed, device=device, fs=got.batch.fs),

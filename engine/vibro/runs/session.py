@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from vibro.data import SignalBatch
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host.manager import PluginHost
-from vibro.ingest import Ingested, IngestOptions, ingest
-from vibro.ingest.sift import check_options
+from vibro.ingest import Ingested, ingest
+from vibro.ingest.files import check_paths
+from vibro.ingest.options import check_options
+from vibro.ingest.settings import with_settings
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.io.paths import cache_folder
 from vibro.runs.options import DataOptions, RunOptions
@@ -116,14 +118,14 @@ def read_input(work: Job, data: DataOptions) -> Input:
     """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit."""
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    how = IngestOptions(
-        fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
-    )
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))
+        got = ingest(
+            data.paths, readers, data.reading, stage.path, host.emit, cache=ViewCache(cache_folder() / "records")
+        )
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
+    work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}
     share = got.accounting.share
     if share > data.max_quarantine:
         raise QuarantineError(
@@ -140,7 +142,7 @@ def read_input(work: Job, data: DataOptions) -> Input:
         batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
         warnings += said
     if data.labels is not None:
-        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting)
+        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting, data.meaning)
         batch = with_recordings(batch, labels)
         warnings += labels.warnings
     work.parts["fingerprint"] = batch.fingerprint
@@ -149,7 +151,8 @@ def read_input(work: Job, data: DataOptions) -> Input:
 
 def check_input(data: DataOptions, fit_on: str) -> None:
     """ConfigError for what can be seen to be wrong before any work begins."""
-    check_options(IngestOptions(fs=data.fs, unit=data.unit, length=data.length))
+    check_paths(data.paths)
+    check_options(with_settings(data.paths, data.reading)[0])
     for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
         if path is not None and not path.is_file():
             raise ConfigError(f"{option}: no such file: {path}")

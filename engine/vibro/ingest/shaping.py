@@ -1,0 +1,60 @@
+"""From what a reader gives to the records that count: named, mended, cut, and judged one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from vibro.data import Quality, Record, Rejected
+from vibro.ingest.cutting import Cutter
+from vibro.ingest.naming import Namer
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.quality import signal_quality
+from vibro.ingest.repair import filled, refusal
+from vibro.ingest.units import factor, unit_named
+
+Shaped = tuple[Record, Quality, str]
+
+
+class Shaper:
+    """Shapes the items of one file after the other; ``notes`` collects what deserves to be said of the file."""
+
+    def __init__(self, options: IngestOptions, root: str) -> None:
+        self._options = options
+        self._namer = Namer(options, root)
+        self._cutter = None if options.window is None and options.resample is None else Cutter(options)
+        self.notes: list[str] = []
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether a record may hold other samples than its reader gave."""
+        return self._cutter is not None or self._options.repair > 0
+
+    def shape(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Shaped | Rejected]:
+        """Records with the quality of their samples and what is wrong with these in words; refused items as they come."""
+        self.notes = []
+        for item in self._namer.named(items, source):
+            if isinstance(item, str):
+                self.notes.append(item)
+            elif isinstance(item, Rejected):
+                yield item
+            else:
+                yield from self._parts(item)
+
+    def _parts(self, record: Record) -> Iterator[Shaped | Rejected]:
+        record, mended = filled(record, self._options.repair)
+        for part in (record,) if self._cutter is None else self._cutter(record):
+            if isinstance(part, Rejected):
+                yield part
+            elif (refused := refusal(part)) is not None:
+                yield refused
+            else:
+                bits, words = signal_quality(part.signal)
+                yield part, bits | (Quality.REPAIRED if mended else Quality(0)), words or mended
+
+
+def in_unit(record: Record, unit: str) -> Record:
+    """The record in the unit of its batch; as it is where no factor is known, as ingest refuses those."""
+    own = unit_named(record.unit)
+    times = factor(own, unit) if own else None
+    return record if times in (None, 1.0) else replace(record, signal=record.signal * times, unit=unit)
