@@ -69,7 +69,9 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         hints = get_type_hints(function, include_extras=True)
-        groups = {name: hint for name, hint in hints.items() if name != "session" and is_dataclass(hint)}
+        groups: dict[str, Any] = {
+            name: hint for name, hint in hints.items() if name != "session" and is_dataclass(hint)
+        }
         own = [
             option
             for p in list(inspect.signature(function).parameters.values())[1:]

@@ -37,12 +37,13 @@ def check(
     from vibro.ingest import NothingAccepted
     from vibro.ingest.survey import failed_survey, survey
     from vibro.ingest.tables import read_covariates, read_labels, read_sensors
+    from vibro.ingest.ways import WAYS
     from vibro.runs.options import MAX_QUARANTINE
 
     options = reading.options(need_fs=False)
     _must_be_new(out)
 
-    def report(got: Ingested) -> float:
+    def report(got: Ingested) -> Accounting:
         batch, warnings = got.batch, list(got.warnings)
         if tables.sensors is not None:
             batch, more = read_sensors(tables.sensors, batch)
@@ -59,10 +60,10 @@ def check(
         if not session.result(found):
             data_tables.show_survey(found, session.lang)
             data_tables.show_findings(got.accounting, session.lang)
-        return got.accounting.share
+        return got.accounting
 
     try:
-        share = _with_ingested(session, data, options, report)
+        books = _with_ingested(session, data, options, report)
     except NothingAccepted as error:
         _write_quarantine(out, error.accounting, bom=csv_bom)
         found = failed_survey(error)
@@ -70,10 +71,10 @@ def check(
             data_tables.show_files(found, session.lang)
             data_tables.show_findings(error.accounting, session.lang)
         raise
-    if share > MAX_QUARANTINE:
+    if books.share > MAX_QUARANTINE:
+        most = max(books.by_code, key=lambda code: books.by_code[code])
         raise QuarantineError(
-            f"{share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}",
-            hint=None if out else "-o quarantine.csv writes every reason with its place",
+            f"{books.share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}", hint=WAYS.get(most)
         )
 
 

@@ -23,7 +23,8 @@ def show_files(found: Mapping[str, Any], lang: str) -> None:
         for f in found["files"]
     ]
     names = ("file", "read", "accepted", "quarantined", "invalid", "codes")
-    console.table([word[name] for name in names], _some(rows, word))
+    if rows:
+        console.table([word[name] for name in names], _some(rows, word))
     total = found["records"]
     console.line(
         f"{word['read']} {total['read']} = {word['accepted']} {total['accepted']}"
@@ -31,8 +32,14 @@ def show_files(found: Mapping[str, Any], lang: str) -> None:
     )
 
     for item in found["refused"]:
-        console.line(f"{item['code']} {item['reason']} x {item['count']}: {item['first']}: {item['detail']}")
+        console.line(
+            console.clean(f"{item['code']} {item['reason']} x {item['count']}: {item['first']}: {item['detail']}")
+        )
         console.line(f"  -> {item['way']}")
+    if found["ignored"]:
+        shown = ", ".join(f"{i['source']} ({i['reason']})" for i in found["ignored"][:3])
+        more = f" {word['more'].format(len(found['ignored']) - 3)}" if len(found["ignored"]) > 3 else ""
+        console.line(console.clean(f"{word['ignored']}: {shown}{more}"))
 
 
 def _show_preview(kinds: list[dict[str, Any]], word: Mapping[str, str]) -> None:
@@ -89,9 +96,6 @@ def show_survey(found: Mapping[str, Any], lang: str) -> None:
     console.line(f"{word['fs']}: {fs}, {word['comb']}: {signal['fs_check']}{mains}")
     console.line(f"{word['length']}: {signal['channels']} x {signal['length']}, {word['unit']}: {signal['unit']}")
     console.line(f"{word['duplicates']}: {twice['exact']} Q012, {twice['conflicting']} Q011")
-    if found["ignored"]:
-        first = found["ignored"][0]
-        console.line(f"{word['ignored']}: {len(found['ignored'])} ({first['source']}: {first['reason']})")
     if found["labels"]:
         tally = ", ".join(f"{word.get(key, key)} {value}" for key, value in found["labels"].items())
         console.line(f"{word['labels']}: {tally}")

@@ -98,7 +98,7 @@ def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int
 def _spikes(x: NDArray[np.float32], low: np.float32, high: np.float32, mean: float) -> list[int]:
     """Places of single samples far outside the record with nothing beside them, the largest first."""
     reach = max(float(high) - mean, mean - float(low))
-    deviation = float(np.sqrt(max(np.dot(x, x) / len(x) - mean * mean, 0.0)))
+    deviation = float(x.std(dtype=np.float64))
     if len(x) < 64 or reach < SPIKE / 2 * deviation:
         return []
     away = np.abs(x - np.float32(np.median(x)))

@@ -322,10 +322,14 @@ def _nothing(
         if not listing.ignored:
             return error(f"nothing to read under {listing.root}: no file")
         foreign = [item for item in listing.ignored if item[1] == UNTAKEN] or listing.ignored
-        known = ", ".join(sorted({ending for reader in listing.readers for ending in reader.extensions}))
+        known = sorted({end for reader in listing.readers for end in reader.extensions})
+        taken = any(source.lower().endswith(tuple(known)) for source, _ in foreign)
         return error(
             f"nothing to read under {listing.root}: {len(listing.ignored)} files that no reader takes: {unread(foreign)}",
-            f"export them as one of {known}, or write a reader: vibro plugins new my_format --kind reader",
+            "--columns time=NAME,signal=NAME says which columns of a table hold samples"
+            if taken
+            else f"export them as one of {', '.join(known)}, or write a reader:"
+            " vibro plugins new my_format --kind reader",
         )
     if not total.read:
         return error(f"no record in {', '.join(list(books.files)[:3])}")
