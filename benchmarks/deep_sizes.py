@@ -35,20 +35,20 @@ def planned(host: Any, name: str, settings: dict[str, Any]) -> Any:
 
 def measured(host: Any, name: str, settings: dict[str, Any], task: Task, seed: int) -> dict[str, Any]:
     """All settings, figures, seconds, parameters and health of one fit; or why it stood aside."""
-    from vibro.api import check_settings
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
     from vibro.errors import QuorumError
+    from vibro.injection.fit import fit_ensemble
 
     engine, plan = Engine(host, Context(seed=seed, fs=task.batch.fs)), planned(host, name, settings)
     detector = plan.detectors[0]
-    whole = {"settings": asdict(check_settings(detector.cls.Params, detector.settings, name))}
+    whole = {"settings": asdict(detector.params)}
     try:
-        fitted, matrix = engine.run(plan, task.batch, make_rows(task.batch, task.fit))
+        fitted, report, matrix = fit_ensemble(engine, plan, task.batch, make_rows(task.batch, task.fit))
     except QuorumError as error:
         return {**whole, "aside": error.message}
-    result = fitted.results[0]
+    result = report.results[0]
     weights = [value for key, value in fitted.states[name].items() if key.startswith("net.")]
     return {
         **whole,
