@@ -91,10 +91,10 @@ def test_a_failing_detector_leaves_the_others_as_they_were(host, ensemble, batch
     assert failed.status == "failed" and failed.reason
 
 
-def test_a_detector_may_stand_aside_with_its_reason(host, ensemble, batch):
-    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "aside"}), batch)
-    aside = next(r for r in fitted.results if r.id == "bad")
-    assert (aside.status, aside.reason) == ("excluded", "too little of everything")
+def test_a_detector_may_be_skipped_with_its_reason(host, ensemble, batch):
+    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "skip"}), batch)
+    skipped = next(r for r in fitted.results if r.id == "bad")
+    assert (skipped.status, skipped.reason) == ("excluded", "too little of everything")
 
 
 def test_the_sentinel_excludes_a_constant_detector(host, ensemble, batch):

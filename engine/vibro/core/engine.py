@@ -280,7 +280,7 @@ class Engine:
         )
 
     def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
-        """A detector that stood aside does not count; of the others the quorum must survive, and at least one."""
+        """A skipped detector does not count; of the others the quorum must survive, and at least one."""
         ok = [r for r in results if r.status == "ok"]
         lost = len(plan.absent) + sum(r.status == "failed" for r in results)
         reasons = Counter(f"{r.reason}" for r in results if r.status != "ok")

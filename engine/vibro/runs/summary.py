@@ -94,7 +94,7 @@ def thresholds(
 
 
 def detectors(fitted: FittedEnsemble) -> list[dict[str, Any]]:
-    """One row a planned detector, those that failed or stood aside with their reason."""
+    """One row a planned detector, those that failed or were skipped with their reason."""
     plan = fitted.plan
     result = {r.id: r for r in fitted.results}
     weight = dict(zip(fitted.detectors, fitted.weights, strict=True))
