@@ -14,12 +14,12 @@ from vibro.api import (
     FeatureExtractor,
     Fuser,
     Metric,
+    NotApplicableError,
     NotFittedError,
     Params,
     Reader,
     Record,
     Rejected,
-    StandAside,
     Thresholder,
 )
 from vibro.testing import common, learner, run_check, run_checks
@@ -51,7 +51,7 @@ class Levels(FeatureExtractor):
         if not hasattr(self, "mean"):
             raise NotFittedError("fit first")
         if len(inputs["raw"][0]) * 2 != len(self.mean):
-            raise StandAside("another number of channels")
+            raise NotApplicableError("another number of channels")
         return (self.values(inputs) - self.mean).astype(np.float32)
 
     def state(self):

@@ -141,7 +141,9 @@ def test_probes_notice_a_changed_state(host, ensemble, batch):
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
     verify_model(engine, fitted, {"libraries": {}}, {})
     shifted = {"distance": {"centre": fitted.states["distance"]["centre"] + 0.1}}
-    with pytest.raises(IncompatibleModelError, match=r"distance gives other scores.*versions that changed: numpy 1 -> 2"):
+    with pytest.raises(
+        IncompatibleModelError, match=r"distance gives other scores.*versions that changed: numpy 1 -> 2"
+    ):
         verify_model(engine, replace(fitted, states=shifted), {"libraries": {"numpy": "1"}}, {"numpy": "2"})
 
 

@@ -99,7 +99,9 @@ def test_a_state_that_was_never_seen_raises_no_machine_alarm():
     table[8:] = 9.0
     batch, verdict = plant(table)
     assert machine_rows(batch, verdict, CUTS)[0]["level"] == "alarm"
-    suppressed = replace(verdict, alarm_suppressed=verdict.score > 4, level=np.minimum(verdict.level, ATTENTION).astype(np.int8))
+    suppressed = replace(
+        verdict, alarm_suppressed=verdict.score > 4, level=np.minimum(verdict.level, ATTENTION).astype(np.int8)
+    )
     (row,) = machine_rows(batch, suppressed, CUTS)
     assert row["level"] == "attention" and row["score"] == CUTS.alarm and row["since"] == START + 8 * HOUR
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Detector, Params, State
 from vibro.context import Context
-from vibro.errors import ContractError, StandAside
+from vibro.errors import ContractError, NotApplicableError
 
 SCORE_ROWS = 1024  # rows handed to one call of score
 
@@ -96,7 +96,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         holdout_state: State = {}
         smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
         if smallest < task.cls.min_rows:
-            raise StandAside(
+            raise NotApplicableError(
                 f"{task.id} needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}"
             )
         if task.cross_fit:
@@ -119,7 +119,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
         holdout_state = holdout_state or state
-    except StandAside as error:
+    except NotApplicableError as error:
         return DetectorResult(task.id, "excluded", error.message, phase=phase, fit_seconds=time.perf_counter() - clock)
     except (Exception, SystemExit) as error:
         return DetectorResult(
