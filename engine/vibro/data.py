@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vibro.errors import IncompatibleModelError
 
 NO_TIME = np.datetime64("NaT", "ns")
+CHUNK = 8_192  # rows worked on at a time, so that their columns stay in the processor's cache
 
 
 class Quality(IntFlag):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import Force
 from vibro.cli.session import Session
 
