@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(argv: list[str]) -> int:
-    """Runs one command line; the exit code of cli.md 1."""
+    """Runs one command line; returns its exit code (docs/cli.md)."""
     import typer
     import typer.main
 

@@ -10,7 +10,7 @@ import typer
 from vibro.errors import ConfigError
 
 Data = Annotated[
-    list[Path], typer.Argument(help="Files or folders: .jsonl .json .npz .csv ... (cli.md 2).", show_default=False)
+    list[Path], typer.Argument(help="Files or folders: .jsonl .json .csv .npz .wav .mat .parquet.", show_default=False)
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Run directory: absent or empty.", show_default=False)]
 Fs = Annotated[float | None, typer.Option("--fs", help="Sampling rate in Hz.")]

@@ -32,7 +32,7 @@ NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 class Explanation:
     """An explained record.
 
-    ``table`` is the JSON of ``vibro explain`` (cli.md 4); ``row`` the record's row in ``run``; ``signal`` (C, T) its
+    ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
     both are empty when the sources could not be read, which ``notes`` say.
     """
@@ -135,7 +135,7 @@ def read_signals(
 
 
 def build(found: Explanation) -> dict[str, Any]:
-    """The table of cli.md 4."""
+    """The JSON object of ``vibro explain --json``."""
     run, row = found.run, found.row
     scores = run.scores
     identifier = str(scores["record_id"][row])

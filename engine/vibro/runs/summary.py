@@ -1,4 +1,4 @@
-"""``summary.json``: what came out of a run, in numbers (cli.md 8.3)."""
+"""``summary.json``: what came out of a run, in numbers."""
 
 from __future__ import annotations
 
