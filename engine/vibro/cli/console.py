@@ -60,7 +60,7 @@ def error(message: str, hint: str | None) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table on stdout: framed on a terminal, columns padded with blanks elsewhere."""
+    """A table on stdout: framed on a terminal, columns aligned with blanks elsewhere."""
     cells = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.table import Table
@@ -97,7 +97,7 @@ def progress(host: PluginHost) -> Iterator[None]:
 
 
 def run_tables(found: Mapping[str, Any], lang: str) -> None:
-    """The result of a run: counts per level, the highest records, the detectors in a line each, warnings."""
+    """The result of a run: counts per level, the highest records, one line per detector, warnings."""
     word = _WORDS[lang]
     records, cuts = found["records"], found["thresholds"]["cuts"]
     line(
@@ -145,10 +145,10 @@ def explanation(found: Mapping[str, Any]) -> None:
     )
     line()
     rows = [
-        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["vote"] else "no")
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
         for d in found["detectors"]
     ]
-    table(("detector", "z", "its cut", "weight", "votes"), rows)
+    table(("detector", "z", "its cut", "weight", "over its cut"), rows)
     if found["features"]:
         line()
         keys = ("value", "baseline_median", "z")

@@ -1,4 +1,4 @@
-"""``vibro demo``: simulated data, an ensemble run on them, a report; nothing else is needed to see vibro work."""
+"""``vibro demo``: simulated data, an ensemble run on them, a report; no data needed."""
 
 from __future__ import annotations
 

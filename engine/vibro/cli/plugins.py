@@ -27,7 +27,7 @@ def show_list(
     everything: Annotated[bool, typer.Option("--all", help="Also plugins that are off or shadowed.")] = False,
     plugin: Files = None,
 ) -> None:
-    """One line a component: where it comes from and whether it can be used."""
+    """One line per component: where it comes from and whether it can be used."""
     from vibro.cli import console
     from vibro.cli.catalogue import rows, view_text
 
