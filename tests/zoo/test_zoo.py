@@ -179,7 +179,7 @@ def test_an_entry_point_to_nothing_is_named():
 @pytest.mark.parametrize("name", [name for name, plugin in ZOO.items() if plugin.phase != "import"])
 def test_the_kit_finds_every_hostile_plugin(tmp_path, monkeypatch, name):
     """Whatever does not announce itself in a run is found by at least one check."""
-    from vibro.testing.plugin import check_elsewhere
+    from vibro.testing.plugin import check_in_child
 
     if name in (
         "prints_at_import",
@@ -193,7 +193,7 @@ def test_the_kit_finds_every_hostile_plugin(tmp_path, monkeypatch, name):
     path = tmp_path / f"zoo_{name}.py"
     path.write_text(ZOO[name].text(name))
     try:
-        report = check_elsewhere(str(path), host=new_host(), seconds=30)
+        report = check_in_child(str(path), host=new_host(), seconds=30)
     except PluginError:
         return
     outcomes = report["components"][0]["checks"]

@@ -32,7 +32,7 @@ class _Machine:
 
 
 def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
-    """Rows of ``machines.csv`` (cli.md 8), one a machine in the order of ``batch.machines``.
+    """Rows of ``machines.csv``, one a machine in the order of ``batch.machines``.
 
     An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
