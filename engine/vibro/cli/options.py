@@ -21,7 +21,7 @@ Data = Annotated[
 Out = Annotated[Path, typer.Option("-o", "--out", help="Run directory: absent or empty.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:i].")]
 ExecutorName = Annotated[str, typer.Option("--executor", help="serial, processes:N or dask://host:port.")]
-Memory = Annotated[str | None, typer.Option("--memory", help="Bound on arrays held in memory, such as 2GB.")]
+Memory = Annotated[str | None, typer.Option("--memory", help="Largest amount of arrays kept in memory, such as 2GB.")]
 MaxQuarantine = Annotated[float, typer.Option("--max-quarantine", min=0, max=1, help="Exit 4 above this share.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on without a named plugin that fails.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
@@ -40,7 +40,7 @@ class Reading:
     fs: Annotated[float | None, typer.Option("--fs", help="Sampling rate in Hz.")] = None
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of the run: g, m/s2, mm/s, um, V ...")] = None
     length: Annotated[
-        int | None, typer.Option("--length", min=1, help="Samples a record; default: the most frequent.")
+        int | None, typer.Option("--length", min=1, help="Samples per record; default: the most frequent.")
     ] = None
     channels: Annotated[Texts, typer.Option("--channels", help="Columns or variables: 'acc_*', '*_DE_time'.")] = None
     columns: Annotated[Texts, typer.Option("--columns", help="ROLE=NAME: time=t,signal=acc_x.")] = None
@@ -110,7 +110,7 @@ class Tables:
         None
     )
     covariate_tolerance: Annotated[
-        float, typer.Option("--covariate-tolerance", min=0, help="Seconds a covariate row stays true.")
+        float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
     ] = 600.0
     sensors: Annotated[Path | None, typer.Option("--sensors", help="Table of sensors and their machines.")] = None
 

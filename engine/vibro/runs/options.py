@@ -14,7 +14,7 @@ MAX_QUARANTINE = 0.05
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a command says about its data (cli.md 2)."""
+    """What a command says about its data."""
 
     paths: tuple[Path, ...]
     reading: IngestOptions = field(default_factory=IngestOptions)
