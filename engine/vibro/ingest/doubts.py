@@ -73,7 +73,7 @@ def clock_doubts(index: Index, alive: NDArray[np.bool_]) -> Iterator[tuple[str, 
     unset = rows[index.time[rows] < EPOCH]
     for source in np.unique(index.source[unset]):
         count = int(np.count_nonzero(index.source[unset] == source))
-        yield index.names["source"][source], f"{count} times lie in 1970 or before: a clock that was not set"
+        yield index.names["source"][source], f"{count} records have a time in 1970 or before: the clock was not set"
 
 
 def rate_doubts(
