@@ -39,7 +39,7 @@ class CsvTable(Reader):
                     first = stream.readline(_HEADER)
             except (OSError, EOFError, zlib.error):
                 return True  # whoever reads it will say what is wrong
-        return super().accepts(path, head) and bool(_SAMPLES.search(first))
+        return super().accepts(path, head) and (not head or bool(_SAMPLES.search(first)))
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)

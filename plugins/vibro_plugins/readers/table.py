@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from vibro import hookimpl
@@ -17,20 +16,13 @@ from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
 from vibro_plugins.readers.waveform.layout import Layout, cells_of, is_foreign, kind_of, layout_of_lines
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import ChannelParams, records
+from vibro_plugins.readers.waveform.waves import TextParams, records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")
 _FEW = 40  # lines that a layout is looked for in before all of the first ones are
 _SHORT = 512  # bytes of a file by which ``accepts`` is asked
 _BARE = re.compile(r"[^.]+|.*\.\d+")  # names without an ending, and such as 2004.02.12.10.02.39
 _THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
-
-
-@dataclass(frozen=True)
-class TableParams(ChannelParams):
-    """``encoding``: of the text, where what is found by its bytes is not right."""
-
-    encoding: str | None = None
 
 
 class Table(WaveReader):
@@ -43,7 +35,7 @@ class Table(WaveReader):
     name = "table"
     summary = "a recording as a table of text, samples down the rows"
     extensions = tuple(ending + packed for ending in _ENDINGS for packed in ("", ".gz"))
-    Params = TableParams
+    Params = TextParams
     requires = ("pyarrow",)
     parses = True
 
@@ -58,7 +50,7 @@ class Table(WaveReader):
     def accepts(cls, path: Path, head: bytes) -> bool:
         """By the content, in a file whose ending is known or says nothing."""
         name = path.name.lower()
-        if not (name.endswith(cls.extensions) or _BARE.fullmatch(name)) or not head:
+        if not (name.endswith((*cls.extensions, ".xls")) or _BARE.fullmatch(name)) or not head:
             return False
         if not name.endswith(".gz"):
             text = head.decode(found(head)[0] or "utf-8", "replace")

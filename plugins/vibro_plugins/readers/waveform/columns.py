@@ -26,6 +26,7 @@ class Columns:
     values: Sequence[Values]
     named: bool = True
     about: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""  # of the names of its channels
 
 
 @dataclass
@@ -42,7 +43,7 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
     """The channels of a table that fit the patterns; BadField says what is wrong with it."""
     notes: list[str] = []
     clock, used = _clock(table)
-    clock = _told(clock, table.about)
+    clock = told(clock, table.about)
     notes += clock.notes
     covariates: dict[str, float] = {}
     places = []
@@ -62,7 +63,7 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         places.append(i)
     if not places:
         raise BadField("Q005", "", f"no column of samples (columns: {', '.join(table.names[:8])})")
-    kept = chosen([(table.names[i],) for i in places], patterns, "column")
+    kept = chosen([(f"{table.prefix}{table.names[i]}", table.names[i]) for i in places], patterns, "column")
     unit = words.word(table.about, words.UNITS)
     sensor = words.word(table.about, words.SENSORS)
     waves = []
@@ -70,9 +71,10 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         i = places[place]
         values = table.values[i]
         assert not isinstance(values, list)
-        name = f"{sensor}:{table.names[i]}" if sensor and len(places) > 1 else sensor
+        own = f"{sensor}:{table.names[i]}" if sensor and len(places) > 1 else sensor
         alone = len(places) == 1 and not table.named
-        waves.append((place, Wave("" if alone else table.names[i], values, table.units[i] or unit, clock, name)))
+        name = table.prefix + ("" if alone else table.names[i])
+        waves.append((place, Wave(name, values, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
 
 
@@ -165,7 +167,7 @@ def _parted_clock(table: Columns) -> Clock | None:
     return replace(clock, notes=(*clock.notes, note))
 
 
-def _told(clock: Clock, about: Mapping[str, str]) -> Clock:
+def told(clock: Clock, about: Mapping[str, str]) -> Clock:
     """The clock with what the remarks say: sampling rate and start; BadField (Q013) where they say another rate."""
     rate = words.rate(about)
     if rate and clock.fs and abs(rate - clock.fs) > 1e-3 * rate:

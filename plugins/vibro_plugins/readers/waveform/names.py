@@ -105,10 +105,10 @@ def rate(table: Mapping[str, object]) -> float:
     return 0.0
 
 
-def rounded_rate(step: float) -> float:
-    """1 / step, to the whole or short number that it is meant to be where they agree to ten digits."""
+def rounded_rate(step: float, slack: float = 1e-10) -> float:
+    """1 / step, as the whole or short number that it is meant to be where they differ by no more than ``slack`` of it."""
     rate = 1.0 / step
-    return next((r for r in (round(rate, k) for k in range(4)) if r and abs(r - rate) <= 1e-10 * rate), rate)
+    return next((r for r in (round(rate, k) for k in range(-3, 4)) if r and abs(r - rate) <= slack * rate), rate)
 
 
 def word(table: Mapping[str, str], names: Iterable[str]) -> str:

@@ -37,11 +37,9 @@ class WaveReader(Reader):
     def read(self, path: Path) -> Iterator[Record | Rejected]:
         """Every record; a file that cannot be read is one Rejected with the reason."""
         self._notes = []
-        if self.library and find_spec(self.library) is None:
-            ending = path.suffix.lower() or path.name
-            yield Rejected("Q020", f"{ending} files need the package {self.library}, which is not installed: {EXTRA}")
-            return
         try:
+            if self.library:
+                needed(self.library, f"{path.suffix.lower() or path.name} files")
             yield from self._records(path)
         except BadField as error:
             yield Rejected(error.code, error.detail, pointer=f"/{error.field}" if error.field else "")
@@ -58,3 +56,9 @@ class WaveReader(Reader):
     def notes(self) -> list[str]:
         """What the last file deserves to be said about it."""
         return list(dict.fromkeys(note for note in self._notes if note))
+
+
+def needed(library: str, what: str) -> None:
+    """BadField (Q020) that names the extra, unless the package is installed."""
+    if find_spec(library) is None:
+        raise BadField("Q020", "", f"{what} need the package {library}, which is not installed: {EXTRA}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -24,6 +23,13 @@ class ChannelParams(Params):
     """``channels``: patterns (``acc_*``) on the names of channels; only those that match one are read, all by default."""
 
     channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextParams(ChannelParams):
+    """``encoding``: of the text, where what is found by its bytes is not right."""
+
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,6 @@ def chosen(names: Sequence[tuple[str, ...]], patterns: Sequence[str], what: str)
     return found
 
 
-def named(name: str, patterns: Sequence[str]) -> str:
-    """A channel's name; what a leading ``*`` of the pattern stands for is left out: ``*_DE_time`` names ``DE_time``.
-
-    So channels of files whose variables carry the name of the file are one channel.
-    """
-    for pattern in patterns:
-        if matches(pattern, name) and pattern.startswith("*") and not re.search(r"[*?]", pattern[1:]):
-            return pattern[1:].strip("._/- ") or name
-    return name
-
-
 def records(
     waves: Sequence[tuple[int, Wave]],
     covariates: Mapping[str, float],
@@ -86,9 +81,10 @@ def records(
                 signal = np.array(row[start:stop], dtype=np.float32)
             if signal.size and not np.isfinite(signal.sum(dtype=np.float64)):
                 at = int(np.argmin(np.isfinite(signal)))
-                detail = f"sample {start + at} of {wave.name} is {row[start + at]:g}, not a finite number of float32"
-                code = "Q007"
-                yield Rejected(code, detail, **where, line=line(start + at), pointer=f"/{wave.name}/{start + at}")
+                of = f" of {wave.name}" if wave.name else ""
+                detail = f"sample {start + at}{of} is {row[start + at]:g}, not a finite float32"
+                pointer = f"/{wave.path or wave.name}/{start + at}"
+                yield Rejected("Q007", detail, **where, line=line(start + at), pointer=pointer)
                 continue
             yield Record(
                 signal[None],
@@ -97,7 +93,7 @@ def records(
                 unit=wave.unit,
                 machine=machine,
                 covariates=covariates,
-                line=line(start) if start else line(0),
+                line=line(start),
                 channel=wave.name,
                 **where,
             )
