@@ -293,8 +293,10 @@ def _times() -> list[Case]:
            "2024-03-01T00:00:00+99:00", "2024-03-01T00:00:00 Z", "２０２４-03-01T00:00:00Z", "2024-W09-5T00:00:00Z",
            "2024-3-1T0:0:0Z", "2024/03/01 00:00:00", "0001-01-01T00:00:00Z", "NaT")  # fmt: skip
     found = [_between("time", f"time {text!r}", line(1, data_time=text), "Q010") for text in bad]
-    for number in (1709251200, 1709251200000, 1.5, True, [1]):
+    for number in (1.5, 99999999, 10**19, True, [1]):
         found.append(_between("time", f"time {number!r} as JSON", line(1, data_time=number), "Q010"))
+    for number in (1709251261, 1709251261.25, 1709251261000, 1709251261000000, 1709251261000000000):
+        found.append(_between("time", f"good time {number!r} as JSON", line(1, data_time=number), None))
     for text in (
         "2024-03-01T08:01:00+08:00",
         "2024-03-01 00:01",
@@ -849,7 +851,7 @@ def _file_system() -> list[Case]:
         return folder / "B.JSONL"
 
     return [
-        Case("files", "unknown ending, named", _file("a.txt", line(0)), 0, {"Q020": 1}),
+        Case("files", "unknown ending, named", _file("a.xyz", line(0)), 0, {"Q020": 1}),
         Case("files", "unknown ending in a folder", beside(lambda folder: (folder / "a.txt").write_bytes(b"x")), 1),
         Case("files", "pipe, named", beside(pipe, named=True), 1, {"Q020": 1}),
         Case("files", "pipe in a folder", beside(pipe), 1, {"Q020": 1}),

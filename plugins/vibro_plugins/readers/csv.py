@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from vibro_plugins.readers.text.lines import BOM, Line, excerpt, lines
 from vibro_plugins.readers.text.numbers import BadNumber, parse_text
 
 _SAMPLES = re.compile(rb"(?:^|[,\"\s])(?:signal_value|v0)(?:[,\"\s]|$)")
+_HEADER = 1 << 16  # bytes
 _FIELDS = ("sensor_id", "data_time", SIGNAL, "fs", *TEXTS)
 
 
@@ -28,10 +31,15 @@ class CsvTable(Reader):
 
     @classmethod
     def accepts(cls, path: Path, head: bytes) -> bool:
-        """By the extension, unless the header shows a table of something else, such as labels or covariates."""
-        first, newline, _ = head.removeprefix(BOM).partition(b"\n")
-        foreign = newline and not path.name.lower().endswith(".gz") and not _SAMPLES.search(first)
-        return super().accepts(path, head) and not foreign
+        """By the extension and the header: a table of samples, labels or covariates is something else."""
+        first = head.removeprefix(BOM).partition(b"\n")[0]
+        if path.name.lower().endswith(".gz"):
+            try:
+                with gzip.open(path) as stream:
+                    first = stream.readline(_HEADER)
+            except (OSError, EOFError, zlib.error):
+                return True  # whoever reads it will say what is wrong
+        return super().accepts(path, head) and (not head or bool(_SAMPLES.search(first)))
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Record, Rejected
-from vibro.data import parse_time
+from vibro.data import parse_epoch, parse_time
 from vibro_plugins.readers.text.lines import excerpt
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, shown
 
@@ -35,6 +35,7 @@ class ItemReader:
     def __init__(self) -> None:
         self.without_zone = 0
         self.with_bom = False
+        self.epochs: dict[str, int] = {}  # unit -> times that are counts of it
 
     def notes(self) -> list[str]:
         """Sentences for the warnings."""
@@ -43,6 +44,8 @@ class ItemReader:
             found.append(f"{self.without_zone} times name no zone and were read as UTC")
         if self.with_bom:
             found.append("the text starts with a byte-order mark, which was skipped")
+        for unit, count in self.epochs.items():
+            found.append(f"{count} times are numbers and were read as {unit} since 1970-01-01 UTC, by their size")
         return found
 
     def item(
@@ -70,7 +73,7 @@ class ItemReader:
             stamp = table.get("data_time")
             if stamp is None or stamp == "":
                 raise BadField("Q005", "data_time", "data_time is missing")
-            time, zone = _time(stamp)
+            time, zone = self._time(stamp)
             machine, recording, unit = (text(table[name], name) if name in table else "" for name in TEXTS)
             fs = rate(table["fs"]) if "fs" in table else 0.0
             covariates = numbers(table["covariates"]) if "covariates" in table else {}
@@ -89,15 +92,18 @@ class ItemReader:
             samples[None, :], sensor, time, fs, unit, machine, recording, covariates, row=row, line=line, offset=offset
         )
 
-
-def _time(stamp: object) -> tuple[np.datetime64, bool]:
-    """The instant, and whether its zone is named."""
-    if not isinstance(stamp, str):
-        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, not ISO 8601 text")
-    try:
-        return parse_time(stamp)
-    except ValueError as error:
-        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
+    def _time(self, stamp: object) -> tuple[np.datetime64, bool]:
+        """The instant, and whether its zone is known."""
+        try:
+            if isinstance(stamp, str) and not isinstance(stamp, Constant):
+                return parse_time(stamp)
+            if type(stamp) in (int, float):
+                time, unit = parse_epoch(stamp)
+                self.epochs[unit] = self.epochs.get(unit, 0) + 1
+                return time, True
+        except ValueError as error:
+            raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, neither ISO 8601 text nor a number")
 
 
 def identifier(value: object, name: str) -> str:
