@@ -37,13 +37,13 @@ def check(
     from vibro.ingest import NothingAccepted
     from vibro.ingest.survey import failed_survey, survey
     from vibro.ingest.tables import read_covariates, read_labels, read_sensors
-    from vibro.ingest.ways import WAYS
+    from vibro.ingest.ways import way_out
     from vibro.runs.options import MAX_QUARANTINE
 
     options = reading.options(need_fs=False)
     _must_be_new(out)
 
-    def report(got: Ingested) -> Accounting:
+    def report(got: Ingested) -> tuple[Accounting, int]:
         batch, warnings = got.batch, list(got.warnings)
         if tables.sensors is not None:
             batch, more = read_sensors(tables.sensors, batch)
@@ -60,10 +60,10 @@ def check(
         if not session.result(found):
             data_tables.show_survey(found, session.lang)
             data_tables.show_findings(got.accounting, session.lang)
-        return got.accounting
+        return got.accounting, got.shortest
 
     try:
-        books = _with_ingested(session, data, options, report)
+        books, shortest = _with_ingested(session, data, options, report)
     except NothingAccepted as error:
         _write_quarantine(out, error.accounting, bom=csv_bom)
         found = failed_survey(error)
@@ -74,7 +74,8 @@ def check(
     if books.share > MAX_QUARANTINE:
         most = max(books.by_code, key=lambda code: books.by_code[code])
         raise QuarantineError(
-            f"{books.share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}", hint=WAYS.get(most)
+            f"{books.share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}",
+            hint=way_out(most, shortest),
         )
 
 

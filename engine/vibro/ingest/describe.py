@@ -11,8 +11,8 @@ import numpy as np
 
 from vibro.ingest.preview import NAMED
 from vibro.ingest.reader import Ingested
-from vibro.ingest.sift import window_for
 from vibro.ingest.states import names_state
+from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
 MANY = 0.05  # share of records of another length from which on cutting is proposed
@@ -33,8 +33,8 @@ def described(got: Ingested, given: Mapping[str, Any]) -> tuple[dict[str, Any], 
     if "unit" not in table:
         said["unit"] = f"{batch.unit}, from the files" if batch.unit != "unknown" else "not known: g, m/s2, mm/s ..."
     folders = Counter(name for source in batch.sources for name in PurePosixPath(source).parts[:-1])
-    states = [name for name in folders if names_state(name)]
-    if states and "states" not in table:
+    states = list(dict.fromkeys((*table.get("states", ()), *(name for name in folders if names_state(name)))))
+    if states:
         table["states"] = states
         said["states"] = "folders that tell a state and name no machine"
     shown = ", ".join(batch.sensors[:NAMED]) + (f" ... ({len(batch.sensors)})" if len(batch.sensors) > NAMED else "")

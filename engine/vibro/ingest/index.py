@@ -35,7 +35,7 @@ class Names:
 @dataclass(frozen=True)
 class Index:
     """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known; ``check`` is a checksum of the
-    samples, ``level`` their root mean square without the mean.
+    samples, ``level`` their root mean square without the mean; ``waveform``: a channel of a recording, not an item of a list.
     """
 
     source: Codes
@@ -55,6 +55,7 @@ class Index:
     channels: NDArray[np.int64]
     samples: NDArray[np.int64]
     start: NDArray[np.int64]
+    waveform: NDArray[np.bool_]
     names: dict[str, list[str]]
     covariates: NDArray[np.float32]
     covariate_names: tuple[str, ...]
@@ -124,6 +125,7 @@ class IndexBuilder:
             name: array("q") for name in ("row", "line", "offset", "time", "channels", "samples", "start")
         }
         self._columns |= {
+            "waveform": array("b"),
             "ident": array("Q"),
             "check": array("Q"),
             "fs": array("d"),
@@ -158,6 +160,7 @@ class IndexBuilder:
         columns["channels"].append(record.signal.shape[0])
         columns["samples"].append(record.signal.shape[1])
         columns["start"].append(start)
+        columns["waveform"].append(bool(record.channel))
         columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
         columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
         columns["fs"].append(record.fs)
@@ -169,6 +172,7 @@ class IndexBuilder:
         columns = {name: np.array(values) for name, values in self._columns.items()}
         columns["time"] = columns["time"].view("datetime64[ns]")
         columns["quality"] = columns["quality"].astype(np.uint16)
+        columns["waveform"] = columns["waveform"].astype(bool)
         names = tuple(sorted(self._covariates.texts))
         covariates = np.full((len(self), len(names)), np.nan, np.float32)
         if names:

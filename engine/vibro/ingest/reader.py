@@ -27,7 +27,7 @@ from vibro.ingest.remember import Memory, key_of, recall
 from vibro.ingest.settings import with_settings
 from vibro.ingest.shaping import Shaper
 from vibro.ingest.sift import Sift
-from vibro.ingest.ways import WAYS
+from vibro.ingest.ways import way_out
 from vibro.io.files import digest
 
 SIGNALS = "signals.npy"
@@ -46,11 +46,13 @@ class NothingAccepted(DataError):
         hint: str | None = None,
         preview: Sequence[dict[str, Any]] = (),
         ignored: Sequence[tuple[str, str]] = (),
+        shortest: int = 0,
     ) -> None:
         super().__init__(message, hint=hint)
         self.accounting = accounting
         self.preview = list(preview)
         self.ignored = list(ignored)
+        self.shortest = shortest
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,14 @@ def ingest(
         rate = sift.rate()
         shape = sift.length()
         unit = sift.unit()
+        sift.standing_clocks()
         sift.duplicates()
         sift.repeats(intake.words)
         sift.doubts(rate.fs, shape[1], intake.words)
         sift.quality(intake.words)
         keep = np.flatnonzero(sift.alive)
         if not len(keep):
-            raise _nothing(listing, intake.books, preview, options)
+            raise _nothing(listing, intake.books, preview, shortest, options)
         x = samples.finish(sift.index.start[keep], shape)
     mains = sift.mains(x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
@@ -310,12 +313,12 @@ def _defaults(batch: SignalBatch) -> Iterator[str]:
 
 
 def _nothing(
-    listing: Listing, books: Accounting, preview: Sequence[dict[str, Any]], options: IngestOptions
+    listing: Listing, books: Accounting, preview: Sequence[dict[str, Any]], shortest: int, options: IngestOptions
 ) -> NothingAccepted:
     """The error for an input without a single accepted record: what was found, and what to do."""
 
     def error(message: str, hint: str | None = None) -> NothingAccepted:
-        return NothingAccepted(message, books, hint=hint, preview=preview, ignored=listing.ignored)
+        return NothingAccepted(message, books, hint=hint, preview=preview, ignored=listing.ignored, shortest=shortest)
 
     total = books.total
     if not listing.files and not listing.problems:
@@ -342,7 +345,7 @@ def _nothing(
     )
     reasons = ", ".join(f"{code} {REASONS[code]} x {n}" for code, n in books.by_code.items())
     most = max(books.by_code, key=lambda code: books.by_code[code])
-    hint = WAYS.get(most)
+    hint = way_out(most, shortest) or None
     if most == "Q013" and options.fs:
         hint = "leave out --fs: the data say their sampling rate themselves"
     elif most == "Q008" and options.length:

@@ -18,6 +18,7 @@ from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.units import factor, unit_named
+from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
 PROBES = 64  # records that are looked at for the comb of the mains
@@ -101,6 +102,23 @@ class Sift:
             want = f"{best[0]} x {best[1]}" if several else f"{best[1]}"
             self._out(int(i), "Q008", f"{got} samples, wanted {want}")
         return best
+
+    def standing_clocks(self) -> None:
+        """Times that all files of a sensor share are a clock that stands, not instants: they are left out, and told."""
+        index = self.index
+        rows = np.flatnonzero(self.alive & index.waveform & ~np.isnat(index.time))
+        stood = []
+        for code in np.unique(index.sensor[rows]):
+            own = rows[index.sensor[rows] == code]
+            several = len(np.unique(index.source[own])) == len(own) > 1
+            if several and (index.time[own] == index.time[own[0]]).all():
+                stood.append(f"{index.names['sensor'][code]} ({iso_time(index.time[own[0]])})")
+                index.time[own] = np.datetime64("NaT", "ns")
+                for i in own:
+                    self._identify(int(i))
+        if stood:
+            more = f" and {len(stood) - 1} more sensors" if len(stood) > 1 else ""
+            self.warnings.append(f"all files of {stood[0]}{more} state one and the same time, which is left out")
 
     def duplicates(self) -> None:
         """Of equal records the first stays (Q012); records of one sensor and time that differ all go (Q011)."""
@@ -258,9 +276,15 @@ class Sift:
         start, shape = int(index.start[i]), (int(index.channels[i]), int(index.samples[i]))
         block = (self.samples.look(start, shape[0] * shape[1]) * np.float64(times)).astype(np.float32).reshape(shape)
         self.samples.put(start, block)
-        index.ident[i] = int(record_id(index.name("sensor", i), index.time[i], block), 16)
         index.check[i] = crc32(block.data)
         index.level[i] *= times
+        self._identify(i)
+
+    def _identify(self, i: int) -> None:
+        """The id of a record anew."""
+        index = self.index
+        signal = self.samples.look(int(index.start[i]), int(index.channels[i] * index.samples[i]))
+        index.ident[i] = int(record_id(index.name("sensor", i), index.time[i], signal), 16)
 
     def _mark(self, i: int, bit: Quality, code: str, detail: str) -> None:
         self.index.quality[i] |= int(bit)
@@ -290,11 +314,6 @@ class Sift:
 
     def _name(self, i: int) -> str:
         return f"{self.index.name('source', i)}:{self.index.row[i]}"
-
-
-def window_for(shortest: int) -> int:
-    """A window, a power of two and at most 8,192 samples, that every recording can give."""
-    return 1 << max(0, min(13, shortest.bit_length() - 1))
 
 
 def _most_frequent(values: NDArray[np.generic]) -> float:

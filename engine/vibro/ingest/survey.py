@@ -39,7 +39,7 @@ def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: S
     known = batch.time[~np.isnat(batch.time)]
     return {
         "preview": got.preview,
-        "refused": refusals(got.accounting),
+        "refused": refusals(got.accounting, got.shortest),
         "files": file_table(got.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in got.ignored],
         "records": got.accounting.summary(),
@@ -73,7 +73,7 @@ def failed_survey(error: NothingAccepted) -> dict[str, Any]:
     """The same where no record was accepted: what was found, and what was refused."""
     return {
         "preview": error.preview,
-        "refused": refusals(error.accounting),
+        "refused": refusals(error.accounting, error.shortest),
         "files": file_table(error.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in error.ignored],
         "records": error.accounting.summary(),

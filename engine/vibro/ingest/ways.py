@@ -15,7 +15,7 @@ WAYS = {
     "Q010": "--time-from PATTERN, --columns time=NAME, or --time-from none for times that mean nothing",
     "Q011": "--sensor-from PATTERN tells the sensors apart; --time-from none leaves times out",
     "Q012": "nothing: one of equal records stays",
-    "Q013": "leave out --fs; --resample HZ brings all records to one rate",
+    "Q013": "--channels PATTERN picks channels of one rate, --resample HZ brings all to one; leave out a wrong --fs",
     "Q014": "look at the sensor: it gives one value",
     "Q015": "look at the sensor: it gives zeros",
     "Q016": "a larger range of the sensor or the input",
@@ -25,3 +25,13 @@ WAYS = {
     "Q021": "look at the gateway: it repeats an old block",
     "Q022": "look at the transmission: samples are missing",
 }
+
+
+def way_out(code: str, shortest: int) -> str:
+    """The way out of a reason; ``shortest`` is the least number of samples of a recording, which a window must fit."""
+    return WAYS.get(code, "").replace("--window N", f"--window {window_for(shortest)}")
+
+
+def window_for(shortest: int) -> int:
+    """A window, a power of two and at most 8,192 samples, that every recording can give."""
+    return 1 << max(0, min(13, shortest.bit_length() - 1))
