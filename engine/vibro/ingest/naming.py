@@ -13,7 +13,7 @@ from vibro.data import Record, Rejected, parse_time
 from vibro.ingest.options import NONE, IngestOptions, is_pattern, zone
 from vibro.ingest.patterns import PathPattern
 from vibro.ingest.stamps import stamp_in
-from vibro.ingest.states import names_state
+from vibro.ingest.states import names_state, without_state
 
 _NUMBERED = re.compile(r"[xX]\d+_?")  # MATLAB puts an x before a variable's name that begins with a digit
 
@@ -40,6 +40,8 @@ class Namer:
         self._states = frozenset(options.states)
         self._zone = None if options.tz is None else zone(options.tz)
         self._root = root
+        self._states_seen: set[str] = set()
+        self._folders_seen: set[str] = set()
 
     def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
         """The items of one file with their names, and notes (texts) on where these come from.
@@ -87,9 +89,25 @@ class Namer:
         if not record.sensor or {"sensor", "machine"} & set(fields):
             return ""
         parts = [word for word, there in (("folder", path.machine), ("channel", record.channel)) if there]
-        left = f"; folders that tell a state are left out: {', '.join(sorted(set(path.states)))}" if path.states else ""
+        self._states_seen.update(path.states)
+        self._folders_seen.update(path.folders)
         machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
-        return f"sensors are named after their {' and '.join(parts)}{machine}{left}"
+        return f"sensors are named after their {' and '.join(parts)}{machine}"
+
+    def told(self) -> Iterator[str]:
+        """What deserves to be said of all files together: folders that name no machine, and pairs that hide a fault."""
+        if self._states_seen:
+            names = ", ".join(sorted(self._states_seen))
+            yield f"folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)"
+        beside: dict[str, list[str]] = {}
+        for name in sorted(self._folders_seen):
+            beside.setdefault(without_state(name), []).append(name)
+        for rest, twins in beside.items():
+            if len(twins) > 1:
+                yield (
+                    f"folders {' and '.join(twins[:2])} count as machines of their own, each with its own baseline: if both"
+                    f" are {rest}, --machine-from '{{machine}}_{{state}}/*'"
+                )
 
     def _fields(self, source: str) -> tuple[dict[str, str], list[str]]:
         """What the patterns find in a path, and the patterns that do not fit it."""
@@ -129,6 +147,7 @@ class _Path:
         parts = PurePosixPath(source).parts
         self.name = parts[-1]
         self.stem = PurePosixPath(self.name).stem
+        self.folders = parts[:-1]
         self.states = [name for name in parts[:-1] if names_state(name, states)]
         self.machine = "/".join(name for name in parts[:-1] if not names_state(name, states))
         self.root = "" if names_state(root, states) else root

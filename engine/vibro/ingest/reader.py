@@ -127,7 +127,7 @@ def ingest(
         intake.books.accept(batch.sources[code], invalid=not valid)
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
-    warnings = [*([told] if told else []), *_grouped(intake.notes), *_defaults(batch), *sift.warnings]
+    warnings = [*([told] if told else []), *_grouped(intake.notes), *shaper.told(), *_defaults(batch), *sift.warnings]
     return Ingested(
         batch,
         intake.books,

@@ -30,6 +30,10 @@ class Shaper:
         """Whether a record may hold other samples than its reader gave."""
         return self._cutter is not None or self._options.repair > 0
 
+    def told(self) -> list[str]:
+        """What deserves to be said of all files together."""
+        return list(self._namer.told())
+
     def shape(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Shaped | Rejected]:
         """Records with the quality of their samples and what is wrong with these in words; refused items as they come."""
         self.notes = []

@@ -41,6 +41,7 @@ _BESIDE_ZH = _words(
     轴承 齿轮 转子 轻微 轻度 中度 中等 严重 重度 早期 晚期
     """
 )
+_STATE_ZH = re.compile("|".join(sorted(_STATES_ZH, key=len, reverse=True)))
 _WORD = re.compile(r"[^\W\d_]+")
 _CJK = re.compile(r"[\u4e00-\u9fff]+")
 
@@ -51,6 +52,14 @@ def names_state(folder: str, named: frozenset[str] = frozenset()) -> bool:
     Every word of the name must be known: ``inner_race`` and ``0_normal`` tell a state, ``outer pump`` may be a machine.
     """
     return folder in named or _by_words(folder)
+
+
+def without_state(folder: str) -> str:
+    """The name without the words that tell a state (``pump_normal`` is ``pump``); as it is where nothing would be left."""
+    plain = _STATE_ZH.sub("", folder)
+    kept = [part for part in re.split(r"([^\W\d_]+)", plain) if not any(state for state, _ in _split(part))]
+    rest = re.sub(r"[\W_]{2,}", "_", "".join(kept)).strip("_-. ")
+    return rest if any(c.isalnum() for c in rest) else folder
 
 
 @cache
