@@ -767,7 +767,14 @@ def _rates_and_units() -> list[Case]:
         Case("rates", "--fs differs", three(8192, 8192, 8192), 0, {"Q013": 3}, options=("--fs", "10000")),
         Case("rates", "--fs agrees with one", three(8192, 8192, 4096), 1, {"Q013": 2}, options=("--fs", "4096")),
         Case("units", "two units and an unknown one", units, 3, {"Q018": 1}),
-        Case("units", "--unit differs", _lines(line(0, unit="g"), line(1, unit="g")), 0, {"Q018": 2}, options=("--unit", "mm/s")),
+        Case(
+            "units",
+            "--unit differs",
+            _lines(line(0, unit="g"), line(1, unit="g")),
+            0,
+            {"Q018": 2},
+            options=("--unit", "mm/s"),
+        ),
     ]
 
 

@@ -244,7 +244,7 @@ def _with_ingested(
 
     host = session.host()
     with TemporaryDirectory(prefix="vibro-") as folder, console.progress(host):
-        return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit))
+        return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
 
 
 def _readers(host: PluginHost) -> list[Component]:

@@ -32,7 +32,7 @@ def described(got: Ingested, given: Mapping[str, Any]) -> tuple[dict[str, Any], 
         said["fs"] = f"{batch.fs:g} Hz, from the files" if batch.fs else "not known: give the rate in Hz"
     if "unit" not in table:
         said["unit"] = f"{batch.unit}, from the files" if batch.unit != "unknown" else "not known: g, m/s2, mm/s ..."
-    folders = Counter(name for source in batch.sources for name in PurePosixPath(source).parts[:-1])
+    folders = Counter(name for source in books.files for name in PurePosixPath(source).parts[:-1])
     states = list(dict.fromkeys((*table.get("states", ()), *(name for name in folders if names_state(name)))))
     if states:
         table["states"] = states

@@ -99,7 +99,7 @@ def zone(name: str) -> ZoneInfo:
     """The time zone of a name such as ``Europe/Berlin``."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # not found, or no name at all
+    except (OSError, ValueError, KeyError):  # not found, or no name at all
         raise ConfigError(f"--tz {name!r} is no time zone", hint="--tz Europe/Berlin, --tz Asia/Shanghai") from None
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from vibro.data import Quality, SignalBatch
 from vibro.ingest.accounting import Accounting
+from vibro.ingest.nothing import NothingAccepted
 from vibro.ingest.preview import refusals
-from vibro.ingest.reader import Ingested, NothingAccepted
+from vibro.ingest.reader import Ingested
 from vibro.ingest.tables import Labels
 from vibro.io.files import iso_time
 

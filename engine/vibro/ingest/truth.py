@@ -15,8 +15,8 @@ from vibro.api import Component
 from vibro.data import Rejected, SignalBatch
 from vibro.errors import ConfigError
 from vibro.ingest.files import check_paths, find_files
+from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions, check_options, pairs
-from vibro.ingest.reader import configured
 from vibro.ingest.settings import with_settings
 from vibro.io.files import iso_time
 

@@ -15,8 +15,8 @@ from vibro.data import Record, Rejected, record_id
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
+from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions
-from vibro.ingest.reader import configured
 from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load

@@ -121,9 +121,8 @@ def read_input(work: Job, data: DataOptions) -> Input:
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        got = ingest(
-            data.paths, readers, data.reading, stage.path, host.emit, cache=ViewCache(cache_folder() / "records")
-        )
+        cache = ViewCache(cache_folder() / "records")
+        got = ingest(data.paths, readers, data.reading, stage.path, host.emit, cache, side_by_side=True)
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}
