@@ -240,8 +240,16 @@ def test_patterns_on_a_path(pattern, source, fields):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{machine", "{machine}{sensor}.csv", "{machine}*.csv", "{colour}.csv", "{time}.csv", "{time:%Q}.csv"]
-    + ["../{machine}.csv", "/{machine}.csv", "http://{machine}/x", "{machine}/{machine}.csv", "{machine}" + "x" * 400],
+    [
+        *("{machine", "{machine}{sensor}.csv", "{machine}*.csv", "{colour}.csv", "{time}.csv", "{time:%Q}.csv"),
+        *(
+            "../{machine}.csv",
+            "/{machine}.csv",
+            "http://{machine}/x",
+            "{machine}/{machine}.csv",
+            "{machine}" + "x" * 400,
+        ),
+    ],
 )
 def test_patterns_that_are_none(pattern):
     with pytest.raises(ConfigError) as error:

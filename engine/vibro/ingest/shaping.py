@@ -11,7 +11,7 @@ from vibro.ingest.naming import Namer
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.quality import signal_quality
 from vibro.ingest.repair import filled, refusal
-from vibro.ingest.units import factor, unit_named
+from vibro.ingest.units import factor, scaled, unit_named
 
 Shaped = tuple[Record, Quality, str]
 
@@ -61,4 +61,4 @@ def in_unit(record: Record, unit: str) -> Record:
     """The record in the unit of its batch; as it is where no factor is known, as ingest refuses those."""
     own = unit_named(record.unit)
     times = factor(own, unit) if own else None
-    return record if times in (None, 1.0) else replace(record, signal=record.signal * times, unit=unit)
+    return record if times is None or times == 1 else replace(record, signal=scaled(record.signal, times), unit=unit)

@@ -17,7 +17,7 @@ from vibro.ingest.doubts import clock_doubts, rate_doubts, same_samples, scale_d
 from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
-from vibro.ingest.units import factor, unit_named
+from vibro.ingest.units import factor, scaled, unit_named
 from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
@@ -274,7 +274,7 @@ class Sift:
         """A record times a factor, with the id of its new samples."""
         index = self.index
         start, shape = int(index.start[i]), (int(index.channels[i]), int(index.samples[i]))
-        block = (self.samples.look(start, shape[0] * shape[1]) * np.float64(times)).astype(np.float32).reshape(shape)
+        block = scaled(self.samples.look(start, shape[0] * shape[1]), times).reshape(shape)
         self.samples.put(start, block)
         index.check[i] = crc32(block.data)
         index.level[i] *= times

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 STANDARD_GRAVITY = 9.80665  # m/s2, exact by definition (ISO 80000-3)
 INCH = 0.0254  # m, exact by definition
 
@@ -62,3 +65,8 @@ def factor(unit: str, target: str) -> float | None:
     if kind is None or kind != _KIND.get(target):
         return 1.0 if unit == target else None
     return _FACTORS[kind][unit] / _FACTORS[kind][target]
+
+
+def scaled(signal: NDArray[np.float32], times: float) -> NDArray[np.float32]:
+    """A signal times a factor, computed in float64."""
+    return (signal * np.float64(times)).astype(np.float32)
