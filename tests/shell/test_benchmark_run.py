@@ -328,7 +328,7 @@ def test_a_fuser_that_fails_costs_its_own_rows_only(place):
         assert (r["roc_auc"] == "", r["status"]) == (frail, "RuntimeError: not two" if frail else "ok")
     found = json.loads((place / "out" / "benchmark.json").read_text())
     assert found["per_class"]
-    told = "not judged under toy_frail in 3 of 3 combinations: RuntimeError: not two"
+    told = "not evaluated under toy_frail in 3 of 3 combinations: RuntimeError: not two"
     assert [f["message"] for f in found["failures"]] == [told] * 2
     assert "not two" in (place / "out" / "report.md").read_text()
 
@@ -343,7 +343,7 @@ def test_a_thresholder_that_fails_costs_its_own_cuts_only(place):
         assert (r["f1"] == "", r["status"]) == (never, "ZeroDivisionError: no cut" if never else "ok")
         assert r["roc_auc"]
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    told = "not judged under toy_never in 6 of 6 combinations: ZeroDivisionError: no cut"
+    told = "not evaluated under toy_never in 6 of 6 combinations: ZeroDivisionError: no cut"
     assert [f["message"] for f in found["failures"]] == [told] * 2
 
 
@@ -357,7 +357,7 @@ def test_a_thresholder_that_fails_for_one_set_is_said_to_fail_for_one(place):
     (place / "suite.toml").write_text(f'thresholders = ["toy_never"]\n{text}')
     assert bench(place, "--seeds", "1", "--fusers", "toy_frail") == 0
     (told,) = (f["message"] for f in json.loads((place / "out" / "benchmark.json").read_text())["failures"])
-    assert told == "not judged under toy_never in 1 of 6 combinations: ZeroDivisionError: no cut"
+    assert told == "not evaluated under toy_never in 1 of 6 combinations: ZeroDivisionError: no cut"
 
 
 def relabel(place, **changes):
@@ -495,7 +495,7 @@ def test_metrics_of_plugins_stand_in_results_and_report(place):
     whole = {r["toy_hits"] != "" for r in rows if r["set"] == "toy_level+toy_peak" and r["fuser"] == "weighted_mean"}
     assert whole == {True} and not any(r["toy_hits"] for r in rows if r["fuser"] != "weighted_mean")
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert {f["message"] for f in found["failures"]} == {"not judged under toy_broken: KeyError: 'no metric'"}
+    assert {f["message"] for f in found["failures"]} == {"not evaluated under toy_broken: KeyError: 'no metric'"}
     assert "| toy_broken | toy_hits |" in (place / "out" / "report.md").read_text()
 
 
@@ -625,7 +625,7 @@ def test_shares_and_labels_that_cannot_be_had_are_told(place):
     assert "toy/c50: 5.0% anomalous, not 50.0%: there are no more anomalous records" in found["warnings"]
     (failure,) = found["failures"]
     assert failure["message"] == (
-        "toy, pool c50: 8 labels a class and their recordings leave no anomalous record to judge"
+        "toy, pool c50: 8 labels per class and their recordings leave no anomalous record to evaluate"
     )
     assert {r["labelled_k"] for r in results(place)} == {"0", "2"}
 
@@ -702,7 +702,7 @@ def test_who_learns_changes_nothing_for_the_members_beside_it(place, protocol):
     np.testing.assert_array_equal(alone["reference"], plain["reference"])
     assert (beside["known"] == 1).sum() == 2 and not beside["part"][beside["known"] >= 0].any()
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert sum("2 labels a class are shown" in how for how in found["splits"]) == 1
+    assert sum("2 labels per class are shown" in rule for rule in found["splits"]) == 1
     told = any("toy_told: sees labels of normal records only" in text for text in found["warnings"])
     assert told == (protocol == "normals")
 
@@ -857,7 +857,7 @@ def test_an_interval_of_too_few_draws_is_no_finding():
         a, b = np.linspace(0.90, 0.91, draws), np.linspace(0.88, 0.86, draws)
         rows.append({"set": f"of {draws}", "metric": "average_precision"} | _difference([(a, b)], ["x"]))
         assert rows[-1]["hi"] < 0
-    assert [r["set"] for r in Limit("average_precision", 0.01).broken({"rows": rows})] == ["of 6"]
+    assert [r["set"] for r in Limit("average_precision", 0.01).violations({"rows": rows})] == ["of 6"]
     assert _noise(rows, 1, 2) == ["2 draws of one data set cannot show a difference at 5%: it takes 6"]
     assert _noise(rows, 5, 2) == ["5 data sets cannot show a difference at 5%: it takes 6"]
     assert not _noise(rows, 1, 6)
@@ -908,9 +908,9 @@ def test_what_cannot_be_judged_is_an_error_for_ci(place, capsys):
         assert run([*pair[:3], str(place / "a"), "--fail-on-worse", text]) == 2
     rows = [{"set": "baseline:rms", "metric": "f1", "diff": -0.5, "lo": None, "hi": None, "lost": 0}]
     with pytest.raises(ConfigError, match="share no f1"):
-        Limit("f1", 0.1).broken({"rows": rows})
+        Limit("f1", 0.1).violations({"rows": rows})
     rows.append(rows[0] | {"set": "toy"})
-    assert Limit("f1", 0.1).broken({"rows": rows}) == rows[1:]
+    assert Limit("f1", 0.1).violations({"rows": rows}) == rows[1:]
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"ensembles": {}, "data": []}'])

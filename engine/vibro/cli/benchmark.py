@@ -176,7 +176,7 @@ def compare_(
 
     limit = Limit.parse(fail_on_worse) if fail_on_worse else None
     found = compare(a, b)
-    worse = limit.broken(found) if limit else []
+    worse = limit.violations(found) if limit else []
     if not session.result(found):
         rows = [r for r in found["rows"] if r["metric"] in ("roc_auc", "average_precision", "f1")]
         rows.sort(key=lambda r: -1.0 if r["diff"] is None else r["diff"])
