@@ -67,6 +67,8 @@ class Record:
 
     ``signal`` is float32 (channels, samples); ``fs`` in Hz, 0 = not given; ``time`` NaT = not given; ``row`` is the
     index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    ``channel`` names the channel inside the file (column, variable, dataset, axis), empty where the file holds only one;
+    ``sensor`` is empty unless the file itself states it: ingest then makes it of the path and the channel.
     """
 
     signal: NDArray[np.float32]
@@ -80,6 +82,7 @@ class Record:
     row: int = 0
     line: int = -1
     offset: int = -1
+    channel: str = ""
 
 
 @dataclass(frozen=True)

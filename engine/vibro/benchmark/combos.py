@@ -109,7 +109,7 @@ def fuse_subsets(
             fuser = fitting.fuser(part[row])
             for source, out in sources:
                 cells = source[:, part[row]]
-                out[row] = fuser.fuse(cells, np.isfinite(cells))
+                out[row] = fuser.fuse(cells)
         yield start, fused, holdout
 
 
@@ -135,7 +135,7 @@ def _transform_of(fuser: Fuser, reach: Floats) -> Transform | None:
         return None
     z = np.random.default_rng(0).uniform(-5, 30, (32, len(reach)))
     z[np.arange(8), np.arange(8) % len(reach)] = np.nan
-    fused = fuser.fuse(z, np.isfinite(z))
+    fused = fuser.fuse(z)
     means = (t.inverse(weighted_means(t.forward(z / reach), weights[None])[0]) for t in TRANSFORMS)
     found = [t for t, mean in zip(TRANSFORMS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
     return found[0] if len(found) == 1 else None

@@ -53,7 +53,7 @@ def headline(
         "ensemble": key.ensemble,
         "labelled_k": key.labelled_k,
         "seed": key.seed,
-        "rule": trial.rule,
+        "strategy": trial.strategy,
         "reasons": {} if trial.error else dict(trial.reasons),
         "parts": {},
         "failed": {},

@@ -19,11 +19,11 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint masks (n,) and the rule that gave them in words; with kind ``none`` both hold all rows."""
+    """Two disjoint masks (n,) and the strategy that gave them, in words; with kind ``none`` both hold all rows."""
 
     train: Mask
     test: Mask
-    rule: str
+    strategy: str
     warnings: tuple[str, ...] = ()
 
 
@@ -50,7 +50,7 @@ def make_split(data: Labelled, kind: str | None, seed: int) -> Split:
         return Split(~test, test, "half of the records at random", (leak,))
     if kind == "time":
         test = _later_half(data)
-        rule = "second half of every recording"
+        strategy = "second half of every recording"
     else:
         code = _groups(data)[kind]
         if _normal_groups(data, code) < 2:
@@ -59,11 +59,11 @@ def make_split(data: Labelled, kind: str | None, seed: int) -> Split:
                 hint="use --split time, or name machines and recordings in the data or the sensor table",
             )
         test = np.isin(code, _draw_groups(data, code, rng))
-        rule = f"half of the {kind}s"
+        strategy = f"half of the {kind}s"
     for part, name in ((~test, "fitting"), (test, "evaluation")):
         if not (data.y[part] == 0).any():
             raise ConfigError(f"split by {kind} leaves no normal record for {name}", hint="use another --split")
-    return Split(~test, test, rule)
+    return Split(~test, test, strategy)
 
 
 def _groups(data: Labelled) -> dict[str, NDArray[np.int32]]:

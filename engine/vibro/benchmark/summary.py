@@ -51,7 +51,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     combinations = _by_labels(named, lambda mine: averages(mine, records))
     return {
         "data": outcome.data,
-        "splits": sorted({d["rule"] for d in outcome.details}),
+        "splits": sorted({d["strategy"] for d in outcome.details}),
         "seeds": list(range(outcome.suite.seeds)),
         "rows": [_plain(r) for r in shown(named, outcome)],
         "combinations": len(named),

@@ -24,6 +24,7 @@ from vibro.core.plan import Plan, resolved
 from vibro.core.view_key import code_of
 from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
+from vibro.injection.fit import fit_ensemble
 from vibro.io.tensors import decode_text, encode_text
 from vibro.store.manifest import libraries
 
@@ -72,7 +73,7 @@ class Trial:
     fault_type: NDArray[np.str_]
     trivial: Mapping[str, Floats]
     seconds: Floats
-    rule: str  # how rows were chosen, in words
+    strategy: str  # how the rows were chosen, in words
     sensors: tuple[str, ...]  # names of the codes in ``groups``
     warnings: tuple[str, ...] = ()
     error: str = ""  # the fit as a whole failed
@@ -103,9 +104,9 @@ def fit_trial(
     rows = replace(rows, fit=place[rows.fit])
     in_sample = suite.is_in_sample(key.ensemble)
     if in_sample:
-        rows = replace(rows, fold=np.zeros_like(rows.fold), how=f"{_rule(suite, key)}; in sample")
+        rows = replace(rows, fold=np.zeros_like(rows.fold), strategy=f"{_strategy(suite, key)}; in sample")
     ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
-    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder, audition=False, sentinels=not in_sample)
+    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder)
     here = place[judged]
     batch = data.batch
     names = tuple(d.id for d in plan.detectors)
@@ -126,7 +127,7 @@ def fit_trial(
         fault_type=data.fault_type[here],
         trivial={name: base[name][here] for name in TRIVIAL},
         seconds=np.zeros((d, 2)),
-        rule=f"{split.rule}; {rows.how}",
+        strategy=f"{split.strategy}; {rows.strategy}",
         sensors=batch.sensors,
         warnings=split.warnings,
     )
@@ -135,7 +136,9 @@ def fit_trial(
         note = f"{', '.join(learners)}: sees labels of normal records only, for the protocol 'normals' fits no other"
         trial = replace(trial, warnings=(*trial.warnings, note))
     try:
-        fitted, matrix = engine.run(plan, batch, rows, known[used] if learners else None)
+        fitted, report, matrix = fit_ensemble(
+            engine, plan, batch, rows, known[used] if learners else None, sensitivity=not in_sample, trial=False
+        )
     except VibroError as error:
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
@@ -149,9 +152,9 @@ def fit_trial(
         trial.z[trial.known >= 0, names.index(ident)] = np.nan
     reference = np.full((len(holdout), d), np.nan)
     reference[:, column] = holdout
-    for result in fitted.results:
+    for result in report.results:
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
-    reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
+    reasons = {r.id: r.reason for r in report.results if r.status != "ok"}
     return replace(trial, reference=reference, reasons=reasons)
 
 
@@ -192,7 +195,7 @@ def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, ligh
     split = make_split(data, suite.split, key.seed)
     fit, part = _choose(data, pool, suite, key, split.train, split.test, light)
     drawn = np.flatnonzero(part) if suite.protocol == "normals" else fit
-    rows = make_rows(data.batch, fit[data.batch.valid[fit]], _rule(suite, key))
+    rows = make_rows(data.batch, fit[data.batch.valid[fit]], _strategy(suite, key))
     known = np.full(len(data.y), -1, np.int16)
     if key.labelled_k:
         known = keep_labels(data, _to_show(data, suite, rows, split.train), key.labelled_k, key.seed)
@@ -202,7 +205,7 @@ def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, ligh
     return Drawn(data, rows, np.flatnonzero((part > 0) | (known >= 0)), part, known, split)
 
 
-def _rule(suite: Suite, key: TrialKey) -> str:
+def _strategy(suite: Suite, key: TrialKey) -> str:
     """What is fitted and which labels are shown."""
     if not key.labelled_k:
         return suite.protocol
@@ -300,7 +303,12 @@ def cache_key(
 
 def to_state(trial: Trial) -> dict[str, NDArray[Any]]:
     """The trial as plain arrays, for ``vibro.io.tensors``."""
-    about = {"rule": trial.rule, "warnings": list(trial.warnings), "error": trial.error, "reasons": dict(trial.reasons)}
+    about = {
+        "strategy": trial.strategy,
+        "warnings": list(trial.warnings),
+        "error": trial.error,
+        "reasons": dict(trial.reasons),
+    }
     arrays = ("raw", "z", "reference", "y", "part", "known", "groups", "seen", "seconds")
     return {
         **{name: getattr(trial, name) for name in arrays},
@@ -323,7 +331,7 @@ def from_state(key: TrialKey, state: Mapping[str, NDArray[Any]]) -> Trial:
         fault_type=decode_text(state["fault_type"]),
         trivial={name: state[f"trivial_{name}"] for name in TRIVIAL},
         reasons=about["reasons"],
-        rule=about["rule"],
+        strategy=about["strategy"],
         warnings=tuple(about["warnings"]),
         error=about["error"],
         **{name: state[name] for name in arrays},

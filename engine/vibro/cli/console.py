@@ -305,6 +305,6 @@ def _plain(event: Event) -> str:
     if isinstance(event, events.TaskFinished):
         return f"  {clean(event.task)}  {event.seconds:.1f} s"
     if isinstance(event, events.DetectorFailed):
-        verb = "stands aside" if event.phase == "excluded" else f"failed in {event.phase}"
+        verb = "skipped" if event.phase == "excluded" else f"failed in {event.phase}"
         return f"  {clean(event.detector)} {verb}: {clean(event.error)}"
     return ""

@@ -90,7 +90,7 @@ def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple
 
 def _held(verdict: Verdict, cuts: Cuts) -> Floats:
     """(n,) scores, at most the alarm cut where an unseen operating state keeps a record from an alarm."""
-    return np.where(verdict.held, np.minimum(verdict.score, cuts.alarm), verdict.score)
+    return np.where(verdict.alarm_suppressed, np.minimum(verdict.score, cuts.alarm), verdict.score)
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:

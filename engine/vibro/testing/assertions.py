@@ -76,4 +76,4 @@ def result_or_refusal(action: Callable[[], Any], what: str) -> Any:
     except VibroError:
         return None
     except Exception as error:
-        fail(f"{what}: {type(error).__name__}: {error}; raise StandAside where nothing can be learned")
+        fail(f"{what}: {type(error).__name__}: {error}; raise NotApplicableError where nothing can be learned")
