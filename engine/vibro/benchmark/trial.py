@@ -290,7 +290,7 @@ def cache_key(
 
     Empty where the source of a component cannot be read: such a trial is never reused.
     """
-    code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *plan.extractors.values())]
+    code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *(v.cls for v in plan.extractors.values()))]
     if not all(code):
         return ""
     told = {f.name: getattr(part, f.name) for part in (data, data.batch) for f in fields(part)}
