@@ -10,7 +10,7 @@ import pytest
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import IncompatibleModelError, QuorumError
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.fit import fit_ensemble
@@ -197,8 +197,7 @@ def test_workers_are_started_only_where_they_are_worth_it():
 
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    from vibro.core.executors import SerialExecutor
-    from vibro.core.scheduler import TaskRunner
+    from vibro.core.scheduler import SerialExecutor, TaskRunner
 
     runner = TaskRunner(SerialExecutor(), tmp_path / "work", print)
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))

@@ -8,7 +8,7 @@ import pytest
 from vibro.api import FeatureExtractor, ViewKey, view_key
 from vibro.context import Context, child_seed, resolve_device
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.core.view_graph import items_agree, order_views
 from vibro.core.views import ViewStore, check_view
 from vibro.data import make_batch

@@ -10,7 +10,7 @@ import pytest
 
 from vibro import hookimpl
 from vibro.api import Detector, Metric
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError, DuplicateComponentError, PluginLoadError, UnknownComponentError
 from vibro.events import RunFinished
 from vibro.host.manager import PluginHost
