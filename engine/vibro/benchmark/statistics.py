@@ -37,7 +37,7 @@ def paired_difference(
 ) -> Difference:
     """mean(a - b) over data sets, its interval and its p-value.
 
-    ``a`` and ``b`` hold one array of paired draws a block, ``sets`` the data set of each block (default: each its own).
+    ``a`` and ``b`` hold one array of paired draws per block, ``sets`` the data set of each block (default: each its own).
     The interval is a bootstrap in two stages, data sets and then the draws within each, with percentiles expanded to
     what a t interval over as few would reach (Hesterberg, The American Statistician 69, 2015). It cannot reach beyond the
     largest and smallest difference, so with fewer than ``FEWEST`` it is too narrow, and the p-value, that of ``sign_flip``,

@@ -182,7 +182,7 @@ def compare_(
         rows.sort(key=lambda r: -1.0 if r["diff"] is None else r["diff"])
         shown = rows if len(rows) <= 40 else [*rows[:20], *rows[-20:]]
         console.table(
-            ("set", "fuser", "labels a class", "metric", "A", "B", "B - A", "95 % interval", "p"),
+            ("set", "fuser", "labels per class", "metric", "A", "B", "B - A", "95 % interval", "p"),
             [(r["set"], r.get("fuser", ""), str(r.get("labelled_k") or ""), r["metric"], *_figures(r)) for r in shown],
         )
         changes = found["verdict_changes"]
