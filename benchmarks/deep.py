@@ -16,7 +16,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ def fit(
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.errors import QuorumError
 
     plan = make_plan(host, name, entry_of(host, protocol, name, given))
@@ -232,10 +232,10 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     ctx = Context(seed=seed, fs=task.batch.fs)
     store = ViewStore(task.batch, plan.make_extractors(ctx), plan.readers, memory=1 << 31, fit_rows=rows.fit)
     known = set(planned.cls.Params.__dataclass_fields__)
-    settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
+    params = replace(planned.params, **{key: 0 for key in UNTRAINED if key in known})
     x = ArrayRef(store.get(planned.view))
     how = {"cross_fit": False, "group": rows.group}
-    found = fit_task(FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
+    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
     if found.scores is None or found.reference is None:
         raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
     batch, reference = task.batch, found.reference[:, None]

@@ -186,7 +186,7 @@ class Fuser(Component):
 
     kind = "fuser"
     needs_labels: ClassVar[bool] = False
-    wants_audition: ClassVar[bool] = False
+    wants_trial: ClassVar[bool] = False
 
     def fit(
         self,
@@ -194,14 +194,13 @@ class Fuser(Component):
         y: NDArray[np.int16] | None = None,
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
-        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,) from the audition.
-
-        NaN usefulness: that detector could not be tried.
+        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,): what each
+        caught of injected faults, NaN for one that could not be tried.
         """
 
     @abstractmethod
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,); a row without any usable cell is NaN."""
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN where a detector gave no score -> (n,); a row without any score is NaN."""
 
     def weights(self) -> NDArray[np.float64] | None:
         """(d,) weights summing to 1: how much each member counts, exactly so for a linear rule; None if unknown."""

@@ -1,4 +1,4 @@
-"""Every error a user can meet: one family a cause, with the exit code of cli.md and the next thing to type."""
+"""Every error a user can meet: one family a cause, with its exit code (docs/cli.md) and the next thing to type."""
 
 from __future__ import annotations
 

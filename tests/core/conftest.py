@@ -86,13 +86,13 @@ class Bad(Detector):
 
 
 class Mean(Fuser):
-    """Mean of the usable cells."""
+    """Mean of the scores there are."""
 
     name = "mean"
 
-    def fuse(self, z, ok):
+    def fuse(self, z):
         with np.errstate(invalid="ignore"):
-            return np.where(ok, z, 0).sum(axis=1) / ok.sum(axis=1)
+            return np.nan_to_num(z).sum(axis=1) / np.isfinite(z).sum(axis=1)
 
 
 class Quantile(Thresholder):
