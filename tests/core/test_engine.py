@@ -176,36 +176,3 @@ def test_the_audition_tries_rows_that_the_detectors_have_not_seen(host, ensemble
     assert fitted.trial.hurt.shape[:2] == (len(KINDS), len(SEVERITIES)) and fitted.trial.hurt.shape[3] == 1
     assert fitted.fusers["auto"] == max(fitted.fusers.values())  # of one detector all fusers give the same order
     assert fitted.cuts.resampled.shape[1] == 2 and np.isfinite(fitted.cuts.resampled).all()
-
-
-def test_workers_are_started_only_where_they_are_worth_it():
-    from vibro.core.executors import LONG, processors, resolve_executor
-
-    many = f"processes:{min(processors(), 4)}" if processors() > 1 else "serial"
-    assert resolve_executor("auto", LONG + 1, "cpu") == many
-    assert resolve_executor("auto", LONG - 1, "cpu") == "serial"
-    assert resolve_executor("auto", LONG + 1, "cuda:0") == "serial"
-    assert resolve_executor("processes:7", 0.0, "cpu") == "processes:7"
-
-
-def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    from vibro.core.executors import SerialExecutor
-    from vibro.core.scheduler import Crew
-
-    crew = Crew(SerialExecutor(), tmp_path / "work", print)
-    np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
-    view = np.load(tmp_path / "entry.npy", mmap_mode="r")
-    paths = [crew._on_disk(view), crew._on_disk(view[1:])]
-    (tmp_path / "entry.npy").unlink()
-    paths.append(crew._on_disk(view))
-    assert [np.load(path)[:, 0].tolist() for path in paths] == [[0, 3, 6, 9], [3, 6, 9], [0, 3, 6, 9]]
-
-
-def test_a_detector_without_a_score_has_a_cut_that_nothing_passes():
-    from vibro.scoring.thresholds import own_cuts
-    from vibro_plugins.thresholders.quantile import Quantile
-
-    z = np.stack([np.linspace(0, 1, 200), np.full(200, np.nan), np.zeros(200)], axis=1)
-    own = own_cuts(Quantile.make({}, Context()), z, 0.05)
-    assert own[1] == np.inf
-    assert not (z[:, 2] > own[2]).any()

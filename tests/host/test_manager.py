@@ -12,7 +12,6 @@ from vibro.api import Detector, Metric
 from vibro.errors import ConfigError, DuplicateComponentError, PluginLoadError, UnknownComponentError
 from vibro.events import RunFinished
 from vibro.host.manager import PluginHost
-from vibro.host.registry import read_registry
 
 
 @pytest.fixture
@@ -153,24 +152,6 @@ def test_a_promise_that_is_not_kept_is_an_error(bare):
 def test_unknown_keys_of_a_registry_are_errors(bare):
     with pytest.raises(ConfigError, match="plugins.x.modul: unknown key"):
         bare('[plugins.x]\nmodul = "y"\n')
-
-
-def test_an_ensemble_extends_another_and_adds_to_it(tmp_path):
-    overlay = tmp_path / "registry.toml"
-    overlay.write_text(
-        "[ensembles.mine]\nextends = 'quick'\nquorum = 0.3\nadd = [{ use = 'lstm_ae' }]\n"
-        "[ensembles.yours]\nextends = 'mine'\nadd = [{ use = 'mahalanobis', id = 'again' }]\n"
-        "[ensembles.loop]\nextends = 'pool'\n[ensembles.pool]\nextends = 'loop'\n"
-        "[ensembles.wrong]\nextends = 'quick'\nadd = 'lstm_ae'\n"
-    )
-    registry = read_registry(overlay)
-    quick, yours = registry.ensemble("quick"), registry.ensemble("yours")
-    assert yours["detectors"][:-2] == quick["detectors"]
-    assert yours["detectors"][-2:] == [{"use": "lstm_ae"}, {"use": "mahalanobis", "id": "again"}]
-    assert (yours["quorum"], yours["fuser"]) == (0.3, quick["fuser"])
-    for name, said in (("loop", "extends itself through loop -> pool -> loop"), ("wrong", "a list of detectors")):
-        with pytest.raises(ConfigError, match=said):
-            registry.ensemble(name)
 
 
 def test_register_readers_features_fusers_thresholders_classifiers_metrics(bare):

@@ -25,7 +25,7 @@ RATIOS = slice(1192, 1200)
 @pytest.fixture(scope="module")
 def plain():
     """The plain loop of the benchmark: scipy.signal and NumPy, one record at a time."""
-    path = Path(__file__).parents[2] / "benchmarks" / "speed" / "zerone.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "speed" / "zerone.py"
     spec = importlib.util.spec_from_file_location("plain_zerone", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
