@@ -16,7 +16,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def fit(
     try:
         fitted, matrix = Engine(host, Context(seed=seed, fs=task.batch.fs)).run(plan, task.batch, rows)
     except QuorumError as error:
-        out.append({**key, "name": name, "aside": error.message})
+        out.append({**key, "name": name, "skipped": error.message})
     else:
         fused = Engine(host, Context(seed=seed, fs=task.batch.fs)).decide(fitted, matrix, task.batch).score
         if not alone:
@@ -211,9 +211,9 @@ def fit(
                 j = matrix.detectors.index(result.id)
                 row |= figures(task, matrix.z[task.judged, j], fitted.reference["z"][:, j])
             else:
-                row["aside"] = result.reason
+                row["skipped"] = result.reason
             out.append(row)
-    if alone and "aside" not in out[-1]:
+    if alone and "skipped" not in out[-1]:
         out.append({**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))})
     return out
 
@@ -232,10 +232,10 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     ctx = Context(seed=seed, fs=task.batch.fs)
     store = ViewStore(task.batch, plan.make_extractors(ctx), plan.readers, memory=1 << 31, fit_rows=rows.fit)
     known = set(planned.cls.Params.__dataclass_fields__)
-    settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
+    params = replace(planned.params, **{key: 0 for key in UNTRAINED if key in known})
     x = ArrayRef(store.get(planned.view))
     how = {"cross_fit": False, "group": rows.group}
-    found = fit_task(FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
+    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
     if found.scores is None or found.reference is None:
         raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
     batch, reference = task.batch, found.reference[:, None]
@@ -297,10 +297,10 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
             good = [row for row in many if "roc_auc" in row]
             cells = [_spread([row[key] for row in good]) for key in keys]
             seconds = [row["fit_seconds"] + row["score_seconds"] for row in many if "fit_seconds" in row]
-            aside = next((row["aside"] for row in many if "aside" in row), "")
-            body.append([name, f"{len(good)} of {len(many)}", *cells, _spread(seconds, 1), aside])
+            skipped = next((row["skipped"] for row in many if "skipped" in row), "")
+            body.append([name, f"{len(good)} of {len(many)}", *cells, _spread(seconds, 1), skipped])
         if body:
-            heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "aside"]
+            heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "skipped"]
             prior = {round(row["prior"], 3) for row in mine if "prior" in row}
             lines += [f"## {protocol}", "", f"Share of anomalies among the judged rows: {_range(prior)}.", ""]
             lines += table(heads, body)

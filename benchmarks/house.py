@@ -83,6 +83,7 @@ def floors() -> list[dict[str, Any]]:
     from vibro.core.folds import make_rows
     from vibro.core.plan import make_plan
     from vibro.host.manager import PluginHost
+    from vibro.injection.fit import fit_ensemble
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))
@@ -91,7 +92,7 @@ def floors() -> list[dict[str, Any]]:
         for seed in SEEDS:
             data = load_set(SetEntry("plant", simulate={"records": 2000}, covariates=given), None, seed)
             engine = Engine(host, Context(seed=seed, fs=data.batch.fs))
-            fitted, matrix = engine.run(plan, data.batch, make_rows(data.batch))
+            fitted, _, matrix = fit_ensemble(engine, plan, data.batch, make_rows(data.batch))
             verdict = engine.decide(fitted, matrix, data.batch)
             names = [*matrix.detectors, "quick"]
             columns = [*matrix.z.T, verdict.score]

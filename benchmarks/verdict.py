@@ -119,11 +119,11 @@ n, d = 1_000_000, 12
 reference = rng.gamma(2.0, size=(30_000, d)) - 1.7
 z = rng.standard_gamma(2.0, size=(n, d)); z -= 1.7
 names = tuple(f"m{j}" for j in range(d))
-matrix = ScoreMatrix(names, np.zeros(n, "U1"), z, z, np.isfinite(z))
+matrix = ScoreMatrix(names, np.zeros(n, "U1"), z, z)
 fuser = Auto.make({}, Context(names=names)); fuser.fit(reference)
 clock, cpu = time.perf_counter(), time.process_time()
-fused = fuser.fuse(matrix.z, matrix.ok)
-base = fuser.fuse(reference, np.isfinite(reference))
+fused = fuser.fuse(matrix.z)
+base = fuser.fuse(reference)
 cut = Quantile.make({}, Context()).cut
 cuts = Cuts(cut(base, 0.05), cut(base, 0.01), np.array([cut(c, 0.01) for c in reference.T]))
 verdict = decide(matrix, fused, fuser.weights(), cuts, base, np.ones(n, bool), 0.5)
@@ -243,12 +243,13 @@ def half_plant(seed: int, faults: float) -> HalfPlant:
     from vibro.core.folds import make_rows
     from vibro.core.plan import make_plan
     from vibro.host.manager import PluginHost
+    from vibro.injection.fit import fit_ensemble
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))
     past, faulty = plant_halves(seed, faults)[0], plant_halves(seed, 0.05)[1]
-    engine = Engine(host, Context(seed=seed, fs=past.batch.fs), audition=False)
-    fitted, _ = engine.run(plan, past.batch, make_rows(past.batch))
+    engine = Engine(host, Context(seed=seed, fs=past.batch.fs))
+    fitted, _, _ = fit_ensemble(engine, plan, past.batch, make_rows(past.batch), trial=False)
     fresh = {}
     for name, batch in (("clean", plant_halves(seed, 0.0)[1].batch), ("faulty", faulty.batch)):
         verdict = engine.decide(fitted, engine.score(fitted, batch), batch)
@@ -277,6 +278,7 @@ def fusers(draws: int) -> Iterator[list[dict[str, Any]]]:
     from vibro.core.folds import make_rows
     from vibro.core.plan import make_plan
     from vibro.host.manager import PluginHost
+    from vibro.injection.fit import fit_ensemble
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))
@@ -295,7 +297,7 @@ def fusers(draws: int) -> Iterator[list[dict[str, Any]]]:
             for share in (0.05, 0.1):
                 pool = data.take(pool_rows(data.y, share, draw))
                 engine = Engine(host, Context(seed=draw, fs=pool.batch.fs))
-                fitted, matrix = engine.run(plan, pool.batch, make_rows(pool.batch))
+                fitted, _, matrix = fit_ensemble(engine, plan, pool.batch, make_rows(pool.batch))
                 case = {"set": name, "contamination": share, "draw": draw, "anomalies": int((pool.y == 1).sum())}
                 rows += judge(host, case, pool.y, matrix.detectors, fitted.reference["z"], matrix.z, matrix.raw)
         yield rows
@@ -348,7 +350,7 @@ def fused(host: Any, name: str, ids: tuple[str, ...], reference: np.ndarray, z: 
 
     fuser = host.component("fuser", name).make({}, Context(names=ids))
     fuser.fit(reference)
-    return np.asarray(fuser.fuse(z, np.isfinite(z)))
+    return np.asarray(fuser.fuse(z))
 
 
 def average_precision(y: np.ndarray, score: np.ndarray) -> float:

@@ -65,7 +65,7 @@ class ViewComputed(Event):
 
 @dataclass(frozen=True)
 class DetectorFailed(Event):
-    """A detector failed (``phase`` = ``fit`` or ``score``) or stood aside (``phase`` = ``excluded``)."""
+    """A detector failed (``phase`` = ``fit`` or ``score``) or was skipped (``phase`` = ``excluded``)."""
 
     detector: str
     plugin: str

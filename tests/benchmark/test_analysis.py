@@ -1,4 +1,4 @@
-"""What rows say about each other: who stands aside somewhere is judged over the same data sets as everybody else."""
+"""What rows say about each other: who is skipped somewhere is judged over the same data sets as everybody else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def two_sets(b_on_small, b_on_big=(0.9, 0.9), both=0.9):
     ]
 
 
-def test_a_detector_that_stands_aside_on_a_data_set_counts_as_chance_there():
+def test_a_detector_that_is_skipped_on_a_data_set_counts_as_chance_there():
     rows = two_sets(NONE)
     worth = {r["detector"]: r["value"] for r in contributions(rows, TWO, RECORDS)}
     assert worth == pytest.approx({"A": 0.3, "B": 0.3})  # (0.4, 0.0) on one set, (0.2, 0.6) on the other

@@ -66,7 +66,7 @@ class Frail(Fuser):
     def fit(self, z, y=None, usefulness=None):
         if z.shape[1] == 2:
             raise RuntimeError("not two")
-    def fuse(self, z, ok):
+    def fuse(self, z):
         return z.mean(axis=1)
 
 class Never(Thresholder):

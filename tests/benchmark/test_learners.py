@@ -41,7 +41,7 @@ class Told(Level):
     needs_labels = True
     def fit(self, x, y=None):
         if y is None:
-            raise StandAside("no labels")
+            raise NotApplicableError("no labels")
         (FOLDER / f"{self.ctx.seed}.txt").write_text(f"{(y == 0).sum()} {(y == 1).sum()} {(y == -1).sum()}")
         super().fit(x)
 
@@ -54,7 +54,7 @@ def learner(place):
     told = LEARNER.replace("FOLDER", f"__import__('pathlib').Path({str(place)!r})")
     head, register = PLUGIN.split("@hookimpl")
     register = register.replace("Fragile)", "Fragile, Told)")
-    text = f"{head}from vibro.errors import StandAside\n{told}@hookimpl{register}".replace("ODD", "2")
+    text = f"{head}from vibro.errors import NotApplicableError\n{told}@hookimpl{register}".replace("ODD", "2")
     (place / "toy.py").write_text(text)
     (place / "toy_ensemble.toml").write_text('detectors = [{ use = "toy_told" }, { use = "toy_level" }]')
 

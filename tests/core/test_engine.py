@@ -13,16 +13,22 @@ from vibro.core.folds import make_rows
 from vibro.core.plan import make_plan
 from vibro.errors import IncompatibleModelError, QuorumError
 from vibro.injection.faults import KINDS, SEVERITIES
+from vibro.injection.fit import fit_ensemble
+from vibro.runs.model import verify_model
 from vibro.scoring.verdict import ALARM, INDETERMINATE
 
 DISTANCE = {"use": "distance"}
 
 
-def run(host, table, batch, **how):
-    engine = Engine(host, Context(seed=3), **how)
-    plan = make_plan(host, "toy", table)
-    fitted, matrix = engine.run(plan, batch, make_rows(batch))
+def run(host, table, batch, **options):
+    engine, fitted, _, matrix = reported(host, table, batch, **options)
     return engine, fitted, matrix
+
+
+def reported(host, table, batch, **options):
+    """As ``run``, with what is told of the fit."""
+    engine = Engine(host, Context(seed=3), **options)
+    return engine, *fit_ensemble(engine, make_plan(host, "toy", table), batch, make_rows(batch))
 
 
 def test_a_run_finds_the_loud_records(host, ensemble, batch):
@@ -37,10 +43,10 @@ def test_a_run_finds_the_loud_records(host, ensemble, batch):
 def test_a_view_is_computed_once_for_all_its_detectors(host, ensemble, batch):
     table = ensemble(DISTANCE, {"use": "distance", "id": "second"}, {"use": "distance", "id": "third"})
     run(host, table, batch)
-    assert host.level.calls == 2 + 1 + len(KINDS)  # the data, the sentinel's records, those of the audition
+    assert host.level.calls == 2 + 1 + len(KINDS)  # the data, the perturbed records, those with injected faults
 
 
-def test_frozen_scoring_equals_the_run_in_any_company(host, ensemble, batch):
+def test_frozen_scoring_equals_the_run_independent_of_the_batch(host, ensemble, batch):
     engine, fitted, matrix = run(host, ensemble(DISTANCE), batch)
     again = engine.score(fitted, batch)
     assert again.z.tobytes() == matrix.z.tobytes()
@@ -84,24 +90,24 @@ def test_an_unknown_sensor_is_judged_by_the_pool(host, ensemble, batch):
 def test_a_failing_detector_leaves_the_others_as_they_were(host, ensemble, batch, how):
     _, _, alone = run(host, ensemble(DISTANCE), batch)
     table = ensemble(DISTANCE, {"use": "bad", "how": how})
-    _, fitted, matrix = run(host, table, batch)
+    _, fitted, report, matrix = reported(host, table, batch)
     assert fitted.detectors == ("distance",)
     assert matrix.z.tobytes() == alone.z.tobytes()
-    failed = next(r for r in fitted.results if r.id == "bad")
+    failed = next(r for r in report.results if r.id == "bad")
     assert failed.status == "failed" and failed.reason
 
 
-def test_a_detector_may_stand_aside_with_its_reason(host, ensemble, batch):
-    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "aside"}), batch)
-    aside = next(r for r in fitted.results if r.id == "bad")
-    assert (aside.status, aside.reason) == ("excluded", "too little of everything")
+def test_a_detector_may_be_skipped_with_its_reason(host, ensemble, batch):
+    _, _, report, _ = reported(host, ensemble(DISTANCE, {"use": "bad", "how": "aside"}), batch)
+    skipped = next(r for r in report.results if r.id == "bad")
+    assert (skipped.status, skipped.reason) == ("excluded", "too little of everything")
 
 
-def test_the_sentinel_excludes_a_constant_detector(host, ensemble, batch):
-    _, fitted, _ = run(host, ensemble(DISTANCE, {"use": "bad", "how": "constant"}), batch)
+def test_the_sensitivity_check_excludes_a_constant_detector(host, ensemble, batch):
+    _, fitted, report, _ = reported(host, ensemble(DISTANCE, {"use": "bad", "how": "constant"}), batch)
     assert fitted.detectors == ("distance",)
-    assert "insensitive" in next(r for r in fitted.results if r.id == "bad").reason
-    assert fitted.sentinels["distance"].passed
+    assert "insensitive" in next(r for r in report.results if r.id == "bad").reason
+    assert report.sensitivity["distance"].passed
 
 
 def test_below_the_quorum_there_is_no_verdict(host, ensemble, batch):
@@ -133,15 +139,17 @@ def test_probes_notice_a_changed_state(host, ensemble, batch):
     from dataclasses import replace
 
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
-    engine.verify(fitted)
-    bent = {"distance": {"centre": fitted.states["distance"]["centre"] + 0.1}}
-    with pytest.raises(IncompatibleModelError, match="distance gives other scores"):
-        engine.verify(replace(fitted, states=bent))
+    verify_model(engine, fitted, {"libraries": {}}, {})
+    shifted = {"distance": {"centre": fitted.states["distance"]["centre"] + 0.1}}
+    with pytest.raises(
+        IncompatibleModelError, match=r"distance gives other scores.*versions that changed: numpy 1 -> 2"
+    ):
+        verify_model(engine, replace(fitted, states=shifted), {"libraries": {"numpy": "1"}}, {"numpy": "2"})
 
 
 def test_a_lost_score_makes_the_row_indeterminate(host, ensemble, batch):
     engine, fitted, matrix = run(host, ensemble(DISTANCE, quorum=1.0), batch)
-    matrix.ok[7] = False
+    matrix.z[7] = np.nan
     assert engine.decide(fitted, matrix, batch).level[7] == INDETERMINATE
 
 
@@ -161,18 +169,18 @@ def test_records_of_an_unseen_operating_state_raise_an_alarm_only_over_the_stric
     far = replace(loaded, covariates=load - 1.0)
     levels = [engine.decide(fitted, engine.score(fitted, b), b) for b in (loaded, far)]
     assert (levels[0].level == ALARM).any() and not levels[0].unseen.any()
-    assert levels[1].unseen.all() and not levels[0].held.any()
+    assert levels[1].unseen.all() and not levels[0].alarm_suppressed.any()
     cuts = fitted.cuts
     assert cuts.unseen > cuts.alarm
     between = replace(
         cuts, alarm=float(np.quantile(levels[1].score, 0.8)), unseen=float(np.quantile(levels[1].score, 0.9))
     )
     third = engine.decide(replace(fitted, cuts=between), engine.score(fitted, far), far)
-    assert (third.level == ALARM).sum() == 12 and (third.held & (third.score > between.alarm)).sum() == 12
+    assert (third.level == ALARM).sum() == 12 and (third.alarm_suppressed & (third.score > between.alarm)).sum() == 12
 
 
-def test_the_audition_tries_rows_that_the_detectors_have_not_seen(host, ensemble, batch):
-    _, fitted, _ = run(host, ensemble(DISTANCE), batch)
-    assert fitted.trial.hurt.shape[:2] == (len(KINDS), len(SEVERITIES)) and fitted.trial.hurt.shape[3] == 1
-    assert fitted.fusers["auto"] == max(fitted.fusers.values())  # of one detector all fusers give the same order
+def test_the_trial_has_every_fault_at_every_severity(host, ensemble, batch):
+    _, fitted, report, _ = reported(host, ensemble(DISTANCE), batch)
+    assert report.trial.corrupted.shape[:2] == (len(KINDS), len(SEVERITIES)) and report.trial.corrupted.shape[3] == 1
+    assert np.isfinite(report.trial.fused).all()
     assert fitted.cuts.resampled.shape[1] == 2 and np.isfinite(fitted.cuts.resampled).all()

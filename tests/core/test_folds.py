@@ -17,7 +17,7 @@ def folds_of(n, **names):
 def test_folds_keep_recordings_whole():
     recording = [f"r{i // 10}" for i in range(100)]
     rows = folds_of(100, recording=recording)
-    assert "recording" in rows.how
+    assert "recording" in rows.strategy
     for r in range(10):
         assert len(np.unique(rows.fold[10 * r : 10 * r + 10])) == 1
     assert np.bincount(rows.fold).tolist() == [20] * 5
@@ -32,7 +32,7 @@ def test_folds_keep_recordings_whole():
 def test_folds_cut_time_into_blocks_and_keep_an_instant_together():
     start = np.datetime64("2026-01-01", "ns")
     rows = folds_of(100, time=start + np.arange(100) * np.timedelta64(60, "s"))
-    assert "time block" in rows.how
+    assert "time block" in rows.strategy
     assert (np.diff(rows.fold) == 0).sum() == 80  # 20 blocks of five neighbours
     assert np.bincount(rows.fold).tolist() == [20] * 5
     sensor = [f"s{i % 4}" for i in range(100)]
@@ -57,7 +57,7 @@ def test_ten_rows_or_more_always_give_five_folds(names):
     for n in (10, 11, 1800):
         rows = folds_of(n, **{key: value[:n] for key, value in names.items()})
         size = np.bincount(rows.fold, minlength=5)
-        assert size.min() >= max(1, n // 10), (n, size, rows.how)
+        assert size.min() >= max(1, n // 10), (n, size, rows.strategy)
 
 
 def test_fewer_than_ten_rows_are_one_fold():

@@ -7,12 +7,12 @@ import numpy as np
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
     from vibro.core.executors import SerialExecutor
-    from vibro.core.scheduler import Crew
+    from vibro.core.scheduler import TaskRunner
 
-    crew = Crew(SerialExecutor(), tmp_path / "work", print)
+    runner = TaskRunner(SerialExecutor(), tmp_path / "work", print)
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
     view = np.load(tmp_path / "entry.npy", mmap_mode="r")
-    paths = [crew._on_disk(view), crew._on_disk(view[1:])]
+    paths = [runner._on_disk(view), runner._on_disk(view[1:])]
     (tmp_path / "entry.npy").unlink()
-    paths.append(crew._on_disk(view))
+    paths.append(runner._on_disk(view))
     assert [np.load(path)[:, 0].tolist() for path in paths] == [[0, 3, 6, 9], [3, 6, 9], [0, 3, 6, 9]]

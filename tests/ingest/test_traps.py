@@ -1,4 +1,4 @@
-"""Known traps of reading data (domain.md 5): T2 to T7, T9 and T12; T8 and T11 stand in test_ingest.py."""
+"""Known traps of reading data: T2 to T7, T9 and T12; T8 and T11 stand in test_ingest.py."""
 
 from __future__ import annotations
 

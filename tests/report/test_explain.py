@@ -117,8 +117,8 @@ def test_shares_add_up_over_the_detectors_that_gave_a_score(found):
     by_id = {d["id"]: d for d in found.table["detectors"]}
     assert by_id["ecod"]["share"] == pytest.approx(0.5 * 9 / 0.75)
     assert by_id["ecod"]["share"] + by_id["knn"]["share"] == pytest.approx((0.5 * 9 + 0.25 * 6) / 0.75)
-    assert by_id["pca"]["share"] is None and by_id["pca"]["vote"] is None
-    assert by_id["ecod"]["vote"] is True
+    assert by_id["pca"]["share"] is None and by_id["pca"]["exceeds"] is None
+    assert by_id["ecod"]["exceeds"] is True
 
 
 def test_the_injected_line_is_found_and_sized(found):

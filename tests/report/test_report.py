@@ -111,11 +111,11 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
             {
                 "id": d, "component": d, "plugin": "mahalanobis", "version": "0.1.0", "view": "per_sensor(of=mains)",
                 "params": {}, "status": "ok", "reason": "", "health": {"condition": 41.5}, "weight": 0.0 if d == "lof" else 0.2,
-                "sentinel": {"passed": d != "lof", "margin": 2.31}, "cut": 2.9, "fit_seconds": 1.2 * i, "score_seconds": 0.3,
+                "sensitivity": {"passed": d != "lof", "margin": 2.31}, "cut": 2.9, "fit_seconds": 1.2 * i, "score_seconds": 0.3,
             }
             for i, d in enumerate(DETECTORS)
         ] + [{"id": "ocsvm", "component": "ocsvm", "view": "zerone", "status": "excluded", "weight": 0.0, "health": {},
-              "sentinel": None, "reason": "needs 200 rows, 60 were given"}],
+              "sensitivity": None, "reason": "needs 200 rows, 60 were given"}],
         "fusion": {"fuser": "auto", "weights": dict.fromkeys(DETECTORS, 0.2), "n_used": 5, "n_planned": 7,
                    "correlation": correlation.tolist(), "warnings": []},
         "thresholds": {"method": "quantile", "budget": {"attention": 0.05, "alarm": 0.01},
@@ -363,7 +363,7 @@ def test_scale_keeps_order_and_inverts():
         scale = score_scale(scores, 10, 500, 4.0)
         places = scale(np.sort(scores))
         assert (np.diff(places) >= 0).all() and places.min() >= 10 and places.max() <= 500
-        np.testing.assert_allclose(scale.unbend(scale.bend(scores)), scores, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(scale.inverse(scale.transform(scores)), scores, rtol=1e-9, atol=1e-9)
         ticks = scale.ticks()
         assert 2 <= len(ticks) <= 14 and all(scale.lo <= t <= scale.hi for t in ticks)
     assert score_scale(np.append(rng.normal(size=500), 800.0), 0, 1).width > 0

@@ -1,4 +1,4 @@
-"""The verdict from the command line: confidence, audition, missing plugins, cuts from labels, odd inputs."""
+"""The verdict from the command line: confidence, fault injection, missing plugins, cuts from labels, odd inputs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def plant(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(plant, tmp_path_factory):
-    """A run of two detectors weighted by the audition."""
+    """A run of two detectors weighted by what they catch of injected faults."""
     out = tmp_path_factory.mktemp("runs") / "run"
     registry = overlay(plant, "two.toml")
     line = ["ensemble", "run", "--registry", registry, str(plant / "data.jsonl"), "-o", str(out), "--fs", "1024"]
@@ -78,27 +78,26 @@ def test_every_level_has_a_confidence_and_every_machine_the_mean_of_its_records(
 
 
 def test_the_run_states_the_smallest_fault_it_would_catch_on_each_sensor(finished):
-    found = summary(finished)["audition"]
+    found = summary(finished)["fault_injection"]
     assert found["kinds"] == list(KINDS) and found["severities"] == list(SEVERITIES)
     *sensors, everyone = found["smallest"]
     assert [row["sensor_id"] for row in sensors] == ["U1-S1", "U1-S2", "U1-S3"] and everyone["sensor_id"] is None
     assert found["records"] == everyone["records"] == sum(row["records"] for row in sensors) == 9
     assert {row["dropout"] for row in sensors} <= {None, *SEVERITIES} and everyone["dropout"] is not None
-    assert set(found["detectors"]) == {"mahalanobis", "knn"} and "auto" in found["fusers"]
-    assert list(found["fusers"].values()) == sorted(found["fusers"].values(), reverse=True)
+    assert set(found["detectors"]) == {"mahalanobis", "knn"}
     weight = {row["id"]: row["weight"] for row in summary(finished)["detectors"]}
     order = sorted(found["detectors"], key=lambda name: -found["detectors"][name])
-    assert weight[order[0]] >= weight[order[1]]  # the fuser follows the audition
+    assert weight[order[0]] >= weight[order[1]]  # the fuser follows the trial
     page = (finished / "report.html").read_text("utf-8")
     assert "What would be caught" in page and "Smallest severity caught on each sensor" in page
 
 
-def test_scoring_goes_on_with_the_confidence_and_audition_of_the_model(plant, finished, tmp_path):
+def test_scoring_goes_on_with_the_confidence_and_trial_of_the_model(plant, finished, tmp_path):
     out = tmp_path / "scored"
     line = ["score", str(finished), str(plant / "data.jsonl"), "-o", str(out), "--fs", "1024", "--quiet"]
     assert vibro([*line, "--registry", str(plant / "two.toml")]) == 0
     assert table(out / "scores.csv") == table(finished / "scores.csv")
-    assert summary(out)["audition"] == summary(finished)["audition"]
+    assert summary(out)["fault_injection"] == summary(finished)["fault_injection"]
 
 
 def test_a_missing_plugin_is_exit_5_or_an_empty_column(plant, finished, tmp_path, capsys):
@@ -130,7 +129,7 @@ def test_without_the_quorum_scoring_is_exit_5(plant, tmp_path, capsys):
     assert json.loads((out / "manifest.json").read_text())["status"] == "failed"
 
 
-def test_threshold_says_what_changed_and_moves_the_audition_with_the_cuts(plant, finished, tmp_path, capsys):
+def test_threshold_says_what_changed_and_moves_the_trial_with_the_cuts(plant, finished, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     before = {row["record_id"]: row["level"] for row in table(run / "scores.csv")}
@@ -146,10 +145,10 @@ def test_threshold_says_what_changed_and_moves_the_audition_with_the_cuts(plant,
     for move in said["moves"]:
         pairs = [(before[k], after[k]) for k in before]
         assert move["records"] == pairs.count((move["before"], move["after"]))
-    old, new = summary(finished)["audition"], summary(run)["audition"]
+    old, new = summary(finished)["fault_injection"], summary(run)["fault_injection"]
     assert sum(map(sum, new["caught"].values())) > sum(map(sum, old["caught"].values()))
     assert vibro(["threshold", str(run), "--budget", "0.02", "--quiet"]) == 0
-    assert summary(run)["audition"] == old and summary(run)["warnings"] == summary(finished)["warnings"]
+    assert summary(run)["fault_injection"] == old and summary(run)["warnings"] == summary(finished)["warnings"]
 
 
 def test_cuts_from_labels_name_the_rows_they_learned_from(plant, finished, tmp_path, capsys):

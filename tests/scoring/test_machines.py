@@ -99,8 +99,10 @@ def test_a_state_that_was_never_seen_raises_no_machine_alarm():
     table[8:] = 9.0
     batch, verdict = plant(table)
     assert machine_rows(batch, verdict, CUTS)[0]["level"] == "alarm"
-    held = replace(verdict, held=verdict.score > 4, level=np.minimum(verdict.level, ATTENTION).astype(np.int8))
-    (row,) = machine_rows(batch, held, CUTS)
+    suppressed = replace(
+        verdict, alarm_suppressed=verdict.score > 4, level=np.minimum(verdict.level, ATTENTION).astype(np.int8)
+    )
+    (row,) = machine_rows(batch, suppressed, CUTS)
     assert row["level"] == "attention" and row["score"] == CUTS.alarm and row["since"] == START + 8 * HOUR
 
 
@@ -156,7 +158,18 @@ def test_missing_records_and_the_order_of_rows_do_not_matter():
     table[13, 0] = table[3, 1] = np.nan
     batch, verdict = plant(table)
     rows = np.random.default_rng(1).permutation(len(batch))
-    names = ("score", "level", "p_value", "agreement", "share", "votes", "used", "confidence", "unseen", "held")
+    names = (
+        "score",
+        "level",
+        "p_value",
+        "agreement",
+        "share",
+        "exceedances",
+        "used",
+        "confidence",
+        "unseen",
+        "alarm_suppressed",
+    )
     mixed = Verdict(**{name: getattr(verdict, name)[rows] for name in names})
     assert machine_rows(batch.take(rows), mixed, CUTS) == machine_rows(batch, verdict, CUTS)
     assert machine_rows(batch, verdict, CUTS)[0]["since"] == START + 12 * HOUR

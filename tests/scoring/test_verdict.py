@@ -11,10 +11,10 @@ from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, NORM
 NAN = np.nan
 
 
-def matrix(z, ok=None):
+def matrix(z):
     z = np.atleast_2d(np.asarray(z, float))
     names = tuple("abcdef"[: z.shape[1]])
-    return ScoreMatrix(names, np.array([f"{i}" for i in range(len(z))]), z, z, np.isfinite(z) if ok is None else ok)
+    return ScoreMatrix(names, np.array([f"{i}" for i in range(len(z))]), z, z)
 
 
 def verdict(z, fused=None, weights=None, quorum=0.5, valid=None, cuts=None, unseen=None):
@@ -22,7 +22,9 @@ def verdict(z, fused=None, weights=None, quorum=0.5, valid=None, cuts=None, unse
     d = m.z.shape[1]
     return decide(
         m,
-        np.where(m.ok, m.z, 0.0).sum(axis=1) / np.maximum(m.ok.sum(axis=1), 1) if fused is None else np.asarray(fused),
+        np.nan_to_num(m.z).sum(axis=1) / np.maximum(np.isfinite(m.z).sum(axis=1), 1)
+        if fused is None
+        else np.asarray(fused),
         np.full(d, 1.0 / d) if weights is None else np.asarray(weights, float),
         cuts or Cuts(2.0, 4.0, np.full(d, 3.0)),
         np.arange(10.0),
@@ -64,14 +66,14 @@ def test_a_row_without_any_score_is_indeterminate_and_has_no_number():
     v = verdict([[1.0, 1.0], [NAN, NAN]], fused=[1.0, NAN], quorum=0.0)
     assert v.level.tolist() == [NORMAL, INDETERMINATE]
     assert np.isnan(v.score[1]) and np.isnan(v.p_value[1]) and np.isnan(v.agreement[1])
-    assert not v.votes[1].any() and not v.share[1].any()
+    assert not v.exceedances[1].any() and not v.share[1].any()
 
 
 def test_in_an_operating_state_that_was_never_seen_only_a_score_over_the_stricter_cut_raises_an_alarm():
     far = verdict(
         [[5.0], [8.0], [5.0]], cuts=Cuts(2.0, 4.0, np.array([4.0]), 7.0), unseen=np.array([True, True, False])
     )
-    assert far.level.tolist() == [ATTENTION, ALARM, ALARM] and far.held.tolist() == [True, False, False]
+    assert far.level.tolist() == [ATTENTION, ALARM, ALARM] and far.alarm_suppressed.tolist() == [True, False, False]
 
 
 def test_the_confidence_of_a_held_record_knows_that_no_cut_makes_it_an_alarm():
@@ -101,12 +103,12 @@ def test_agreement_is_the_weight_on_the_side_of_the_verdict():
     z = np.array([[9.0, 9.0, 0.0], [0.0, 9.0, 0.0], [9.0, NAN, 0.0]])
     v = verdict(z, fused=[9.0, 0.0, 9.0], weights=[0.5, 0.3, 0.2], cuts=Cuts(2.0, 4.0, np.array([3.0, 10.0, 3.0])))
     np.testing.assert_allclose(v.agreement, [0.5, 1.0, 0.5 / 0.7])
-    assert v.votes.tolist() == [[True, False, False], [False, False, False], [True, False, False]]
+    assert v.exceedances.tolist() == [[True, False, False], [False, False, False], [True, False, False]]
 
 
 def test_constant_scores_raise_no_alarm():
     v = verdict(np.zeros((20, 3)), cuts=Cuts(0.0, 0.0, np.zeros(3)))
-    assert (v.level == NORMAL).all() and not v.votes.any() and (v.agreement == 1).all()
+    assert (v.level == NORMAL).all() and not v.exceedances.any() and (v.agreement == 1).all()
 
 
 def test_a_record_alone_gets_the_verdict_it_gets_in_company():
@@ -122,11 +124,11 @@ def test_a_record_alone_gets_the_verdict_it_gets_in_company():
             "p_value",
             "agreement",
             "share",
-            "votes",
+            "exceedances",
             "used",
             "confidence",
             "unseen",
-            "held",
+            "alarm_suppressed",
         ):
             assert np.array_equal(getattr(one, name)[0], getattr(whole, name)[i], equal_nan=True), name
 

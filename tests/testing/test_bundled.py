@@ -8,7 +8,7 @@ import pytest
 
 from vibro.errors import PluginError
 from vibro.host.manager import PluginHost
-from vibro.testing import other_process as elsewhere
+from vibro.testing.other_process import ask
 from vibro.testing.parametrize import BoundCheck
 from vibro.testing.runner import case_for, checks, declared_failures, run_checks
 
@@ -60,8 +60,8 @@ def answers_of_one_child(request):
         case for case in CASES if case in wanted and case.cls.kind in ("detector", "feature", "fuser", "classifier")
     ]
     try:
-        for case, answers in zip(cases, elsewhere.ask(cases), strict=True):
-            case.__dict__["elsewhere"] = answers
+        for case, answers in zip(cases, ask([case.request for case in cases]), strict=True):
+            case.__dict__["other_process"] = answers
     except Exception as error:  # then each is asked alone, and the one that fails says why
         print(f"asked one by one, because: {error}")
 

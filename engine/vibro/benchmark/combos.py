@@ -107,7 +107,7 @@ def fuse_subsets(
             fuser = fitting.fuser(part[row])
             for source, out in sources:
                 cells = source[:, part[row]]
-                out[row] = fuser.fuse(cells, np.isfinite(cells))
+                out[row] = fuser.fuse(cells)
         yield start, fused, held
 
 
@@ -134,7 +134,7 @@ def _bend(fuser: Fuser, reach: Floats) -> Bend | None:
         return None
     z = np.random.default_rng(0).uniform(-5, 30, (32, len(reach)))
     z[np.arange(8), np.arange(8) % len(reach)] = np.nan
-    fused = fuser.fuse(z, np.isfinite(z))
+    fused = fuser.fuse(z)
     means = (b.back(weighted_means(b.to(z / reach), weights[None])[0]) for b in BENDS)
     found = [b for b, mean in zip(BENDS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
     return found[0] if len(found) == 1 else None

@@ -124,8 +124,7 @@ def _check_pattern(entry: SetEntry) -> None:
 
 
 def _simulated(entry: SetEntry, seed: int) -> Labelled:
-    from vibro.simulate import to_batch
-    from vibro.simulate import simulate
+    from vibro.simulate import simulate, to_batch
 
     known = signature(simulate).parameters
     strange = [name for name in entry.simulate if name not in known]

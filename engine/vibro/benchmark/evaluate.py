@@ -44,7 +44,7 @@ def evaluate(
     seed: int = 0,
     learned_from: bool = False,
 ) -> dict[str, Any]:
-    """The ``metrics`` part of summary.json (cli.md 8.3); undefined figures are None.
+    """The ``metrics`` part of summary.json; undefined figures are None.
 
     Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; alarms
     are the decisions for ``f1`` and ``false_alarm_rate``. Intervals are 95 % percentile bootstraps over recordings of a

@@ -69,7 +69,9 @@ class Limit:
 
 
 def compare(a: Path, b: Path) -> dict[str, Any]:
-    """``{rows, verdict_changes, warnings}`` of cli.md 7.2; ``diff`` is b - a, ``lost`` counts draws without a value in b.
+    """The JSON object of ``vibro benchmark compare``: ``{rows, verdict_changes, warnings}``.
+
+    In a row ``diff`` is b - a with interval ``lo``..``hi``, and ``lost`` counts the draws that have a value in a only.
 
     Benchmarks: rows that both have, paired over data sets and seeds. Runs: their metrics against labels, and records
     whose level changed. ConfigError where one is a benchmark and the other a run, or they share nothing.

@@ -28,7 +28,7 @@ class PoolEntry(Params):
 
 @dataclass(frozen=True)
 class Suite(Params):
-    """What a suite file may say (cli.md 7.1); ``limit`` bounds the size of a pool, 0 = no bound.
+    """What a suite file may say (benchmarks/README.md); ``limit`` bounds the size of a pool, 0 = no bound.
 
     The ensembles ``in_sample`` are fitted once on all rows, their z is (score - mean) / sd over these rows, the same for all
     sensors, within the bounds of their calibration and nothing else of it, and none of their detectors is left out as

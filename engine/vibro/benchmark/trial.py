@@ -24,6 +24,7 @@ from vibro.core.plan import Plan, resolved
 from vibro.core.view_key import code_of
 from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
+from vibro.injection.fit import fit_ensemble
 from vibro.io.tensors import decode_text, encode_text
 from vibro.store.manifest import libraries
 
@@ -103,9 +104,9 @@ def fit_trial(
     rows = replace(rows, fit=place[rows.fit])
     in_sample = suite.is_in_sample(key.ensemble)
     if in_sample:
-        rows = replace(rows, fold=np.zeros_like(rows.fold), how=f"{_how(suite, key)}; in sample")
+        rows = replace(rows, fold=np.zeros_like(rows.fold), strategy=f"{_how(suite, key)}; in sample")
     ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
-    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder, audition=False, sentinels=not in_sample)
+    engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder)
     here = place[judged]
     batch = data.batch
     names = tuple(d.id for d in plan.detectors)
@@ -126,7 +127,7 @@ def fit_trial(
         fault_type=data.fault_type[here],
         trivial={name: base[name][here] for name in TRIVIAL},
         seconds=np.zeros((d, 2)),
-        how=f"{split.how}; {rows.how}",
+        how=f"{split.how}; {rows.strategy}",
         sensors=batch.sensors,
         warnings=split.warnings,
     )
@@ -135,7 +136,9 @@ def fit_trial(
         note = f"{', '.join(learners)}: sees labels of normal records only, for the protocol 'normals' fits no other"
         trial = replace(trial, warnings=(*trial.warnings, note))
     try:
-        fitted, matrix = engine.run(plan, batch, rows, known[used] if learners else None)
+        fitted, report, matrix = fit_ensemble(
+            engine, plan, batch, rows, known[used] if learners else None, sensitivity=not in_sample, trial=False
+        )
     except VibroError as error:
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
@@ -149,9 +152,9 @@ def fit_trial(
         trial.z[trial.known >= 0, names.index(ident)] = np.nan
     reference = np.full((len(held), d), np.nan)
     reference[:, column] = held
-    for result in fitted.results:
+    for result in report.results:
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
-    reasons = {r.id: r.reason for r in fitted.results if r.status != "ok"}
+    reasons = {r.id: r.reason for r in report.results if r.status != "ok"}
     return replace(trial, reference=reference, reasons=reasons)
 
 

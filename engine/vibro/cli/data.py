@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import (
     Covariates,
     CsvBom,
@@ -228,7 +228,7 @@ def _with_ingested(
     body: Callable[[Ingested], Any],
     prepare: Prepare | None = None,
 ) -> Any:
-    """What ``body`` makes of the ingested data, which lie in a temporary folder only while it works."""
+    """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
     from tempfile import TemporaryDirectory
 
     from vibro.cli import console

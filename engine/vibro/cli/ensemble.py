@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import (
     AllowMissing,
     Covariates,
@@ -155,7 +155,7 @@ def list_(session: Session) -> None:
             problems = [f"{ident}: {reason}" for ident, reason in plan.absent]
             count, cost = (
                 len(plan.detectors),
-                f"about {plan.seconds_a_thousand():.0f} s for 1,000 records of 8,192 samples",
+                f"about {plan.seconds_per_thousand():.0f} s for 1,000 records of 8,192 samples",
             )
         except VibroError as error:
             table, problems, count, cost = dict(host.registry.ensembles[name]), [error.message], 0, "unknown"
@@ -188,9 +188,10 @@ def show(
         console.line(_toml(whole))
         return
     console.line(f"{title}: {whole['summary']}")
+    stated = {str(row.get("id", row["use"])): row for row in plan.ensemble.detectors}
     rows = []
     for d, row in zip(plan.detectors, whole["detectors"], strict=True):
-        given = d.settings
+        given = stated[d.id]
         params = ", ".join(
             f"{k}={v!r}{'' if k in given else ' (default)'}" for k, v in row.items() if k not in ("use", "id", "view")
         )
@@ -205,7 +206,7 @@ def show(
 def _item(plan: Plan, view: Any) -> str:
     from vibro.core.plan import ROOT_ITEMS
 
-    return ROOT_ITEMS.get(view.name) or plan.extractors[view].item
+    return ROOT_ITEMS.get(view.name) or plan.extractors[view].cls.item
 
 
 def _toml(whole: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ class Rows:
 
     fit: NDArray[np.intp]
     fold: NDArray[np.int8]
-    how: str
+    strategy: str
     group: NDArray[np.intp]
 
     @property
@@ -29,24 +29,27 @@ class Rows:
         rows: NDArray[np.intp] = self.fit[self.fold == 0]
         return rows
 
+    def by_id(self, batch: SignalBatch) -> Rows:
+        """The rows in the order of their record ids, so that the order of the input decides nothing."""
+        order = np.argsort(batch.ids[self.fit], kind="stable")
+        return Rows(self.fit[order], self.fold[order], self.strategy, self.group[order])
+
 
 FOLDS = 5
+BLOCKS_PER_FOLD = 4
 
 
-BLOCKS_A_FOLD = 4
-
-
-def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
+def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, strategy: str = "all") -> Rows:
     """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
 
-    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are dealt
+    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are assigned
     so that the folds hold about equally much of every sensor. Otherwise each machine's instants are cut into blocks of
-    consecutive time, dealt in turn, so that what was measured at one instant stays together. Where neither gives five
-    folds (one instant of many sensors), single records are dealt. Fewer than ten rows: one fold.
+    consecutive time, assigned in turn, so that what was measured at one instant stays together. Where neither gives five
+    folds (one instant of many sensors), single records are assigned. Fewer than ten rows: one fold.
     """
     chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
     if len(chosen) < 2 * FOLDS:
-        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold", np.arange(len(chosen)))
+        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{strategy}; one fold", np.arange(len(chosen)))
     if _whole_recordings(batch, chosen):
         fold, group, name = *_by_recording(batch, chosen), "recording"
     else:
@@ -54,7 +57,7 @@ def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str 
     if len(np.unique(fold)) < FOLDS:
         group = np.argsort(np.argsort(batch.ids[chosen], kind="stable"))
         fold, name = group % FOLDS, "record"
-    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}", group)
+    return Rows(chosen, fold.astype(np.int8), f"{strategy}; five folds by {name}", group)
 
 
 def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -80,8 +83,8 @@ def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[
         mine = np.flatnonzero(batch.machine[rows] == m)
         instant = instants(batch, rows[mine])
         count = int(instant.max()) + 1
-        blocks = min(FOLDS * BLOCKS_A_FOLD, count)
-        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_A_FOLD
+        blocks = min(FOLDS * BLOCKS_PER_FOLD, count)
+        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_PER_FOLD
         fold[mine] = (instant * blocks // count + int(m)) % FOLDS
     return fold, block
 
@@ -114,6 +117,6 @@ def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
     return True
 
 
-def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most this many of the rows, evenly spread."""
+def evenly_spaced(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most this many of the rows, evenly spaced."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]

@@ -48,10 +48,19 @@ class PlannedDetector:
 
     id: str
     cls: type[Detector]
-    settings: Mapping[str, Any]
+    params: Params
     view: ViewKey
     plugin: str
     version: str
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """One view of a plan: its extractor, the checked parameters, and the views that it is made from."""
+
+    cls: type[FeatureExtractor]
+    params: Params
+    inputs: tuple[ViewKey, ...]
 
 
 @dataclass(frozen=True)
@@ -62,19 +71,21 @@ class Plan:
     ensemble: Ensemble
     detectors: tuple[PlannedDetector, ...]
     views: tuple[ViewKey, ...]
-    extractors: Mapping[ViewKey, type[FeatureExtractor]]
+    extractors: Mapping[ViewKey, PlannedView]
     readers: Mapping[ViewKey, int]
     fuser: type[Fuser]
     thresholder: type[Thresholder]
     absent: tuple[tuple[str, str], ...] = ()  # detector id, reason (--allow-missing)
 
-    def seconds_a_thousand(self) -> float:
+    def seconds_per_thousand(self) -> float:
         """Expected seconds for 1,000 records of 8,192 samples on one core, from the figures that components state."""
-        return sum(cls.seconds for cls in (*(d.cls for d in self.detectors), *self.extractors.values()))
+        return sum(
+            cls.seconds for cls in (*(d.cls for d in self.detectors), *(v.cls for v in self.extractors.values()))
+        )
 
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""
-        return {key: self.extractors[key].make(key.settings, ctx.child(str(key)), where=str(key)) for key in self.views}
+        return {key: (v := self.extractors[key]).cls(v.params, ctx.child(str(key))) for key in self.views}
 
 
 def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
@@ -102,13 +113,14 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
     entry = check_ensemble(name, table)
     detectors: list[PlannedDetector] = []
     absent: list[tuple[str, str]] = []
-    classes: dict[ViewKey, type[FeatureExtractor]] = {}
+    planned: dict[ViewKey, PlannedView] = {}
 
     def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
         cls = host.component("feature", key.name)
         assert issubclass(cls, FeatureExtractor)
-        classes[key] = cls
-        return inputs_of(key, cls, check_settings(cls.Params, key.settings, f"{name}: view {key}"))
+        params = check_settings(cls.Params, key.settings, f"{name}: view {key}")
+        planned[key] = PlannedView(cls, params, inputs_of(cls, params))
+        return planned[key].inputs
 
     for i, row in enumerate(entry.detectors):
         use = row["use"]
@@ -129,13 +141,13 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
                 raise UnknownComponentError(f"{where}: {error.message}", hint=error.hint) from None
             absent.append((ident, error.message))
             continue
-        given = ROOT_ITEMS[view.name] if view.name in ROOTS else classes[view].item
+        given = ROOT_ITEMS[view.name] if view.name in ROOTS else planned[view].cls.item
         if not items_agree(given, cls.item):
             raise ConfigError(f"{where}: {use} takes items '{cls.item}', but view {view} gives '{given}'")
         settings = {key: value for key, value in row.items() if key not in ("use", "id", "view")}
-        check_settings(cls.Params, settings, where)
+        params = check_settings(cls.Params, settings, where)
         owner = host.owner("detector", use)
-        detectors.append(PlannedDetector(ident, cls, settings, view, owner.name, owner.version))
+        detectors.append(PlannedDetector(ident, cls, params, view, owner.name, owner.version))
 
     ids = [d.id for d in detectors]
     for ident in ids:
@@ -159,7 +171,7 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
         entry,
         tuple(detectors),
         views,
-        {key: classes[key] for key in views},
+        {key: planned[key] for key in views},
         view_readers,
         fuser,
         thresholder,
@@ -173,8 +185,7 @@ def survivors_of(plan: Plan, ids: Sequence[str]) -> Plan:
     needed: Counter[ViewKey] = Counter(d.view for d in detectors)
     for key in reversed(plan.views):
         if needed[key]:
-            cls = plan.extractors[key]
-            needed.update(inputs_of(key, cls, check_settings(cls.Params, key.settings, str(key))))
+            needed.update(plan.extractors[key].inputs)
     views = tuple(key for key in plan.views if needed[key])
     return replace(plan, detectors=detectors, views=views, readers=needed)
 
@@ -188,7 +199,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
             "use": d.cls.name,
             "id": d.id,
             "view": _view_table(d.view),
-            **settings_of(check_settings(d.cls.Params, d.settings, d.id)),
+            **settings_of(d.params),
         }
         for d in plan.detectors
     ]

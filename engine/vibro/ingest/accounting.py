@@ -57,7 +57,7 @@ class Finding:
     excerpt: str
 
     def as_row(self) -> dict[str, Any]:
-        """Columns of cli.md 8.2; numbers that are not known are None."""
+        """The columns of ``quarantine.csv``; numbers that are not known are None."""
         return {
             "source": self.source,
             "row": _known(self.row),

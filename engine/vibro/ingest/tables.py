@@ -1,4 +1,4 @@
-"""Label, covariate and sensor tables joined to a batch (cli.md 2)."""
+"""Label, covariate and sensor tables joined to a batch."""
 
 from __future__ import annotations
 

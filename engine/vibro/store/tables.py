@@ -1,4 +1,4 @@
-"""The tables of a run: scores as CSV and Parquet, quarantine and machines as CSV, events as JSON (cli.md 8)."""
+"""The tables of a run: scores as CSV and Parquet, quarantine and machines as CSV, events as JSON."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Columns = Mapping[str, NDArray[Any]]
 def write_scores(folder: Path, columns: Columns, *, bom: bool = False) -> None:
     """Writes ``scores.csv`` and ``scores.parquet``, sorted by source and row.
 
-    ``columns`` holds those of cli.md 8.1 as arrays of equal length: texts, int64 ``row``, datetime64 ``data_time``,
+    ``columns`` holds those of docs/run-directory.md as arrays of equal length: texts, int64 ``row``, datetime64 ``data_time``,
     float64 for the rest, then ``z_<detector>`` in ensemble order. NaN and NaT are written as empty, in Parquet as null.
     """
     columns = _in_order(columns)

@@ -1,4 +1,4 @@
-"""Checks for every component: names, settings, constructor, registration, manners."""
+"""Checks for every component: names, settings, constructor, registration, side effects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vibro.api import API_VERSION, KINDS, Component, Params
 from vibro.errors import ConfigError
 from vibro.testing.assertions import fail, require
 from vibro.testing.case import Case
-from vibro.testing.manners import ASPECTS
+from vibro.testing.side_effects import ASPECTS
 
 PUBLIC = (
     "vibro",
@@ -189,7 +189,7 @@ def check_no_growth(case: Case) -> None:
     require(grown < 20e6, f"{grown / 1e6:.0f} MB stay behind a call")
 
 
-def _manner(aspect: str, clause: str) -> Callable[[Case], None]:
+def _no_side_effect(aspect: str, clause: str) -> Callable[[Case], None]:
     def check(case: Case) -> None:
         found = case.exercise[2]
         require(aspect not in found, found.get(aspect, ""))
@@ -219,7 +219,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 AFTER_USE: tuple[Callable[[Case], None], ...] = (
     check_progress,
     check_no_growth,
-    *(_manner(aspect, clause) for aspect, clause in ASPECTS.items()),
+    *(_no_side_effect(aspect, clause) for aspect, clause in ASPECTS.items()),
 )
 
 

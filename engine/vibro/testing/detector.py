@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.errors import VibroError
 from vibro.testing import signals
-from vibro.testing.assertions import clean, close, fail, require, same
+from vibro.testing.assertions import close, fail, require, result_or_refusal, same
 from vibro.testing.case import Case
 
 
@@ -250,7 +250,7 @@ def _odd_fit(name: str, clause: str, rows: Callable[[DetectorCase], NDArray[np.f
         def use() -> NDArray[Any]:
             return case.score(case.fit_rows(case.make(), x), case.data.x.copy())
 
-        scores = clean(use, f"fit on {len(x)} rows")
+        scores = result_or_refusal(use, f"fit on {len(x)} rows")
         if scores is not None:
             require(np.isfinite(scores).all(), f"scores after a fit on {len(x)} such rows are not finite")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
-from vibro.api import Context, Detector, NotFittedError, StandAside, State
+from vibro.api import Context, Detector, NotApplicableError, NotFittedError, State
 from vibro_plugins.deep.checkpoint import Epochs, key_of
 from vibro_plugins.deep.standardise import BLOCK
 from vibro_plugins.deep.training import arrays, load_arrays, seeded
@@ -90,12 +90,12 @@ class Network(Detector):
 
 
 def refuse(x: NDArray[Any]) -> None:
-    """StandAside where rows x (n, *item) are few, or one of their values is not finite: nothing would be learned, unseen."""
+    """NotApplicableError where rows x (n, *item) are few, or one of their values is not finite."""
     if len(x) < LEAST_ROWS:
-        raise StandAside(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
+        raise NotApplicableError(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
     wrong = sum(int(np.count_nonzero(~np.isfinite(x[i : i + BLOCK]))) for i in range(0, len(x), BLOCK))
     if wrong:
-        raise StandAside(f"the view holds {wrong} values that are not finite")
+        raise NotApplicableError(f"the view holds {wrong} values that are not finite")
 
 
 def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from vibro.api import StandAside, State
+from vibro.api import NotApplicableError, State
 from vibro_plugins.deep.training import arrays, load_arrays
 
 
@@ -18,9 +18,9 @@ class Plateau:
         self.weights = arrays(module)
 
     def stop(self, loss: float) -> bool:
-        """Takes note of one look; True when it is time to stop, StandAside where the loss is no number any more."""
+        """Takes note of one look; True when it is time to stop, NotApplicableError where the loss is no number any more."""
         if not np.isfinite(loss):
-            raise StandAside("training diverged: its loss is no finite number")
+            raise NotApplicableError("training diverged: its loss is no finite number")
         if loss < self.best * 0.999:
             self.best, self.waited, self.weights = loss, 0, arrays(self.module)
         else:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vibro.api import StandAside, State
+from vibro.api import NotApplicableError, State
 from vibro_plugins.deep.detector import refuse
 
 LEAST_SIZE = 4
@@ -36,9 +36,9 @@ class Pixels:
 
     @classmethod
     def fit(cls, x: NDArray[np.float32]) -> Self:
-        """From images (n, c, h, w); StandAside says why they cannot be learned from."""
+        """From images (n, c, h, w); NotApplicableError says why they cannot be learned from."""
         if x.ndim != 4 or min(x.shape[2:]) < LEAST_SIZE:
-            raise StandAside(
+            raise NotApplicableError(
                 f"rows of shape {x.shape[1:]} are no images (c, h, w) of {LEAST_SIZE} pixels or more a side"
             )
         refuse(x)
@@ -52,7 +52,7 @@ class Pixels:
             centre[channel] = middle
             np.divide(1, spread, out=factor[channel], where=spread > 1e-6 * np.abs(middle).max(), casting="unsafe")
         if not factor.any():
-            raise StandAside(f"the view is constant over most of the {len(x)} fit rows")
+            raise NotApplicableError(f"the view is constant over most of the {len(x)} fit rows")
         return cls(centre, factor)
 
     @property

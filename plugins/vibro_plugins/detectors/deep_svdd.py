@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Params, StandAside, State
+from vibro.api import NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LEAST_ROWS, Network
 from vibro_plugins.deep.diagnostics import effective_rank
 from vibro_plugins.deep.early_stopping import Plateau
@@ -164,7 +164,7 @@ class DeepSvdd(Network):
                 self._epoch(net, optimizer, x, sign, minibatches(rows, batch_size(len(x), p.batch), rng))
                 codes = self._codes(net, x)
                 if not np.isfinite(codes).all():
-                    raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
+                    raise NotApplicableError(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
                 for name, value in self._collapse(codes[kept], first[kept]).items():
                     epochs.numbers[name] = min(epochs.numbers[name], value)
         kept = np.union1d(trimming.kept, sound)
@@ -284,10 +284,10 @@ class DeepSad(DeepSvdd):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from images (n, c, h, w) and labels (n,), of which one at least is 1 and 20 are not."""
         if y is None or not np.any(np.asarray(y) == 1):
-            raise StandAside("no fit row is labelled as anomalous; deep_svdd needs no labels")
+            raise NotApplicableError("no fit row is labelled as anomalous; deep_svdd needs no labels")
         others = int(np.count_nonzero(np.asarray(y) != 1))
         if others < LEAST_ROWS:
-            raise StandAside(f"{others} fit rows are not labelled as anomalous; a centre needs {LEAST_ROWS}")
+            raise NotApplicableError(f"{others} fit rows are not labelled as anomalous; a centre needs {LEAST_ROWS}")
         self._learn(x, np.select([np.asarray(y) == 1, np.asarray(y) == 0], [-1, 1], 0).astype(np.float32))
 
     def _loss(self, squared: Tensor, sign: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Params, StandAside, State
+from vibro.api import NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import enough, explained, linear
 from vibro_plugins.deep.early_stopping import Plateau
@@ -122,7 +122,7 @@ class HeteroVae(Network):
                 self._epoch(net, optimizer, x, beta, minibatches(trimming.kept, batch_size(len(x), p.batch), rng))
                 loss = float(np.median(self._l1(net, x[held]) + p.beta * self._kl(net, x[held])))
                 if not np.isfinite(loss):
-                    raise StandAside(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
+                    raise NotApplicableError(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
                 if epoch >= p.warm_up and plateau.stop(loss):
                     break
             if p.epochs > p.warm_up:

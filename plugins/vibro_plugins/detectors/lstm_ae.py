@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Params, StandAside, State
+from vibro.api import NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, refuse, split
 from vibro_plugins.deep.diagnostics import enough, explained, linear
 from vibro_plugins.deep.early_stopping import Plateau
@@ -99,12 +99,12 @@ class LstmAe(Network):
         refuse(x)
         sequences = self._sequences(x)
         if sequences.shape[1] > MOST_STEPS:
-            raise StandAside(
+            raise NotApplicableError(
                 f"{sequences.shape[1]} steps are too many for an LSTM (at most {MOST_STEPS}); set a longer patch"
             )
         self._centre, self._scale = _standard(sequences)
         if not self._scale > 0:
-            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+            raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         z = self._standardised(sequences)
         rng = self.ctx.rng()
         held, rows = split(len(z), self.ctx, rng)
@@ -144,7 +144,7 @@ class LstmAe(Network):
         """(n, steps, values), the last patch filled with zeros."""
         if self.params.patch == 0:
             if x.ndim != 3:
-                raise StandAside(
+                raise NotApplicableError(
                     f"the view has rows of shape {x.shape[1:]}; a sequence (steps, values) or a patch is needed"
                 )
             return x
@@ -152,7 +152,7 @@ class LstmAe(Network):
         n, channels, samples = wide.shape
         patch = self.params.patch or max(PATCH, -(-samples // USUAL_STEPS))
         if samples < 2 * patch:
-            raise StandAside(f"{samples} samples hold fewer than two patches of {patch}")
+            raise NotApplicableError(f"{samples} samples hold fewer than two patches of {patch}")
         steps = -(-samples // patch)
         filled = np.pad(wide, ((0, 0), (0, 0), (0, steps * patch - samples)))
         cut = filled.reshape(n, channels, steps, patch)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.stats.columns import Columns, flatten, in_blocks, one_thread, row_keys
 from vibro_plugins.stats.covariance import Scatter, concentrate, reweighted
 
@@ -53,12 +53,12 @@ class Mahalanobis(Detector):
     _own: NDArray[np.uint64]  # keys of the rows that it was fitted on, sorted
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from (n, *item); StandAside with too few rows, too many columns or none that varies."""
+        """Learns from (n, *item); NotApplicableError with too few rows, too many columns or none that varies."""
         features = flatten(x).shape[1]
         if len(x) < LEAST_ROWS:
-            raise StandAside(f"{len(x)} fit rows are too few for a covariance; {LEAST_ROWS} are needed")
+            raise NotApplicableError(f"{len(x)} fit rows are too few for a covariance; {LEAST_ROWS} are needed")
         if features > MOST_COLUMNS:
-            raise StandAside(
+            raise NotApplicableError(
                 f"{features} columns are too many for a covariance (at most {MOST_COLUMNS}); name another view"
             )
         with one_thread():

@@ -42,7 +42,7 @@ class Rise(Detector):
     _columns: Columns | None = None
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns median and spread of every feature from (n, *item); StandAside where none varies."""
+        """Learns median and spread of every feature from (n, *item); NotApplicableError where none varies."""
         self._columns = Columns.fit(x)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from vibro.errors import StandAside
+from vibro.errors import NotApplicableError
 
 BLOCK = 256
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
@@ -53,13 +53,15 @@ class Columns:
 
     @classmethod
     def fit(cls, x: NDArray[Any]) -> Self:
-        """From (n, *item); StandAside where no column varies."""
+        """From (n, *item); NotApplicableError where no column varies."""
         flat = flatten(x)
         low, middle, high = np.quantile(flat, [0.25, 0.5, 0.75], axis=0)
         spread = flat.std(axis=0)
         keep = spread > 1e-6 * np.abs(flat).max(axis=0)
         if not keep.any():
-            raise StandAside(f"all {flat.shape[1]} columns of the view are constant over the {len(flat)} fit rows")
+            raise NotApplicableError(
+                f"all {flat.shape[1]} columns of the view are constant over the {len(flat)} fit rows"
+            )
         return cls(keep, middle[keep], np.maximum((high - low) / 1.349, spread / 20)[keep])
 
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import ConfigError, StandAside, State
+from vibro.api import ConfigError, NotApplicableError, State
 from vibro_plugins.stats.columns import BLOCK
 
 SPARE = 8  # candidates beyond k whose exact distances are compared, against rounding in the fast ones
@@ -27,7 +27,7 @@ class Neighbours:
     def store(self, rows: NDArray[np.float32]) -> None:
         """Keeps the rows (n, p); k is lowered to n - 1 where needed."""
         if len(rows) < 2:
-            raise StandAside("one fit row has no neighbours; 2 are needed")
+            raise NotApplicableError("one fit row has no neighbours; 2 are needed")
         self.rows = rows
         self._stored = rows.astype(np.float64)
         self._square = np.einsum("ij,ij->i", self._stored, self._stored)

@@ -36,8 +36,8 @@ class Hostile(Fuser):
     def fit(self, z, y=None, usefulness=None):
         self.n = len(z)
 
-    def fuse(self, z, ok):
-        out = np.where(ok, z, 0.0).sum(axis=1) / np.maximum(ok.sum(axis=1), 1)
+    def fuse(self, z):
+        out = np.nan_to_num(z).sum(axis=1) / np.maximum(np.isfinite(z).sum(axis=1), 1)
 {act}
         return out
 

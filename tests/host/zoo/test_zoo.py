@@ -20,6 +20,7 @@ from vibro.host.isolation import load_isolated
 from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.worker import MARK
 from vibro.host.manager import PluginHost
+from vibro.injection.fit import fit_ensemble
 from vibro.testing.signals import FS, records
 
 from .hostile import ZOO
@@ -66,7 +67,7 @@ def run(host: PluginHost, batch, detectors):
         "quorum": 0.5,
     }
     engine = Engine(host, Context(seed=3, fs=FS))
-    fitted, matrix = engine.run(make_plan(host, "zoo", table), batch, make_rows(batch))
+    fitted, _, matrix = fit_ensemble(engine, make_plan(host, "zoo", table), batch, make_rows(batch))
     return fitted, matrix, engine.decide(fitted, matrix, batch)
 
 
@@ -142,7 +143,7 @@ def test_other_detectors_do_not_notice_a_hostile_one(zoo_plugin, batch, calm, na
         assert failures == []
         assert "hostile" in matrix.detectors
         if name == "one_nan":
-            assert not matrix.ok[0, matrix.detectors.index("hostile")]
+            assert np.isnan(matrix.z[0, matrix.detectors.index("hostile")])
     close(host)
 
 
@@ -176,7 +177,7 @@ def test_an_entry_point_to_nothing_is_named():
 @pytest.mark.parametrize("name", [name for name, plugin in ZOO.items() if plugin.phase != "import"])
 def test_the_kit_finds_every_hostile_plugin(tmp_path, monkeypatch, name):
     """Whatever does not announce itself in a run is found by at least one check."""
-    from vibro.testing.plugin import check_elsewhere
+    from vibro.testing.plugin import check_in_child
 
     if name in (
         "prints_at_import",
@@ -190,7 +191,7 @@ def test_the_kit_finds_every_hostile_plugin(tmp_path, monkeypatch, name):
     path = tmp_path / f"zoo_{name}.py"
     path.write_text(ZOO[name].text(name))
     try:
-        report = check_elsewhere(str(path), host=new_host(), seconds=30)
+        report = check_in_child(str(path), host=new_host(), seconds=30)
     except PluginError:
         return
     outcomes = report["components"][0]["checks"]

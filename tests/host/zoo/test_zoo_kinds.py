@@ -15,6 +15,7 @@ from vibro.errors import VibroError
 from vibro.events import DetectorFailed
 from vibro.host.isolation import load_isolated
 from vibro.ingest import IngestOptions, ingest
+from vibro.injection.fit import fit_ensemble
 
 from .kinds import CASES, HARMLESS, source
 from .test_zoo import GOOD, LIMITS, marked, new_host, run
@@ -66,7 +67,7 @@ def test_a_hostile_view_costs_only_the_detectors_that_read_it(hostile, batch, ca
 def decided(host, batch, **parts):
     table = {"detectors": GOOD, "fuser": {"use": "weighted_mean"}, "thresholder": {"use": "quantile"}, **parts}
     engine = Engine(host, Context(seed=3))
-    fitted, matrix = engine.run(make_plan(host, "zoo", table), batch, make_rows(batch))
+    fitted, _, matrix = fit_ensemble(engine, make_plan(host, "zoo", table), batch, make_rows(batch))
     return engine.decide(fitted, matrix, batch)
 
 

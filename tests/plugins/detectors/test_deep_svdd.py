@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vibro.api import ConfigError, Context, StandAside
+from vibro.api import ConfigError, Context, NotApplicableError
 from vibro_plugins.deep import images as _images
 from vibro_plugins.deep import resnet as _resnet
 from vibro_plugins.detectors import deep_svdd
@@ -50,10 +50,10 @@ def auc(detector):
 
 
 def failed(x=FIT, **settings):
-    """Whether a fit stands aside or declares itself failed."""
+    """Whether a fit is skipped or declares itself failed."""
     try:
         return fitted(x, **settings).health()["failed"] == 1
-    except StandAside:
+    except NotApplicableError:
         return True
 
 
@@ -126,7 +126,7 @@ def test_trap_17_few_rows_and_a_ragged_last_batch():
     with torch.no_grad():
         codes = first(torch.tensor(_images.Pixels.fit(FIT[:99]).apply(FIT[:99]))).numpy()
     np.testing.assert_allclose(detector.state()["centre"], centre_of(codes.astype(float)), atol=1e-5)
-    with pytest.raises(StandAside, match="too few"):
+    with pytest.raises(NotApplicableError, match="too few"):
         fitted(FIT[:19])
 
 
@@ -317,12 +317,12 @@ def test_labels_push_known_anomalies_away():
     assert auc(sad) > auc(fitted(pool)) + 0.02
     assert np.array_equal(fitted(pool, y=y).score(CALM), fitted(pool).score(CALM))  # deep_svdd looks at no label
     for labels in (None, np.zeros(len(pool), np.int16)):
-        with pytest.raises(StandAside, match="labelled as anomalous"):
+        with pytest.raises(NotApplicableError, match="labelled as anomalous"):
             fitted(pool, cls=DeepSad, y=labels)
     y[:] = 1
     for others, words in ((0, "0 fit rows are not"), (19, "19 fit rows are not")):
         y[:others] = 0
-        with pytest.raises(StandAside, match=words):
+        with pytest.raises(NotApplicableError, match=words):
             fitted(pool, cls=DeepSad, y=y)
     y[:40] = 0
     assert np.isfinite(fitted(pool, cls=DeepSad, y=y).score(CALM)).all()
@@ -348,7 +348,7 @@ def test_it_stops_when_rows_come_no_closer():
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, words):
-    with pytest.raises(StandAside, match=words):
+    with pytest.raises(NotApplicableError, match=words):
         fitted(rows)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vibro.api import Context, StandAside
+from vibro.api import Context, NotApplicableError
 from vibro_plugins.deep import images as _images
 from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import hetero_vae
@@ -254,7 +254,7 @@ def test_health_tells_a_broken_network(name, kind, monkeypatch):
         breakage(monkeypatch)
     try:
         assert fitted(**settings).health()["failed"] == 1
-    except StandAside as error:
+    except NotApplicableError as error:
         assert "diverged" in error.message
 
 
@@ -296,7 +296,7 @@ def test_a_dead_sensor_is_no_simple_image(trained):
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, words):
-    with pytest.raises(StandAside, match=words):
+    with pytest.raises(NotApplicableError, match=words):
         fitted(rows)
 
 

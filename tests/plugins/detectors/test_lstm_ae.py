@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibro.api import Context, StandAside
+from vibro.api import Context, NotApplicableError
 from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import lstm_ae
 from vibro_plugins.detectors.lstm_ae import AutoEncoder, LstmAe
@@ -202,7 +202,7 @@ def test_health_tells_a_net_that_has_not_learned(sequences, name, monkeypatch):
         breakage(monkeypatch)
     try:
         assert fitted(sequences[:200], **{"epochs": 12, **settings}).health()["failed"] == 1
-    except StandAside as error:
+    except NotApplicableError as error:
         assert "diverged" in error.message
 
 
@@ -258,7 +258,7 @@ def test_a_longer_vector_has_longer_patches_not_more_steps():
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, settings, words):
-    with pytest.raises(StandAside, match=words):
+    with pytest.raises(NotApplicableError, match=words):
         fitted(rows, **settings)
 
 

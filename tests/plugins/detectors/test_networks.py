@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibro.api import ConfigError, Context, NotFittedError, StandAside
+from vibro.api import ConfigError, Context, NotApplicableError, NotFittedError
 from vibro.core.plan import make_plan
 from vibro.host.manager import PluginHost
 from vibro_plugins.deep import detector as _network
@@ -113,9 +113,9 @@ def test_rows_that_cannot_be_learned_from_are_refused(name):
         (np.repeat(one, 60, axis=0), "constant"),
         (0 * np.repeat(one, 60, 0), "constant"),
     ):
-        with pytest.raises(StandAside, match=words):
+        with pytest.raises(NotApplicableError, match=words):
             fitted(name, rows=rows)
-    with pytest.raises(StandAside, match="no images|needed|fewer than two"):
+    with pytest.raises(NotApplicableError, match="no images|needed|fewer than two"):
         fitted(name, rows=np.zeros((60, 2, 1, 1, 16), np.float32))
 
 
@@ -124,7 +124,7 @@ def test_rows_that_cannot_be_learned_from_are_refused(name):
 def test_values_that_are_not_finite_are_counted_and_refused(name, value):
     rows = NETWORKS[name][1](90, 0).copy()
     rows.reshape(90, -1)[[3, 70, 89], 7] = value
-    with pytest.raises(StandAside, match="3 values that are not finite"):
+    with pytest.raises(NotApplicableError, match="3 values that are not finite"):
         fitted(name, rows=rows)
 
 
@@ -286,7 +286,7 @@ def test_groups_decide_whether_a_training_goes_on():
 def test_a_loss_that_is_no_number_ends_a_training():
     plateau = Plateau(torch.nn.Linear(1, 1), 3)
     assert not plateau.stop(1.0)
-    with pytest.raises(StandAside, match="diverged"):
+    with pytest.raises(NotApplicableError, match="diverged"):
         plateau.stop(np.nan)
 
 

@@ -21,14 +21,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vibro.api import Context, NotFittedError
+from vibro.api import Context, NotFittedError, check_settings
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.plan import make_plan
 from vibro.core.worker import ArrayRef, FitTask, fit_task
 from vibro.data import make_batch
 from vibro.host.manager import PluginHost
-from vibro.runs.summary import thresholds
+from vibro.injection.fit import fit_ensemble
+from vibro.runs.summary import realised
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import INVALID
 from vibro_plugins.deep import training as _torch
@@ -92,7 +93,16 @@ def test_trap_26_reference_scores_are_of_rows_that_were_not_trained_on(name):
 
     x, fold = make(190, 0), (np.arange(190) % 5).astype(np.int8)
     settings = {**small, "epochs": 1}
-    task = FitTask("d", Watched, settings, Context(), ArrayRef(x), np.arange(190), fold, cross_fit=cls.cross_fit)
+    task = FitTask(
+        "d",
+        Watched,
+        check_settings(cls.Params, settings, "d"),
+        Context(),
+        ArrayRef(x),
+        np.arange(190),
+        fold,
+        cross_fit=cls.cross_fit,
+    )
     reference = fit_task(task).reference
     judged = np.flatnonzero(np.isfinite(reference))
     trained = {row.tobytes() for part in seen for row in part}
@@ -155,8 +165,10 @@ def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
     verdict = SimpleNamespace(
         score=np.append(np.arange(100.0), [1e3, np.nan]), level=np.append(np.zeros(100), [INVALID, 0])
     )
-    table = thresholds("quantile", {"attention": 0.05}, Cuts(89.5, 97.5, np.zeros(1)), {}, verdict)
-    assert table["realised"] == {"attention": 0.1, "alarm": 0.02}  # of valid records with a score, whatever the budget
+    assert realised(verdict, Cuts(89.5, 97.5, np.zeros(1))) == {
+        "attention": 0.1,
+        "alarm": 0.02,
+    }  # of valid records with a score, whatever the budget
 
 
 def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
@@ -170,11 +182,11 @@ def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
     plan = make_plan(host, "one", table)
     cuts = []
     for labels in (None, y):
-        engine = Engine(host, Context(), audition=False, sentinels=False)
-        model, _ = engine.run(plan, batch, make_rows(batch), labels)
+        engine = Engine(host, Context())
+        model, report, _ = fit_ensemble(engine, plan, batch, make_rows(batch), labels, sensitivity=False, trial=False)
         cuts.append((model.cuts.attention, model.cuts.alarm))
         fused = model.reference["fused"]
-        assert model.rows["reference"] == len(fused) == 40 and model.rows["fit"] == 200  # as the manifest names them
+        assert report.rows["reference"] == len(fused) == 40 and report.rows["fit"] == 200  # as the manifest names them
         assert 0.03 < np.mean(fused > model.cuts.attention) < 0.2  # a budget of 0.1; the labels say 0.2
     assert cuts[0] == cuts[1] and cuts[0][0] < cuts[0][1]
 

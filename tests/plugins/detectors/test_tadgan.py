@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibro.api import Context, NotFittedError, StandAside
+from vibro.api import Context, NotApplicableError, NotFittedError
 from vibro_plugins.deep.training import step
 from vibro_plugins.detectors import tadgan
 from vibro_plugins.detectors.tadgan import TadGan, positive
@@ -330,7 +330,7 @@ def test_health_tells_a_net_that_has_not_learned(vectors, name, monkeypatch):
         breakage(monkeypatch)
     try:
         assert fitted(vectors[:240], **{"epochs": 4, **settings}).health()["failed"] == 1
-    except StandAside as error:
+    except NotApplicableError as error:
         assert "diverged" in error.message
 
 
@@ -361,5 +361,5 @@ def test_health_leaves_a_sound_net_alone(vectors, settings):
     ],
 )
 def test_what_cannot_be_learned_from_is_said(rows, settings, words):
-    with pytest.raises(StandAside, match=words):
+    with pytest.raises(NotApplicableError, match=words):
         fitted(rows, **settings)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Params, StandAside, State
+from vibro.api import NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, refuse, split
 from vibro_plugins.deep.diagnostics import effective_rank
 from vibro_plugins.deep.early_stopping import Plateau
@@ -111,7 +111,7 @@ class Contrastive(Network):
         p = self.params
         sides = x.shape[2:] if x.ndim == 4 else x.shape[-1:]
         if not 2 <= x.ndim <= 4 or min(sides) < LEAST_LENGTH:
-            raise StandAside(
+            raise NotApplicableError(
                 f"the view has rows of shape {x.shape[1:]}; vectors, records or images (c, h, w)"
                 f" of {LEAST_LENGTH} values a side are needed"
             )
@@ -120,7 +120,7 @@ class Contrastive(Network):
         windows = self._windows(x)
         self._centre, self._scale = self._standard(windows)
         if not self._scale.any():
-            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+            raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         self._varies = as_tensor((windows != windows[:1]).any(axis=0), self.ctx.device)
         rng = self.ctx.rng()
         count = len(windows) // len(x)
@@ -135,7 +135,7 @@ class Contrastive(Network):
             gain = 1 - self._mean_loss(net, windows, record, held) / before
         codes = self._coded(net, x)
         if not effective_rank(codes):
-            raise StandAside("training collapsed: the codes of all fit rows are one, or not finite")
+            raise NotApplicableError("training collapsed: the codes of all fit rows are one, or not finite")
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
         self._settle(net, self._examined(net, sample, gain))

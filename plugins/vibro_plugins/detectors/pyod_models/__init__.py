@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, StandAside, State
+from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.detectors.pyod_models.adapter import Refitted, find_class, known_settings
 from vibro_plugins.detectors.pyod_models.tails import CopulaTails, Histograms, Tails
 from vibro_plugins.stats.columns import Columns, in_blocks, leading_axes, one_thread
@@ -94,12 +94,12 @@ class PyOD(Detector):
     _axes: NDArray[np.float64]  # (kept columns, axes), (0, 0) without reduction
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, StandAside with too few rows."""
+        """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, NotApplicableError with too few rows."""
         name = self.params.model
         recipe = self._recipe()
         model = self._make(recipe)
         if len(x) < recipe.min_rows:
-            raise StandAside(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
+            raise NotApplicableError(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
         with one_thread():
             columns = Columns.fit(x)
             z = columns.apply(x)

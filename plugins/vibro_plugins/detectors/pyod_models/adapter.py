@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import ConfigError, StandAside, State
+from vibro.api import ConfigError, NotApplicableError, State
 from vibro_plugins.stats.columns import BLOCK
 
 NOT_ALONE = {
@@ -88,7 +88,7 @@ class Refitted:
             try:
                 self.model.fit(wide)
             except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-                raise StandAside(
+                raise NotApplicableError(
                     f"PyOD's {self.cls.__name__} cannot be fitted on {rows.shape} values: {error}"
                 ) from error
         self._stored = {}
@@ -126,7 +126,7 @@ class Refitted:
                 return None
             if apart is not None and np.ptp(apart) > 0:
                 return company
-        raise StandAside(f"PyOD's {self.cls.__name__} gives a record no score of its own")
+        raise NotApplicableError(f"PyOD's {self.cls.__name__} gives a record no score of its own")
 
     def _tried(self, wide: NDArray[np.float64], company: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         try:

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Params, StandAside, State
+from vibro.api import NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, refuse, split
 from vibro_plugins.deep.diagnostics import enough, explained, linear
 from vibro_plugins.deep.early_stopping import Plateau
@@ -112,19 +112,19 @@ class TadGan(Network):
         """Learns from vectors (n, values) or sequences and records (n, channels, length)."""
         p = self.params
         if x.ndim not in (2, 3):
-            raise StandAside(
+            raise NotApplicableError(
                 f"the view has rows of shape {x.shape[1:]}; tadgan reads vectors or (channels, samples), no images"
             )
         refuse(x)
         windows = self._windows(x)
         size = min(p.batch, max(SMALL_BATCH, len(windows) // (2 * LEAST_BATCHES)))
         if len(windows) < LEAST_BATCHES * size:
-            raise StandAside(
+            raise NotApplicableError(
                 f"{len(windows)} windows are fewer than {LEAST_BATCHES} batches of {size}; set a smaller batch or window"
             )
         self._centre, self._scale = _standard(windows)
         if not self._scale.any():
-            raise StandAside(f"the view is constant over the {len(x)} fit rows")
+            raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
         count = len(windows) // len(x)
         held, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))

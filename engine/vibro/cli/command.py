@@ -1,4 +1,4 @@
-"""What every command shares: the common options, the session they make, and how a command is added."""
+"""``@command`` adds a function to the command line and hands it the options that every command has."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
             from vibro.cli import console
 
             session = Session(**common)
-            console.configure(session)
+            console.configure(quiet=session.quiet, json=session.json)
             return function(session, **values)
 
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
