@@ -31,7 +31,7 @@ def main() -> int:
     from vibro.benchmark.suite import read_suite
     from vibro.benchmark.trial import TrialKey, draw_rows, fit_trial
     from vibro.context import Context
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.host.manager import PluginHost
     from vibro.runs.overrides import find_ensemble
 

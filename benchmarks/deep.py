@@ -186,7 +186,7 @@ def fit(
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.errors import QuorumError
 
     plan = make_plan(host, name, entry_of(host, protocol, name, given))

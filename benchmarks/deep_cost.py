@@ -43,7 +43,7 @@ def entry(host: Any, ensemble: str, name: str) -> dict[str, Any]:
 def rows_of(host: Any, settings: Mapping[str, Any], records: int) -> tuple[Any, np.ndarray]:
     """The planned detector, and its view of simulated records."""
     from vibro.context import Context
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.core.views import ViewStore
     from vibro.data import make_batch
     from vibro.simulate.simulate import simulate

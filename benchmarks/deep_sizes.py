@@ -27,7 +27,7 @@ MARGIN = 0.01  # AUC that a small network may lose against its twin without a wo
 
 def planned(host: Any, name: str, settings: dict[str, Any]) -> Any:
     """A plan of the entry of ``default`` with other settings."""
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
 
     entry = next(dict(e) for e in host.registry.ensemble("default")["detectors"] if e.get("id", e["use"]) == name)
     return make_plan(host, name, {"detectors": [entry | settings], "fuser": {"use": "weighted_mean"}})

@@ -81,7 +81,7 @@ def floors() -> list[dict[str, Any]]:
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.host.manager import PluginHost
     from vibro.injection.fit import fit_ensemble
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,13 @@ class RunFinished(Event):
 
     status: str
     seconds: float
+
+
+class Observer(Protocol):
+    """Who is told while the engine works: the plugin host, which passes events on to the ``on_event`` hooks."""
+
+    def emit(self, event: Event) -> None:
+        """Passes an event on."""
+
+    def log(self, line: str) -> None:
+        """Takes a note for the user."""

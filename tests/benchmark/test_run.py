@@ -76,7 +76,7 @@ def test_resume_fits_only_what_is_missing(place, monkeypatch):
 def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, monkeypatch, change, again):
     import vibro.benchmark.run as module
     from vibro.benchmark import trial
-    from vibro.core import views
+    from vibro.core import view_key
 
     fit, judged, calls = module.fit_trial, module._judged, []
 
@@ -86,8 +86,8 @@ def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, 
         return judged(bench, plan, made, **how)
 
     monkeypatch.setattr(module, "fit_trial", lambda *a, **s: (calls.append(1), fit(*a, **s))[1])
-    monkeypatch.setattr(trial, "code_of", views.code_of.__wrapped__)
-    monkeypatch.setattr(views, "_sources", views._sources.__wrapped__)
+    monkeypatch.setattr(trial, "code_of", view_key.code_of.__wrapped__)
+    monkeypatch.setattr(view_key, "_sources", view_key._sources.__wrapped__)
     with monkeypatch.context() as patch:
         patch.setattr(module, "_judged", interrupted)
         assert bench(place) == 130
@@ -95,8 +95,10 @@ def test_a_resumed_run_fits_again_what_other_code_or_other_settings_made(place, 
     if change == "plugin":
         (place / "toy.py").write_text(PLUGIN.replace("ODD", "2").replace("np.median", "np.mean"))
     elif change == "vibro":
-        sources = views._sources
-        monkeypatch.setattr(views, "_sources", lambda package: f"{sources(package)}{'edited' * (package == 'vibro')}")
+        sources = view_key._sources
+        monkeypatch.setattr(
+            view_key, "_sources", lambda package: f"{sources(package)}{'edited' * (package == 'vibro')}"
+        )
     elif change == "covariates":
         suite = place / "suite.toml"
         suite.write_text(f"{suite.read_text()}covariates = false\n")

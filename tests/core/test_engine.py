@@ -10,7 +10,7 @@ import pytest
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import IncompatibleModelError, QuorumError
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.fit import fit_ensemble
@@ -80,8 +80,6 @@ def test_a_fit_is_told_which_rows_belong_together(host, ensemble, batch, monkeyp
 
 def test_an_unknown_sensor_is_judged_by_the_pool(host, ensemble, batch):
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
-    from dataclasses import replace
-
     stranger = replace(batch.take(np.arange(3)), sensors=("new0", "new1", "new2"))
     assert np.isfinite(engine.score(fitted, stranger).z).all()
 
@@ -98,7 +96,7 @@ def test_a_failing_detector_leaves_the_others_as_they_were(host, ensemble, batch
 
 
 def test_a_detector_may_be_skipped_with_its_reason(host, ensemble, batch):
-    _, _, report, _ = reported(host, ensemble(DISTANCE, {"use": "bad", "how": "aside"}), batch)
+    _, _, report, _ = reported(host, ensemble(DISTANCE, {"use": "bad", "how": "skip"}), batch)
     skipped = next(r for r in report.results if r.id == "bad")
     assert (skipped.status, skipped.reason) == ("excluded", "too little of everything")
 
@@ -128,16 +126,12 @@ def test_adding_a_detector_moves_no_other_score(host, ensemble, batch):
 
 
 def test_other_data_are_refused_by_name(host, ensemble, batch):
-    from dataclasses import replace
-
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
     with pytest.raises(IncompatibleModelError, match="fs is 2000, the model was fitted at 1000"):
         engine.score(fitted, replace(batch, fs=2000.0))
 
 
 def test_probes_notice_a_changed_state(host, ensemble, batch):
-    from dataclasses import replace
-
     engine, fitted, _ = run(host, ensemble(DISTANCE), batch)
     verify_model(engine, fitted, {"libraries": {}}, {})
     shifted = {"distance": {"centre": fitted.states["distance"]["centre"] + 0.1}}

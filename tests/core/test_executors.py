@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from vibro.core.executors import LONG, processors, resolve_executor
+
 
 def test_workers_are_started_only_where_they_are_worth_it():
-    from vibro.core.executors import LONG, processors, resolve_executor
-
     many = f"processes:{min(processors(), 4)}" if processors() > 1 else "serial"
     assert resolve_executor("auto", LONG + 1, "cpu") == many
     assert resolve_executor("auto", LONG - 1, "cpu") == "serial"

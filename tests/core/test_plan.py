@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError
 
 

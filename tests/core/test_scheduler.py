@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vibro.core.scheduler import SerialExecutor, TaskRunner
+
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    from vibro.core.executors import SerialExecutor
-    from vibro.core.scheduler import TaskRunner
-
     runner = TaskRunner(SerialExecutor(), tmp_path / "work", print)
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
     view = np.load(tmp_path / "entry.npy", mmap_mode="r")

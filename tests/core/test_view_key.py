@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from vibro.core import view_key
+
 
 def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypatch):
-    from vibro.core import views
-
     def code():
-        views.code_of.cache_clear()
-        return views.code_of(PluginLike)
+        view_key.code_of.cache_clear()
+        return view_key.code_of(PluginLike)
 
     class PluginLike:
         pass
@@ -17,7 +17,7 @@ def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypat
     assert before == code()
     for name, changed in (("_sources", lambda package: f"other {package}"), ("_versions", lambda: "numpy 0")):
         with monkeypatch.context() as patch:
-            patch.setattr(views, name, changed)
+            patch.setattr(view_key, name, changed)
             assert code() != before
-    views.code_of.cache_clear()
-    assert "numpy " in views._versions() and len(views._sources("vibro")) == 64
+    view_key.code_of.cache_clear()
+    assert "numpy " in view_key._versions() and len(view_key._sources("vibro")) == 64

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.host.registry import read_registry

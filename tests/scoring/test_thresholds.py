@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vibro.context import Context
-from vibro.scoring.thresholds import confidence, resampled_cuts
+from vibro.scoring.thresholds import confidence, own_cuts, resampled_cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, NORMAL
+from vibro_plugins.thresholders.quantile import Quantile
 
 
 def test_confidence_is_the_share_of_cuts_that_leave_the_level():
@@ -31,9 +32,6 @@ def test_a_score_far_from_the_cuts_is_surer_than_one_beside_them():
 
 
 def test_a_detector_without_a_score_has_a_cut_that_nothing_passes():
-    from vibro.scoring.thresholds import own_cuts
-    from vibro_plugins.thresholders.quantile import Quantile
-
     z = np.stack([np.linspace(0, 1, 200), np.full(200, np.nan), np.zeros(200)], axis=1)
     own = own_cuts(Quantile.make({}, Context()), z, 0.05)
     assert own[1] == np.inf

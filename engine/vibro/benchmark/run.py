@@ -29,8 +29,8 @@ from vibro.benchmark.headline import add_metrics, headline
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
 from vibro.context import Context
-from vibro.core.executors import SerialExecutor
 from vibro.core.plan import Plan, resolved
+from vibro.core.scheduler import SerialExecutor
 from vibro.errors import ConfigError, QuorumError, VibroError
 from vibro.events import StageFinished, StageStarted, TaskFinished, TaskStarted
 from vibro.host.manager import PluginHost

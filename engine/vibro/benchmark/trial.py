@@ -19,8 +19,9 @@ from vibro.benchmark.splits import Split, draw_pool, keep_labels, make_split, si
 from vibro.benchmark.suite import PoolEntry, Suite
 from vibro.context import Context
 from vibro.core.engine import Engine
-from vibro.core.folds import Rows, make_rows
+from vibro.core.folds import make_rows
 from vibro.core.plan import Plan, resolved
+from vibro.core.rows import Rows
 from vibro.core.view_key import code_of
 from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost

@@ -143,7 +143,7 @@ def show_result(session: Session, found: dict[str, Any], out: Path, *, report: b
 def list_(session: Session) -> None:
     """Names, content and cost of the known ensembles."""
     from vibro.cli import console
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.errors import VibroError
 
     host = session.host()
@@ -174,7 +174,8 @@ def show(
 ) -> None:
     """The resolved ensemble: every detector with its view and parameters, fuser, thresholder, calibration, budgets."""
     from vibro.cli import console
-    from vibro.core.plan import make_plan, resolved
+    from vibro.core.plan import resolved
+    from vibro.core.planning import make_plan
     from vibro.runs.overrides import find_ensemble
 
     host = session.host()
@@ -204,7 +205,7 @@ def show(
 
 
 def _item(plan: Plan, view: Any) -> str:
-    from vibro.core.plan import ROOT_ITEMS
+    from vibro.core.planning import ROOT_ITEMS
 
     return ROOT_ITEMS.get(view.name) or plan.extractors[view].cls.item
 

@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Fuser, Thresholder, ViewKey, without_use
+from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
-from vibro.core.executors import SerialExecutor
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
-from vibro.core.folds import Rows, evenly_spaced
 from vibro.core.plan import Plan, survivors_of
-from vibro.core.scheduler import TaskRunner
+from vibro.core.rows import Rows, evenly_spaced
+from vibro.core.scheduler import SerialExecutor, TaskRunner
 from vibro.core.views import Cache, ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
 from vibro.data import SignalBatch, check_schema, schema_of
 from vibro.errors import PluginError, QuorumError
-from vibro.events import DetectorFailed
-from vibro.host.manager import PluginHost
+from vibro.events import DetectorFailed, Observer
 from vibro.scoring.domain import Domain
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -37,7 +35,7 @@ class Engine:
 
     def __init__(
         self,
-        host: PluginHost,
+        host: Observer,
         ctx: Context,
         *,
         executor: Executor | None = None,
@@ -204,15 +202,11 @@ class Engine:
 
     def make_thresholder(self, plan: Plan) -> Thresholder:
         """A thresholder as the plan's ensemble sets it."""
-        table = plan.ensemble.thresholder
-        return plan.thresholder.make(
-            without_use(table), self.ctx.child(f"thresholder:{table['use']}"), where="thresholder"
-        )
+        return plan.thresholder(plan.thresholder_params, self.ctx.child(f"thresholder:{plan.thresholder.name}"))
 
     def _fuser(self, plan: Plan, names: Sequence[str]) -> Fuser:
-        table = plan.ensemble.fuser
-        ctx = replace(self.ctx.child(f"fuser:{table['use']}"), names=tuple(names))
-        return plan.fuser.make(without_use(table), ctx, where="fuser")
+        ctx = replace(self.ctx.child(f"fuser:{plan.fuser.name}"), names=tuple(names))
+        return plan.fuser(plan.fuser_params, ctx)
 
     @property
     def _runner(self) -> TaskRunner:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State, ViewKey
-from vibro.core.folds import Rows
 from vibro.core.plan import Plan
+from vibro.core.rows import Rows
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import ViewKey
-from vibro.core.executors import SerialExecutor
 from vibro.core.plan import Plan
 from vibro.core.views import ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
@@ -120,3 +119,22 @@ class TaskRunner:
                 self.emit(TaskProgress(stage, ident, done, total))
 
         return progress
+
+
+P = ParamSpec("P")
+
+
+T = TypeVar("T")
+
+
+class SerialExecutor(Executor):
+    """Runs a task inside ``submit``: the default and the reproducible one."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """The finished future of fn(*args)."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

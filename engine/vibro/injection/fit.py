@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vibro.core.engine import Engine
 from vibro.core.fitted import FitReport, FittedEnsemble
-from vibro.core.folds import Rows
 from vibro.core.plan import Plan
+from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.injection.sensitivity import check_sensitivity
 from vibro.injection.trial import inject_all, usefulness, with_fused

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedDetectors
-from vibro.core.folds import evenly_spaced
+from vibro.core.rows import evenly_spaced
 from vibro.injection.altered import score_altered
 from vibro.injection.faults import PERTURBATIONS, perturb
 

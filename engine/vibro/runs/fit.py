@@ -10,7 +10,8 @@ from typing import Any
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor, resolve_executor
-from vibro.core.plan import Plan, make_plan, resolved
+from vibro.core.plan import Plan, resolved
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
 from vibro.injection.fit import fit_ensemble

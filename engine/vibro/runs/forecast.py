@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vibro.core.folds import Rows
 from vibro.core.plan import Plan
+from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 
 LONG_RUN = 300.0  # seconds above which the printed plan names a shorter way

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vibro.api import ViewKey
 from vibro.core.engine import Engine
 from vibro.core.fitted import FitReport, FittedEnsemble
-from vibro.core.plan import make_plan, resolved
+from vibro.core.plan import resolved
+from vibro.core.planning import make_plan
 from vibro.core.worker import DetectorResult
 from vibro.data import make_batch
 from vibro.errors import IncompatibleModelError, PluginError, StateError

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from vibro.context import Context
-from vibro.core.folds import Rows, make_rows
+from vibro.core.folds import make_rows
+from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted

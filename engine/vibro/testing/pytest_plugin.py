@@ -37,7 +37,7 @@ def vibro_run(vibro_host: Any) -> Any:
         from vibro.context import Context
         from vibro.core.engine import Engine
         from vibro.core.folds import make_rows
-        from vibro.core.plan import make_plan
+        from vibro.core.planning import make_plan
         from vibro.data import make_batch
         from vibro.injection.fit import fit_ensemble
         from vibro.testing.signals import FS, records

@@ -12,7 +12,7 @@ import pytest
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.data import make_batch
 from vibro.errors import PluginError, PluginLoadError
 from vibro.events import DetectorFailed

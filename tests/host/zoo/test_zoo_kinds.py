@@ -10,7 +10,7 @@ import pytest
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.errors import VibroError
 from vibro.events import DetectorFailed
 from vibro.host.isolation import load_isolated

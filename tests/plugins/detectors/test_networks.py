@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vibro.api import ConfigError, Context, NotApplicableError, NotFittedError
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.host.manager import PluginHost
 from vibro_plugins.deep import detector as _network
 from vibro_plugins.deep.checkpoint import Epochs, key_of

@@ -24,7 +24,7 @@ import pytest
 from vibro.api import Context, NotFittedError, check_settings
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
-from vibro.core.plan import make_plan
+from vibro.core.planning import make_plan
 from vibro.core.worker import ArrayRef, FitTask, fit_task
 from vibro.data import make_batch
 from vibro.host.manager import PluginHost
