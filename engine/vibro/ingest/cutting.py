@@ -24,7 +24,6 @@ class Cutter:
 
     def __init__(self, options: IngestOptions) -> None:
         self._options = options
-        self.left_out = 0  # samples at the ends of recordings
 
     def __call__(self, record: Record) -> Iterator[Record | Rejected]:
         """The records that are made of one."""
@@ -53,9 +52,8 @@ class Cutter:
             if fs:
                 time = time + np.timedelta64(round(start / fs * 1e9), "ns")
             elif start:
-                time = np.datetime64("NaT", "ns")  # without a rate nobody knows when this window began
+                time = np.datetime64("NaT", "ns")  # without a sampling rate the time of this window is unknown
             yield replace(record, signal=record.signal[:, start : start + window], time=time)
-        self.left_out += (length - window) % hop
 
     def _resampled(self, record: Record, rate: float) -> Record:
         fs = record.fs or self._options.fs

@@ -23,7 +23,7 @@ SPIKES = 1e-3  # of the samples; what is more frequent is a property of the sign
 
 
 def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
-    """Quality bits of a record (C, T) and what was found, in words; the worst channel speaks for the record."""
+    """Quality bits of a record (C, T) and what was found, in words; the worst channel decides."""
     found, words = Quality(0), ""
     if not signal.size:
         return found, words
