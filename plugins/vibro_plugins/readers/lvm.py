@@ -11,14 +11,15 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import TextParams, chosen
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers
 from vibro_plugins.readers.waveform.columns import told
 from vibro_plugins.readers.waveform.encoding import open_text
 from vibro_plugins.readers.waveform.layout import Layout, kind_of
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import TextParams, Wave, chosen, records
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 _END = "***End_of_Header***"
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}

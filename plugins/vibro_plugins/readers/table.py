@@ -9,14 +9,15 @@ from pathlib import Path
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import TextParams
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
 from vibro_plugins.readers.waveform.columns import Columns, recording
 from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
 from vibro_plugins.readers.waveform.layout import Layout, cells_of, is_foreign, kind_of, layout_of_lines
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import TextParams, records
+from vibro_plugins.readers.waveform.waves import records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")
 _FEW = 40  # lines that a layout is looked for in before all of the first ones are

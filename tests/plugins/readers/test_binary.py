@@ -248,7 +248,7 @@ def test_parquet_damage(tmp_path):
     for content in (b"", b"hello", whole[:100], whole[:-3], whole[200:]):
         path.write_bytes(content)
         one_rejected(Parquet, path, "Q001")
-    parquet.write_table(pa.table({"x": [1]}), path)
+    parquet.write_table(pa.table({"x": ["a"]}), path)
     one_rejected(Parquet, path, "Q005", "sensor_id")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, parse_epoch
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 
 _UNEVEN = 0.1  # share of steps that differ from the usual one, from which on a clock counts as coarse or uneven
 _EPOCH = 1e8  # a number of this size or above counts since 1970

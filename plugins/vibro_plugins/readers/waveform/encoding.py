@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import BOM, foreign, open_stream
 
 HEAD = 1 << 16  # bytes by which an encoding and a layout are found
