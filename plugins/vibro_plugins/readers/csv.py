@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from vibro_plugins.readers.text.choice import ROLES, RecordParams, fields_of
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.items import SIGNAL, TEXTS, ItemReader
-from vibro_plugins.readers.text.lines import BOM, Line, excerpt, lines
+from vibro_plugins.readers.text.lines import BOM, Line, excerpt, lines, open_stream
 from vibro_plugins.readers.text.numbers import BadNumber, parse_text
+from vibro_plugins.readers.waveform.layout import why_none
 
 _SAMPLES = re.compile(rb"(?:^|[,;\"\s])(?:signal_value|v0)(?:[,;\"\s]|$)")
 _LIST = re.compile(rb'[,;\t\n]"[-+.\deE ]+(?:,[-+.\deE ]+){2}')  # three numbers in one quoted cell
@@ -78,7 +80,7 @@ class CsvTable(Reader):
             if layout is None:
                 self._items.with_bom = bool(line.offset and line.number == 1)
                 try:
-                    layout = _Layout(line.data.decode(self._encoding), fields_of(self.params.columns))
+                    layout = _Layout(line.data.decode(self._encoding), fields_of(self.params.columns), path)
                 except ValueError as error:
                     detail = error.detail if isinstance(error, BadField) else self._no_text("the header")
                     code = error.code if isinstance(error, BadField) else "Q001"
@@ -111,7 +113,7 @@ class CsvTable(Reader):
 class _Layout:
     """Which column holds what."""
 
-    def __init__(self, header: str, fields: dict[str, str]) -> None:
+    def __init__(self, header: str, fields: dict[str, str], path: Path) -> None:
         self._mark = next((mark for mark in ",;\t" if mark in header), ",")
         names = [fields.get(name.strip(), name.strip()) for name in _cells(header, self._mark)]
         if len(set(names)) != len(names):
@@ -124,6 +126,8 @@ class _Layout:
         self.samples = slice(samples[0], samples[-1] + 1) if samples and SIGNAL not in self.columns else None
         if self.samples is not None and not (numbered and samples[-1] - samples[0] + 1 == len(samples)):
             raise BadField("Q005", "v0", "the sample columns must be v0, v1, ... side by side and in order")
+        if not self.columns and self.samples is None:
+            raise BadField("Q005", "", f"no table of records ({', '.join(_FIELDS[:3])}) and {why_none(_start(path))}")
         for name in ("sensor_id", "data_time"):
             if name not in self.columns:
                 raise BadField("Q005", name, f"the header lacks column {name}; --columns {_role(name)}=NAME names it")
@@ -148,6 +152,12 @@ class _Layout:
         else:
             table.pop("fs", None)
         return table
+
+
+def _start(path: Path) -> str:
+    """The first text of a file."""
+    with io.BufferedReader(open_stream(path)) as stream:
+        return stream.read(512).decode("utf-8", "replace")
 
 
 def _role(field: str) -> str:

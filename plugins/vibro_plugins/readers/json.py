@@ -24,6 +24,7 @@ from vibro_plugins.readers.text.lines import BOM, ArchiveLimit, excerpt, foreign
 from vibro_plugins.readers.waveform.tree import Tree, recording
 from vibro_plugins.readers.waveform.waves import records
 
+FEWEST = 16  # numbers of a list that is a channel; shorter ones are settings
 MAX_DOCUMENT = 256 << 20  # bytes; a document must be held in memory
 
 
@@ -55,7 +56,7 @@ class JsonDocument(Reader):
             return
         columns = self.params.columns
         marks = {columns.get("signal", SIGNAL), columns.get("sensor", "sensor_id")}
-        if not _has(document, marks) and (tree := _tree(document)).arrays:
+        if isinstance(document, dict) and not _has(document, marks) and (tree := _tree(document)).arrays:
             yield from self._recording(tree)
             return
         found = list(_records(document, "", marks))
@@ -146,7 +147,9 @@ def _tree(value: Any) -> Tree:
                 walk(inner, f"{path}.{key}" if path else str(key))
         elif isinstance(item, list):
             try:
-                tree.add(path, np.array(item, np.float64) if _is_numeric(item) else item)
+                array = np.array(item if _is_numeric(item) else [], np.float64)
+                if array.size >= FEWEST:
+                    tree.add(path, array)
             except (ValueError, OverflowError):  # lists of several lengths, or an integer beyond float64
                 return
         else:

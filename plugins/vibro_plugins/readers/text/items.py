@@ -102,7 +102,13 @@ class ItemReader:
         if not isinstance(value, Mapping):
             return np.atleast_2d(signal(value)), ""
         if not value:
-            raise BadField("Q005", SIGNAL, f"{SIGNAL} is missing")
+            given = table.get(SIGNAL) is not None
+            detail = (
+                f"{SIGNAL} is an empty object, neither a text nor a list of numbers"
+                if given
+                else f"{SIGNAL} is missing"
+            )
+            raise BadField("Q006" if given else "Q005", SIGNAL, detail)
         names = list(value)
         kept = [names[i] for i in chosen([(name,) for name in names], self._patterns, "channel")]
         found = []

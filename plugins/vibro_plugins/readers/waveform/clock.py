@@ -124,7 +124,7 @@ def _coarse(times: NDArray[np.float64], steps: NDArray[np.float64], span: float,
 
 def _resolution(values: NDArray[np.float64]) -> float:
     """The last decimal that numbers are written with, by a few of them."""
-    some = values[np.linspace(0, len(values) - 1, min(len(values), 64)).astype(int)]
+    some = np.concatenate([values[:32], values[-32:]])
     size = float(np.abs(some).max()) or 1.0
     for digits in range(13):
         if (np.abs(np.round(some, digits) - some) <= 4e-16 * size).all():

@@ -110,11 +110,15 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
         unit = unit or table.units[i]
         return clock_of_numbers(column, words.seconds(unit), table.names[i]), counting | {i}
     first = values[0]
-    if len(values) > 1 and not isinstance(first, list) and not counting and not table.named and is_axis(first):
-        clock = clock_of_numbers(first, 0.0, "1")
-        note = "column 1 rises evenly and was taken as time in seconds"
-        return replace(clock, notes=clock.notes or (note,)), {0}
-    return Clock(), counting
+    if counting or len(values) == 1 or isinstance(first, list) or not is_axis(first):
+        return Clock(), counting
+    if table.named:
+        note = (
+            f"column {table.names[0]} rises evenly, as an axis does, and was left out; --fs HZ gives the sampling rate"
+        )
+        return Clock(notes=(note,)), {0}
+    clock = clock_of_numbers(first, 0.0, "1")
+    return replace(clock, notes=clock.notes or ("column 1 rises evenly and was taken as time in seconds",)), {0}
 
 
 def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set[int]] | None:
