@@ -147,7 +147,10 @@ def _short(count: int, span: float, slack: float) -> float:
     for digits in range(10):
         step = round(1 / rate, digits)
         if step > 0 and least <= 1 / step <= most:
-            if len(f"{step:.15g}".strip("0.")) < len(f"{found:.15g}".strip("0.")):
-                return 1 / step
-            break
+            return 1 / step if _digits(step) < _digits(found) else float(found)
     return float(found)
+
+
+def _digits(number: float) -> int:
+    """Significant digits of a number as it is written."""
+    return len(f"{number:.14e}".partition("e")[0].replace(".", "").rstrip("0"))
