@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import socket
 import tarfile
 import zipfile
@@ -234,7 +235,7 @@ def _numbers() -> list[Case]:
             _between("numbers", f"good token {token[:12]!r}", line(1, signal_value=with_token(1, token)), None)
         )
     lists = {
-        "[NaN]": "Q007", "[1e999]": "Q007", "[true]": "Q006", "[null]": "Q006", '["1.5"]': "Q006", "[[1]]": "Q006",
+        "[NaN]": "Q007", "[1e999]": "Q007", "[true]": "Q006", "[null]": "Q006", '["1.5"]': "Q006", "[[1]]": "Q008",
         "[{}]": "Q006", "[01]": "Q002", "[+1]": "Q002", "[.5]": "Q002", "[1.]": "Q002", "[1,]": "Q002", "[0x1]": "Q002",
         "[-Infinity]": "Q007", "true": "Q006", "12.5": "Q006", "{}": "Q006", "[1" + "0" * 400 + "]": "Q007",
     }  # fmt: skip
@@ -475,7 +476,7 @@ def _tables() -> list[Case]:
         for name, (bad, code) in broken.items()
     ]
     headers = {
-        "semicolons": _csv(2).replace(b",", b";"),
+        "semicolons for all commas": _csv(2).replace(b",", b";"),
         "no header": b"\n".join(rows[1:]),
         "no sensor column": good.replace(b"sensor_id", b"sensor"),
         "no time column": good.replace(b"data_time", b"when"),
@@ -484,12 +485,13 @@ def _tables() -> list[Case]:
         "samples apart": _wide(2).replace("v1,", "x,", 1).encode(),
     }
     for name, content in headers.items():
-        code = "Q003" if name == "samples not in order" else "Q005"
-        found.append(Case("tables", name, _file("a.csv", content), 0, {code: 1}))
+        codes = {"samples not in order": {"Q003": 1}, "semicolons for all commas": {"Q006": 2}}.get(name, {"Q005": 1})
+        found.append(Case("tables", name, _file("a.csv", content), 0, codes))
     short = _wide(3).replace("," + ",".join(values(1)[-2:]), ",,", 1)
     return [
         *found,
         Case("tables", "quoted", _file("a.csv", good), 3),
+        Case("tables", "semicolons", _file("a.csv", re.sub(rb"(_\w+),|(s1),|(Z),", rb"\1\2\3;", good)), 3),
         Case("tables", "CRLF and byte-order mark", _file("a.csv", b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")), 3),
         Case("tables", "column twice", _file("a.csv", good.replace(b"data_time", b"sensor_id")), 0, {"Q003": 1}),
         Case("tables", "columns", _file("a.csv", _wide(3).encode()), 3),

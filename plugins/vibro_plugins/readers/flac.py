@@ -9,9 +9,10 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
+from vibro_plugins.readers.text.choice import ChannelParams, chosen
 from vibro_plugins.readers.waveform.clock import Clock
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import ChannelParams, Wave, chosen, records
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 
 class Flac(WaveReader):

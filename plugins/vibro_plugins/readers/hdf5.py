@@ -7,10 +7,11 @@ from pathlib import Path
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
+from vibro_plugins.readers.text.choice import ChannelParams
 from vibro_plugins.readers.waveform import hdf5
 from vibro_plugins.readers.waveform.reader import WaveReader
 from vibro_plugins.readers.waveform.tree import recording
-from vibro_plugins.readers.waveform.waves import ChannelParams, records
+from vibro_plugins.readers.waveform.waves import records
 
 
 class Hdf5(WaveReader):

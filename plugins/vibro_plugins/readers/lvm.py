@@ -11,17 +11,17 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import TextParams, chosen
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers
 from vibro_plugins.readers.waveform.columns import told
 from vibro_plugins.readers.waveform.encoding import open_text
 from vibro_plugins.readers.waveform.layout import Layout, kind_of
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import TextParams, Wave, chosen, records
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 _END = "***End_of_Header***"
-_SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 
 
 @dataclass
@@ -31,6 +31,7 @@ class _Segment:
     about: dict[str, list[str]]
     columns: list[str]
     line: int
+    separator: str
     rows: list[str] = field(default_factory=list)
 
     def said(self, name: str, channel: int) -> str:
@@ -119,6 +120,8 @@ def _segments(text: Iterator[str]) -> Iterator[_Segment]:
     ready = False  # a header has ended, names come next
     for number, line in enumerate(text, 1):
         line = line.rstrip("\n")
+        if not whole and line.startswith("Separator") and len(line) > len("Separator"):
+            separator = line[len("Separator")]  # it follows its own name
         cells = line.split(separator)
         key, values = cells[0].strip(), [cell.strip() for cell in cells[1:]]
         if number == 1:
@@ -133,7 +136,7 @@ def _segments(text: Iterator[str]) -> Iterator[_Segment]:
                 ready = True
             about = {} if not ready else about
         elif ready and line.strip():
-            segment = _Segment({**whole, **about}, _names(cells), number + 1)
+            segment = _Segment({**whole, **about}, _names(cells), number + 1, separator)
             ready, about = False, {}
         elif not line.strip():
             if segment is not None and segment.rows:
@@ -150,8 +153,6 @@ def _segments(text: Iterator[str]) -> Iterator[_Segment]:
                 yield segment
                 segment = None
             about[key] = values
-            if key == "Separator":
-                separator = _SEPARATORS.get(line[len(key) :].strip().lower(), line[len(key) : len(key) + 1] or "\t")
     if segment is not None and segment.rows:
         yield segment
 
@@ -168,7 +169,7 @@ def _values(segment: _Segment, decimal: str) -> list[np.ndarray | None]:
     width = len(segment.columns)
     comment = segment.columns[-1] == "Comment"
     numbers = width - comment
-    separator = "\t" if "\t" in segment.rows[0] else ","
+    separator = segment.separator
     cut = [row.split(separator)[:numbers] for row in segment.rows]
     lines = [separator.join(row + [""] * (numbers - len(row))) for row in cut]
     layout = Layout(0, separator, decimal, tuple(segment.columns[:numbers]), ("",) * numbers, ("number",) * numbers)

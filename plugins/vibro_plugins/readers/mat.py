@@ -10,11 +10,12 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import ChannelParams
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import hdf5
 from vibro_plugins.readers.waveform.reader import WaveReader, needed
 from vibro_plugins.readers.waveform.tree import Tree, recording
-from vibro_plugins.readers.waveform.waves import ChannelParams, records
+from vibro_plugins.readers.waveform.waves import records
 
 MAX_BYTES = 4 << 30  # of all variables together
 _DEPTH = 16  # structs in structs

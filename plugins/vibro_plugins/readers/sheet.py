@@ -12,11 +12,12 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import ChannelParams
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.columns import Columns, Values, recording
 from vibro_plugins.readers.waveform.layout import is_foreign, kind_of, layout_of
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import ChannelParams, records
+from vibro_plugins.readers.waveform.waves import records
 
 MAX_BYTES = 1 << 30  # of a workbook unpacked
 _HEAD = 200  # rows by which a layout is found

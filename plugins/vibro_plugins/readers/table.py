@@ -9,20 +9,28 @@ from pathlib import Path
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import TextParams
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
 from vibro_plugins.readers.waveform.columns import Columns, recording
 from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
-from vibro_plugins.readers.waveform.layout import Layout, cells_of, is_foreign, kind_of, layout_of_lines
+from vibro_plugins.readers.waveform.layout import (
+    Layout,
+    cells_of,
+    hint,
+    is_foreign,
+    kind_of,
+    layout_of_lines,
+    why_none,
+)
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import TextParams, records
+from vibro_plugins.readers.waveform.waves import records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")
 _FEW = 40  # lines that a layout is looked for in before all of the first ones are
 _SHORT = 512  # bytes of a file by which ``accepts`` is asked
 _BARE = re.compile(r"[^.]+|.*\.\d+")  # names without an ending, and such as 2004.02.12.10.02.39
-_THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
 
 
 class Table(WaveReader):
@@ -52,17 +60,21 @@ class Table(WaveReader):
         name = path.name.lower()
         if not (name.endswith((*cls.extensions, ".xls")) or _BARE.fullmatch(name)) or not head:
             return False
-        if not name.endswith(".gz"):
-            text = head.decode(found(head)[0] or "utf-8", "replace")
-            layout = _layout(text.encode(), complete=len(head) < _SHORT)
-            if layout is not None:
-                return not is_foreign(layout)
         try:
-            with open_text(path, None)[0] as stream:
-                head = stream.read(HEAD)
-        except (OSError, EOFError, zlib.error, BadField, ArchiveLimit):
+            layout = None
+            if not name.endswith(".gz"):
+                text = head.decode(found(head)[0] or "utf-8", "replace")
+                layout = _layout(text.encode(), complete=len(head) < _SHORT)
+            if layout is None:
+                with open_text(path, None)[0] as stream:
+                    head = stream.read(HEAD)
+                layout = _layout(head, complete=len(head) < HEAD)
+        except (EOFError, zlib.error, ArchiveLimit):
+            return True  # whoever reads it will say what is wrong
+        except BadField as error:
+            return error.code == "Q006"
+        except OSError:
             return False
-        layout = _layout(head, complete=len(head) < HEAD)
         return layout is not None and not is_foreign(layout)
 
     def _records(self, path: Path) -> Iterator[Record | Rejected]:
@@ -72,7 +84,7 @@ class Table(WaveReader):
                 head = stream.read(HEAD)
                 layout = _layout(head, complete=len(head) < HEAD)
                 if layout is None:
-                    raise BadField("Q005", "", _why(head))
+                    raise BadField("Q005", "", why_none(head.decode("utf-8", "replace")))
                 try:
                     values = parsed(head, stream, layout, gaps)
                     break
@@ -108,7 +120,7 @@ class Table(WaveReader):
                     continue
                 if kind_of(cell, layout.decimal) != "number" or (layout.decimal == "," and "." in cell):
                     return BadField(
-                        "Q006", name, f"line {number}, column {name}: {cell[:40]!r} is no number{_hint(cell)}"
+                        "Q006", name, f"line {number}, column {name}: {cell[:40]!r} is no number{hint(cell)}"
                     )
         return None
 
@@ -120,21 +132,6 @@ def _layout(head: bytes, complete: bool) -> Layout | None:
     if len(lines) <= _FEW:
         return layout_of_lines(lines if complete else lines[:-1])
     return layout_of_lines(lines[:-1]) or layout_of_lines(text.split("\n")[: None if complete else -1])
-
-
-def _hint(cell: str) -> str:
-    return "; write it without thousands separators" if _THOUSANDS.search(cell) else ""
-
-
-def _why(head: bytes) -> str:
-    """Why there is no table, and what would be one."""
-    text = head.decode("utf-8", "replace")
-    if not text.strip():
-        return "the file is empty"
-    if _THOUSANDS.search(text):
-        return "the numbers have thousands separators; write them without"
-    wanted = "two or more lines of numbers with as many cells each, with or without a line of names above"
-    return f"no table of samples: vibro looks for {wanted}; the file starts {excerpt(text, 40)!r}"
 
 
 @hookimpl

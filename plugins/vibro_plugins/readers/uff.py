@@ -11,11 +11,12 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import ChannelParams, chosen
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers
 from vibro_plugins.readers.waveform.names import rounded_rate
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import ChannelParams, Wave, chosen, records
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 _DIRECTIONS = ("", "+X", "+Y", "+Z", "+RX", "+RY", "+RZ")
 _TIME_RESPONSE = (0, 1)  # function types: general, time response

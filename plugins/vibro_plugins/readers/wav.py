@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import ChannelParams, chosen
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.clock import Clock
 from vibro_plugins.readers.waveform.reader import WaveReader
-from vibro_plugins.readers.waveform.waves import ChannelParams, Wave, chosen, records
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _TYPES = {

@@ -81,7 +81,16 @@ def test_wav_of_64_bits_length(tmp_path):
     whole = path.read_bytes()
     at = whole.index(b"data") + 4
     sizes = struct.pack("<QQQI", len(whole) + 28, 4 * 500, 500, 0)
-    long = b"RF64" + b"\xff" * 4 + b"WAVEds64" + struct.pack("<I", 28) + sizes + whole[12:at] + b"\xff" * 4 + whole[at + 4 :]
+    long = (
+        b"RF64"
+        + b"\xff" * 4
+        + b"WAVEds64"
+        + struct.pack("<I", 28)
+        + sizes
+        + whole[12:at]
+        + b"\xff" * 4
+        + whole[at + 4 :]
+    )
     path.write_bytes(long + b"LIST" + struct.pack("<I", 4) + b"abcd")
     reader = Wav.make({}, Context())
     (item,) = reader.read(path)
@@ -248,7 +257,7 @@ def test_parquet_damage(tmp_path):
     for content in (b"", b"hello", whole[:100], whole[:-3], whole[200:]):
         path.write_bytes(content)
         one_rejected(Parquet, path, "Q001")
-    parquet.write_table(pa.table({"x": [1]}), path)
+    parquet.write_table(pa.table({"x": ["a"]}), path)
     one_rejected(Parquet, path, "Q005", "sensor_id")
 
 

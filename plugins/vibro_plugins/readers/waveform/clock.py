@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, parse_epoch
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 
 _UNEVEN = 0.1  # share of steps that differ from the usual one, from which on a clock counts as coarse or uneven
 _EPOCH = 1e8  # a number of this size or above counts since 1970
@@ -124,7 +124,7 @@ def _coarse(times: NDArray[np.float64], steps: NDArray[np.float64], span: float,
 
 def _resolution(values: NDArray[np.float64]) -> float:
     """The last decimal that numbers are written with, by a few of them."""
-    some = values[np.linspace(0, len(values) - 1, min(len(values), 64)).astype(int)]
+    some = np.concatenate([values[:32], values[-32:]])
     size = float(np.abs(some).max()) or 1.0
     for digits in range(13):
         if (np.abs(np.round(some, digits) - some) <= 4e-16 * size).all():
@@ -147,7 +147,10 @@ def _short(count: int, span: float, slack: float) -> float:
     for digits in range(10):
         step = round(1 / rate, digits)
         if step > 0 and least <= 1 / step <= most:
-            if len(f"{step:.15g}".strip("0.")) < len(f"{found:.15g}".strip("0.")):
-                return 1 / step
-            break
+            return 1 / step if _digits(step) < _digits(found) else float(found)
     return float(found)
+
+
+def _digits(number: float) -> int:
+    """Significant digits of a number as it is written."""
+    return len(f"{number:.14e}".partition("e")[0].replace(".", "").rstrip("0"))

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import chosen, matches
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_of_stamps, counts, is_axis
 from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, seconds_of_day
-from vibro_plugins.readers.waveform.waves import Wave, chosen, matches
+from vibro_plugins.readers.waveform.waves import Wave
 
-Values = NDArray[np.float64] | list[str]
+Values = NDArray[np.float64] | NDArray[np.datetime64] | list[str]
 
 
 @dataclass
 class Columns:
-    """A table: ``values`` of each column are float64 with NaN for gaps, or texts; ``named`` = it has a header."""
+    """A table: ``values`` of each column are float64 with NaN for gaps, times, or texts; ``named`` = it has a header."""
 
     names: Sequence[str]
     units: Sequence[str]
@@ -50,8 +51,8 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
     for i, (name, values) in enumerate(zip(table.names, table.values, strict=True)):
         if i in used:
             continue
-        if isinstance(values, list):
-            notes.append(f"column {name} holds text and was left out")
+        if isinstance(values, list) or values.dtype.kind == "M":
+            notes.append(f"column {name} holds {'text' if isinstance(values, list) else 'times'} and was left out")
             continue
         condition = words.covariate(name) if table.named else ""
         if condition and not any(matches(pattern, name) for pattern in patterns if pattern != "*"):
@@ -85,12 +86,17 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
         i
         for i in range(len(values))
         if not isinstance(values[i], list)
+        and values[i].dtype.kind == "f"
         and (words.plain(table.names[i]) in words.COUNTS or (i == 0 and (not table.named or table.names[i] == "1")))
         and counts(values[i])
         and len(values) > 1
     }
     if parts := _parted_clock(table):
         return parts, counting | {0, 1, 2, 3}
+    for i in range(len(values)):
+        column = values[i]
+        if not isinstance(column, list) and column.dtype.kind == "M" and len(column):
+            return clock_of_stamps(column, table.names[i], column[0]), counting | {i}
     texts = [i for i in range(len(values)) if isinstance(values[i], list)]
     for i in texts:
         found = _of_texts(table, i, [j for j in texts if j != i])
@@ -104,11 +110,15 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
         unit = unit or table.units[i]
         return clock_of_numbers(column, words.seconds(unit), table.names[i]), counting | {i}
     first = values[0]
-    if len(values) > 1 and not isinstance(first, list) and not counting and not table.named and is_axis(first):
-        clock = clock_of_numbers(first, 0.0, "1")
-        note = "column 1 rises evenly and was taken as time in seconds"
-        return replace(clock, notes=clock.notes or (note,)), {0}
-    return Clock(), counting
+    if counting or len(values) == 1 or isinstance(first, list) or not is_axis(first):
+        return Clock(), counting
+    if table.named:
+        note = (
+            f"column {table.names[0]} rises evenly, as an axis does, and was left out; --fs HZ gives the sampling rate"
+        )
+        return Clock(notes=(note,)), {0}
+    clock = clock_of_numbers(first, 0.0, "1")
+    return replace(clock, notes=clock.notes or ("column 1 rises evenly and was taken as time in seconds",)), {0}
 
 
 def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set[int]] | None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import BOM, foreign, open_stream
 
 HEAD = 1 << 16  # bytes by which an encoding and a layout are found
@@ -88,9 +88,10 @@ def open_text(path: Path, said: str | None) -> tuple[io.BufferedReader, str]:
     """
     with io.BufferedReader(open_stream(path), HEAD) as stream:
         head = stream.read(HEAD)
-    if strange := foreign(head[:4], packed=path.name.lower().endswith(".gz")):
-        raise BadField(strange.code, "", strange.detail)
     name, note = (known(said), "") if said else found(head)
+    strange = None if name.startswith("utf-16") else foreign(head[:4], packed=path.name.lower().endswith(".gz"))
+    if strange:
+        raise BadField(strange.code, "", strange.detail)
     if not name:
         raise BadField("Q001", "", "the bytes are no text")
     stream = open_stream(path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.tree import Tree
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
+from vibro_plugins.readers.text.lines import excerpt
 from vibro_plugins.readers.waveform.names import is_unit, parted, plain
 
 Row = Sequence[str]
@@ -30,6 +31,7 @@ _PAIR = re.compile(r"([^:=：\t;,]{1,60}?)[\" ]*[:=：\t;,][\" \t;,]*(.+)")
 _FOREIGN = frozenset(
     ("label", "recordid", "sensorid", "machineid", "source", "recording", "split", "faulttype", "datatime", "class")
 )  # columns of tables of labels, conditions and records
+_THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
 _LOOK = 4  # rows that must agree, where there are so many
 _ABOVE = 2000  # lines above the samples at most
 WIDEST = 512  # columns
@@ -136,6 +138,21 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
 def is_foreign(layout: Layout) -> bool:
     """Whether a table holds no samples but labels, covariates or records, by the names of its columns."""
     return any(plain(name) in _FOREIGN for name in layout.names)
+
+
+def hint(cell: str) -> str:
+    """What to do about a cell that is no number, where it is plain."""
+    return "; write it without thousands separators" if _THOUSANDS.search(cell) else ""
+
+
+def why_none(text: str) -> str:
+    """Why a text holds no table of samples, and what would be one."""
+    if not text.strip():
+        return "the file is empty"
+    if _THOUSANDS.search(text):
+        return "the numbers have thousands separators; write them without"
+    wanted = "two or more lines of numbers with as many cells each, with or without a line of names above"
+    return f"no table of samples: vibro looks for {wanted}; the file starts {excerpt(text, 40)!r}"
 
 
 def _first(rows: Sequence[Row]) -> tuple[int, list[Kind]] | None:

@@ -26,7 +26,7 @@ CLOCKS = _words("time zeit uhrzeit 时间")
 UNITS = _words("unit units yunit einheit 单位")
 TIMES = _words(
     """time t timestamp datetime date timedate times zeit zeitstempel datum xvalue elapsed elapsedtime
-    时间 时刻 日期 日期时间"""
+    temps tiempo tempo tijd время 时间 时刻 日期 日期时间 時間"""
 )
 COUNTS = _words("index idx n no number sample samples sampleno samplenumber samplenr unnamed0 nr 序号 编号")
 _SPEEDS = _words("rpm speed speedrpm shaftspeed rotationalspeed drehzahl 转速")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vibro.api import Context, Reader, Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
 
 EXTRA = 'pip install "vibro[formats]"'

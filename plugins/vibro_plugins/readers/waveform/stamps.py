@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, parse_time
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.faults import BadField
 
 _ZONE = re.compile(r"\s*(Z|z|[+-]\d\d(?::?\d\d)?)$")
 _PARTS = re.compile(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro_plugins.readers.text.items import BadField
+from vibro_plugins.readers.text.choice import chosen, matches
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, is_axis
 from vibro_plugins.readers.waveform.columns import Recording, told
-from vibro_plugins.readers.waveform.waves import Wave, chosen, matches
+from vibro_plugins.readers.waveform.waves import Wave
 
 CHANNELS = 32  # lines of a matrix; more of them are recordings of one channel
 _SHORT = 100  # an array this many times shorter than the longest one is a list of settings, not a channel

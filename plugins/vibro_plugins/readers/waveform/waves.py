@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Params, Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro.api import Record, Rejected
 from vibro_plugins.readers.waveform.clock import Clock
-
-_SHOWN = 8  # names in a message
-
-
-@dataclass(frozen=True)
-class ChannelParams(Params):
-    """``channels``: patterns (``acc_*``) on the names of channels; only those that match one are read, all by default."""
-
-    channels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TextParams(ChannelParams):
-    """``encoding``: of the text, where what is found by its bytes is not right."""
-
-    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,22 +24,6 @@ class Wave:
     clock: Clock = field(default_factory=Clock)
     sensor: str = ""
     path: str = ""
-
-
-def matches(pattern: str, *names: str) -> bool:
-    """Whether one of the names fits a pattern with ``*`` and ``?``, upper and lower case being the same; ``[`` is itself."""
-    pattern = pattern.replace("[", "[[]").lower()
-    return any(fnmatchcase(name.lower(), pattern) for name in names)
-
-
-def chosen(names: Sequence[tuple[str, ...]], patterns: Sequence[str], what: str) -> list[int]:
-    """The places of the names that fit a pattern, all without one; BadField (Q005) where none does."""
-    found = [i for i, name in enumerate(names) if not patterns or any(matches(p, *name) for p in patterns)]
-    if not found:
-        known = ", ".join(name[-1] for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        asked = " ".join(f"--channels {pattern!r}" for pattern in patterns)
-        raise BadField("Q005", "", f"no {what} fits {asked} (the file has: {known or 'none'})")
-    return found
 
 
 def records(
