@@ -20,6 +20,7 @@ from vibro.ingest.files import check_paths
 from vibro.ingest.options import check_options
 from vibro.ingest.settings import with_settings
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
+from vibro.ingest.ways import way_out
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
@@ -125,10 +126,11 @@ def read_input(work: Job, data: DataOptions) -> Input:
     work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}
     share = got.accounting.share
     if share > data.max_quarantine:
+        most = max(got.accounting.by_code, key=lambda code: got.accounting.by_code[code])
         raise QuarantineError(
             f"{share:.1%} of the records were quarantined, above the limit of {data.max_quarantine:.1%}:"
             f" {', '.join(f'{n} x {code}' for code, n in sorted(got.accounting.by_code.items()))}",
-            hint="read quarantine.csv, mend the data, or raise --max-quarantine",
+            hint=f"{way_out(most, got.shortest)}; quarantine.csv lists every reason, --max-quarantine allows more",
         )
     batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
     labels = None
