@@ -66,9 +66,9 @@ def test_a_gap_is_invalid(x, words):
         np.round(NOISE),  # a coarse converter repeats values all the time
         np.round(np.cumsum(NOISE) / 20),  # a slow channel in steps
         np.repeat(NOISE[:64], 64),  # a slow channel sampled fast
-        np.concatenate(
-            [np.zeros(3000), np.sin(np.arange(1096) / 5) * np.exp(-np.arange(1096) / 200)]
-        ),  # rest, then a burst
+        np.round(
+            50 * np.concatenate([np.zeros(3000), np.exp(-T[:1096] / 200) * np.sin(T[:1096] / 5)])
+        ),  # rest, a burst
         with_run(NOISE, 500, 10, 0.0),
         np.sin(2 * np.pi * T / 4096) * 1e-3 + 5,
         ringing(NOISE, 700),

@@ -103,6 +103,8 @@ def _spikes(x: NDArray[np.float32], low: np.float32, high: np.float32, mean: flo
         return []
     away = np.abs(x - np.float32(np.median(x)))
     far = SPIKE * 1.4826 * float(np.median(away))
+    if not far:
+        return []  # it rests at one value most of the time
     at = np.flatnonzero(away[3:-3] > far) + 3
     beside = np.max([away[at + k] for k in (-3, -2, -1, 1, 2, 3)], axis=0)
     at = at[away[at] > ALONE * beside]
