@@ -14,7 +14,7 @@ from vibro.ingest.units import UNITS, unit_named
 
 NONE = "none"
 COLUMNS = ("time", "signal", "sensor", "machine", "recording", "fs", "unit")
-_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min)?")
+_SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min)?", re.ASCII)
 _SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0}
 
 
