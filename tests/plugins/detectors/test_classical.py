@@ -176,7 +176,9 @@ def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
     slow = []
     for i in range(60):
         rest = np.delete(u, i, axis=0)
-        covariance = (1 - fitted.shrink) * np.cov(rest.T, bias=True) * 59 / 60 + (fitted.shrinkage + RIDGE) * np.eye(25)
+        covariance = (1 - fitted.shrinkage) * np.cov(rest.T, bias=True) * 59 / 60 + (fitted.shrinkage + RIDGE) * np.eye(
+            25
+        )
         away = u[i] - rest.mean(axis=0)
         slow.append(np.sqrt(away @ np.linalg.solve(covariance, away) / 25))
     quick = fitted.distance(x, np.arange(60))
