@@ -1,4 +1,4 @@
-"""What load, temperature or any other covariate explains of a quantity: one robust regression per sensor, shrunk towards the pooled one."""
+"""Effect of load, temperature or other covariates on a quantity: one robust regression per sensor, shrunk to the pooled one."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def or_pool(sensor: NDArray[np.signedinteger[Any]], sensors: int) -> NDArray[np.
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:
-    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, shrunk towards ``prior`` (p, f) by ``ridge`` (p,) rows.
+    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, shrunk to ``prior`` (p, f) by ``ridge`` (p,) rows.
 
     Huber's modified residuals: least squares on fitted value + cut residual, again and again; one factorisation serves
     every column and round.
