@@ -27,6 +27,8 @@ def test_likelihood_beats_the_moments_and_comes_near_the_truth(shape):
     excess = -3.0 * np.log(u) if shape == 0 else 3.0 * (u**-shape - 1) / shape
     scale, found = pareto.fit(excess)
     assert abs(found - shape) < 0.08 and abs(scale - 3.0) < 0.3
-    assert pareto.log_likelihood(excess, scale, found) >= pareto.log_likelihood(excess, *pareto.fit_moments(excess)) - 1e-6
+    assert (
+        pareto.log_likelihood(excess, scale, found) >= pareto.log_likelihood(excess, *pareto.fit_moments(excess)) - 1e-6
+    )
     assert np.mean(excess > pareto.quantile(scale, found, 0.05)) == pytest.approx(0.05, abs=0.01)
     assert pareto.survival(np.array([pareto.quantile(scale, found, 0.02)]), scale, found)[0] == pytest.approx(0.02)
