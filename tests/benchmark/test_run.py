@@ -138,7 +138,7 @@ def test_metrics_of_plugins_stand_in_results_and_report(place):
     whole = {r["toy_hits"] != "" for r in rows if r["set"] == "toy_level+toy_peak" and r["fuser"] == "weighted_mean"}
     assert whole == {True} and not any(r["toy_hits"] for r in rows if r["fuser"] != "weighted_mean")
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert {f["message"] for f in found["failures"]} == {"not judged under toy_broken: KeyError: 'no metric'"}
+    assert {f["message"] for f in found["failures"]} == {"not evaluated under toy_broken: KeyError: 'no metric'"}
     assert "| toy_broken | toy_hits |" in (place / "out" / "report.md").read_text()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro_plugins.deep.diagnostics import effective_rank, enough, linear
+from vibro_plugins.deep.diagnostics import effective_rank, explains_enough, pca_explained
 
 
 def test_enough_is_measured_against_principal_axes():
@@ -14,13 +14,15 @@ def test_enough_is_measured_against_principal_axes():
     noise = rng.standard_normal((300, 200))
     rows, held = np.arange(200), np.arange(200, 300)
     found = [
-        linear(lambda part: part, x, rows, held, lambda rest: np.sqrt((rest**2).mean(axis=1)))
+        pca_explained(lambda part: part, x, rows, held, lambda rest: np.sqrt((rest**2).mean(axis=1)))
         for x in (modes + 0.3 * noise, noise)
     ]
     assert found[0] > 0.5 and abs(found[1]) < 0.1
-    assert enough(0.3, found[0]) and not enough(0.05, found[0])  # there was something to learn
-    assert enough(0.0, found[1]) and not enough(-0.1, found[1])  # there was not; but worse than nothing is wrong
-    assert not enough(np.nan, found[1])
+    assert explains_enough(0.3, found[0]) and not explains_enough(0.05, found[0])  # there was something to learn
+    assert explains_enough(0.0, found[1]) and not explains_enough(
+        -0.1, found[1]
+    )  # there was not; but worse than nothing is wrong
+    assert not explains_enough(np.nan, found[1])
 
 
 def test_effective_rank():

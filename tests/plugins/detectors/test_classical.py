@@ -60,7 +60,7 @@ def test_far_rows_score_higher(case, fitted, rows):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_traps_25_and_48_a_row_scores_alone_as_in_any_company(case, fitted, rows):
+def test_traps_25_and_48_a_row_scores_independently_of_the_batch(case, fitted, rows):
     detector = fitted(case)
     whole = detector.score(rows)
     order = np.random.default_rng(1).permutation(len(rows))

@@ -48,12 +48,12 @@ def test_trap_19_the_decoder_is_no_dense_layer_to_the_pixels():
 def test_trap_52_the_best_weights_after_the_warm_up_are_put_back(monkeypatch):
     looks = []
 
-    class Watched(hetero_vae.Plateau):
+    class Watched(hetero_vae.EarlyStopping):
         def stop(self, loss):
             looks.append(loss)
             return super().stop(loss)
 
-    monkeypatch.setattr(hetero_vae, "Plateau", Watched)
+    monkeypatch.setattr(hetero_vae, "EarlyStopping", Watched)
     detector = TASK.fitted(lr=0.03, patience=3, epochs=40)
     assert 4 <= len(looks) < 38  # none in the warm-up, and it stopped by itself
     held = np.sort(Context().rng().permutation(len(FIT))[:12])

@@ -107,7 +107,7 @@ def shaken(optimizer, loss):
 
 
 def best_never_kept(monkeypatch, name):
-    monkeypatch.setattr(module_of(name).Plateau, "stop", lambda self, loss: False)
+    monkeypatch.setattr(module_of(name).EarlyStopping, "stop", lambda self, loss: False)
 
 
 def one_row(monkeypatch, name):
@@ -365,7 +365,7 @@ def test_health_tells_it_where_principal_axes_explain_little_too(name, label, mo
         breakage(monkeypatch, name)
     x = many_modes().reshape((240, 12, 16) if name == "lstm_ae" else (240, 192))
     health = task(name).fitted(x, **{"epochs": 4, **settings}).health()
-    assert health["linear"] < 0.1 and health["failed"] == 1
+    assert health["pca_explained"] < 0.1 and health["failed"] == 1
 
 
 SOUND = {

@@ -110,7 +110,7 @@ def test_short_records_of_a_current_at_60_hz():
     assert kept["line_6"] and not kept["line_8"] and not kept["log_above_1000_hz"]
 
 
-def test_a_row_is_the_same_in_any_company_and_after_loading():
+def test_a_row_is_independent_of_the_batch_and_after_loading():
     x = np.concatenate([transformer(40), transformer(40, 1)], axis=1)
     view = fitted(x)
     whole = view.transform({"raw": x})

@@ -139,7 +139,7 @@ def test_odd_records_are_finite(fs, length):
 
 
 @pytest.mark.parametrize(("fs", "length"), [(8192, 8192), (1000, 1000)])
-def test_a_row_is_the_same_in_any_company(fs, length):
+def test_a_row_is_independent_of_the_batch(fs, length):
     x = np.random.default_rng(2).standard_normal((70, 2, length)).astype(np.float32)
     sensor = (np.arange(70) % 3).astype(np.float32)[:, None]
     view = Zerone.make({}, Context(fs=fs))
