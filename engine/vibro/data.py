@@ -54,7 +54,9 @@ def parse_time(text: str, tz: tzinfo | None = None) -> tuple[np.datetime64, bool
     year, day, clock, zone = match.groups()
     if not 1678 <= int(year) <= 2261:
         raise ValueError("year outside 1678..2261")
-    instant = np.datetime64(f"{year}{day}T{clock.replace(',', '.')}", "ns")  # ValueError: no such day or hour
+    instant: np.datetime64 = np.datetime64(
+        f"{year}{day}T{clock.replace(',', '.')}", "ns"
+    )  # ValueError: no such day or hour
     if zone and zone not in "Zz":
         hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
         if hours > 14 or minutes > 59:
@@ -62,15 +64,15 @@ def parse_time(text: str, tz: tzinfo | None = None) -> tuple[np.datetime64, bool
         shift = np.timedelta64(hours * 60 + minutes, "m")
         instant += -shift if zone[0] == "+" else shift
     elif not zone and tz is not None:
-        instant -= _offset(instant, tz)
+        instant = from_zone(instant, tz)
     return instant, zone is not None
 
 
-def _offset(local: np.datetime64, tz: tzinfo) -> np.timedelta64:
-    """What a local time is ahead of UTC."""
+def from_zone(local: np.datetime64, tz: tzinfo) -> np.datetime64:
+    """The instant in UTC of a local time."""
     naive: datetime = local.astype("datetime64[s]").item()
     offset = naive.replace(tzinfo=tz).utcoffset()
-    return np.timedelta64(0 if offset is None else round(offset.total_seconds()), "s")
+    return local - np.timedelta64(0 if offset is None else round(offset.total_seconds()), "s")
 
 
 _EPOCHS = ((1e17, "ns", 0), (1e14, "us", 3), (1e11, "ms", 6), (1e8, "s", 9))  # from this magnitude on; decimals to ns
@@ -100,8 +102,9 @@ def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> 
 class Record:
     """One signal of one sensor at one time, as a reader found it.
 
-    ``signal`` is float32 (channels, samples); ``fs`` in Hz, 0 = not given; ``time`` NaT = not given; ``row`` is the
-    index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    ``signal`` is float32 (channels, samples), NaN = a sample that is missing; ``fs`` in Hz, 0 = not given; ``time`` NaT =
+    not given; ``row`` is the index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts,
+    -1 = not known.
     ``channel`` names the channel inside the file (column, variable, dataset, axis), empty where the file holds only one;
     ``sensor`` is empty unless the file itself states it: ingest then makes it of the path and the channel.
     """
@@ -118,6 +121,7 @@ class Record:
     line: int = -1
     offset: int = -1
     channel: str = ""
+    zoned: bool = True  # False: the text of the time names no zone and was read as UTC
 
 
 @dataclass(frozen=True)

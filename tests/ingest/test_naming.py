@@ -184,7 +184,7 @@ def test_files_named_by_their_time_case_03(check, tmp_path):
     assert {(s["records"], s["first"], s["last"]) for s in sensors.values()} == {
         (3, "2004-02-12T10:02:39Z", "2004-02-12T10:22:39Z")
     }
-    assert any("times come from the names of files and are read as UTC" in text for text in warnings)
+    assert any("times name no zone and were read as UTC; --tz ZONE" in text for text in warnings)
     sensors, warnings = check(tmp_path / "in", "--fs", 20480, "--tz", "Europe/Berlin")
     assert {s["first"] for s in sensors.values()} == {"2004-02-12T09:02:39Z"}
     assert any("are in Europe/Berlin" in text for text in warnings)

@@ -31,7 +31,8 @@ _MANY = 20  # files from which on they are one task
 def configured(readers: Iterable[Component], options: IngestOptions) -> list[Reader]:
     """The readers, each with those of its settings that are options of every command."""
     columns = {**columns_named(options), **options.columns}
-    given = {"channels": options.channels, "columns": columns, "encoding": options.encoding, "tz": options.tz}
+    given: dict[str, Any] = {"channels": options.channels, "columns": columns, "encoding": options.encoding}
+    given["gaps"] = options.repair > 0 or options.window is not None
     found = []
     for reader in readers:
         if isinstance(reader, Reader):

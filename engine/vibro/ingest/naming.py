@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from vibro.data import Record, Rejected, parse_time
+from vibro.data import NO_TIME, Record, Rejected, from_zone, parse_time
 from vibro.ingest.options import NONE, IngestOptions, is_pattern, zone
 from vibro.ingest.patterns import PathPattern
 from vibro.ingest.stamps import stamp_in
@@ -54,7 +54,7 @@ class Namer:
         stamp = None if self._no_times or "time" in fields else stamp_in(path.name)
         held: Record | None = None  # until the next one shows whether its sensor has several
         named: set[str] = set()
-        stamped = False
+        stamped = unzoned = False
         for item in items:
             if isinstance(item, Rejected):
                 yield item
@@ -62,6 +62,7 @@ class Namer:
             record = self._record(item, fields, path)
             if not item.sensor:
                 named.add(self._rule(record, fields, path))
+            unzoned |= not (item.zoned or np.isnat(record.time))
             if held is not None:
                 alone, stamp = held, None if held.sensor == record.sensor else stamp
                 stamped |= stamp is not None
@@ -79,10 +80,11 @@ class Namer:
             yield self._stamped(held, stamp)
         yield from sorted(named - {""})
         if stamped and stamp is not None:
-            utc = "" if stamp[0].endswith("Z") else " and are read as UTC (--tz says another zone)"
-            yield "times come from the names of files" + (
-                utc if self._zone is None else f" and are in {self._zone.key}"
-            )
+            unzoned |= not stamp[0].endswith("Z")
+            yield "times come from the names of files"
+        if unzoned:
+            zone = "were read as UTC; --tz ZONE says another" if self._zone is None else f"are in {self._zone.key}"
+            yield f"times name no zone and {zone}"
 
     def _rule(self, record: Record, fields: dict[str, str], path: _Path) -> str:
         """In words, what a sensor without a name of its own is named after."""
@@ -130,9 +132,11 @@ class Namer:
             machine = machine or path.machine or (path.root if sensor else "")
         time = record.time
         if self._no_times:
-            time = np.datetime64("NaT", "ns")
+            time = NO_TIME
         elif "time" in fields:
             time = parse_time(fields["time"], self._zone)[0]
+        elif not record.zoned and self._zone is not None and not np.isnat(time):
+            time = from_zone(time, self._zone)
         recording = fields.get("recording") or record.recording
         return replace(record, sensor=sensor, machine=machine, recording=recording, time=time)
 

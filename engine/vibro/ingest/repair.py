@@ -11,28 +11,20 @@ from vibro.data import Record, Rejected
 from vibro.io.files import iso_time
 
 
-def filled(record: Record, longest: int) -> tuple[Record, str]:
-    """The record with its gaps of up to ``longest`` samples interpolated, and what was done in words.
+def filled(record: Record, longest: int) -> Record:
+    """The record with its gaps of up to ``longest`` samples interpolated; the record itself where there are none.
 
     A longer gap stays, and so does one at an end of the record, where nothing is known of the other side.
     """
     if not longest or np.isfinite(record.signal).all():
-        return record, ""
+        return record
     signal = record.signal.copy()
-    gaps = [
-        (c, start, stop)
-        for c in range(len(signal))
-        for start, stop in runs(~np.isfinite(signal[c]))
-        if stop - start <= longest and start > 0 and stop < signal.shape[1]
-    ]
-    for c, start, stop in gaps:
-        signal[c, start:stop] = np.interp(
-            np.arange(start, stop), [start - 1, stop], signal[c, [start - 1, stop]].astype(np.float64)
-        )
-    if not gaps:
-        return record, ""
-    count, first = sum(stop - start for _, start, stop in gaps), min(start for _, start, _ in gaps)
-    return replace(record, signal=signal), f"{count} samples in {len(gaps)} gaps interpolated, the first at {first}"
+    for c in range(len(signal)):
+        for start, stop in runs(~np.isfinite(signal[c])):
+            if stop - start <= longest and start > 0 and stop < signal.shape[1]:
+                ends = signal[c, [start - 1, stop]].astype(np.float64)
+                signal[c, start:stop] = np.interp(np.arange(start, stop), [start - 1, stop], ends)
+    return replace(record, signal=signal)
 
 
 def refusal(record: Record) -> Rejected | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from vibro.data import Quality, Record, Rejected
 from vibro.ingest.cutting import Cutter
 from vibro.ingest.naming import Namer
@@ -46,15 +48,22 @@ class Shaper:
                 yield from self._parts(item)
 
     def _parts(self, record: Record) -> Iterator[Shaped | Rejected]:
-        record, mended = filled(record, self._options.repair)
-        for part in (record,) if self._cutter is None else self._cutter(record):
+        mended = filled(record, self._options.repair)
+        for part, before in zip(self._cut(mended), self._cut(record), strict=True):
             if isinstance(part, Rejected):
                 yield part
             elif (refused := refusal(part)) is not None:
                 yield refused
             else:
                 bits, words = signal_quality(part.signal)
-                yield part, bits | (Quality.REPAIRED if mended else Quality(0)), words or mended
+                if isinstance(before, Record) and before.signal is not part.signal:
+                    gaps = int(np.count_nonzero(~np.isfinite(before.signal)))
+                    bits |= Quality.REPAIRED if gaps else Quality(0)
+                    words = words or (f"{gaps} samples were interpolated" if gaps else "")
+                yield part, bits, words
+
+    def _cut(self, record: Record) -> Iterable[Record | Rejected]:
+        return (record,) if self._cutter is None else self._cutter(record)
 
 
 def in_unit(record: Record, unit: str) -> Record:

@@ -93,7 +93,13 @@ class Table(WaveReader):
                         raise self._fault(path, layout) or BadField("Q006", "", excerpt(str(error))) from None
         got = recording(Columns(layout.names, layout.units, values, layout.named, layout.about), self.params.channels)
         self._notes += [note, *layout.notes, *got.notes]
-        yield from records(got.waves, got.covariates, lambda sample: self._line(path, layout, sample), got.machine)
+        yield from records(
+            got.waves,
+            got.covariates,
+            lambda sample: self._line(path, layout, sample),
+            got.machine,
+            gaps=self.params.gaps,
+        )
 
     def _rows(self, path: Path, layout: Layout) -> Iterator[tuple[int, str]]:
         """The rows of samples as text, with their lines from 1."""
