@@ -32,7 +32,9 @@ from vibro.injection.fit import fit_ensemble
 from vibro.runs.summary import realised
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import INVALID
-from vibro_plugins.deep import training as _torch
+from vibro_plugins.deep import sampling
+from vibro_plugins.deep.early_stopping import EarlyStopping
+from vibro_plugins.deep.training import arrays
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
 from vibro_plugins.detectors.hetero_vae import HeteroVae
@@ -114,7 +116,7 @@ def test_trap_53_rows_that_stop_a_training_are_not_trained_on(name, monkeypatch)
     """With trap 26: training, stopping and calibration each have rows of their own; judged rows are none of them."""
     module = sys.modules[NETWORKS[name][0].__module__]
     held, trained = [], []
-    split, minibatches = module.split, _torch.minibatches
+    split, minibatches = module.split, sampling.minibatches
 
     def split_seen(n, ctx, rng):
         parts = split(n, ctx, rng)
@@ -126,7 +128,7 @@ def test_trap_53_rows_that_stop_a_training_are_not_trained_on(name, monkeypatch)
         return minibatches(rows, size, rng)
 
     monkeypatch.setattr(module, "split", split_seen)
-    monkeypatch.setattr(module if hasattr(module, "minibatches") else _torch, "minibatches", minibatches_seen)
+    monkeypatch.setattr(module if hasattr(module, "minibatches") else sampling, "minibatches", minibatches_seen)
     cls, make, small = NETWORKS[name]
     groups = np.arange(90) // 3
     cls.make({**small, "epochs": 7}, Context(groups=groups)).fit(make(90, 0))
@@ -148,9 +150,9 @@ def test_trap_52_the_weights_of_the_best_look_are_put_back(name, monkeypatch):
     """The LSTM-AE reference keeps the best model and scores with the last one."""
     module, seen = sys.modules[NETWORKS[name][0].__module__], []
 
-    class Told(_torch.EarlyStopping):
+    class Told(EarlyStopping):
         def stop(self, loss):
-            seen.append(_torch.arrays(self.module))
+            seen.append(arrays(self.module))
             return super().stop([3.0, 1.0, 2.0, 2.0][len(seen) - 1])
 
     monkeypatch.setattr(module, "EarlyStopping", Told)

@@ -102,7 +102,7 @@ def test_trap_40_the_latent_knows_where_something_stands():
 
 
 def test_trap_41_the_score_is_made_of_the_critic_of_the_record_in_frozen_units(trained, vectors, monkeypatch):
-    e0, e1, middle, spread, c0, c1 = trained.state()["frozen"]
+    e0, e1, middle, spread, c0, c1 = trained.state()["reference"]
     net, windows = trained._fitted(), vectors[:, None, :]
     z = trained._tensor(windows)
     with torch.no_grad():
