@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from array import array
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ from vibro_plugins.readers.waveform.columns import Values
 from vibro_plugins.readers.waveform.layout import Layout
 from vibro_plugins.readers.waveform.names import time_column
 
-BLOCK = 8 << 20  # bytes of text that are parsed at a time
+BLOCK = 2 << 20  # bytes of text that are parsed at a time
 # What stands for no value, besides what pyarrow's numbers know as NaN and infinity.
 _GAPS = ["", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "#NUM!", "#DIV/0!", "-nan(ind)", "1.#QNAN", "-1.#IND"]
 
@@ -48,23 +49,31 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
 
     source = _Rows(block[_offset(block, layout.first) :], rest, bare=not layout.delimiter)
     first = source.read(BLOCK)
-    tables: Iterable[Any]
-    if len(first) == BLOCK:
-        source.unread(first)
-        tables = csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS))
-    else:
+    if len(first) < BLOCK:
         try:
-            tables = [csv.read_csv(pa.BufferReader(first), reading, parsing, converting([]))]
+            table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting([]))
         except ValueError:
-            tables = [csv.read_csv(pa.BufferReader(first), reading, parsing, converting(_GAPS))]
-    chunks: list[list[Any]] = [[] for _ in layout.kinds]
-    for table in tables:
-        for i, column in enumerate(table.columns):
-            chunks[i].append(_values(column))
-    return [
-        [text for chunk in parts for text in chunk] if isinstance(parts[0], list) else np.concatenate(parts)
-        for parts in chunks
+            table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting(_GAPS))
+        return [_values(column) for column in table.columns]
+    source.unread(first)
+    return _joined(csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS)), layout)
+
+
+def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:
+    """The columns of a table that comes in pieces; samples are float32, which takes half the memory."""
+    columns: list[array[float] | list[str]] = [
+        [] if kind in ("time", "text") else array("d" if _may_be_a_clock(i, name, layout) else "f")
+        for i, (name, kind) in enumerate(zip(layout.names, layout.kinds, strict=True))
     ]
+    for table in tables:
+        for column, piece in zip(columns, table.columns, strict=True):
+            values = _values(piece)
+            if isinstance(column, array) and not isinstance(values, list):
+                with np.errstate(over="ignore"):
+                    column.frombytes(values.astype(column.typecode, copy=False).tobytes())
+            else:
+                column += values
+    return [np.frombuffer(found, found.typecode) if isinstance(found, array) else found for found in columns]
 
 
 def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
