@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
-from vibro.injection.trial import Floats
 
+Floats = NDArray[np.float64]
 KINDS = ("level", "harmonics", "band_noise", "impacts", "modulation", "clipping", "dropout")
-
-
 SEVERITIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # share of the record's rms added, of its level, of its samples or of its depth
 
 
