@@ -16,7 +16,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,14 @@ def in_place(data: Any) -> Task:
     return Task(data.batch, rows, rows, data.y[rows], np.zeros(len(rows), np.int32), data.fault_type[rows])
 
 
-def real(name: str, **how: Any) -> Any:
+def real(name: str, **settings: Any) -> Any:
     """A set of the folder VIBRO_TEST_DATA, and its arrays."""
     import os
 
     from vibro.benchmark.datasets import SetEntry, load_set
 
     folder = Path(os.environ["VIBRO_TEST_DATA"])
-    entry = SetEntry(name, path=f"{name}/{name}.npz", **how)
+    entry = SetEntry(name, path=f"{name}/{name}.npz", **settings)
     return load_set(entry, folder), np.load(folder / entry.path, allow_pickle=False)
 
 
@@ -186,8 +186,9 @@ def fit(
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.errors import QuorumError
+    from vibro.injection.fit import fit_ensemble
 
     plan = make_plan(host, name, entry_of(host, protocol, name, given))
     rows = make_rows(task.batch, task.fit)
@@ -197,23 +198,24 @@ def fit(
     if twin:
         return [{**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))}]
     try:
-        fitted, matrix = Engine(host, Context(seed=seed, fs=task.batch.fs)).run(plan, task.batch, rows)
+        engine = Engine(host, Context(seed=seed, fs=task.batch.fs))
+        fitted, report, matrix = fit_ensemble(engine, plan, task.batch, rows)
     except QuorumError as error:
-        out.append({**key, "name": name, "aside": error.message})
+        out.append({**key, "name": name, "skipped": error.message})
     else:
-        fused = Engine(host, Context(seed=seed, fs=task.batch.fs)).decide(fitted, matrix, task.batch).score
+        fused = engine.decide(fitted, matrix, task.batch).score
         if not alone:
             out.append({**key, "name": name, **figures(task, fused[task.judged], fitted.reference["fused"])})
-        for result in fitted.results:
+        for result in report.results:
             row = {**key, "name": result.id if alone else f"{name}: {result.id}", "health": dict(result.health)}
             row |= {"fit_seconds": result.fit_seconds, "score_seconds": result.score_seconds}
             if result.status == "ok":
                 j = matrix.detectors.index(result.id)
                 row |= figures(task, matrix.z[task.judged, j], fitted.reference["z"][:, j])
             else:
-                row["aside"] = result.reason
+                row["skipped"] = result.reason
             out.append(row)
-    if alone and "aside" not in out[-1]:
+    if alone and "skipped" not in out[-1]:
         out.append({**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))})
     return out
 
@@ -232,10 +234,10 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     ctx = Context(seed=seed, fs=task.batch.fs)
     store = ViewStore(task.batch, plan.make_extractors(ctx), plan.readers, memory=1 << 31, fit_rows=rows.fit)
     known = set(planned.cls.Params.__dataclass_fields__)
-    settings = {**planned.settings, **{key: 0 for key in UNTRAINED if key in known}}
+    params = replace(planned.params, **{key: 0 for key in UNTRAINED if key in known})
     x = ArrayRef(store.get(planned.view))
-    how = {"cross_fit": False, "group": rows.group}
-    found = fit_task(FitTask(planned.id, planned.cls, settings, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
+    options = {"cross_fit": False, "group": rows.group}
+    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **options))
     if found.scores is None or found.reference is None:
         raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
     batch, reference = task.batch, found.reference[:, None]
@@ -286,7 +288,7 @@ def main(words: list[str]) -> int:
 
 
 def report(rows: list[dict[str, Any]]) -> list[str]:
-    """One table a protocol: mean and spread over seeds."""
+    """One table per protocol: mean, lowest and highest over seeds."""
     lines = []
     keys = ("roc_auc", "average_precision", "f1", "recall")
     for protocol in PROTOCOLS:
@@ -297,12 +299,12 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
             good = [row for row in many if "roc_auc" in row]
             cells = [_spread([row[key] for row in good]) for key in keys]
             seconds = [row["fit_seconds"] + row["score_seconds"] for row in many if "fit_seconds" in row]
-            aside = next((row["aside"] for row in many if "aside" in row), "")
-            body.append([name, f"{len(good)} of {len(many)}", *cells, _spread(seconds, 1), aside])
+            skipped = next((row["skipped"] for row in many if "skipped" in row), "")
+            body.append([name, f"{len(good)} of {len(many)}", *cells, _spread(seconds, 1), skipped])
         if body:
-            heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "aside"]
+            heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "skipped"]
             prior = {round(row["prior"], 3) for row in mine if "prior" in row}
-            lines += [f"## {protocol}", "", f"Share of anomalies among the judged rows: {_range(prior)}.", ""]
+            lines += [f"## {protocol}", "", f"Share of anomalies among the evaluated rows: {_range(prior)}.", ""]
             lines += table(heads, body)
     states = len({row.get("code") for row in rows})
     lines.append(

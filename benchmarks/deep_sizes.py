@@ -27,28 +27,28 @@ MARGIN = 0.01  # AUC that a small network may lose against its twin without a wo
 
 def planned(host: Any, name: str, settings: dict[str, Any]) -> Any:
     """A plan of the entry of ``default`` with other settings."""
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
 
     entry = next(dict(e) for e in host.registry.ensemble("default")["detectors"] if e.get("id", e["use"]) == name)
     return make_plan(host, name, {"detectors": [entry | settings], "fuser": {"use": "weighted_mean"}})
 
 
 def measured(host: Any, name: str, settings: dict[str, Any], task: Task, seed: int) -> dict[str, Any]:
-    """All settings, figures, seconds, parameters and health of one fit; or why it stood aside."""
-    from vibro.api import check_settings
+    """All settings, figures, seconds, parameters and health of one fit; or why it was skipped."""
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
     from vibro.errors import QuorumError
+    from vibro.injection.fit import fit_ensemble
 
     engine, plan = Engine(host, Context(seed=seed, fs=task.batch.fs)), planned(host, name, settings)
     detector = plan.detectors[0]
-    whole = {"settings": asdict(check_settings(detector.cls.Params, detector.settings, name))}
+    whole = {"settings": asdict(detector.params)}
     try:
-        fitted, matrix = engine.run(plan, task.batch, make_rows(task.batch, task.fit))
+        fitted, report, matrix = fit_ensemble(engine, plan, task.batch, make_rows(task.batch, task.fit))
     except QuorumError as error:
-        return {**whole, "aside": error.message}
-    result = fitted.results[0]
+        return {**whole, "skipped": error.message}
+    result = report.results[0]
     weights = [value for key, value in fitted.states[name].items() if key.startswith("net.")]
     return {
         **whole,
@@ -88,18 +88,18 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         "",
         *cards,
         *(
-            f"- {row['name']}, {row['size']}, seed {row['seed']} stood aside and was not compared"
+            f"- {row['name']}, {row['size']}, seed {row['seed']} was skipped and not compared"
             for row in rows
-            if "aside" in row
+            if "skipped" in row
         ),
     ]
 
 
 def _cells(small: dict[str, Any], large: dict[str, Any]) -> list[str]:
     """The rest of a line of the table."""
-    aside = next((row["aside"] for row in (small, large) if "aside" in row), None)
-    if aside:
-        return ["", "", aside, "", "", "", ""]
+    skipped = next((row["skipped"] for row in (small, large) if "skipped" in row), None)
+    if skipped:
+        return ["", "", skipped, "", "", "", ""]
     both = (small, large)
     auc = [f"{row['roc_auc']:.3f}" for row in both]
     difference = f"{large['roc_auc'] - small['roc_auc']:+.3f}"

@@ -81,8 +81,9 @@ def floors() -> list[dict[str, Any]]:
     from vibro.context import Context
     from vibro.core.engine import Engine
     from vibro.core.folds import make_rows
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.host.manager import PluginHost
+    from vibro.injection.fit import fit_ensemble
 
     host = PluginHost.create(autoload=False)
     plan = make_plan(host, "quick", host.registry.ensemble("quick"))
@@ -91,7 +92,7 @@ def floors() -> list[dict[str, Any]]:
         for seed in SEEDS:
             data = load_set(SetEntry("plant", simulate={"records": 2000}, covariates=given), None, seed)
             engine = Engine(host, Context(seed=seed, fs=data.batch.fs))
-            fitted, matrix = engine.run(plan, data.batch, make_rows(data.batch))
+            fitted, _, matrix = fit_ensemble(engine, plan, data.batch, make_rows(data.batch))
             verdict = engine.decide(fitted, matrix, data.batch)
             names = [*matrix.detectors, "quick"]
             columns = [*matrix.z.T, verdict.score]
@@ -133,7 +134,7 @@ def report(found: dict[str, Any]) -> tuple[list[str], list[str]]:
     lines += [f"Heavy libraries imported by `--help`: {found['start']['imports']}", ""]
     if times["--help"]["median"] > 0.3 or found["start"]["imports"] != "[]":
         missed.append(f"vibro --help: {times['--help']['median']:.2f} s, imports {found['start']['imports']}")
-    lines += ["## Floors on simulated plants (fitted without labels, judged in place)", ""]
+    lines += ["## Floors on simulated plants (fitted without labels, evaluated on the same rows)", ""]
     rows = []
     for (name, given), many in _grouped(found["floors"]).items():
         means = [float(np.mean([m[key] for m in many])) for key in ("roc_auc", "average_precision")]

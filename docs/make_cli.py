@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 
 from vibro.cli import make_app
-from vibro.cli.common import COMMON
+from vibro.cli.command import COMMON
 
 HEAD = """# Commands
 

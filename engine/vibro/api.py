@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.data import Record, Rejected
-from vibro.errors import ConfigError, ContractError, NotFittedError, StandAside
+from vibro.errors import ConfigError, ContractError, NotApplicableError, NotFittedError
 
 __all__ = [
     "API_VERSION",
@@ -34,12 +34,12 @@ __all__ = [
     "Fuser",
     "Metric",
     "NoParams",
+    "NotApplicableError",
     "NotFittedError",
     "Params",
     "Reader",
     "Record",
     "Rejected",
-    "StandAside",
     "State",
     "Thresholder",
     "ViewKey",
@@ -166,11 +166,11 @@ class Detector(Component):
     needs_labels: ClassVar[bool] = False
     exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
-    min_rows: ClassVar[int] = 20  # fewer fit rows: stands aside
+    min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from (n, *item); a second call forgets the first. Raise StandAside where nothing can be learned."""
+        """Learns from (n, *item); a second call forgets the first. Raise NotApplicableError where nothing can be learned."""
 
     @abstractmethod
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -186,7 +186,7 @@ class Fuser(Component):
 
     kind = "fuser"
     needs_labels: ClassVar[bool] = False
-    wants_audition: ClassVar[bool] = False
+    wants_trial: ClassVar[bool] = False
 
     def fit(
         self,
@@ -194,14 +194,13 @@ class Fuser(Component):
         y: NDArray[np.int16] | None = None,
         usefulness: NDArray[np.float64] | None = None,
     ) -> None:
-        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,) from the audition.
-
-        NaN usefulness: that detector could not be tried.
+        """Learns from the held-out reference z (n, d), NaN = not available; ``usefulness`` (d,): what each
+        caught of injected faults, NaN for one that could not be tried.
         """
 
     @abstractmethod
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,); a row without any usable cell is NaN."""
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN where a detector gave no score -> (n,); a row without any score is NaN."""
 
     def weights(self) -> NDArray[np.float64] | None:
         """(d,) weights summing to 1: how much each member counts, exactly so for a linear rule; None if unknown."""

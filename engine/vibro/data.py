@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vibro.errors import IncompatibleModelError
 
 NO_TIME = np.datetime64("NaT", "ns")
+CHUNK = 8_192  # rows worked on at a time, so that their columns stay in the processor's cache
 
 
 class Quality(IntFlag):
@@ -65,7 +66,9 @@ class Record:
     """One signal of one sensor at one time, as a reader found it.
 
     ``signal`` is float32 (channels, samples); ``fs`` in Hz, 0 = not given; ``time`` NaT = not given; ``row`` is the
-    index in the source from 0 (cli.md 2); ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    ``channel`` names the channel inside the file (column, variable, dataset, axis), empty where the file holds only one;
+    ``sensor`` is empty unless the file itself states it: ingest then makes it of the path and the channel.
     """
 
     signal: NDArray[np.float32]
@@ -79,11 +82,12 @@ class Record:
     row: int = 0
     line: int = -1
     offset: int = -1
+    channel: str = ""
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """One item that a reader could not turn into a record, with the reason code of reliability.md 3.1.
+    """One item that a reader could not turn into a record, with its reason code (docs/run-directory.md).
 
     ``row`` -1 stands for the file as a whole; ``pointer`` is a JSON pointer or array index where a line makes no sense.
     """

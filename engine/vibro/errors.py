@@ -1,4 +1,4 @@
-"""Every error a user can meet: one family a cause, with the exit code of cli.md and the next thing to type."""
+"""Every error a user can meet: one family a cause, with its exit code (docs/cli.md) and the next thing to type."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ class NotFittedError(VibroError):
     exit_code = 5
 
 
-class StandAside(VibroError):
-    """Raised by a component's ``fit`` that honestly cannot learn from what it was given.
+class NotApplicableError(VibroError):
+    """Raised by a component's ``fit`` that cannot learn from the data it was given.
 
-    The engine leaves the detector out, marks it ``excluded`` and shows the message as the reason; the run goes on.
+    The engine skips the detector, marks it ``excluded`` and shows the message as the reason; the run goes on.
     """
 
     exit_code = 5

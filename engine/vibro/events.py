@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ViewComputed(Event):
 
 @dataclass(frozen=True)
 class DetectorFailed(Event):
-    """A detector failed (``phase`` = ``fit`` or ``score``) or stood aside (``phase`` = ``excluded``)."""
+    """A detector failed (``phase`` = ``fit`` or ``score``) or was skipped (``phase`` = ``excluded``)."""
 
     detector: str
     plugin: str
@@ -79,3 +80,13 @@ class RunFinished(Event):
 
     status: str
     seconds: float
+
+
+class Observer(Protocol):
+    """Who is told while the engine works: the plugin host, which passes events on to the ``on_event`` hooks."""
+
+    def emit(self, event: Event) -> None:
+        """Passes an event on."""
+
+    def log(self, line: str) -> None:
+        """Takes a note for the user."""

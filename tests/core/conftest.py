@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vibro import hookimpl
-from vibro.api import Detector, FeatureExtractor, Fuser, Params, StandAside, Thresholder
+from vibro.api import Detector, FeatureExtractor, Fuser, NotApplicableError, Params, Thresholder
 from vibro.data import make_batch
 from vibro.host.manager import PluginHost
 
@@ -67,8 +67,8 @@ class Bad(Detector):
             raise RuntimeError("no luck")
         if self.params.how == "exit":
             raise SystemExit(3)
-        if self.params.how == "aside":
-            raise StandAside("too little of everything")
+        if self.params.how == "skip":
+            raise NotApplicableError("too little of everything")
 
     def score(self, x):
         how = self.params.how
@@ -86,13 +86,13 @@ class Bad(Detector):
 
 
 class Mean(Fuser):
-    """Mean of the usable cells."""
+    """Mean of the scores there are."""
 
     name = "mean"
 
-    def fuse(self, z, ok):
+    def fuse(self, z):
         with np.errstate(invalid="ignore"):
-            return np.where(ok, z, 0).sum(axis=1) / ok.sum(axis=1)
+            return np.nan_to_num(z).sum(axis=1) / np.isfinite(z).sum(axis=1)
 
 
 class Quantile(Thresholder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,18 @@ def test_plugins_import_the_public_api_and_shared_helpers_only():
                 if inside or not (shared or own or helper or sibling):
                     wrong.append(f"{name} imports {found}")
     assert wrong == []
+
+
+def test_the_reading_order_names_all_that_the_engine_imports():
+    wanted, todo = set(), ["vibro.core.engine"]
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += imports(KNOWN[name], name) & KNOWN.keys()
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("## Reading order") : text.index("Then what stands around it")]
+    listed = ["vibro." + path.removesuffix(".py").replace("/", ".") for path in re.findall(r"`([a-z_/]+\.py)`", table)]
+    assert set(listed) == wanted and len(listed) == len(set(listed))
+    for place, name in enumerate(listed):
+        assert imports(KNOWN[name], name) & KNOWN.keys() <= set(listed[:place]), f"{name} stands before what it imports"

@@ -42,7 +42,7 @@ def test_a_plugin_lies_in_the_folder_of_what_it_provides():
 
 
 def test_every_ensemble_can_be_planned(host):
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
 
     registry = read_registry()
     for name in registry.ensembles:

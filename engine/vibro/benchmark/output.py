@@ -1,4 +1,4 @@
-"""Writes what a benchmark found: results as CSV and Parquet, benchmark.json, the reports, the score matrices."""
+"""Writes the results of a benchmark: results as CSV and Parquet, benchmark.json, the reports, the score matrices."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, bom: bool = False, lang: st
 
 
 def write_results(folder: Path, table: Table, *, bom: bool = False) -> None:
-    """``results.csv`` and ``results.parquet``: the columns of cli.md 7.1, of the trial's name, and of other metrics."""
+    """Writes ``results.csv`` and ``results.parquet``, one row per detector set, fuser, thresholder, part and seed."""
     import pyarrow as pa
     from pyarrow import parquet
 

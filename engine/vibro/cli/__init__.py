@@ -1,4 +1,4 @@
-"""The command line: thin commands over the library, and the one place where an error becomes a line and an exit code."""
+"""The command line. Commands only call the library; errors become one line and an exit code here and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from typing import Any, NoReturn
 INTERNAL_ERROR = 70  # a defect of vibro itself
 
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_pool, "1")  # nested pools collapse throughput; one outer level is the executor's
+    os.environ.setdefault(
+        _pool, "1"
+    )  # the executor runs tasks side by side; threads inside each would compete for the same cores
 
 
 GROUPS = {
@@ -25,12 +27,12 @@ GROUPS = {
 
 
 def make_app(group: str | None = None) -> Any:
-    """The typer application; with ``group`` only the commands of that group are filled in, which is quicker."""
+    """The typer application. With ``group`` only that group's module is imported, so that a command starts sooner."""
     import typer
 
     app = typer.Typer(
         name="vibro",
-        help="An ensemble of anomaly detectors over vibration records: one verdict a record.",
+        help="An ensemble of anomaly detectors over vibration records: one verdict per record.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(argv: list[str]) -> int:
-    """Runs one command line; the exit code of cli.md 1."""
+    """Runs one command line; returns its exit code (docs/cli.md)."""
     import typer
     import typer.main
 
@@ -76,7 +78,7 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except _usage_error() as error:
         message = error.format_message()
-        if not message:  # no command was given: its help stands on the screen already
+        if not message:  # no command was given, and the help is on the screen already
             return 2
         context = error.ctx
         hint = f"{context.command_path} --help" if context is not None else None
@@ -96,7 +98,7 @@ def run(argv: list[str]) -> int:
 
 
 def _usage_error() -> Any:
-    """The base of typer's usage errors; newer typers bring a click of their own, so its module is not named."""
+    """The base class of typer's usage errors, found by name: its module differs between versions of typer."""
     import typer
 
     return next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import (
     Covariates,
     CsvBom,
@@ -48,18 +48,27 @@ def run(
     detectors: Annotated[str | None, typer.Option("--detectors", help="Only these detectors, by commas.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="DETECTOR.PARAMETER=VALUE")] = None,
     combinations: Annotated[str | None, typer.Option("--combinations", help="all, pairs or up to N.")] = None,
-    fusers: Annotated[str | None, typer.Option("--fusers", help="Crossed with the sets, by commas.")] = None,
-    thresholders: Annotated[str | None, typer.Option("--thresholders", help="Crossed with the sets.")] = None,
+    fusers: Annotated[
+        str | None, typer.Option("--fusers", help="Fusers tried on every set of detectors, by commas.")
+    ] = None,
+    thresholders: Annotated[
+        str | None, typer.Option("--thresholders", help="Thresholders tried on every set of detectors.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Fits with seeds 0..K-1.")] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="machine, recording, time, record (leaks) or none (judged in place).")
+        str | None,
+        typer.Option("--split", help="machine, recording, time, record (leaks) or none (evaluated on the fit rows)."),
     ] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="pool or normals.")] = None,
-    labelled_k: Annotated[str | None, typer.Option("--labelled-k", help="Labels a class for learners: 5,20.")] = None,
-    contamination: Annotated[
-        float | None, typer.Option("--contamination", min=0, max=1, help="Share of anomalies in the fitting rows.")
+    labelled_k: Annotated[
+        str | None, typer.Option("--labelled-k", help="Labels per class for detectors that learn from them: 5,20.")
     ] = None,
-    budget: Annotated[float | None, typer.Option("--budget", help="False-alarm rate for figures at a cut.")] = None,
+    contamination: Annotated[
+        float | None, typer.Option("--contamination", min=0, max=1, help="Share of anomalies among the fit rows.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="False-alarm rate at which recall and cuts are evaluated.")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option("--data-root", help=f"Recordings of a suite; default ${ROOT}.")
     ] = None,
@@ -79,7 +88,7 @@ def run(
     force: Force = False,
     csv_bom: CsvBom = False,
 ) -> None:
-    """Fits every detector once a seed and judges every combination against labels."""
+    """Fits every detector once per seed and evaluates every combination against labels."""
     from vibro.api import check_settings
     from vibro.benchmark.suite import PoolEntry, Suite, read_suite
     from vibro.cli import console
@@ -167,13 +176,13 @@ def compare_(
 
     limit = Limit.parse(fail_on_worse) if fail_on_worse else None
     found = compare(a, b)
-    worse = limit.broken(found) if limit else []
+    worse = limit.violations(found) if limit else []
     if not session.result(found):
         rows = [r for r in found["rows"] if r["metric"] in ("roc_auc", "average_precision", "f1")]
         rows.sort(key=lambda r: -1.0 if r["diff"] is None else r["diff"])
         shown = rows if len(rows) <= 40 else [*rows[:20], *rows[-20:]]
         console.table(
-            ("set", "fuser", "labels a class", "metric", "A", "B", "B - A", "95 % interval", "p"),
+            ("set", "fuser", "labels per class", "metric", "A", "B", "B - A", "95 % interval", "p"),
             [(r["set"], r.get("fuser", ""), str(r.get("labelled_k") or ""), r["metric"], *_figures(r)) for r in shown],
         )
         changes = found["verdict_changes"]

@@ -1,4 +1,4 @@
-"""What is known of every component without importing it: read from the registry and from the text of its module."""
+"""The list of components, read from the registry and the source text of their modules without importing these."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def source_file(module: str) -> Path | None:
 
 
 class Facts:
-    """What files state of their components, kept from one listing to the next by time and size of each file."""
+    """What source files say of their components, cached between listings by each file's time and size."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class Facts:
             self._old = {}
 
     def of(self, file: Path | None) -> dict[str, dict[str, Any]]:
-        """By component name the ``view`` and ``summary`` that a file states."""
+        """``view`` and ``summary`` of each component in a file, by component name."""
         if file is None:
             return {}
         status = file.stat()
@@ -99,7 +99,7 @@ class Facts:
         return dict(known["facts"])
 
     def keep(self) -> None:
-        """For the next listing; a folder that cannot be written to costs that one its time."""
+        """Writes the cache; if the folder cannot be written to, the next listing parses the files again."""
         if self._new == self._old:
             return
         try:
@@ -112,7 +112,7 @@ class Facts:
 
 
 def read_facts(path: Path) -> dict[str, dict[str, Any]]:
-    """By component name the ``view`` and ``summary`` that the classes in a file state as plain values."""
+    """``view`` and ``summary`` of each class in a file that gives them as literals, by component name."""
     import ast
 
     found = {}

@@ -1,4 +1,4 @@
-"""The terminal: tables and results on stdout, progress, notes and errors on stderr, plain where nobody looks."""
+"""The terminal: tables and results on stdout, progress, notes and errors on stderr; plain text where it is no terminal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from vibro import hookimpl
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vibro.cli.session import Session
     from vibro.events import Event
     from vibro.host.manager import PluginHost
 
-_session: dict[str, Any] = {"quiet": False, "json": False}
+_options = {"quiet": False, "json": False}
 
 
-def configure(session: Session) -> None:
-    """Takes over the common options of the command that runs."""
-    _session.update(quiet=session.quiet, json=session.json)
+def configure(*, quiet: bool, json: bool) -> None:
+    """Sets how much of the running command is shown, and in what form."""
+    _options.update(quiet=quiet, json=json)
 
 
 def _console(*, stderr: bool) -> Console:
@@ -45,8 +44,8 @@ def line(text: str = "") -> None:
 
 def note(text: str) -> None:
     """One line for the user beside the result; silent with ``--quiet``."""
-    if not _session["quiet"]:
-        if _session["json"]:
+    if not _options["quiet"]:
+        if _options["json"]:
             sys.stderr.write(json.dumps({"event": "note", "text": text}, ensure_ascii=False) + "\n")
         else:
             _console(stderr=True).print(text, style="yellow" if text.startswith("warning") else None)
@@ -61,7 +60,7 @@ def error(message: str, hint: str | None) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """A table on stdout: framed on a terminal, columns padded with blanks elsewhere."""
+    """A table on stdout: framed on a terminal, columns aligned with blanks elsewhere."""
     cells = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.table import Table
@@ -98,7 +97,7 @@ def progress(host: PluginHost) -> Iterator[None]:
 
 
 def run_tables(found: Mapping[str, Any], lang: str) -> None:
-    """The result of a run: counts per level, the highest records, the detectors in a line each, warnings."""
+    """The result of a run: counts per level, the highest records, one line per detector, warnings."""
     word = _WORDS[lang]
     records, cuts = found["records"], found["thresholds"]["cuts"]
     line(
@@ -146,10 +145,10 @@ def explanation(found: Mapping[str, Any]) -> None:
     )
     line()
     rows = [
-        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["vote"] else "no")
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
         for d in found["detectors"]
     ]
-    table(("detector", "z", "its cut", "weight", "votes"), rows)
+    table(("detector", "z", "its cut", "weight", "over its cut"), rows)
     if found["features"]:
         line()
         keys = ("value", "baseline_median", "z")
@@ -233,12 +232,12 @@ class Progress:
     @hookimpl
     def on_event(self, event: Event) -> None:
         """Shows one event."""
-        if _session["json"]:
+        if _options["json"]:
             from dataclasses import asdict
 
             line_of = {"event": type(event).__name__, **asdict(event)}
             sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
-        elif _session["quiet"]:
+        elif _options["quiet"]:
             return
         elif sys.stderr.isatty():
             self._show(event)
@@ -306,6 +305,6 @@ def _plain(event: Event) -> str:
     if isinstance(event, events.TaskFinished):
         return f"  {clean(event.task)}  {event.seconds:.1f} s"
     if isinstance(event, events.DetectorFailed):
-        verb = "stands aside" if event.phase == "excluded" else f"failed in {event.phase}"
+        verb = "skipped" if event.phase == "excluded" else f"failed in {event.phase}"
         return f"  {clean(event.detector)} {verb}: {clean(event.error)}"
     return ""

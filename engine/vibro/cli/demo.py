@@ -1,4 +1,4 @@
-"""``vibro demo``: simulated data, an ensemble run on them, a report; nothing else is needed to see vibro work."""
+"""``vibro demo``: simulated data, an ensemble run on them, a report; no data needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import Force
 from vibro.cli.session import Session
 

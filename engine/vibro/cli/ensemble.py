@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import (
     AllowMissing,
     Covariates,
@@ -64,7 +64,9 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")] = 0,
     device: Device = "auto",
-    fit_on: Annotated[str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME.")] = "all",
+    fit_on: Annotated[
+        str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME, first:0.2, first:30d, until:DATE.")
+    ] = "all",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run --plugin files in a process of their own.")] = False,
     executor: Annotated[
@@ -143,7 +145,7 @@ def show_result(session: Session, found: dict[str, Any], out: Path, *, report: b
 def list_(session: Session) -> None:
     """Names, content and cost of the known ensembles."""
     from vibro.cli import console
-    from vibro.core.plan import make_plan
+    from vibro.core.planning import make_plan
     from vibro.errors import VibroError
 
     host = session.host()
@@ -155,7 +157,7 @@ def list_(session: Session) -> None:
             problems = [f"{ident}: {reason}" for ident, reason in plan.absent]
             count, cost = (
                 len(plan.detectors),
-                f"about {plan.seconds_a_thousand():.0f} s for 1,000 records of 8,192 samples",
+                f"about {plan.seconds_per_thousand():.0f} s for 1,000 records of 8,192 samples",
             )
         except VibroError as error:
             table, problems, count, cost = dict(host.registry.ensembles[name]), [error.message], 0, "unknown"
@@ -174,7 +176,8 @@ def show(
 ) -> None:
     """The resolved ensemble: every detector with its view and parameters, fuser, thresholder, calibration, budgets."""
     from vibro.cli import console
-    from vibro.core.plan import make_plan, resolved
+    from vibro.core.plan import resolved
+    from vibro.core.planning import make_plan
     from vibro.runs.overrides import find_ensemble
 
     host = session.host()
@@ -188,9 +191,10 @@ def show(
         console.line(_toml(whole))
         return
     console.line(f"{title}: {whole['summary']}")
+    stated = {str(row.get("id", row["use"])): row for row in plan.ensemble.detectors}
     rows = []
     for d, row in zip(plan.detectors, whole["detectors"], strict=True):
-        given = d.settings
+        given = stated[d.id]
         params = ", ".join(
             f"{k}={v!r}{'' if k in given else ' (default)'}" for k, v in row.items() if k not in ("use", "id", "view")
         )
@@ -203,9 +207,9 @@ def show(
 
 
 def _item(plan: Plan, view: Any) -> str:
-    from vibro.core.plan import ROOT_ITEMS
+    from vibro.core.planning import ROOT_ITEMS
 
-    return ROOT_ITEMS.get(view.name) or plan.extractors[view].item
+    return ROOT_ITEMS.get(view.name) or plan.extractors[view].cls.item
 
 
 def _toml(whole: dict[str, Any]) -> str:

@@ -10,21 +10,23 @@ import typer
 from vibro.errors import ConfigError
 
 Data = Annotated[
-    list[Path], typer.Argument(help="Files or folders: .jsonl .json .npz .csv ... (cli.md 2).", show_default=False)
+    list[Path], typer.Argument(help="Files or folders: .jsonl .json .csv .npz .wav .mat .parquet.", show_default=False)
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Run directory: absent or empty.", show_default=False)]
 Fs = Annotated[float | None, typer.Option("--fs", help="Sampling rate in Hz.")]
 Unit = Annotated[str | None, typer.Option("--unit", help="g, m/s2, mm/s, um, V, A or unknown.")]
-Length = Annotated[int | None, typer.Option("--length", min=1, help="Samples a record; default: the most frequent.")]
+Length = Annotated[int | None, typer.Option("--length", min=1, help="Samples per record; default: the most frequent.")]
 MatKey = Annotated[str | None, typer.Option("--mat-key", help="Variable of a .mat file.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="Label table, for metrics only.")]
 LabelsPartial = Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")]
 Covariates = Annotated[Path | None, typer.Option("--covariates", help="Table of load, temperature, speed ...")]
-Tolerance = Annotated[float, typer.Option("--covariate-tolerance", min=0, help="Seconds a covariate row stays true.")]
+Tolerance = Annotated[
+    float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
+]
 Sensors = Annotated[Path | None, typer.Option("--sensors", help="Table of sensors and their machines.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:i].")]
 ExecutorName = Annotated[str, typer.Option("--executor", help="serial, processes:N or dask://host:port.")]
-Memory = Annotated[str | None, typer.Option("--memory", help="Bound on arrays held in memory, such as 2GB.")]
+Memory = Annotated[str | None, typer.Option("--memory", help="Largest amount of arrays kept in memory, such as 2GB.")]
 MaxQuarantine = Annotated[float, typer.Option("--max-quarantine", min=0, max=1, help="Exit 4 above this share.")]
 StrictQuality = Annotated[
     bool, typer.Option("--strict-quality", help="Constant, zero and clipped records are quarantined.")

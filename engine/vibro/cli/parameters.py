@@ -16,7 +16,7 @@ _TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool
 
 
 def describe_parameters(params: type[Any]) -> list[dict[str, Any]]:
-    """One table a setting: ``name, type, default, bounds, doc``, in the order of the class."""
+    """One table per setting: ``name, type, default, bounds, doc``, in the order of the class."""
     from pydantic import TypeAdapter
 
     schema = TypeAdapter(params).json_schema()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.session import Session
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def show_list(
     everything: Annotated[bool, typer.Option("--all", help="Also plugins that are off or shadowed.")] = False,
     plugin: Files = None,
 ) -> None:
-    """One line a component: where it comes from and whether it can be used."""
+    """One line per component: where it comes from and whether it can be used."""
     from vibro.cli import console
     from vibro.cli.catalogue import rows, view_text
 
@@ -226,9 +226,9 @@ def check(
 ) -> None:
     """Runs the conformance kit on a plugin, in another process; exit 1 if a check fails or is stale."""
     from vibro.cli import console
-    from vibro.testing.plugin import check_elsewhere
+    from vibro.testing.plugin import check_in_child
 
-    report = check_elsewhere(name, host=session.host(), quick=quick, seed=seed, seconds=timeout)
+    report = check_in_child(name, host=session.host(), quick=quick, seed=seed, seconds=timeout)
     outcomes = [outcome for component in report["components"] for outcome in component["checks"]]
     wrong = [outcome for outcome in outcomes if outcome["status"] in ("failed", "stale")]
     if not session.result(report):

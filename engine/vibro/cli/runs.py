@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vibro.cli.common import command
+from vibro.cli.command import command
 from vibro.cli.options import (
     AllowMissing,
     Covariates,

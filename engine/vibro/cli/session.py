@@ -1,4 +1,4 @@
-"""What every command shares: options of the process, the host, and how errors and results are shown."""
+"""``Session``: the options that every command has, the plugin host that they ask for, and the ``--json`` result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """The common options of one command line."""
+    """The values of the common options in one command line."""
 
     json: bool = False
     quiet: bool = False
@@ -23,7 +23,7 @@ class Session:
     no_plugins: bool = False
 
     def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
-        """The plugin host of this command; third parties work in processes of their own, warnings go to stderr."""
+        """The plugin host of this command: third-party plugins run in processes of their own, warnings go to stderr."""
         from vibro.cli import console
         from vibro.host.isolation import load_isolated
         from vibro.host.manager import PluginHost

@@ -1,9 +1,9 @@
-"""The engine: computes each view once, asks every detector for one column, calibrates, fuses, cuts."""
+"""The engine: fits every detector on its view, then calibrates, fuses and cuts; scores and decides with the result."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -12,27 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Fuser, Thresholder, ViewKey, without_use
+from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
-from vibro.core.executors import SerialExecutor
-from vibro.core.fitted import FittedEnsemble
-from vibro.core.folds import Rows, spread
+from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
-from vibro.core.scheduler import Crew
+from vibro.core.rows import Rows, evenly_spaced
+from vibro.core.scheduler import SerialExecutor, TaskRunner
 from vibro.core.views import Cache, ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, fit_task, score_task
-from vibro.data import SignalBatch, check_schema, make_batch, schema_of
-from vibro.errors import IncompatibleModelError, PluginError, QuorumError
-from vibro.events import DetectorFailed
-from vibro.host.manager import PluginHost
-from vibro.injection.replay import Trials, rank_fusers
-from vibro.injection.trial import usefulness, with_fused
-from vibro.scoring.calibration import median
+from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
+from vibro.data import SignalBatch, check_schema, schema_of
+from vibro.errors import PluginError, QuorumError
+from vibro.events import DetectorFailed, Observer
+from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
-from vibro.scoring.verdict import Calibration, ScoreMatrix, Verdict, decide
+from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
-PROBES = 16
+PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
 
 
 class Engine:
@@ -40,15 +36,13 @@ class Engine:
 
     def __init__(
         self,
-        host: PluginHost,
+        host: Observer,
         ctx: Context,
         *,
         executor: Executor | None = None,
         memory: int = 1 << 30,
         folder: Path | None = None,
         cache: Cache | None = None,
-        audition: bool = True,
-        sentinels: bool = True,
     ) -> None:
         self.host = host
         self.ctx = ctx
@@ -56,102 +50,101 @@ class Engine:
         self.memory = memory
         self.folder = folder
         self.cache = cache
-        self.audition = audition
-        self.sentinels = sentinels
 
     # --- fit ----------------------------------------------------------------------------------------------------------
 
-    def run(
+    def fit_detectors(
         self, plan: Plan, batch: SignalBatch, rows: Rows, y: NDArray[np.int16] | None = None
-    ) -> tuple[FittedEnsemble, ScoreMatrix]:
-        """Fits on ``rows`` and scores the whole batch with the frozen result; ``y`` (n,) only reaches learners of labels."""
-        rows = _by_id(batch, rows)
+    ) -> FittedDetectors:
+        """Fits every detector on ``rows``, scores those held out and the whole batch.
+
+        ``y`` (n,) only reaches detectors and fusers that learn from labels. A detector that fails is part of the result.
+        """
+        rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
         store = self._store(plan, batch, ctx, fit_rows=rows.fit)
-        held_out = plan.ensemble.calibration.on == "held-out"
+        all_held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {
             d.id: FitTask(
-                d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), rows.fit, rows.fold, group=rows.group,
-                cross_fit=d.cls.cross_fit and not held_out, y=y if d.cls.needs_labels else None,
+                d.id,
+                d.cls,
+                d.params,
+                ctx.child(d.id),
+                ArrayRef(),
+                rows.fit,
+                rows.fold,
+                group=rows.group,
+                cross_fit=d.cls.cross_fit and not all_held_out,
+                y=y if d.cls.needs_labels else None,
             )
             for d in plan.detectors
-        }  # fmt: skip
-        results = self._crew.run("fit", plan, store, tasks, fit_task)
-        order = [d.id for d in plan.detectors]
-        survivors = [i for i in order if results[i].status == "ok"]
-        states = {i: results[i].state for i in survivors}
-        trials = Trials(plan, batch, rows, store.states, self.ctx, self.host.log)
-        sentinels = trials.sentinels(states) if self.sentinels else {}
-        for ident, sentinel in sentinels.items():
-            if not sentinel.passed:
-                reason = f"insensitive: no injected disturbance raised its score (margin {sentinel.margin:.2f})"
-                results[ident] = replace(results[ident], status="excluded", reason=reason)
-        survivors = [i for i in survivors if results[i].status == "ok"]
-        self._check_quorum(plan, [results[i] for i in order])
-        for i in order:
-            if results[i].status != "ok":
-                phase = "excluded" if results[i].status == "excluded" else results[i].phase
-                plugin = next(d.plugin for d in plan.detectors if d.id == i)
-                self.host.emit(DetectorFailed(i, plugin, phase, results[i].reason))
+        }
+        found = self._runner.run("fit", plan, store, tasks, fit_task)
+        results = {d.id: found[d.id] for d in plan.detectors}
+        views = {key: store.states[key] for key in plan.views if key in store.states}
+        return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept))
 
-        column = [_column(results[i].reference) for i in survivors]
-        reference = np.stack(column, axis=1)
-        sensor = batch.sensor[rows.fit]
-        entry = plan.ensemble.calibration
-        calibration, z = Calibration.fit(
-            reference, sensor, len(batch.sensors), entry.method, entry.clip, batch.covariates[rows.fit]
-        )
-        given = np.isfinite(z).mean(axis=1)
-        usable = given >= min(plan.ensemble.quorum, given.max(initial=0.0))
-        held = {i: results[i].held for i in survivors}
-        thresholder = self.make_thresholder(plan)
-        trial = None
-        if self.audition or plan.fuser.wants_audition:
-            trial = trials.audition(held, calibration, median(z))
-        z, sensor = z[usable], sensor[usable]
+    def check_survivors(self, detectors: FittedDetectors) -> None:
+        """Tells the observers of every detector that is lost; QuorumError if too few are left to combine."""
+        plan, results = detectors.plan, detectors.results
+        self._check_quorum(plan, tuple(results.values()))
+        for d in plan.detectors:
+            result = results[d.id]
+            if result.status != "ok":
+                phase = "excluded" if result.status == "excluded" else result.phase
+                self.host.emit(DetectorFailed(d.id, d.plugin, phase, result.reason))
+
+    def combine(
+        self,
+        detectors: FittedDetectors,
+        usefulness: Callable[[Floats], Floats] | None = None,
+        masked: tuple[NDArray[np.intp], Floats] | None = None,
+    ) -> tuple[FittedEnsemble, FitReport, ScoreMatrix]:
+        """Calibrates, fuses and cuts: the ensemble, what is told of it, and its scores of the whole batch.
+
+        ``usefulness``: from each detector's own cut (d,) to how much of injected faults it catches (d,), for fusers that
+        weigh by it. ``masked``: some fit rows and their raw scores (r, d) without covariates, by which records that lack them
+        are calibrated.
+        """
+        plan, batch, rows, names = detectors.plan, detectors.batch, detectors.rows, detectors.survivors
+        calibration, z = detectors.calibrated
+        usable = _usable(z, plan.ensemble.quorum)
+        z, fit_rows = z[usable], rows.fit[usable]
+        thresholder, fuser = self.make_thresholder(plan), self._fuser(plan, names)
         own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
-        fuser = self._fuser(plan, survivors)
-        fuser.fit(
-            z,
-            None if y is None or not fuser.needs_labels else y[rows.fit][usable],
-            usefulness(trial, own) if trial is not None and fuser.wants_audition else None,
-        )
-        fused = fuse(fuser, z, np.isfinite(z))
-        cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, self.ctx.child("resample").seed)
-
-        raw = np.stack([_column(results[i].scores) for i in survivors], axis=1)
-        matrix = self._matrix(tuple(survivors), batch, raw, calibration)
-        probe_rows = spread(rows.fit, PROBES)
-        fitted = FittedEnsemble(
+        labels = None if detectors.y is None or not fuser.needs_labels else detectors.y[fit_rows]
+        fuser.fit(z, labels, usefulness(own) if usefulness is not None and fuser.wants_trial else None)
+        fused = fuse(fuser, z)
+        seed = self.ctx.child("resample").seed
+        cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
+        raw = detectors.raw
+        probes = evenly_spaced(rows.fit, PROBES)
+        ensemble = FittedEnsemble(
             plan=plan,
-            schema={**schema_of(batch), "absent_features": _absent(store.kept)},
+            schema={**schema_of(batch), "absent_features": detectors.absent_features},
             seed=self.ctx.seed,
-            states={i: states[i] for i in survivors},
-            views={key: store.states[key] for key in plan.views if key in store.states},
+            states=detectors.states,
+            views=detectors.views,
             calibration=calibration,
+            without_covariates=None if masked is None else _calibrate_masked(detectors, *masked, thresholder, own),
             domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
             fuser_state=fuser.state(),
-            weights=_weights(fuser, len(survivors)),
+            weights=_weights(fuser, len(names)),
             cuts=cuts,
-            reference={"z": z, "fused": fused, "sensor": sensor},
-            probes={
-                "x": np.array(batch.x[probe_rows]),
-                "sensor": batch.sensor[probe_rows],
-                "covariates": batch.covariates[probe_rows],
-                "raw": raw[probe_rows],
-                "fused": fuse(fuser, matrix.z[probe_rows], matrix.ok[probe_rows]),
-            },
-            results=tuple(replace(results[i], state={}, held={}, reference=None, scores=None) for i in order),
-            sentinels=sentinels,
-            notes=tuple(fuser.notes()),
-            cut_details=details,
-            trial=None if trial is None else with_fused(trial, lambda rows: fuse(fuser, rows, np.isfinite(rows))),
-            fusers={}
-            if trial is None
-            else rank_fusers(self.host, fuser.ctx, trial, z, own, thresholder, plan.ensemble.budgets.alarm),
-            rows={"fit": len(rows.fit), "reference": len(fused), "how": rows.how},
+            reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
+            probes={},
         )
-        return fitted, matrix
+        matrix = ScoreMatrix(names, batch.ids, raw, ensemble.calibrate(raw, batch))
+        scores = detectors.column("scores")[probes]  # of the final detectors, whatever a baseline keeps
+        known = fuse(fuser, ensemble.calibrate(scores, batch.take(probes)))
+        ensemble = replace(ensemble, probes=_probes(batch, probes, scores, known))
+        report = FitReport(
+            tuple(result.told() for result in detectors.results.values()),
+            tuple(fuser.notes()),
+            details,
+            {"fit": len(rows.fit), "reference": len(fused), "strategy": rows.strategy},
+        )
+        return ensemble, report, matrix
 
     # --- score and decide ---------------------------------------------------------------------------------------------
 
@@ -171,12 +164,12 @@ class Engine:
         """As ``score``, but a detector that fails only leaves its column empty; also gives the results of those."""
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
-        raw, failed = self._raw(fitted, batch)
-        return self._matrix(fitted.detectors, batch, raw, fitted.calibration), failed
+        raw, failed = self.raw_scores(fitted, batch)
+        return ScoreMatrix(fitted.detectors, batch.ids, raw, fitted.calibrate(raw, batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores."""
-        fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
+        fused = fuse(self.make_fuser(fitted), matrix.z)
         reference = fitted.reference["fused"]
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
@@ -187,58 +180,22 @@ class Engine:
         coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         return fitted.domain.beyond(coded.covariates, coded.sensor)
 
-    def verify(self, fitted: FittedEnsemble, versions: str = "") -> None:
-        """Runs the stored probes; IncompatibleModelError names the detector whose scores have changed."""
-        probes, schema = fitted.probes, fitted.schema
-        n = len(probes["x"])
-        batch = replace(
-            make_batch(probes["x"], fs=schema["fs"], unit=schema["unit"]),
-            sensor=probes["sensor"].astype(np.int32),
-            sensors=tuple(schema["sensors"]),
-            covariates=probes["covariates"],
-            covariate_names=tuple(schema["covariate_names"]),
-        )
-        raw, failed = self._raw(fitted, batch)
-        if failed:
-            raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
-        absent = dict(fitted.plan.absent)
-        for j, ident in enumerate(fitted.detectors):
-            if ident not in absent and not np.allclose(
-                raw[:, j], probes["raw"][:, j], rtol=1e-5, atol=1e-8, equal_nan=True
-            ):
-                worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))
-                raise IncompatibleModelError(
-                    f"detector {ident} gives other scores than when it was fitted"
-                    f" (largest difference {worst:.3g} on {n} probe records){versions}",
-                    hint="score with the versions in the model's manifest.json, or fit again",
-                )
-        probed = np.where(np.isnan(raw), probes["raw"], raw)  # where a plugin is missing, the fuser is still probed
-        matrix = self._matrix(fitted.detectors, batch, probed, fitted.calibration)
-        fused = fuse(self.make_fuser(fitted), matrix.z, matrix.ok)
-        if not np.allclose(fused, probes["fused"], rtol=1e-5, atol=1e-8, equal_nan=True):
-            raise IncompatibleModelError(
-                f"calibration or fuser give other scores than when they were fitted{versions}", hint="fit again"
-            )
-
-    def _raw(
-        self, fitted: FittedEnsemble, batch: SignalBatch
-    ) -> tuple[NDArray[np.float64], tuple[DetectorResult, ...]]:
-        """Scores (n, d) of the survivors, NaN where one failed, and what the failed ones said."""
+    def raw_scores(self, fitted: FittedEnsemble, batch: SignalBatch) -> tuple[Floats, tuple[DetectorResult, ...]]:
+        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes."""
         ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
         plan = survivors_of(fitted.plan, fitted.detectors)
         store = self._store(plan, batch, ctx, states=fitted.views)
-        nobody = np.zeros(0, np.intp)
         tasks = {
-            d.id: FitTask(d.id, d.cls, d.settings, ctx.child(d.id), ArrayRef(), nobody, nobody.astype(np.int8), False)
+            d.id: ScoreTask(d.id, d.cls, d.params, ctx.child(d.id), ArrayRef(), fitted.states[d.id])
             for d in plan.detectors
         }
-        results = self._crew.run("score", plan, store, tasks, score_task, fitted.states)
+        results = self._runner.run("score", plan, store, tasks, score_task)
         failed = tuple(r for r in results.values() if r.status != "ok")
         for r in failed:
             self.host.emit(DetectorFailed(r.id, "", "score", r.reason))
         if len(failed) == len(results):
-            told = [f"{r.id}: {r.reason}" for r in failed] or [f"{i}: {why}" for i, why in fitted.plan.absent]
-            raise QuorumError(f"no detector could score: {told[0]}", hint="vibro plugins list")
+            reasons = [f"{r.id}: {r.reason}" for r in failed] or [f"{i}: {why}" for i, why in fitted.plan.absent]
+            raise QuorumError(f"no detector could score: {reasons[0]}", hint="vibro plugins list")
         lost = np.full(len(batch), np.nan)
         columns = [lost if i not in results or (s := results[i].scores) is None else s for i in fitted.detectors]
         return np.stack(columns, axis=1), failed
@@ -253,54 +210,59 @@ class Engine:
 
     def make_thresholder(self, plan: Plan) -> Thresholder:
         """A thresholder as the plan's ensemble sets it."""
-        table = plan.ensemble.thresholder
-        return plan.thresholder.make(
-            without_use(table), self.ctx.child(f"thresholder:{table['use']}"), where="thresholder"
-        )
+        return plan.thresholder(plan.thresholder_params, self.ctx.child(f"thresholder:{plan.thresholder.name}"))
 
     def _fuser(self, plan: Plan, names: Sequence[str]) -> Fuser:
-        table = plan.ensemble.fuser
-        ctx = replace(self.ctx.child(f"fuser:{table['use']}"), names=tuple(names))
-        return plan.fuser.make(without_use(table), ctx, where="fuser")
+        ctx = replace(self.ctx.child(f"fuser:{plan.fuser.name}"), names=tuple(names))
+        return plan.fuser(plan.fuser_params, ctx)
 
     @property
-    def _crew(self) -> Crew:
-        return Crew(self.executor, self.folder, self.host.emit)
+    def _runner(self) -> TaskRunner:
+        return TaskRunner(self.executor, self.folder, self.host.emit)
 
-    def _store(self, plan: Plan, batch: SignalBatch, ctx: Context, **how: Any) -> ViewStore:
+    def _store(self, plan: Plan, batch: SignalBatch, ctx: Context, **options: Any) -> ViewStore:
         return ViewStore(
             batch,
             plan.make_extractors(ctx),
             plan.readers,
-            memory=self.memory if self._crew.serial else 0,
+            memory=self.memory if self._runner.serial else 0,
             folder=self.folder,
             cache=self.cache,
             emit=self.host.emit,
-            **how,
+            **options,
         )
 
     def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
-        """A detector that stood aside does not count; of the others the quorum must survive, and at least one."""
+        """An excluded detector does not count; of the others the quorum must survive, and at least one."""
         ok = [r for r in results if r.status == "ok"]
         lost = len(plan.absent) + sum(r.status == "failed" for r in results)
-        reasons = Counter(f"{r.reason}" for r in results if r.status != "ok")
-        told = "; ".join(reasons)
+        reasons = "; ".join(Counter(r.reason for r in results if r.status != "ok"))
         if not ok:
             raise QuorumError(
-                f"no detector could be used: {told}", hint="give more records, or vibro ensemble show NAME"
+                f"no detector could be used: {reasons}", hint="give more records, or vibro ensemble show NAME"
             )
         if len(ok) / (len(ok) + lost) < plan.ensemble.quorum:
             raise QuorumError(
                 f"{lost} of {len(ok) + lost} detectors failed, which leaves less than the quorum of"
-                f" {plan.ensemble.quorum:g}: {told}",
+                f" {plan.ensemble.quorum:g}: {reasons}",
                 hint="vibro plugins list",
             )
 
-    def _matrix(
-        self, ids: tuple[str, ...], batch: SignalBatch, raw: NDArray[np.float64], calibration: Calibration
-    ) -> ScoreMatrix:
-        z = calibration.apply(raw, batch.sensor, batch.covariates)
-        return ScoreMatrix(ids, batch.ids, raw, z, np.isfinite(z))
+
+def _usable(z: Floats, quorum: float) -> NDArray[np.bool_]:
+    """(r,) reference rows with enough scores to be fused, or with as many as any row has."""
+    given = np.isfinite(z).mean(axis=1)
+    return np.asarray(given >= min(quorum, given.max(initial=0.0)))
+
+
+def _calibrate_masked(
+    detectors: FittedDetectors, rows: NDArray[np.intp], raw: Floats, thresholder: Thresholder, own: Floats
+) -> Calibration:
+    """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
+    batch, entry = detectors.batch, detectors.plan.ensemble.calibration
+    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.clip)
+    wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
+    return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:
@@ -310,17 +272,18 @@ def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[
     }
 
 
-def _by_id(batch: SignalBatch, rows: Rows) -> Rows:
-    """The rows in the order of their record ids, so that the order of the input decides nothing."""
-    order = np.argsort(batch.ids[rows.fit], kind="stable")
-    return Rows(rows.fit[order], rows.fold[order], rows.how, rows.group[order])
+def _probes(batch: SignalBatch, rows: NDArray[np.intp], raw: Floats, fused: Floats) -> dict[str, NDArray[Any]]:
+    """Some records with the scores that they have now."""
+    return {
+        "x": np.array(batch.x[rows]),
+        "sensor": batch.sensor[rows],
+        "covariates": batch.covariates[rows],
+        "raw": raw,
+        "fused": fused,
+    }
 
 
-def _column(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    assert values is not None  # a detector with status ok has its columns
-    return values
-
-
-def _weights(fuser: Fuser, d: int) -> NDArray[np.float64]:
+def _weights(fuser: Fuser, d: int) -> Floats:
+    """(d,) weights of the members; equal ones for a rule that has none."""
     weights = fuser.weights()
     return np.full(d, 1.0 / d) if weights is None else np.asarray(weights, np.float64)

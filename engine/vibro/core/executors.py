@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import ParamSpec, TypeVar
 
+from vibro.core.scheduler import SerialExecutor
 from vibro.errors import ConfigError
 
-P = ParamSpec("P")
-
-
-T = TypeVar("T")
-
-
 LONG = 20.0  # seconds for 1,000 records from which workers are worth their start
-
-
-class SerialExecutor(Executor):
-    """Runs a task inside ``submit``: the default and the reproducible one."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """The finished future of fn(*args)."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 def resolve_executor(spec: str, seconds: float, device: str) -> str:

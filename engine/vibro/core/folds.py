@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a batch by their use: ``fit`` (with a fold each, and a group that lies in one fold) and how they were chosen.
-
-    Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
-    fold 0, which is their reference.
-    """
-
-    fit: NDArray[np.intp]
-    fold: NDArray[np.int8]
-    how: str
-    group: NDArray[np.intp]
-
-    @property
-    def held_out(self) -> NDArray[np.intp]:
-        """Rows of fold 0."""
-        rows: NDArray[np.intp] = self.fit[self.fold == 0]
-        return rows
-
-
 FOLDS = 5
+BLOCKS_PER_FOLD = 4
 
 
-BLOCKS_A_FOLD = 4
-
-
-def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str = "all") -> Rows:
+def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, strategy: str = "all") -> Rows:
     """Fit rows (default: every valid row) in five folds that split no recording where that can be done, else time blocks.
 
-    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are dealt
+    Recordings are kept whole when there are five or more and none holds above a third of a sensor's rows; they are assigned
     so that the folds hold about equally much of every sensor. Otherwise each machine's instants are cut into blocks of
-    consecutive time, dealt in turn, so that what was measured at one instant stays together. Where neither gives five
-    folds (one instant of many sensors), single records are dealt. Fewer than ten rows: one fold.
+    consecutive time, assigned in turn, so that what was measured at one instant stays together. Where neither gives five
+    folds (one instant of many sensors), single records are assigned. Fewer than ten rows: one fold.
     """
     chosen = np.flatnonzero(batch.valid) if fit is None else np.asarray(fit, dtype=np.intp)
     if len(chosen) < 2 * FOLDS:
-        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{how}; one fold", np.arange(len(chosen)))
+        return Rows(chosen, np.zeros(len(chosen), np.int8), f"{strategy}; one fold", np.arange(len(chosen)))
     if _whole_recordings(batch, chosen):
         fold, group, name = *_by_recording(batch, chosen), "recording"
     else:
@@ -54,7 +30,7 @@ def make_rows(batch: SignalBatch, fit: NDArray[np.intp] | None = None, how: str 
     if len(np.unique(fold)) < FOLDS:
         group = np.argsort(np.argsort(batch.ids[chosen], kind="stable"))
         fold, name = group % FOLDS, "record"
-    return Rows(chosen, fold.astype(np.int8), f"{how}; five folds by {name}", group)
+    return Rows(chosen, fold.astype(np.int8), f"{strategy}; five folds by {name}", group)
 
 
 def _by_recording(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -80,8 +56,8 @@ def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[
         mine = np.flatnonzero(batch.machine[rows] == m)
         instant = instants(batch, rows[mine])
         count = int(instant.max()) + 1
-        blocks = min(FOLDS * BLOCKS_A_FOLD, count)
-        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_A_FOLD
+        blocks = min(FOLDS * BLOCKS_PER_FOLD, count)
+        block[mine] = instant * blocks // count + int(m) * FOLDS * BLOCKS_PER_FOLD
         fold[mine] = (instant * blocks // count + int(m)) % FOLDS
     return fold, block
 
@@ -112,8 +88,3 @@ def _whole_recordings(batch: SignalBatch, rows: NDArray[np.intp]) -> bool:
         if len(mine) >= 2 * FOLDS and 3 * count.max() > len(mine):
             return False
     return True
-
-
-def spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most this many of the rows, evenly spread."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))]

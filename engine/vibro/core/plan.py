@@ -1,4 +1,4 @@
-"""From an ensemble's table to a plan: names resolved, settings checked, views ordered, shapes compared, nothing computed."""
+"""A plan: the components of an ensemble with their checked settings, and the views that they read, inputs first."""
 
 from __future__ import annotations
 
@@ -14,19 +14,11 @@ from vibro.api import (
     Params,
     Thresholder,
     ViewKey,
-    check_settings,
     settings_of,
-    view_key,
-    without_use,
 )
 from vibro.context import Context
-from vibro.core.view_graph import ROOTS, inputs_of, items_agree, order_views
-from vibro.errors import ConfigError, PluginError, UnknownComponentError
-from vibro.host.manager import PluginHost
 from vibro.scoring.calibration import CalibrationEntry
 from vibro.scoring.thresholds import Budgets
-
-ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +40,19 @@ class PlannedDetector:
 
     id: str
     cls: type[Detector]
-    settings: Mapping[str, Any]
+    params: Params
     view: ViewKey
     plugin: str
     version: str
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """One view of a plan: its extractor, the checked parameters, and the views that it is made from."""
+
+    cls: type[FeatureExtractor]
+    params: Params
+    inputs: tuple[ViewKey, ...]
 
 
 @dataclass(frozen=True)
@@ -62,109 +63,23 @@ class Plan:
     ensemble: Ensemble
     detectors: tuple[PlannedDetector, ...]
     views: tuple[ViewKey, ...]
-    extractors: Mapping[ViewKey, type[FeatureExtractor]]
+    extractors: Mapping[ViewKey, PlannedView]
     readers: Mapping[ViewKey, int]
     fuser: type[Fuser]
+    fuser_params: Params
     thresholder: type[Thresholder]
+    thresholder_params: Params
     absent: tuple[tuple[str, str], ...] = ()  # detector id, reason (--allow-missing)
 
-    def seconds_a_thousand(self) -> float:
+    def seconds_per_thousand(self) -> float:
         """Expected seconds for 1,000 records of 8,192 samples on one core, from the figures that components state."""
-        return sum(cls.seconds for cls in (*(d.cls for d in self.detectors), *self.extractors.values()))
+        return sum(
+            cls.seconds for cls in (*(d.cls for d in self.detectors), *(v.cls for v in self.extractors.values()))
+        )
 
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""
-        return {key: self.extractors[key].make(key.settings, ctx.child(str(key)), where=str(key)) for key in self.views}
-
-
-def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
-    """The ensemble of a table; ConfigError names every wrong key with its path."""
-    entry: Ensemble = check_settings(Ensemble, table, f"ensemble.{name}")
-    if not entry.detectors:
-        raise ConfigError(f"ensemble.{name}.detectors: names no detector")
-    for i, detector in enumerate(entry.detectors):
-        if not isinstance(detector.get("use"), str):
-            raise ConfigError(f"ensemble.{name}.detectors[{i}]: needs a 'use' that names a detector")
-    for part in ("fuser", "thresholder"):
-        if not isinstance(getattr(entry, part).get("use"), str):
-            raise ConfigError(f"ensemble.{name}.{part}: needs a 'use' that names a {part}")
-    if not 0 < entry.budgets.alarm <= entry.budgets.attention < 1:
-        raise ConfigError(f"ensemble.{name}.budgets: needs 0 < alarm <= attention < 1")
-    if not entry.calibration.clip[0] < entry.calibration.clip[1]:
-        raise ConfigError(f"ensemble.{name}.calibration.clip: {list(entry.calibration.clip)} is not an interval")
-    if not 0 <= entry.quorum <= 1:
-        raise ConfigError(f"ensemble.{name}.quorum: should be a share between 0 and 1")
-    return entry
-
-
-def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_missing: bool = False) -> Plan:
-    """Resolves an ensemble against the host; with ``allow_missing`` a detector whose plugin is broken is left out."""
-    entry = check_ensemble(name, table)
-    detectors: list[PlannedDetector] = []
-    absent: list[tuple[str, str]] = []
-    classes: dict[ViewKey, type[FeatureExtractor]] = {}
-
-    def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
-        cls = host.component("feature", key.name)
-        assert issubclass(cls, FeatureExtractor)
-        classes[key] = cls
-        return inputs_of(key, cls, check_settings(cls.Params, key.settings, f"{name}: view {key}"))
-
-    for i, row in enumerate(entry.detectors):
-        use = row["use"]
-        ident = str(row.get("id", use))
-        where = f"ensemble.{name}.detectors[{i}]"
-        try:
-            cls = host.component("detector", use)
-            assert issubclass(cls, Detector)
-            view = view_key(row.get("view", cls.view))
-            order_views([view], inputs)
-        except PluginError as error:
-            if not allow_missing:
-                raise
-            absent.append((ident, error.message))
-            continue
-        except UnknownComponentError as error:
-            if not allow_missing:
-                raise UnknownComponentError(f"{where}: {error.message}", hint=error.hint) from None
-            absent.append((ident, error.message))
-            continue
-        given = ROOT_ITEMS[view.name] if view.name in ROOTS else classes[view].item
-        if not items_agree(given, cls.item):
-            raise ConfigError(f"{where}: {use} takes items '{cls.item}', but view {view} gives '{given}'")
-        settings = {key: value for key, value in row.items() if key not in ("use", "id", "view")}
-        check_settings(cls.Params, settings, where)
-        owner = host.owner("detector", use)
-        detectors.append(PlannedDetector(ident, cls, settings, view, owner.name, owner.version))
-
-    ids = [d.id for d in detectors]
-    for ident in ids:
-        if ids.count(ident) > 1:
-            raise ConfigError(
-                f"ensemble.{name}: two detectors have the id {ident!r}", hint="give one an 'id' of its own"
-            )
-    views, view_readers = order_views([d.view for d in detectors], inputs)
-    for d in detectors:
-        view_readers[d.view] += 1
-    fuser, thresholder = (
-        host.component("fuser", entry.fuser["use"]),
-        host.component("thresholder", entry.thresholder["use"]),
-    )
-    assert issubclass(fuser, Fuser)
-    assert issubclass(thresholder, Thresholder)
-    check_settings(fuser.Params, without_use(entry.fuser), f"ensemble.{name}.fuser")
-    check_settings(thresholder.Params, without_use(entry.thresholder), f"ensemble.{name}.thresholder")
-    return Plan(
-        name,
-        entry,
-        tuple(detectors),
-        views,
-        {key: classes[key] for key in views},
-        view_readers,
-        fuser,
-        thresholder,
-        tuple(absent),
-    )
+        return {key: (v := self.extractors[key]).cls(v.params, ctx.child(str(key))) for key in self.views}
 
 
 def survivors_of(plan: Plan, ids: Sequence[str]) -> Plan:
@@ -173,8 +88,7 @@ def survivors_of(plan: Plan, ids: Sequence[str]) -> Plan:
     needed: Counter[ViewKey] = Counter(d.view for d in detectors)
     for key in reversed(plan.views):
         if needed[key]:
-            cls = plan.extractors[key]
-            needed.update(inputs_of(key, cls, check_settings(cls.Params, key.settings, str(key))))
+            needed.update(plan.extractors[key].inputs)
     views = tuple(key for key in plan.views if needed[key])
     return replace(plan, detectors=detectors, views=views, readers=needed)
 
@@ -188,7 +102,7 @@ def resolved(plan: Plan) -> dict[str, Any]:
             "use": d.cls.name,
             "id": d.id,
             "view": _view_table(d.view),
-            **settings_of(check_settings(d.cls.Params, d.settings, d.id)),
+            **settings_of(d.params),
         }
         for d in plan.detectors
     ]

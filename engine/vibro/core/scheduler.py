@@ -11,24 +11,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import State, ViewKey
-from vibro.core.executors import SerialExecutor
+from vibro.api import ViewKey
 from vibro.core.plan import Plan
 from vibro.core.views import ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask
+from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
 from vibro.errors import ContractError, ResourceError
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
+Task = TypeVar("Task", FitTask, ScoreTask)
 PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Who does the tasks of a stage, where workers find their arrays, and who hears of it."""
+class TaskRunner:
+    """Runs the tasks of a stage: on which executor, where workers find their arrays, and which observer is told."""
 
     executor: Executor
     folder: Path | None
@@ -44,11 +45,10 @@ class Crew:
         stage: str,
         plan: Plan,
         store: ViewStore,
-        tasks: Mapping[str, FitTask],
-        work: Callable[..., DetectorResult],
-        states: Mapping[str, State] | None = None,
+        tasks: Mapping[str, Task],
+        work: Callable[[Task], DetectorResult],
     ) -> dict[str, DetectorResult]:
-        """The result of every task by detector; ``states``: what each is handed beside its task."""
+        """The result of every task by detector."""
         clock = time.perf_counter()
         self.emit(StageStarted(stage, len(tasks)))
         results: dict[str, DetectorResult] = {}
@@ -86,8 +86,7 @@ class Crew:
                 if view_of[ident] not in shared:
                     shared[view_of[ident]] = self._on_disk(x)
                 task = replace(tasks[ident], x=ArrayRef(path=shared[view_of[ident]]))
-            extra = () if states is None else (states[ident],)
-            running[self.executor.submit(work, task, *extra)] = ident
+            running[self.executor.submit(work, task)] = ident
             drain(wait=False)
         drain(wait=True)
         for path in shared.values():
@@ -120,3 +119,22 @@ class Crew:
                 self.emit(TaskProgress(stage, ident, done, total))
 
         return progress
+
+
+P = ParamSpec("P")
+
+
+T = TypeVar("T")
+
+
+class SerialExecutor(Executor):
+    """Runs a task inside ``submit``: the default and the reproducible one."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """The finished future of fn(*args)."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future

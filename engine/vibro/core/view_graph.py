@@ -12,7 +12,7 @@ from vibro.errors import ConfigError
 ROOTS = ("raw", "covariates", "sensor")
 
 
-def inputs_of(key: ViewKey, cls: type[FeatureExtractor], params: Any) -> tuple[ViewKey, ...]:
+def inputs_of(cls: type[FeatureExtractor], params: Any) -> tuple[ViewKey, ...]:
     """The views that a view is made from."""
     return tuple(view_key(spec) for spec in cls.inputs(params))
 

@@ -132,7 +132,7 @@ class ViewStore:
 
     def _compute(self, key: ViewKey) -> NDArray[np.float32]:
         extractor = self.extractors[key]
-        below = inputs_of(key, type(extractor), extractor.params)
+        below = inputs_of(type(extractor), extractor.params)
         start = time.perf_counter()
         name = self.digest(key) if self.cache else ""
         found = self.cache.get(name) if self.cache and name else None
@@ -172,7 +172,7 @@ class ViewStore:
         extractor = self.extractors[key]
         extractor.load_state(found[1])
         self.kept[key] = extractor.kept
-        for k in inputs_of(key, type(extractor), extractor.params):
+        for k in inputs_of(type(extractor), extractor.params):
             self._restore(k)
 
     def digest(self, key: ViewKey) -> str:
@@ -193,7 +193,7 @@ class ViewStore:
             content += ["\0".join(batch.covariate_names).encode()] if key.name == "covariates" else []
         else:
             extractor = self.extractors[key]
-            below = inputs_of(key, type(extractor), extractor.params)
+            below = inputs_of(type(extractor), extractor.params)
             code, inputs = code_of(type(extractor)), [self.digest(k) for k in below]
             if not code or not all(inputs):
                 return ""
@@ -213,8 +213,8 @@ class ViewStore:
         """The fit rows of the inputs, thinned evenly over sensors and time to FIT_BYTES."""
         rows = self.fit_rows
         assert rows is not None
-        bytes_a_row = sum(a[:1].nbytes for a in inputs.values()) or 1
-        most = max(64, FIT_BYTES // bytes_a_row)
+        bytes_per_row = sum(a[:1].nbytes for a in inputs.values()) or 1
+        most = max(64, FIT_BYTES // bytes_per_row)
         if len(rows) > most:
             batch = self.batch
             rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]

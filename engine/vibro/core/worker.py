@@ -1,4 +1,4 @@
-"""The two tasks that are ever sent to a worker, the guard on scores, and the executors that run them."""
+"""The two tasks that a worker is given, fit and score, and the guard on the scores that a detector returns."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Detector, State
+from vibro.api import Detector, Params, State
 from vibro.context import Context
-from vibro.errors import ContractError, StandAside
+from vibro.errors import ContractError, NotApplicableError
 
 SCORE_ROWS = 1024  # rows handed to one call of score
 
@@ -38,7 +38,7 @@ class FitTask:
 
     id: str
     cls: type[Detector]
-    settings: Mapping[str, Any]
+    params: Params
     ctx: Context
     x: ArrayRef
     rows: NDArray[np.intp]
@@ -49,10 +49,22 @@ class FitTask:
 
 
 @dataclass(frozen=True)
+class ScoreTask:
+    """A fitted detector and the rows of a view that it scores."""
+
+    id: str
+    cls: type[Detector]
+    params: Params
+    ctx: Context
+    x: ArrayRef
+    state: State
+
+
+@dataclass(frozen=True)
 class DetectorResult:
     """What came of one detector: its learned state, held-out reference scores (NaN = none) and scores of every row.
 
-    ``held`` is the state of the detector that has not seen the rows of the lowest fold: the one that scored them.
+    ``holdout_state`` is that of the detector that has not seen the rows of the lowest fold: the one that scored them.
     """
 
     id: str
@@ -61,12 +73,16 @@ class DetectorResult:
     error: str = ""
     phase: str = ""
     state: State = field(default_factory=dict)
-    held: State = field(default_factory=dict)
+    holdout_state: State = field(default_factory=dict)
     reference: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
     health: Mapping[str, float] = field(default_factory=dict)
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
+
+    def told(self) -> DetectorResult:
+        """The result without its arrays."""
+        return replace(self, state={}, holdout_state={}, reference=None, scores=None)
 
 
 def fit_task(task: FitTask) -> DetectorResult:
@@ -77,24 +93,24 @@ def fit_task(task: FitTask) -> DetectorResult:
         x = task.x.open()
         reference = np.full(len(task.rows), np.nan)
         folds = np.unique(task.fold)
-        held_state: State = {}
+        holdout_state: State = {}
         smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
         if smallest < task.cls.min_rows:
-            raise StandAside(
+            raise NotApplicableError(
                 f"{task.id} needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}"
             )
         if task.cross_fit:
             for k in folds if len(folds) > 1 else ():
-                held = task.fold == k
-                part = _fitted(task, x, ~held, f"fold{k}")
-                reference[held] = score_rows(part, x, task.rows[held])
-                held_state = held_state or part.state()
+                holdout = task.fold == k
+                part = _fitted(task, x, ~holdout, f"fold{k}")
+                reference[holdout] = score_rows(part, x, task.rows[holdout])
+                holdout_state = holdout_state or part.state()
             final = _fitted(task, x, np.ones(len(task.rows), np.bool_), "final")
         else:
-            held = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
-            final = _fitted(task, x, ~held, "final")
-            if held.any():
-                reference[held] = score_rows(final, x, task.rows[held])
+            holdout = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
+            final = _fitted(task, x, ~holdout, "final")
+            if holdout.any():
+                reference[holdout] = score_rows(final, x, task.rows[holdout])
         if len(folds) == 1:
             reference = score_rows(final, x, task.rows)
         fitted = time.perf_counter()
@@ -102,8 +118,8 @@ def fit_task(task: FitTask) -> DetectorResult:
         scores = _mostly_finite(score_rows(final, x, None), task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
-        held_state = held_state or state
-    except StandAside as error:
+        holdout_state = holdout_state or state
+    except NotApplicableError as error:
         return DetectorResult(task.id, "excluded", error.message, phase=phase, fit_seconds=time.perf_counter() - clock)
     except (Exception, SystemExit) as error:
         return DetectorResult(
@@ -115,16 +131,16 @@ def fit_task(task: FitTask) -> DetectorResult:
         status, reason = "excluded", f"health check failed: {shown}"
     end = time.perf_counter()
     return DetectorResult(
-        task.id, status, reason, "", "", state, held_state, reference, scores, health, fitted - clock, end - fitted
+        task.id, status, reason, "", "", state, holdout_state, reference, scores, health, fitted - clock, end - fitted
     )
 
 
-def score_task(task: FitTask, state: State) -> DetectorResult:
+def score_task(task: ScoreTask) -> DetectorResult:
     """Scores every row with a frozen state."""
     clock = time.perf_counter()
     try:
-        detector = task.cls.make(task.settings, task.ctx, where=task.id)
-        detector.load_state(state)
+        detector = task.cls(task.params, task.ctx)
+        detector.load_state(task.state)
         scores = score_rows(detector, task.x.open(), None)
     except (Exception, SystemExit) as error:
         return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
@@ -134,7 +150,7 @@ def score_task(task: FitTask, state: State) -> DetectorResult:
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
     ctx = task.ctx if name == "final" else replace(task.ctx.child(name), progress=task.ctx.progress)
     ctx = replace(ctx, groups=None if task.group is None else task.group[chosen])
-    detector = task.cls.make(task.settings, ctx, where=task.id)
+    detector = task.cls(task.params, ctx)
     rows = task.rows[chosen]
     part = x[rows]
     part.flags.writeable = False

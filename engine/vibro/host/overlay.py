@@ -15,7 +15,7 @@ HEAD = "# What differs from the registry that vibro ships: switched plugins, own
 def set_enabled(path: Path, name: str, enabled: bool) -> None:
     """Sets ``plugins.NAME.enabled`` in an overlay, which is made if it is missing.
 
-    The new text is parsed again and must differ in that one key; ConfigError if the file is no TOML.
+    The edited text is parsed again: StateError unless that key alone changed. ConfigError if the file is no TOML.
     """
     import tomlkit
     from tomlkit.exceptions import ParseError

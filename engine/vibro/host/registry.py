@@ -1,10 +1,10 @@
-"""registry.toml: what ships, what is on, and the ensembles known by name; an overlay is laid over it key by key."""
+"""registry.toml: which plugins ship, which are on, and the named ensembles; an overlay adds entries and replaces some."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ class PluginEntry:
     """One ``[plugins.NAME]`` table: where the module is, what it registers, whether it is on."""
 
     name: str
-    module: str = ""
+    module: str = ""  # empty: the table only switches an installed plugin
     provides: tuple[str, ...] = ()  # "detector:pyod"
     enabled: bool = True
     trusted: bool = False
@@ -29,7 +29,7 @@ class PluginEntry:
 
 @dataclass(frozen=True)
 class Registry:
-    """The base registry with its overlay laid on top."""
+    """The entries of the packaged registry and of the overlay; the overlay's replace those of the same name."""
 
     plugins: Mapping[str, PluginEntry]
     ensembles: Mapping[str, Mapping[str, Any]]
@@ -37,11 +37,15 @@ class Registry:
     overlay: Path | None = None
 
     def ensemble(self, name: str) -> dict[str, Any]:
-        """A named ensemble's table, with the one it ``extends`` filled in; ConfigError lists the known names."""
+        """The table of a named ensemble with ``extends`` and ``add`` resolved; ConfigError lists the known names."""
         return self.filled(name, self._table(name), (name,))
 
     def filled(self, name: str, table: Mapping[str, Any], seen: tuple[str, ...] = ()) -> dict[str, Any]:
-        """A table laid over the ensemble that it ``extends``; ``add`` appends to the detectors of that one."""
+        """An ensemble's table with ``extends`` and ``add`` resolved.
+
+        Keys that the table lacks come from the ensemble it ``extends``; ``add`` appends to the detectors. ``seen`` are
+        the names that led here. ConfigError if they form a circle or either key has the wrong type.
+        """
         table = dict(table)
         parent, added = table.pop("extends", None), table.pop("add", [])
         if parent is not None:
@@ -92,26 +96,30 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_registry(overlay: Path | None = None, base: Path | None = None) -> Registry:
-    """The base registry (default: the packaged one) with an overlay laid over it key by key."""
+    """The base registry (default: the packaged one) and an overlay.
+
+    A plugin or an ensemble of the overlay replaces that of the same name as a whole; nothing is merged. A plugin's table
+    without ``module`` only switches the plugin of that name on or off, or trusts it.
+    """
     base = base or find_base()
     tables = read_toml(base)
-    plugins = {n: _entry(n, table, base, bundled=True) for n, table in _tables(tables, "plugins", base).items()}
+    plugins = {n: _entry(n, table, base) for n, table in _tables(tables, "plugins", base).items()}
+    plugins = {n: replace(entry, bundled=True) for n, entry in plugins.items()}
     ensembles = _tables(tables, "ensembles", base)
-    if overlay is not None and overlay.resolve() != base.resolve():
-        tables = read_toml(overlay)
-        unknown = set(tables) - {"plugins", "ensembles"}
-        if unknown:
-            raise ConfigError(f"{overlay}: unknown table [{sorted(unknown)[0]}] (known: plugins, ensembles)")
-        for name, table in _tables(tables, "plugins", overlay).items():
-            plugins[name] = _entry(name, table, overlay, over=plugins.get(name))
-        for name, table in _tables(tables, "ensembles", overlay).items():
-            below = ensembles.get(name, {})
-            adds = [t["add"] for t in (below, table) if isinstance(t.get("add"), list)]
-            both = {"add": [*adds[0], *adds[1]]} if len(adds) == 2 else {}
-            ensembles[name] = {**below, **table, **both}
-    else:
-        overlay = None
-    return Registry(plugins, ensembles, base, overlay)
+    if overlay is None or overlay.resolve() == base.resolve():
+        return Registry(plugins, ensembles, base)
+    tables = read_toml(overlay)
+    unknown = set(tables) - {"plugins", "ensembles"}
+    if unknown:
+        raise ConfigError(f"{overlay}: unknown table [{sorted(unknown)[0]}] (known: plugins, ensembles)")
+    for name, table in _tables(tables, "plugins", overlay).items():
+        entry, shipped = _entry(name, table, overlay), plugins.get(name)
+        if shipped and not entry.module:
+            entry = replace(shipped, enabled=entry.enabled)
+        elif shipped and shipped.module == entry.module:
+            entry = replace(entry, bundled=True)
+        plugins[name] = entry
+    return Registry(plugins, {**ensembles, **_tables(tables, "ensembles", overlay)}, base, overlay)
 
 
 def _tables(tables: Mapping[str, Any], name: str, path: Path) -> dict[str, dict[str, Any]]:
@@ -125,32 +133,22 @@ def _tables(tables: Mapping[str, Any], name: str, path: Path) -> dict[str, dict[
     return dict(found)
 
 
-def _entry(
-    name: str, table: object, path: Path, *, bundled: bool = False, over: PluginEntry | None = None
-) -> PluginEntry:
-    """One plugin table, checked; keys that an overlay leaves out keep the value below."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: plugins.{name} is not a table")
+def _entry(name: str, table: Mapping[str, Any], path: Path) -> PluginEntry:
+    """One plugin table, checked."""
     unknown = set(table) - PLUGIN_KEYS
     if unknown:
         raise ConfigError(
             f"{path}: plugins.{name}.{sorted(unknown)[0]}: unknown key (known: {', '.join(sorted(PLUGIN_KEYS))})"
         )
-    below = over or PluginEntry(name, bundled=bundled)
-    entry = PluginEntry(
-        name,
-        module=table.get("module", below.module),
-        provides=tuple(table.get("provides", below.provides)),
-        enabled=table.get("enabled", below.enabled),
-        trusted=table.get("trusted", below.trusted),
-        bundled=below.bundled and (over is None or table.get("module", over.module) == over.module),
-    )
-    if not isinstance(entry.module, str) or not all(isinstance(item, str) for item in entry.provides):
+    module, provides = table.get("module", ""), table.get("provides", [])
+    if not isinstance(module, str) or not isinstance(provides, list) or not all(isinstance(i, str) for i in provides):
         raise ConfigError(f"{path}: plugins.{name}: module should be text, provides a list of texts")
+    if provides and not module:
+        raise ConfigError(f"{path}: plugins.{name}: a table with provides needs module as well")
     for key in ("enabled", "trusted"):
-        if not isinstance(getattr(entry, key), bool):
+        if not isinstance(table.get(key, True), bool):
             raise ConfigError(f"{path}: plugins.{name}.{key} should be true or false")
-    return entry
+    return PluginEntry(name, module, tuple(provides), table.get("enabled", True), table.get("trusted", False))
 
 
 def _digest(path: Path) -> str:

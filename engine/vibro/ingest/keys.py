@@ -83,7 +83,7 @@ class Match:
 
 
 def match_rows(table: Table, batch: SignalBatch) -> Match | None:
-    """The first key of cli.md 2 that is in the table and matches any record; None if none does.
+    """The first key of ``KEYS`` that is in the table and matches any record; None if none does.
 
     ConfigError where the table holds no key at all, or a time that cannot be read in the key that is used.
     """

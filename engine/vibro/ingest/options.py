@@ -1,4 +1,4 @@
-"""What a command says about the data it reads (cli.md 2)."""
+"""What a command says about the data it reads."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vibro.data import SignalBatch
 
 Floats = NDArray[np.float64]
+PERTURBATIONS = 5  # of ``perturb``
 KINDS = ("level", "harmonics", "band_noise", "impacts", "modulation", "clipping", "dropout")
 SEVERITIES = (0.05, 0.1, 0.2, 0.4, 0.8)  # share of the record's rms added, of its level, of its samples or of its depth
 
@@ -72,3 +73,37 @@ _ADDED: dict[str, Callable[[Floats, NDArray[np.intp], np.random.Generator], Floa
     "band_noise": _band_noise,
     "impacts": _impacts,
 }
+
+
+def perturb(batch: SignalBatch, rows: NDArray[np.intp], rng: np.random.Generator) -> SignalBatch:
+    """Some records followed by the same records once for each of the perturbations of the sensitivity check.
+
+    gain x 3; tones at 1.5 and 2.5 times the strongest line, 30 % of its amplitude; clipping at 1 rms; a dropout of
+    30 % held at zero; noise in one tenth of the band at + 6 dB of the record's power.
+    """
+    clean = batch.take(rows)
+    x = clean.x.astype(np.float64)
+    n, _, t = x.shape
+    mean = x.mean(axis=2, keepdims=True)
+    rms = np.sqrt(np.mean((x - mean) ** 2, axis=2, keepdims=True))
+    spectrum = np.fft.rfft(x - mean, axis=2)
+    peak = np.argmax(np.abs(spectrum), axis=2)[..., None]
+    amplitude = 2 * np.take_along_axis(np.abs(spectrum), peak, axis=2) / t
+    phase = 2 * np.pi * peak * np.arange(t) / t
+    harmonics = x + 0.3 * amplitude * (np.sin(1.5 * phase) + np.sin(2.5 * phase))
+    dropout = x.copy()
+    start = rng.integers(0, max(1, t - 3 * t // 10), n)
+    for i in range(n):
+        dropout[i, :, start[i] : start[i] + max(1, 3 * t // 10)] = 0.0
+    bins = spectrum.shape[2]
+    low = int(rng.integers(bins // 4, max(bins // 4 + 1, bins // 2)))
+    noise = np.zeros_like(spectrum)
+    band = slice(low, low + max(1, bins // 10))
+    noise[..., band] = rng.standard_normal((*spectrum.shape[:2], noise[..., band].shape[2])) * np.exp(
+        2j * np.pi * rng.random((*spectrum.shape[:2], noise[..., band].shape[2]))
+    )
+    added = np.fft.irfft(noise, t, axis=2)
+    added *= 2.0 * rms / np.maximum(np.sqrt(np.mean(added**2, axis=2, keepdims=True)), 1e-30)
+    parts = [x, mean + 3 * (x - mean), harmonics, np.clip(x, mean - rms, mean + rms), dropout, x + added]
+    all_rows = np.tile(np.arange(len(rows)), len(parts))
+    return replace(clean.take(all_rows), x=np.concatenate(parts).astype(np.float32))

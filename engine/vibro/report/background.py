@@ -1,4 +1,4 @@
-"""What stands behind a verdict: detectors, labels, the account of the data, and what it takes to repeat the run."""
+"""What a verdict rests on: detectors, fault injection, labels, the records read, and how the run can be repeated."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CONFOUND = (
 
 
 def detectors(run: RunData) -> list[dict[str, Any]]:
-    """One row a detector, with a bar for its weight."""
+    """One row per detector, with a bar for its weight."""
     told = run.summary.get("detectors", [])
     most = max((d.get("weight") or 0.0 for d in told), default=0.0)
     metrics = (run.summary.get("metrics") or {}).get("detectors", {})
-    useful = (run.summary.get("audition") or {}).get("detectors", {})
+    useful = (run.summary.get("fault_injection") or {}).get("detectors", {})
     rows = []
     for d in told:
-        sentinel = d.get("sentinel") or {}
+        sensitivity = d.get("sensitivity") or {}
         seconds = [d.get("fit_seconds"), d.get("score_seconds")]
         rows.append(
             {
@@ -43,8 +43,8 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
                 "weight": d.get("weight"),
                 "bar": charts.meter(d.get("weight"), most),
                 "cut": d.get("cut"),
-                "passed": sentinel.get("passed"),
-                "margin": sentinel.get("margin"),
+                "passed": sensitivity.get("passed"),
+                "margin": sensitivity.get("margin"),
                 "health": d.get("health") or {},
                 "useful": useful.get(d["id"]),
                 "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
@@ -54,9 +54,9 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
     return rows
 
 
-def audition(run: RunData) -> dict[str, Any] | None:
-    """What the ensemble catches of injected faults: share by kind and severity, least severity by sensor and kind."""
-    table = run.summary.get("audition")
+def fault_injection(run: RunData) -> dict[str, Any] | None:
+    """Injected faults that raise an alarm: share by kind and severity, smallest severity by sensor and kind."""
+    table = run.summary.get("fault_injection")
     if not table:
         return None
     kinds, severities = table["kinds"], table["severities"]
@@ -74,24 +74,16 @@ def audition(run: RunData) -> dict[str, Any] | None:
         for row in table["smallest"]
         if row["sensor_id"] is not None
     ]
-    useful = {name: dict(table[name]) for name in ("detectors", "fusers")}
-    return {
-        "kinds": kinds,
-        "severities": severities,
-        "caught": caught,
-        "sensors": sensors,
-        "n": table["records"],
-        **useful,
-    }
+    return {"kinds": kinds, "severities": severities, "caught": caught, "sensors": sensors, "n": table["records"]}
 
 
 def _ease(smallest: float | None, severities: Sequence[float]) -> float:
-    """1 where the least severity of all is caught, 0 where none is."""
+    """1 where the smallest of all severities raises an alarm, 0 where none does."""
     return 0.0 if smallest is None else 1.0 - severities.index(smallest) / len(severities)
 
 
 def _shaded(share: float, value: float | None = None) -> dict[str, Any]:
-    """A cell that is the darker the more is caught."""
+    """A table cell, darker for a larger share."""
     return {"value": value, "share": share, "class": f"h{min(charts.SHADES - 1, int(share * charts.SHADES))}"}
 
 
@@ -107,7 +99,7 @@ def alike(run: RunData, t: Texts) -> Svg | None:
 
 
 def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
-    """Figures against the labels, if there were any."""
+    """Metrics against the labels, None without labels."""
     table = run.summary.get("metrics")
     if not table:
         return None
@@ -135,7 +127,7 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
 
 
 def data(run: RunData) -> dict[str, Any]:
-    """The account of what was read, and the findings."""
+    """Counts of the records read, and the findings about them."""
     codes = sorted(run.codes.items())
     records = run.summary.get("records") or {}
     return {
@@ -148,7 +140,7 @@ def data(run: RunData) -> dict[str, Any]:
 
 
 def how(run: RunData) -> dict[str, Any]:
-    """What it takes to repeat the run: facts by the key of their text, and the decisions."""
+    """What is needed to repeat the run: facts by the key of their text, and the decisions on cuts."""
     m, summary = run.manifest, run.summary
     machine, resources = m.get("machine") or {}, summary.get("resources") or {}
     memory = resources.get("max_rss_mb")

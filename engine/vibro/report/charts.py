@@ -1,4 +1,4 @@
-"""The pictures of the report, drawn as SVG."""
+"""The charts of the report, drawn as SVG."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WIDTH = 1080.0
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 NAMES = ("normal", "attention", "alarm", "invalid", "indeterminate")
 SHADES = 6  # classes h0..h5 of the style sheet
-_MARKS = 150  # signs in one panel
+_MARKS = 150  # marks in one panel
 
 
 def histogram(score: Array, cuts: tuple[float | None, float | None], t: Texts) -> Svg:
-    """Counts by fused score; the cuts are edges of bins, so that every bar belongs to one level."""
+    """Histogram of fused scores; the cuts are bin edges, so that every bar belongs to one level."""
     height, left, right, top, bottom = 260.0, 56.0, 16.0, 34.0, 44.0
     score = score[np.isfinite(score)]
     scale = score_scale(score, left, WIDTH - right, *cuts)
@@ -97,7 +97,7 @@ def panel(
     t: Texts,
     pointed: tuple[float, float] | None = None,
 ) -> Svg:
-    """Score of one sensor over time: median line, band, cuts, the sign of every record that is not normal.
+    """Score of one sensor over time: median line, band, cuts, a mark for every record that is not normal.
 
     ``pointed`` is a place to ring.
     """
@@ -129,7 +129,7 @@ def panel(
 
 
 def sparkline(x: Array, score: Array, level: NDArray[np.int8], across: Scale, up: Scale) -> Svg:
-    """The course of one sensor in one line of a table."""
+    """The scores of one sensor over time, small enough for a table row."""
     good = np.isfinite(x) & np.isfinite(score) & (level != INVALID)
     centre, _, _, high = _course(x[good], score[good], 40)
     parts = [polyline(across(centre), up(high), "line")] if len(centre) > 1 else []
@@ -180,7 +180,7 @@ def matrix(names: Sequence[str], values: Array, t: Texts) -> Svg:
 
 
 def dots(rows: Sequence[tuple[str, str, float | None, float | None]], prior: float | None, t: Texts) -> Svg:
-    """One line a scorer (name, group, ROC AUC, average precision) on an axis from 0 to 1, with the lines of chance."""
+    """One line per scorer (name, group, ROC AUC, average precision) on an axis from 0 to 1, with chance levels."""
     left, line, top = 190.0, 22.0, 6.0
     base = top + line * len(rows)
     scale = Scale(0.0, 1.0, left, WIDTH - 60)
@@ -205,14 +205,14 @@ def dots(rows: Sequence[tuple[str, str, float | None, float | None]], prior: flo
 
 
 def _edges(scale: Scale, cuts: Sequence[float], bins: int) -> Array:
-    """Edges of about so many bins of equal width on the axis, with the cuts among them."""
+    """Edges of about ``bins`` bins of equal width on the axis, with the cuts among them."""
     stops = [scale.lo, *cuts, scale.hi]
-    bent = scale.bend(stops)
-    whole = float(bent[-1] - bent[0])
+    positions = scale.transform(stops)
+    whole = float(positions[-1] - positions[0])
     edges = [np.array([scale.lo])]
-    for a, b, stop in zip(bent[:-1], bent[1:], stops[1:], strict=True):
+    for a, b, stop in zip(positions[:-1], positions[1:], stops[1:], strict=True):
         steps = max(1, round(bins * float(b - a) / whole))
-        edges += [scale.unbend(np.linspace(a, b, steps + 1)[1:-1]), np.array([stop])]
+        edges += [scale.inverse(np.linspace(a, b, steps + 1)[1:-1]), np.array([stop])]
     found = np.concatenate(edges)
     found[-1] = np.nextafter(scale.hi, np.inf)
     return np.unique(found)
@@ -240,7 +240,7 @@ def _zone(value: float, cuts: tuple[float | None, float | None]) -> str:
 def _upright_cuts(
     scale: Scale, cuts: tuple[float | None, float | None], top: float, base: float, t: Texts
 ) -> list[Svg]:
-    """The cuts as lines with their names, which keep clear of the right border and of each other."""
+    """The cuts as lines with their names, placed so that they overlap neither the border nor each other."""
     parts = []
     for name, cut in zip(("attention", "alarm"), cuts, strict=True):
         if cut is None:

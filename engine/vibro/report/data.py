@@ -1,4 +1,4 @@
-"""What the report is made of: the files of a run directory, read once."""
+"""The files of a run directory that the report shows, read once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunData:
     """A run as its files tell it.
 
     ``scores`` holds the columns of scores.parquet; ``level`` (n,) and ``sensor`` (n,) are codes into ``LEVELS`` and
-    ``sensors``. ``x`` (n,) is the time in seconds since 1970, or the place in the table where ``timed`` is False.
+    ``sensors``. ``x`` (n,) is the time in seconds since 1970, or the row in the table where ``timed`` is False.
     """
 
     folder: Path
@@ -91,7 +91,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _printable(value: Any) -> Any:
-    """The value with every text free of control and bidi characters, which could disguise what a page says."""
+    """The value with control and bidirectional characters removed from every text: they could falsify what a page shows."""
     if isinstance(value, str):
         return tables.printable(value)
     if isinstance(value, dict):

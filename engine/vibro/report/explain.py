@@ -1,4 +1,4 @@
-"""Why a record got its verdict: its detectors, its signal against the sensor's own baseline, and what came before and after."""
+"""Why a record got its verdict: its detectors, its signal against the sensor's baseline, the records before and after."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
 
-PREFIX = 6  # digits of a record id that may stand for it
-BASELINE = 100  # records
-BASELINE_BYTES = 64 << 20
+PREFIX = 6  # fewest digits of a record id that are accepted as its beginning
+BASELINE = 100  # records at most
+BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
-FEATURES = 12
+FEATURES = 12  # indicators listed
 NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 
 
@@ -32,7 +32,7 @@ NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 class Explanation:
     """An explained record.
 
-    ``table`` is the JSON of ``vibro explain`` (cli.md 4); ``row`` the record's row in ``run``; ``signal`` (C, T) its
+    ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
     both are empty when the sources could not be read, which ``notes`` say.
     """
@@ -108,7 +108,7 @@ def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
 def read_signals(
     host: PluginHost, run: RunData, rows: list[int], data: Path | None
 ) -> tuple[dict[int, NDArray[np.float32]], list[str]]:
-    """The samples of these records from their sources, as far as those are there and unchanged, and notes on the rest."""
+    """The samples of these records read again from their sources, and notes on sources that are missing or changed."""
     readers = [cls.make({}, Context()) for cls in host.components("reader") if issubclass(cls, Reader)]
     files = {found.source: found for found in find_files(_source_paths(run, data), readers).files}
     wanted: dict[str, dict[int, int]] = {}
@@ -135,7 +135,7 @@ def read_signals(
 
 
 def build(found: Explanation) -> dict[str, Any]:
-    """The table of cli.md 4."""
+    """The JSON object of ``vibro explain --json``."""
     run, row = found.run, found.row
     scores = run.scores
     identifier = str(scores["record_id"][row])
@@ -164,7 +164,7 @@ def build(found: Explanation) -> dict[str, Any]:
 
 
 def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
-    """What each detector said: its z, what that adds to a weighted mean over those that gave one, and its vote."""
+    """Per detector: z, its part of the weighted mean over the detectors that have a z, and whether z exceeds its own cut."""
     told = {d["id"]: d for d in run.summary.get("detectors", [])}
     z = {name: float(run.scores[f"z_{name}"][row]) for name in run.detectors}
     weight = {name: float(told.get(name, {}).get("weight") or 0.0) for name in run.detectors}
@@ -179,7 +179,7 @@ def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
                 "z": z[name],
                 "weight": weight[name],
                 "share": weight[name] * z[name] / total if known and total else None,
-                "vote": z[name] > cut if known and cut is not None else None,
+                "exceeds": z[name] > cut if known and cut is not None else None,
                 "cut": cut,
             }
         )
@@ -202,7 +202,7 @@ def features(found: Explanation) -> list[dict[str, Any]]:
 
 
 def lines(found: Explanation) -> list[dict[str, Any]]:
-    """Lines at multiples of the mains over the baseline's median; without a comb the places that rose most."""
+    """Level of each multiple of the mains over the baseline's median; without mains the frequencies that rose most."""
     if len(found.baseline) < 3:
         return []
     hz = indicators.frequencies(found.signal.shape[1], found.fs)

@@ -22,7 +22,7 @@ from vibro.report.texts import Texts, texts
 
 COLUMNS = 900  # of the waveform's envelope
 CHANNELS = 4  # drawn
-STRIKING = 3.0  # robust z from which an indicator is put into words
+STRIKING = 3.0  # robust z from which an indicator is described in a sentence
 _DECIMAL_TICKS = (1, 2, 5)
 
 
@@ -64,7 +64,7 @@ def label(name: str, t: Texts) -> str:
 
 
 def words(features: list[Mapping[str, Any]], t: Texts) -> list[str]:
-    """The striking indicators as sentences."""
+    """The unusual indicators as sentences."""
     said = []
     for f in features:
         if abs(f["z"]) < STRIKING:
@@ -139,7 +139,7 @@ def spectrum(found: Explanation, channel: int, t: Texts) -> Svg:
 
 
 def line_bars(found: Explanation, mains: float, t: Texts) -> Svg:
-    """Each multiple of the mains in dB over the baseline's median; behind it where 90 % of the baseline lies."""
+    """Each multiple of the mains in dB over the baseline's median, with the range of 90 % of the baseline behind it."""
     height, left, top, bottom = 190.0, 64.0, 22.0, 40.0
     hz = indicators.frequencies(found.signal.shape[1], found.fs)
     _, level = indicators.mains_lines(indicators.power_spectrum(found.baseline[:, 0]), hz, mains)
@@ -191,7 +191,7 @@ def _channel(name: str) -> tuple[str, str]:
 
 
 def _bar(detector: Mapping[str, Any], table: Mapping[str, Any]) -> Svg:
-    return charts.meter(detector["share"], _most(table), "alarm" if detector["vote"] else "normal")
+    return charts.meter(detector["share"], _most(table), "alarm" if detector["exceeds"] else "normal")
 
 
 def _most(table: Mapping[str, Any]) -> float:

@@ -19,7 +19,7 @@ _SPREAD = 1.4826  # median absolute deviation of a normal distribution to its st
 
 @dataclass(frozen=True)
 class Judged:
-    """An indicator of one record against its baseline; ``z`` is robust, with a floor under the baseline's spread."""
+    """An indicator of one record against its baseline; ``z`` in robust standard deviations, which have a lower bound."""
 
     name: str
     value: float
@@ -57,8 +57,8 @@ def indicators(x: NDArray[np.float32], fs: float) -> dict[str, Array]:
 def judge(record: dict[str, Array], baseline: dict[str, Array]) -> list[Judged]:
     """Every indicator of a record (arrays of one) against those of its baseline, the most unusual first.
 
-    The spread has a floor of 0.1 dB for levels and of 1 % of the median for the rest, so that a nearly constant
-    indicator does not shout.
+    The standard deviation is at least 0.1 dB for levels and 1 % of the median for the rest, so that a nearly constant
+    indicator gets no large z.
     """
     found = []
     for name, values in baseline.items():
@@ -103,7 +103,7 @@ def bands(power: Array, hz: Array) -> tuple[Array, Array]:
 
 
 def mains_lines(power: Array, hz: Array, mains: float) -> tuple[Array, Array]:
-    """Multiple (m,) and level in dB (n, m) of the lines at multiples of the mains, each at its strongest place nearby."""
+    """Multiple (m,) and level in dB (n, m) of the lines at multiples of the mains, each at the strongest line nearby."""
     step = hz[0]
     count = int(min(LINES, LINE_TOP * 2 * hz[-1] // mains))
     levels = np.empty((len(power), count))

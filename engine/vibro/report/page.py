@@ -1,4 +1,4 @@
-"""Templates into pages: everything is escaped, nothing is fetched, only our own style and script may run."""
+"""Fills the page templates: all values are escaped, nothing is fetched, only the inlined style and script may run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def score(value: Any) -> str:
-    """A score with two decimals, as long as it is of the usual size; a dash where there is none."""
+    """A score with two decimals, or in exponent form where it is very large; a dash where there is none."""
     if value is None or value != value or abs(value) >= 1000:
         return number(value)
     return f"{round(float(value), 2) + 0.0:.2f}"

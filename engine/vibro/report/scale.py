@@ -1,4 +1,4 @@
-"""Axes: from values to positions, and where the ticks stand."""
+"""Axes: from values to positions in pixels, and where the ticks are."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Scale:
     centre: float = 0.0
     width: float = 0.0
 
-    def bend(self, value: ArrayLike) -> NDArray[np.float64]:
-        """Values on the unbent line."""
+    def transform(self, value: ArrayLike) -> NDArray[np.float64]:
+        """Values on the linear or asinh scale, before positions."""
         value = np.asarray(value, np.float64)
         return np.arcsinh((value - self.centre) / self.width) if self.width else value
 
-    def unbend(self, value: ArrayLike) -> NDArray[np.float64]:
-        """The inverse of ``bend``."""
+    def inverse(self, value: ArrayLike) -> NDArray[np.float64]:
+        """The inverse of ``transform``."""
         value = np.asarray(value, np.float64)
         return np.sinh(value) * self.width + self.centre if self.width else value
 
     def __call__(self, value: ArrayLike) -> NDArray[np.float64]:
         """Positions, kept inside the axis."""
-        lo, hi = float(self.bend(self.lo)), float(self.bend(self.hi))
-        part = (self.bend(value) - lo) / (hi - lo)
+        lo, hi = float(self.transform(self.lo)), float(self.transform(self.hi))
+        part = (self.transform(value) - lo) / (hi - lo)
         return self.start + np.clip(part, 0, 1) * (self.end - self.start)
 
     @property
@@ -45,8 +45,8 @@ class Scale:
         return _SPACING[self.start > self.end]
 
     def ticks(self) -> list[float]:
-        """Round values, none too near to another."""
-        return self._bent_ticks() if self.width else self._even_ticks()
+        """Round values, no two too close together."""
+        return self._asinh_ticks() if self.width else self._even_ticks()
 
     def _even_ticks(self) -> list[float]:
         span = self.hi - self.lo
@@ -56,7 +56,7 @@ class Scale:
         first, last = math.ceil(self.lo / step), math.floor(self.hi / step)
         return [round(i * step, 12) for i in range(first, last + 1)]
 
-    def _bent_ticks(self) -> list[float]:
+    def _asinh_ticks(self) -> list[float]:
         """Zero and powers of ten first, then three times those."""
         top = max(abs(self.lo), abs(self.hi))
         decades = range(math.ceil(math.log10(top)), math.floor(math.log10(self.width)) - 1, -1)
@@ -70,7 +70,7 @@ class Scale:
 
 
 def score_scale(scores: NDArray[np.float64], start: float, end: float, *more: float | None) -> Scale:
-    """An axis for scores and the cuts in ``more``: bent where few records lie far above all the others."""
+    """An axis for scores and the cuts in ``more``: asinh where few records lie far above all the others."""
     known = scores[np.isfinite(scores)]
     values = np.concatenate([known, [v for v in more if v is not None and math.isfinite(v)]])
     if not len(values):
@@ -80,14 +80,14 @@ def score_scale(scores: NDArray[np.float64], start: float, end: float, *more: fl
     if hi <= lo:
         return Scale(lo - 0.5, hi + 0.5, start, end)
     margin = 0.02 * (hi - lo)
-    bent = high > low and hi - middle > 6 * (high - low)
-    if bent:
+    skewed = high > low and hi - middle > 6 * (high - low)
+    if skewed:
         return Scale(lo - 0.1 * (high - low), hi + margin, start, end, float(middle), float(high - low) / 2)
     return Scale(lo - margin, hi + margin, start, end)
 
 
 def time_ticks(lo: float, hi: float, most: int) -> list[tuple[float, str]]:
-    """At most so many (seconds since 1970, label) between two times, in UTC."""
+    """At most ``most`` pairs (seconds since 1970, label) between two times, in UTC."""
     span = max(hi - lo, 1.0)
     for step in _STEPS:
         if span / step <= most:

@@ -1,4 +1,4 @@
-"""From the files of a run to what each section of the report shows."""
+"""What each section of the report shows, made from the files of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
 from vibro.store.tables import printable
 
-TOP = 20  # records
+TOP = 20  # records with the highest scores
 PANELS = 8  # sensors with a trend of their own
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
@@ -44,7 +44,7 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "ids": run.detectors,
         "sensors": sensors(run, order),
         "detectors": background.detectors(run),
-        "audition": background.audition(run),
+        "fault_injection": background.fault_injection(run),
         "alike": background.alike(run, t),
         "metrics": background.metrics(run, t),
         "data": background.data(run),
@@ -86,7 +86,7 @@ def head(run: RunData, t: Texts) -> list[str]:
 
 
 def levels(run: RunData) -> list[tuple[str, int]]:
-    """Records a level, most urgent first, then the quarantined ones."""
+    """Number of records per level, most urgent first, then the quarantined ones."""
     counted = dict(zip(LEVELS, np.bincount(run.level, minlength=len(LEVELS)).tolist(), strict=True))
     found = [(name, counted[name]) for name in ("alarm", "attention", "normal", "invalid", "indeterminate")]
     return [*found, ("quarantined", int(run.summary.get("records", {}).get("quarantined", 0)))]
@@ -167,7 +167,7 @@ def shades(run: RunData) -> NDArray[np.float64]:
 
 
 def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
-    """A panel each for the sensors with the highest verdicts, all on one scale."""
+    """One panel for each of the worst sensors, all on one scale."""
     known = np.isfinite(run.x)
     if len(np.unique(run.x[known])) < 3:
         return []
@@ -239,7 +239,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
 
 
 def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
-    """One row a sensor, worst first."""
+    """One row per sensor, worst first."""
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     machine = _machine_of(run)
     known = np.isfinite(run.x)
@@ -274,12 +274,12 @@ def _machine_of(run: RunData) -> dict[str, str]:
 
 
 def _z_cell(z: float, cut: float | None, weight: float | None) -> dict[str, Any]:
-    """Text and class of one detector's z."""
+    """Text and style class of one detector's z."""
     if not np.isfinite(z):
         return {"text": "–", "class": "none"}
-    votes = cut is not None and z > cut
+    over = cut is not None and z > cut
     shade = int(np.clip(z / cut * charts.SHADES, 0, charts.SHADES - 1)) if cut is not None and cut > 0 else 0
-    return {"text": f"{z:.1f}", "class": ("vote" if votes else f"h{shade}") + ("" if weight else " unused"), "z": z}
+    return {"text": f"{z:.1f}", "class": ("over" if over else f"h{shade}") + ("" if weight else " unused"), "z": z}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -40,7 +40,7 @@ def text(x: float, y: float, label: str, class_: str = "", anchor: str | None = 
 
 
 def drawing(width: float, height: float, label: str, *parts: Svg, class_: str = "chart", natural: bool = False) -> Svg:
-    """A picture as wide as its place, or of its ``natural`` size; ``label`` is what a screen reader says."""
+    """A picture as wide as its container, or of its ``natural`` size; ``label`` is what a screen reader says."""
     box = f"0 0 {_value(width)} {_value(height)}"
     size = {"width": width, "height": height} if natural else {}
     said = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
@@ -54,7 +54,7 @@ def polyline(xs: Any, ys: Any, class_: str) -> Svg:
 
 
 def mark(level: str, x: float, y: float, size: float, title: str = "") -> Svg:
-    """The sign of a level: shape as well as colour, so that neither alone has to carry it."""
+    """The mark of a level, told by its shape as well as its colour."""
     s = size
     shapes = {
         "alarm": f"M{_value(x)} {_value(y - s)}l{_value(s)} {_value(1.8 * s)}h{_value(-2 * s)}z",

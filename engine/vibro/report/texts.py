@@ -49,7 +49,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "utc": ("All times are UTC.", "所有时间均为 UTC。"),
     "h_machines": ("Machines", "设备"),
     "p_machines": (
-        "One verdict a machine, from its sensors at the same instant and over time.",
+        "One verdict per machine, from its sensors at the same instant and over time.",
         "每台设备一个结论：综合同一时刻的各传感器及其时间持续性。",
     ),
     "machine": ("machine", "设备"),
@@ -107,7 +107,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "agreement": ("agreement", "一致度"),
     "h_sensors": ("Sensors", "传感器"),
     "p_sensors": (
-        "Calibration tells whether a sensor is judged by its own baseline or, having too few records, by that of all.",
+        "Calibration: whether a sensor is compared with its own baseline or, having too few records, with that of all sensors.",
         "校准栏说明该传感器按自身基线判定，还是因记录太少按全体基线判定。",
     ),
     "calibration": ("calibration", "校准"),
@@ -116,15 +116,16 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "course": ("course", "走势"),
     "h_detectors": ("Detectors", "检测器"),
     "p_detectors": (
-        "The sentinel is a record with an injected disturbance that a working detector must rank above the others.",
-        "哨兵是注入扰动的记录，正常工作的检测器必须给它更高的分数。",
+        "Sensitivity check: records with an injected disturbance must score above undisturbed ones, or the detector is left "
+        "out; the margin stands in brackets.",
+        "灵敏度检查：注入扰动的记录得分须高于未扰动的记录，否则该检测器被排除；括号内为裕度。",
     ),
     "detector": ("detector", "检测器"),
     "view": ("view", "视图"),
     "status": ("status", "状态"),
     "weight": ("weight", "权重"),
     "own_cut": ("own cut", "自身界限"),
-    "sentinel": ("sentinel", "哨兵"),
+    "sensitivity": ("sensitivity check", "灵敏度检查"),
     "passed": ("passed", "通过"),
     "not_passed": ("not passed", "未通过"),
     "health": ("health", "健康"),
@@ -137,26 +138,25 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "interrupted": ("interrupted", "中断"),
     "fuser": ("fuser", "融合方法"),
     "used_of": ("{used} of {planned} detectors used", "使用 {planned} 个检测器中的 {used} 个"),
-    "h_alike": ("How alike the detectors rank", "检测器排序的相似度"),
+    "h_alike": ("Rank correlation of the detectors", "检测器排序的相关性"),
     "p_alike": (
-        "Rank correlation on reference records. Near 1: two detectors vote twice; below 0 (hatched): one ranks against the "
-        "other.",
-        "参考记录上的秩相关。接近 1：两个检测器重复投票；低于 0（斜线）：排序相反。",
+        "Rank correlation on reference records. Near 1: two detectors count the same evidence twice; below 0 (hatched): one "
+        "ranks against the other.",
+        "参考记录上的秩相关。接近 1：两个检测器重复计入同一证据；低于 0（斜线）：排序相反。",
     ),
     "alone": ("deviates alone: look at the sensor first", "单独偏离：先检查传感器"),
-    "catches": ("catches", "检出"),
-    "h_audition": ("What would be caught", "能够检出什么"),
-    "p_audition": (
-        "Faults were injected into {n} calm records, scored by detectors that had not learned from them where the records "
-        "were enough for folds, and judged by the cuts of this run; no label was used. Severity is the share of the "
-        "record's RMS that is added, of its level that is gained, of its samples that are cut off or lost, or the depth of "
-        "modulation.",
-        "向 {n} 条平稳记录注入故障；记录足够分折时由未学习过这些记录的检测器打分，再按本次界限判断，未使用任何标签。"
+    "detected": ("faults detected", "检出"),
+    "h_injection": ("Fault-injection trial", "故障注入试验"),
+    "p_injection": (
+        "Faults were injected into {n} records that are presumed normal. Detectors that had not been fitted on them scored "
+        "them, where there were enough records for folds, and the cuts of this run decided; no label was used. Severity is "
+        "the amplitude added as a share of the record's RMS, the gain in level, the share of samples clipped or lost, or "
+        "the depth of modulation.",
+        "向 {n} 条推定正常的记录注入故障；记录足够分折时由未学习过这些记录的检测器打分，再按本次界限判断，未使用任何标签。"
         "严重度指所加成分占记录有效值的比例、电平增益、被削波或丢失的样本比例，或调制深度。",
     ),
     "h_caught": ("Share that raises an alarm, by severity", "按严重度的报警比例"),
-    "h_fusers": ("Caught by each fuser", "各融合方法的检出"),
-    "h_smallest": ("Smallest severity caught on each sensor", "各传感器可检出的最小严重度"),
+    "h_smallest": ("Smallest severity detected on each sensor", "各传感器可检出的最小严重度"),
     "p_smallest": (
         "From this severity on, half of the sensor's records or more raise an alarm; a dash: not even at 80 %.",
         "自该严重度起，该传感器至少一半记录会报警；横线：80 % 仍不报警。",
@@ -236,13 +236,13 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "decisions": ("decisions", "判定记录"),
     "h_read": ("How to read this", "阅读说明"),
     "read_score": (
-        "Score: the calibrated scores of the detectors made one number. Higher is worse. It depends on the frozen model "
+        "Score: the calibrated scores of the detectors fused into one number. Higher is worse. It depends on the frozen model "
         "only, never on the other records scored with it.",
         "分数：各检测器校准分数融合成的一个数，越高越异常。它只取决于冻结的模型，与同批其他记录无关。",
     ),
     "read_p": (
-        "p: the share of reference records with a score at least as high, with one added above and below; it cannot be "
-        "smaller than one over their number.",
+        "p: (1 + reference records with a score at least as high) / (1 + reference records), so it cannot be smaller than "
+        "one over their number plus one.",
         "p：分数不低于该记录的参考记录所占比例（分子分母各加一），其最小值受参考记录数限制。",
     ),
     "read_level": (
@@ -254,7 +254,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "Agreement: share of the detectors' weight that, each by its own cut, is on the same side as the verdict.",
         "一致度：按各自界限判断，与结论一致的检测器所占权重。",
     ),
-    "h_confound": ("Does the score tell who instead of what?", "分数是否在辨认对象而非故障？"),
+    "h_confound": ("Does the score identify the machine rather than the fault?", "分数是否在辨认对象而非故障？"),
     "p_confound": (
         "AUC of telling two machines, sensors or files apart by the scores of their normal records: near 0.5 is good. The "
         "plain level is the RMS alone.",
@@ -277,7 +277,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "该传感器正常记录太少，故与所有传感器的 {n} 条正常记录比较；z 为稳健标准差的倍数。",
     ),
     "nothing_unusual": (
-        "No plain indicator stands out: the detectors see a pattern that level, shape and octaves do not show.",
+        "No single indicator stands out: the detectors see a pattern that level, shape and octave bands do not show.",
         "没有单项指标突出：检测器发现了电平、波形与倍频程无法显示的模式。",
     ),
     "no_signal": ("The signal could not be compared; see the notes.", "无法比较信号，见说明。"),
@@ -294,13 +294,13 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "indicator": ("indicator", "指标"),
     "value": ("value", "数值"),
     "baseline": ("baseline", "基线"),
-    "vote": ("vote", "投票"),
+    "exceeds": ("above its own cut", "超过自身界限"),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
     "share_of": ("weight × z", "权重 × z"),
     "p_explain_detectors": (
-        "What each detector adds to a weighted mean of those that gave a score, and whether it votes by its own cut.",
-        "各检测器对加权平均（仅计给出分数者）的贡献，以及按其自身界限是否投票。",
+        "What each detector adds to the weighted mean of those that gave a score, and whether it exceeds its own cut.",
+        "各检测器对加权平均（仅计给出分数者）的贡献，以及是否超过其自身界限。",
     ),
     "h_waveform": ("Waveform", "波形"),
     "h_spectrum": ("Spectrum against the baseline", "频谱与基线"),
@@ -318,7 +318,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "quality": ("quality", "质量"),
     "notes": ("Notes", "说明"),
     "made_by": (
-        "made by vibro {version}; this page loads nothing from anywhere",
+        "made by vibro {version}; this page loads no external content",
         "由 vibro {version} 生成；本页不加载任何外部内容",
     ),
 }  # fmt: skip

@@ -15,7 +15,8 @@ from vibro.benchmark.run import Bench, Load, run_suite
 from vibro.benchmark.suite import Suite, check_suite
 from vibro.context import resolve_device
 from vibro.core.executors import make_executor
-from vibro.core.plan import Plan, make_plan
+from vibro.core.plan import Plan
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError, DataError
 from vibro.host.manager import PluginHost
 from vibro.ingest.tables import with_recordings

@@ -10,16 +10,19 @@ from typing import Any
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor, resolve_executor
-from vibro.core.plan import Plan, make_plan, resolved
+from vibro.core.plan import Plan, resolved
+from vibro.core.planning import make_plan
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
+from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
+from vibro.runs.fit_rows import rows_to_fit
 from vibro.runs.forecast import forecast
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
-from vibro.runs.session import check_input, job, read_input, rows_to_fit
+from vibro.runs.session import check_input, job, read_input
 from vibro.store import manifest
 from vibro.store.viewcache import ViewCache
 
@@ -42,13 +45,14 @@ def run_ensemble(
     if learners and data.labels is None:
         raise ConfigError(f"{', '.join(learners)} learns from labels", hint="give --labels FILE")
     check_input(data, options.fit_on)
-    options = replace(options, executor=resolve_executor(options.executor, plan.seconds_a_thousand(), device))
+    options = replace(options, executor=resolve_executor(options.executor, plan.seconds_per_thousand(), device))
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
         got = read_input(work, data)
         batch = got.batch
-        rows = rows_to_fit(batch, got.labels, options.fit_on)
+        rows, said = rows_to_fit(batch, got.labels, options.fit_on)
+        got = replace(got, warnings=(*got.warnings, *said))
         for line in forecast(plan, batch, rows, options.executor):
             say(line)
         scratch = work.run.path / "stages" / "work"
@@ -63,24 +67,24 @@ def run_ensemble(
         )
         y = got.labels.y if got.labels is not None and learners else None
         with work.stage("detect"):
-            fitted, matrix = engine.run(plan, batch, rows, y)
-        failed = [r for r in fitted.results if r.status == "failed"]
+            fitted, report, matrix = fit_ensemble(engine, plan, batch, rows, y)
+        failed = [r for r in report.results if r.status == "failed"]
         if failed and not options.allow_missing:
             raise PluginError(
                 f"detector {failed[0].id} failed in {failed[0].phase}: {failed[0].reason}",
                 hint="--allow-missing goes on without it as long as the quorum holds",
             )
-        work.parts["rows"] = fitted.rows
+        work.parts["rows"] = report.rows
         if y is not None:
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
-            save_model(work.run.path / MODEL, fitted, manifest.libraries(), got.ingested.mains_hz)
+            save_model(work.run.path / MODEL, fitted, report, manifest.libraries(), got.ingested.mains_hz)
         work.parts["decisions"] = [
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
         ]
-        return finish(work, got, fitted, matrix, verdict)
+        return finish(work, got, fitted, report, matrix, verdict)
 
 
 def learners_of(plan: Plan) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vibro.core.folds import Rows
 from vibro.core.plan import Plan
+from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 
 LONG_RUN = 300.0  # seconds above which the printed plan names a shorter way
@@ -13,11 +13,11 @@ def forecast(plan: Plan, batch: SignalBatch, rows: Rows, executor: str) -> list[
     """What is about to be done, and how long and how large it will be about."""
     size = len(batch) / 1000 * batch.length * batch.channels / 8192
     workers = int(executor.partition("processes:")[2] or 1)
-    seconds = 3.0 + size * plan.seconds_a_thousand() / workers
+    seconds = 3.0 + size * plan.seconds_per_thousand() / workers
     megabytes = 450 * (workers if workers == 1 else 1 + workers) + 3 * len(batch) * 4800 / 1e6
     lines = [
         f"{len(batch)} records of {batch.length} samples at {batch.fs:g} Hz, {len(batch.sensors)} sensors,"
-        f" {len(batch.machines)} machines; fitting on {len(rows.fit)} ({rows.how})",
+        f" {len(batch.machines)} machines; fitting on {len(rows.fit)} ({rows.strategy})",
         f"ensemble {plan.name}: {len(plan.detectors)} detectors on {len(plan.views)} views;"
         f" about {_duration(seconds)} and {megabytes:.0f} MB",
     ]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.api import ViewKey
 from vibro.core.engine import Engine
-from vibro.core.fitted import FittedEnsemble
-from vibro.core.plan import make_plan, resolved
+from vibro.core.fitted import FitReport, FittedEnsemble
+from vibro.core.plan import resolved
+from vibro.core.planning import make_plan
 from vibro.core.worker import DetectorResult
-from vibro.errors import PluginError, StateError
+from vibro.data import make_batch
+from vibro.errors import IncompatibleModelError, PluginError, StateError
 from vibro.host.manager import PluginHost
-from vibro.injection.sensitivity import Sentinel
+from vibro.injection.sensitivity import Sensitivity
 from vibro.injection.trial import Trial
 from vibro.scoring.domain import Domain
-from vibro.scoring.thresholds import Cuts, named_cuts
+from vibro.scoring.thresholds import Cuts, fuse
 from vibro.scoring.verdict import Calibration
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
 
 MODEL = "model"
+WITHOUT = "calibration_without_covariates"
 
 
 def model_folder(path: Path) -> Path:
@@ -32,8 +36,10 @@ def model_folder(path: Path) -> Path:
     return path / MODEL if (path / MODEL).is_dir() else path
 
 
-def save_model(folder: Path, fitted: FittedEnsemble, versions: Mapping[str, str], mains_hz: float | None) -> None:
-    """Writes the bundle."""
+def save_model(
+    folder: Path, fitted: FittedEnsemble, report: FitReport, versions: Mapping[str, str], mains_hz: float | None
+) -> None:
+    """Writes the bundle: what scoring needs, and what is told of the fit."""
     views = list(fitted.views)
     meta = {
         "ensemble": resolved(fitted.plan),
@@ -43,37 +49,44 @@ def save_model(folder: Path, fitted: FittedEnsemble, versions: Mapping[str, str]
         "detectors": list(fitted.detectors),
         "views": [{"name": key.name, "params": key.params} for key in views],
         "calibration": {"method": fitted.calibration.method, "clip": list(fitted.calibration.clip)},
-        "cuts": named_cuts(fitted.cuts),
-        "cut_details": dict(fitted.cut_details),
+        "cuts": fitted.cuts.named,
+        "cut_details": dict(report.cut_details),
         "results": [
-            {key: value for key, value in asdict(r).items() if key not in ("state", "held", "reference", "scores")}
-            for r in fitted.results
+            {
+                key: value
+                for key, value in asdict(r).items()
+                if key not in ("state", "holdout_state", "reference", "scores")
+            }
+            for r in report.results
         ],
-        "sentinels": {i: asdict(s) for i, s in fitted.sentinels.items()},
-        "notes": list(fitted.notes),
-        "fusers": dict(fitted.fusers),
-        "rows": dict(fitted.rows),
+        "sensitivity": {i: asdict(s) for i, s in report.sensitivity.items()},
+        "notes": list(report.notes),
+        "rows": dict(report.rows),
         "libraries": dict(versions),
     }
     tensors = {f"detectors/{i}": state for i, state in fitted.states.items()}
     tensors |= {f"views/{j:02d}": dict(fitted.views[key]) for j, key in enumerate(views)}
     tensors["calibration"] = fitted.calibration.arrays
+    if fitted.without_covariates is not None:
+        tensors[WITHOUT] = fitted.without_covariates.arrays
     tensors["domain"] = fitted.domain.arrays
     tensors["fusion"] = {
         "weights": fitted.weights,
         "own_cuts": fitted.cuts.own,
         "resampled_cuts": fitted.cuts.resampled,
     }
-    if fitted.trial is not None:
-        tensors["audition"] = fitted.trial.state()
+    if report.trial is not None:
+        tensors["trial"] = report.trial.state()
     tensors["fuser"] = fitted.fuser_state
     tensors["reference"] = fitted.reference
     tensors["probes"] = fitted.probes
     bundle.save(folder, BundleParts(meta, tensors))
 
 
-def load_model(host: PluginHost, path: Path, *, allow_missing: bool = False) -> tuple[FittedEnsemble, dict[str, Any]]:
-    """The fitted ensemble of a run directory or bundle, and its meta table; nothing is run from the files.
+def load_model(
+    host: PluginHost, path: Path, *, allow_missing: bool = False
+) -> tuple[FittedEnsemble, FitReport, dict[str, Any]]:
+    """The fitted ensemble of a run directory or bundle, what is told of it, and its meta table; nothing is run from the files.
 
     PluginError names a detector that this installation cannot give, unless ``allow_missing``: its column stays empty.
     """
@@ -90,20 +103,18 @@ def load_model(host: PluginHost, path: Path, *, allow_missing: bool = False) -> 
                 f"the model needs detector {lost[0]}, which this installation cannot give: {reason}",
                 hint="vibro plugins list; --allow-missing goes on without it as long as the quorum holds",
             )
-        fuser_state = tensors["fuser"]
+        clip = meta["calibration"]["clip"]
+        calibration = Calibration(meta["calibration"]["method"], (clip[0], clip[1]), tensors["calibration"])
         fitted = FittedEnsemble(
             plan=plan,
             schema=meta["schema"],
             seed=meta["seed"],
             states={i: tensors[f"detectors/{i}"] for i in meta["detectors"]},
             views={ViewKey(v["name"], v["params"]): tensors[f"views/{j:02d}"] for j, v in enumerate(meta["views"])},
-            calibration=Calibration(
-                meta["calibration"]["method"],
-                (meta["calibration"]["clip"][0], meta["calibration"]["clip"][1]),
-                tensors["calibration"],
-            ),
+            calibration=calibration,
+            without_covariates=replace(calibration, arrays=bare) if (bare := tensors.get(WITHOUT)) else None,
             domain=Domain(tensors["domain"]),
-            fuser_state=fuser_state,
+            fuser_state=tensors["fuser"],
             weights=tensors["fusion"]["weights"],
             cuts=Cuts(
                 meta["cuts"]["attention"],
@@ -114,19 +125,20 @@ def load_model(host: PluginHost, path: Path, *, allow_missing: bool = False) -> 
             ),
             reference=tensors["reference"],
             probes=tensors["probes"],
+        )
+        report = FitReport(
             results=tuple(DetectorResult(**r) for r in meta["results"]),
-            sentinels={i: Sentinel(**_numbers(s)) for i, s in meta["sentinels"].items()},
             notes=tuple(meta["notes"]),
             cut_details=meta["cut_details"],
-            trial=Trial(**tensors["audition"]) if "audition" in tensors else None,
-            fusers=meta["fusers"],
             rows=meta["rows"],
+            sensitivity={i: Sensitivity(**_numbers(s)) for i, s in meta["sensitivity"].items()},
+            trial=Trial(**tensors["trial"]) if "trial" in tensors else None,
         )
     except (KeyError, TypeError, IndexError) as error:
         raise StateError(
             f"{folder} is no model of an ensemble: {error}", hint="take a fresh copy of the model"
         ) from None
-    return fitted, meta
+    return fitted, report, meta
 
 
 def recut_model(
@@ -134,19 +146,50 @@ def recut_model(
 ) -> None:
     """Rewrites a run's bundle with other cuts and the rule they follow; everything that was learned stays as it was."""
     parts = bundle.load(path / MODEL)
-    meta = {**parts.meta, "cuts": named_cuts(cuts), "cut_details": dict(details)}
+    meta = {**parts.meta, "cuts": cuts.named, "cut_details": dict(details)}
     meta["ensemble"] = {**meta["ensemble"], "thresholder": dict(rule), "budgets": dict(budgets)}
     fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own, "resampled_cuts": cuts.resampled}
     bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))
 
 
 def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any], now: Mapping[str, str]) -> None:
-    """Runs the probes; a mismatch names the detector and the library versions that differ."""
+    """Runs the probes; IncompatibleModelError names the detector whose scores have changed, and the versions that did."""
     then = meta["libraries"]
     changed = [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then) if then.get(name) != now.get(name)
     ]
-    engine.verify(fitted, f"; versions that changed: {', '.join(changed)}" if changed else "")
+    versions = f"; versions that changed: {', '.join(changed)}" if changed else ""
+    probes, schema = fitted.probes, fitted.schema
+    batch = replace(
+        make_batch(probes["x"], fs=schema["fs"], unit=schema["unit"]),
+        sensor=probes["sensor"].astype(np.int32),
+        sensors=tuple(schema["sensors"]),
+        covariates=probes["covariates"],
+        covariate_names=tuple(schema["covariate_names"]),
+    )
+    raw, failed = engine.raw_scores(fitted, batch)
+    if failed:
+        raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
+    absent = dict(fitted.plan.absent)
+    for j, ident in enumerate(fitted.detectors):
+        if ident not in absent and not _alike(raw[:, j], probes["raw"][:, j]):
+            worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))
+            raise IncompatibleModelError(
+                f"detector {ident} gives other scores than when it was fitted"
+                f" (largest difference {worst:.3g} on {len(batch)} probe records){versions}",
+                hint="score with the versions in the model's manifest.json, or fit again",
+            )
+    probed = np.where(np.isnan(raw), probes["raw"], raw)  # where a plugin is missing, the fuser is still probed
+    z = fitted.calibrate(probed, batch)
+    if not _alike(fuse(engine.make_fuser(fitted), z), probes["fused"]):
+        raise IncompatibleModelError(
+            f"calibration or fuser give other scores than when they were fitted{versions}", hint="fit again"
+        )
+
+
+def _alike(found: NDArray[np.float64], then: NDArray[np.float64]) -> bool:
+    """Whether scores are those of the fit, as far as other versions of a library may differ."""
+    return np.allclose(found, then, rtol=1e-5, atol=1e-8, equal_nan=True)
 
 
 def _numbers(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ MAX_QUARANTINE = 0.05
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a command says about its data (cli.md 2)."""
+    """What a command says about its data."""
 
     paths: tuple[Path, ...]
     fs: float | None = None

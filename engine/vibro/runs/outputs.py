@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.benchmark.evaluate import evaluate
-from vibro.core.fitted import FittedEnsemble
+from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
 from vibro.data import SignalBatch
 from vibro.host.manager import PluginHost, PluginInfo
@@ -24,7 +24,7 @@ from vibro.report import write_report
 from vibro.runs import summary
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
-from vibro.scoring.thresholds import Cuts, named_cuts
+from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
 from vibro.store import tables
 from vibro.store.index import index_state
@@ -41,12 +41,14 @@ def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
     return [host.plugins[name] for name in sorted({host.owner(*item).name for item in used})]
 
 
-def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+def finish(
+    work: Job, got: Input, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
+) -> dict[str, Any]:
     """Writes every table, the summary, the report and the manifest of a run or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
-            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, matrix, verdict))
+            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, report, matrix, verdict))
         write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
         for name in ("10-ingest", "work"):
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
@@ -69,7 +71,7 @@ def finish(work: Job, got: Input, fitted: FittedEnsemble, matrix: ScoreMatrix, v
         records=got.ingested.accounting.summary(),
         signal=signal_of(got),
         fitted=fitted,
-        matrix=matrix,
+        report=report,
         verdict=verdict,
         metrics=metrics,
         warnings=got.warnings,
@@ -109,7 +111,9 @@ def write_tables(
     tables.write_machines(run.path, machine_rows(batch, verdict, cuts), bom=bom)
 
 
-def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, Any]:
+def stored_scores(
+    batch: SignalBatch, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
+) -> dict[str, Any]:
     """All that deciding anew needs, without samples and without the model."""
     return {
         **index_state(batch),
@@ -123,7 +127,7 @@ def stored_scores(batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatri
         "resampled_cuts": fitted.cuts.resampled,
         "reference_z": fitted.reference["z"],
         "reference_fused": fitted.reference["fused"],
-        **({f"trial/{name}": a for name, a in fitted.trial.state().items()} if fitted.trial else {}),
+        **({f"trial/{name}": a for name, a in report.trial.state().items()} if report.trial else {}),
         "model_sensors": encode_text(fitted.schema["sensors"]),
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
@@ -162,5 +166,5 @@ def decision(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "method": method,
         "budget": dict(budgets),
-        "cuts": named_cuts(cuts),
+        "cuts": cuts.named,
     }

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from vibro.core.plan import check_ensemble
+from vibro.core.planning import check_ensemble
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.host.registry import Registry, read_toml

@@ -9,7 +9,7 @@ from typing import Any
 from vibro.context import Context, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor
-from vibro.core.fitted import FittedEnsemble
+from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import resolved
 from vibro.data import check_schema
 from vibro.errors import ConfigError, PluginError, QuorumError
@@ -31,13 +31,13 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
     if target in (source, source.parent) or source in target.parents:
         raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")
     check_free(out, force=options.force)
-    fitted, meta = load_model(host, model, allow_missing=options.allow_missing)
+    fitted, report, meta = load_model(host, model, allow_missing=options.allow_missing)
     device = resolve_device(options.device)
     engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
     verify_model(engine, fitted, meta, manifest.libraries())
     check_input(data, "all")
     with make_executor(options.executor) as executor, job(host, out, options) as work:
-        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": fitted.rows}
+        work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": report.rows}
         work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
         work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
         got = read_input(work, data)
@@ -58,21 +58,21 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
                 hint="--allow-missing goes on without it",
             )
         lost = {r.id: r for r in failed}
-        fitted = replace(fitted, results=tuple(lost.get(r.id, r) for r in fitted.results))
+        report = replace(report, results=tuple(lost.get(r.id, r) for r in report.results))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, got.batch)
-        check_judged(verdict, fitted)
+        check_judged(verdict, fitted, report)
         work.parts["decisions"] = [
             decision(fitted.plan.ensemble.thresholder["use"], asdict(fitted.plan.ensemble.budgets), fitted.cuts)
         ]
-        return finish(work, got, fitted, matrix, verdict)
+        return finish(work, got, fitted, report, matrix, verdict)
 
 
-def check_judged(verdict: Verdict, fitted: FittedEnsemble) -> None:
+def check_judged(verdict: Verdict, fitted: FittedEnsemble, report: FitReport) -> None:
     """QuorumError if there are records with good data and not one of them got enough scores for a verdict."""
     open_to_judge = verdict.level != INVALID
     if open_to_judge.any() and (verdict.level[open_to_judge] == INDETERMINATE).all():
-        absent = [ident for ident, _ in fitted.plan.absent] + [r.id for r in fitted.results if r.status == "failed"]
+        absent = [ident for ident, _ in fitted.plan.absent] + [r.id for r in report.results if r.status == "failed"]
         raise QuorumError(
             f"no record got a verdict: less than the quorum of {fitted.plan.ensemble.quorum:g} of the weight is left"
             + (f" without {', '.join(dict.fromkeys(absent))}" if absent else ""),

@@ -1,4 +1,4 @@
-"""``summary.json``: what came out of a run, in numbers (cli.md 8.3)."""
+"""``summary.json``: what came out of a run, in numbers; ``docs/run-directory.md`` names the keys."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import check_settings, settings_of
-from vibro.core.fitted import FittedEnsemble
+from vibro.api import settings_of
+from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
 from vibro.scoring.machines import lone_sensors
-from vibro.scoring.thresholds import Cuts, named_cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, ScoreMatrix, Verdict
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
 
 SCHEMA = 1
 TOP = 10
-ALIKE = 0.95  # rank correlation above which two detectors vote twice
+ALIKE = 0.95  # rank correlation above which two detectors count as one
 
 
 def levels(verdict: Verdict) -> dict[str, int]:
     """Records a level."""
     return {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)}
-
-
-BEYOND = "beyond those that the model was fitted on"
 
 
 def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, bool]) -> list[dict[str, Any]]:
@@ -73,36 +70,16 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
     ]
 
 
-def thresholds(
-    method: str, budgets: Mapping[str, float], cuts: Cuts, details: Mapping[str, Any], verdict: Verdict
-) -> dict[str, Any]:
-    """Cuts with their budgets and the share of the valid records above each; no percentage is claimed, only counted."""
-    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
-    realised = {
-        name: float(np.mean(judged > cut)) if len(judged) else None
-        for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
-    }
-    return {
-        "method": method,
-        "budget": dict(budgets),
-        "cuts": named_cuts(cuts),
-        "realised": realised,
-        "fallback": details.get("fallback"),
-        "interval": details.get("interval"),
-        **{key: value for key, value in details.items() if key not in ("fallback", "interval")},
-    }
-
-
-def detectors(fitted: FittedEnsemble) -> list[dict[str, Any]]:
-    """One row a planned detector, those that failed or stood aside with their reason."""
+def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]:
+    """One row a planned detector, those that failed or were excluded with their reason."""
     plan = fitted.plan
-    result = {r.id: r for r in fitted.results}
+    result = {r.id: r for r in report.results}
     weight = dict(zip(fitted.detectors, fitted.weights, strict=True))
     cut = dict(zip(fitted.detectors, fitted.cuts.own, strict=True))
     rows = []
     for d in plan.detectors:
         r = result.get(d.id, DetectorResult(d.id, "absent"))
-        sentinel = fitted.sentinels.get(d.id)
+        sensitivity = report.sensitivity.get(d.id)
         rows.append(
             {
                 "id": d.id,
@@ -110,11 +87,11 @@ def detectors(fitted: FittedEnsemble) -> list[dict[str, Any]]:
                 "plugin": d.plugin,
                 "version": d.version,
                 "view": str(d.view),
-                "params": settings_of(check_settings(d.cls.Params, d.settings, d.id)),
+                "params": settings_of(d.params),
                 "status": r.status,
                 "reason": r.reason,
                 "health": dict(r.health),
-                "sentinel": asdict(sentinel) if sentinel else None,
+                "sensitivity": asdict(sensitivity) if sensitivity else None,
                 "weight": weight.get(d.id, 0.0),
                 "cut": cut.get(d.id),
                 "fit_seconds": r.fit_seconds,
@@ -122,7 +99,9 @@ def detectors(fitted: FittedEnsemble) -> list[dict[str, Any]]:
             }
         )
     for ident, reason in plan.absent:
-        rows.append({"id": ident, "status": "absent", "reason": reason, "weight": 0.0, "health": {}, "sentinel": None})
+        rows.append(
+            {"id": ident, "status": "absent", "reason": reason, "weight": 0.0, "health": {}, "sensitivity": None}
+        )
     return rows
 
 
@@ -136,54 +115,26 @@ def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
-    """Sentences, each with BEYOND in it, on records over the alarm cut whose operating state the model has not seen."""
+    """Sentences on records over the alarm cut whose operating state the model has not seen."""
     over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    held, alarms = int((over & verdict.held).sum()), int((over & ~verdict.held).sum())
-    state = f"operating state ({', '.join(batch.covariate_names)}) lies {BEYOND}"
+    suppressed = int((over & verdict.alarm_suppressed).sum())
+    alarms = int(over.sum()) - suppressed
+    state = f"operating state ({', '.join(batch.covariate_names)}) lies beyond those that the model was fitted on"
     said = []
-    if held:
+    if suppressed:
         said.append(
-            f"{held} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
+            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
         )
     if alarms:
         said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
     return said
 
 
-def audition(
-    trial: Trial | None, fusers: Mapping[str, float], cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str]
-) -> dict[str, Any] | None:
-    """What a model catches of injected faults: detectors (None: not tried) and fusers by usefulness, the least severity.
-
-    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row a sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
-    """
-    if trial is None:
-        return None
-    found = judge(trial, cuts, len(sensors))
-    return {
-        "kinds": list(KINDS),
-        "severities": list(SEVERITIES),
-        "records": int(found.count[-1]),
-        "detectors": {
-            detectors[j]: float(found.usefulness[j]) if np.isfinite(found.usefulness[j]) else None
-            for j in np.argsort(-found.usefulness, kind="stable")
-        },
-        "fusers": dict(fusers),
-        "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
-        "smallest": [
-            {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}
-            for name, n, row in zip([*sensors, None], found.count, found.smallest, strict=True)
-            if n
-        ],
-    }
-
-
-def fusion(fitted: FittedEnsemble, verdict: Verdict) -> dict[str, Any]:
+def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[str, Any]:
     """How the columns became one score, how alike they are, and what the fuser noticed."""
     plan, z = fitted.plan, fitted.reference["z"]
     correlation = rank_correlation(z)
-    warnings = list(fitted.notes)
+    warnings = list(report.notes)
     for i, a in enumerate(fitted.detectors):
         for j in range(i):
             if correlation[i, j] > ALIKE:
@@ -208,21 +159,21 @@ def fusion(fitted: FittedEnsemble, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def rank_correlation(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spearman's correlation between the columns, from rows where all are finite; 0 for a constant column."""
-    from scipy.stats import rankdata
-
-    rows = z[np.isfinite(z).all(axis=1)]
-    d = z.shape[1]
-    if len(rows) < 3:
-        return np.eye(d)
-    ranks = np.stack([rankdata(column) for column in rows.T])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    size = np.sqrt((ranks**2).sum(axis=1))
-    unit = ranks / np.where(size > 0, size, 1.0)[:, None]
-    found: NDArray[np.float64] = np.clip(unit @ unit.T, -1, 1)
-    np.fill_diagonal(found, 1.0)
-    return found
+def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
+    """A sentence on the records that lack covariates which the model knows, and how they are judged."""
+    coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
+    count = int(fitted.lack_covariates(coded).sum())
+    if not count or fitted.without_covariates is None:
+        return []
+    columns = fitted.without_covariates.arrays["columns"]
+    missing = list(np.isnan(coded.covariates[:, columns]).any(axis=0))
+    names = [
+        name for name, gone in zip(np.array(fitted.schema["covariate_names"])[columns], missing, strict=True) if gone
+    ]
+    return [
+        f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
+        " they are judged by its calibration without covariates"
+    ]
 
 
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
@@ -230,7 +181,7 @@ def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
     return dict(zip(fitted.schema["sensors"], map(bool, fitted.calibration.own()), strict=False))
 
 
-def failures(fitted: FittedEnsemble) -> list[dict[str, Any]]:
+def failures(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]:
     """Detectors that failed, with plugin, version, phase and reason."""
     plan = {d.id: d for d in fitted.plan.detectors}
     rows = [
@@ -243,7 +194,7 @@ def failures(fitted: FittedEnsemble) -> list[dict[str, Any]]:
             "message": r.reason,
             "seconds": r.fit_seconds,
         }
-        for r in fitted.results
+        for r in report.results
         if r.status == "failed"
     ]
     rows += [
@@ -253,13 +204,99 @@ def failures(fitted: FittedEnsemble) -> list[dict[str, Any]]:
     return rows
 
 
+def decided(
+    batch: SignalBatch,
+    verdict: Verdict,
+    cuts: Cuts,
+    details: Mapping[str, Any],
+    *,
+    method: str,
+    budgets: Mapping[str, float],
+    own: Mapping[str, bool],
+    injected: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The parts of a summary that follow from its cuts: sensors, levels, thresholds, fault injection, highest records.
+
+    ``details``: what the thresholder told of its alarm cut; ``own``: sensors with a calibration of their own;
+    ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of alarms is promised, only counted.
+    """
+    by_sensor = sensors(batch, verdict, cuts, own)
+    return {
+        "sensors": by_sensor,
+        "levels": levels(verdict),
+        "thresholds": {
+            "fallback": None,
+            "interval": None,
+            **details,
+            "method": method,
+            "budget": dict(budgets),
+            "cuts": cuts.named,
+            "realised": realised(verdict, cuts),
+            "warnings": [*alone(by_sensor), *unseen(batch, verdict, cuts)],
+        },
+        "fault_injection": injected,
+        "top": top(batch, verdict),
+    }
+
+
+def realised(verdict: Verdict, cuts: Cuts) -> dict[str, float | None]:
+    """Share of the valid records above each cut."""
+    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
+    return {
+        name: float(np.mean(judged > cut)) if len(judged) else None
+        for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
+    }
+
+
+def fault_injection(
+    trial: Trial | None, cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str]
+) -> dict[str, Any] | None:
+    """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
+
+    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row per sensor that was tried and, last, one of all
+    records together with ``sensor_id`` null.
+    """
+    if trial is None:
+        return None
+    found = judge(trial, cuts, len(sensors))
+    return {
+        "kinds": list(KINDS),
+        "severities": list(SEVERITIES),
+        "records": int(found.count[-1]),
+        "detectors": {
+            detectors[j]: float(found.usefulness[j]) if np.isfinite(found.usefulness[j]) else None
+            for j in np.argsort(-found.usefulness, kind="stable")
+        },
+        "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
+        "smallest": [
+            {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}
+            for name, n, row in zip([*sensors, None], found.count, found.smallest, strict=True)
+            if n
+        ],
+    }
+
+
+def rank_correlation(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spearman's correlation between the columns, from rows where all are finite; 0 for a constant column."""
+    from scipy.stats import rankdata
+
+    rows = z[np.isfinite(z).all(axis=1)]
+    d = z.shape[1]
+    if len(rows) < 3:
+        return np.eye(d)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.nan_to_num(np.atleast_2d(np.corrcoef(rankdata(rows, axis=0), rowvar=False)))
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(np.clip(found, -1, 1))
+
+
 def build(
     *,
     batch: SignalBatch,
     records: Mapping[str, Any],
     signal: Mapping[str, Any],
     fitted: FittedEnsemble,
-    matrix: ScoreMatrix,
+    report: FitReport,
     verdict: Verdict,
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
@@ -268,34 +305,34 @@ def build(
 ) -> dict[str, Any]:
     """The whole summary of a run or of ``vibro score``."""
     entry = fitted.plan.ensemble
-    how = fusion(fitted, verdict)
-    by_sensor = sensors(batch, verdict, fitted.cuts, own_calibration(fitted))
-    said = [*warnings, *how["warnings"], *alone(by_sensor), *unseen(batch, verdict, fitted.cuts)]
+    combined = fusion(fitted, report, verdict)
+    found = decided(
+        batch,
+        verdict,
+        fitted.cuts,
+        report.cut_details,
+        method=entry.thresholder["use"],
+        budgets=settings_of(entry.budgets),
+        own=own_calibration(fitted),
+        injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+    )
+    said = [*warnings, *combined["warnings"], *found["thresholds"]["warnings"]]
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    if lost := sorted(known - set(batch.covariate_names)):
-        said.append(
-            f"the model was fitted with {', '.join(lost)}, which these data lack: taken at each sensor's usual value"
-        )
+    said += lacking(fitted, batch)
     return {
         "schema": SCHEMA,
         "status": "complete",
         "ensemble": fitted.plan.name,
         "records": dict(records),
-        "sensors": by_sensor,
+        **found,
         "signal": dict(signal),
-        "levels": levels(verdict),
-        "detectors": detectors(fitted),
-        "fusion": how,
-        "audition": audition(fitted.trial, fitted.fusers, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
-        "thresholds": thresholds(
-            entry.thresholder["use"], settings_of(entry.budgets), fitted.cuts, fitted.cut_details, verdict
-        ),
+        "detectors": detectors(fitted, report),
+        "fusion": combined,
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,
-        "top": top(batch, verdict),
         "warnings": said,
-        "failures": failures(fitted),
+        "failures": failures(fitted, report),
     }

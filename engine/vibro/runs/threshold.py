@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,19 +103,32 @@ def rethreshold(
     seed = Context(seed=kept["seed"]).child("resample").seed
     cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
     ids = tuple(map(str, decode_text(stored["detectors"])))
-    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], np.isfinite(stored["z"]))
+    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"])
     quorum = float(stored["quorum"])
     unseen = stored["unseen"].astype(np.bool_)
     verdict = decide(
         matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
     )
-    part = summary.thresholds(method, asdict(budgets), cuts, details, verdict)
-    after = {"thresholds": part, "levels": summary.levels(verdict)}
+    injected = None
+    if found["fault_injection"] is not None:
+        trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
+        names = tuple(map(str, decode_text(stored["model_sensors"])))
+        injected = summary.fault_injection(trial, cuts, ids, names)
+    after = summary.decided(
+        batch,
+        verdict,
+        cuts,
+        details,
+        method=method,
+        budgets=asdict(budgets),
+        own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
+        injected=injected,
+    )
     machines = machine_rows(batch, verdict, cuts)
     redecision = Redecision(
         method,
         {"thresholds": before, "levels": found["levels"]},
-        after,
+        {"thresholds": after["thresholds"], "levels": after["levels"]},
         _moves(stored["level"], verdict.level),
         _turned(path, machines),
     )
@@ -133,33 +146,27 @@ def rethreshold(
             table = kept["ensemble"]["thresholder"]
             rule = table if table["use"] == method else {"use": method}
             recut_model(run.path, cuts, details, rule, asdict(budgets))
-        by_own = {row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]}
-        gone = summary.alone(found["sensors"])
-        said = [line for line in found["warnings"] if line not in gone and summary.BEYOND not in line]
-        found |= {"thresholds": part, "levels": after["levels"], "top": summary.top(batch, verdict)}
-        found["sensors"] = summary.sensors(batch, verdict, cuts, by_own)
-        found["warnings"] = [
-            *said,
-            *summary.alone(found["sensors"]),
-            *summary.unseen(batch, verdict, cuts),
-            *learned.warnings,
-        ]
-        if found["audition"] is not None:
-            trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
-            names = list(map(str, decode_text(stored["model_sensors"])))
-            found["audition"] = summary.audition(trial, found["audition"]["fusers"], cuts, ids, names)
-        for row, cut in zip([d for d in found["detectors"] if d["id"] in ids], cuts.own, strict=True):
-            row["cut"] = float(cut)
-        if found["metrics"] is not None:
-            found["metrics"] = None
-            found["warnings"].append("metrics were left out when the cuts were changed: score again with --labels")
-        run.write_json("summary.json", found)
+        run.write_json(
+            "summary.json", _told_anew(found, after, dict(zip(ids, cuts.own, strict=True)), learned.warnings)
+        )
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
             write_report(run.path, run.path / "report.html", lang=lang)
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
+
+
+def _told_anew(
+    found: Mapping[str, Any], after: Mapping[str, Any], own: Mapping[str, float], said: Sequence[str]
+) -> dict[str, Any]:
+    """The summary ``found`` with what follows from new cuts ``after``; ``own``: each detector's cut, ``said``: warnings."""
+    lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"]]
+    warnings = [*lasting, *after["thresholds"]["warnings"], *said]
+    if found["metrics"] is not None:
+        warnings.append("metrics were left out when the cuts were changed: score again with --labels")
+    detectors = [{**row, "cut": float(own[row["id"]])} if row["id"] in own else row for row in found["detectors"]]
+    return {**found, **after, "detectors": detectors, "metrics": None, "warnings": warnings}
 
 
 def _thresholder(host: PluginHost, kept: Mapping[str, Any], method: str) -> Thresholder:

@@ -32,7 +32,7 @@ class _Machine:
 
 
 def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
-    """Rows of ``machines.csv`` (cli.md 8), one a machine in the order of ``batch.machines``.
+    """Rows of ``machines.csv``, one a machine in the order of ``batch.machines``.
 
     An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
@@ -90,7 +90,7 @@ def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple
 
 def _held(verdict: Verdict, cuts: Cuts) -> Floats:
     """(n,) scores, at most the alarm cut where an unseen operating state keeps a record from an alarm."""
-    return np.where(verdict.held, np.minimum(verdict.score, cuts.alarm), verdict.score)
+    return np.where(verdict.alarm_suppressed, np.minimum(verdict.score, cuts.alarm), verdict.score)
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:

@@ -1,4 +1,4 @@
-"""Calls of fusers and thresholders, guarded at the border: fused scores, cuts, and cuts of resampled references."""
+"""Cuts of scores: the budgets they keep, the guarded calls of a thresholder, and how sure a level is."""
 
 from __future__ import annotations
 
@@ -14,73 +14,18 @@ from vibro.api import Fuser, Params, Thresholder
 from vibro.errors import ContractError
 
 STRICT, FARTHER = 0.1, 1.5  # share of the alarm budget, and how much farther out, for states that the reference lacks
+DRAWS = 25  # resampled references
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int16]
 
 
-def fuse(fuser: Fuser, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The fused score (n,), guarded: NaN exactly where no detector that has weight gave a score."""
-    fused = fuser.fuse(z, ok)
-    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
-        raise ContractError(
-            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
-        )
-    weights = fuser.weights()
-    some = (ok if weights is None else ok & (weights > 0)).any(axis=1)
-    if not np.isfinite(fused[some]).all():
-        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
-    return np.where(some, fused, np.nan).astype(np.float64)
+@dataclass(frozen=True)
+class Budgets(Params):
+    """Wished shares among normal records at or above attention and alarm."""
 
-
-def fused_cuts(
-    thresholder: Thresholder, scores: NDArray[np.float64], budgets: Budgets, y: NDArray[np.int16] | None = None
-) -> tuple[float, float, dict[str, Any]]:
-    """Cuts for attention and alarm, and what the thresholder says about the latter."""
-    attention = _cut(thresholder, scores, budgets.attention, y)
-    alarm = _cut(thresholder, scores, budgets.alarm, y)
-    details = dict(thresholder.details())
-    return min(attention, alarm), alarm, details
-
-
-def _cut(thresholder: Thresholder, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None) -> float:
-    """One cut, guarded."""
-    cut: object = thresholder.cut(scores, budget, y)
-    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
-        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
-    return float(np.real(cut))
-
-
-def own_cuts(thresholder: Thresholder, z: NDArray[np.float64], budget: float) -> NDArray[np.float64]:
-    """(d,) each detector's cut of its reference z (r, d) at a budget."""
-    own = np.full(z.shape[1], np.inf)  # one that gave no score has no voice
-    for j, column in enumerate(z.T):
-        known = column[np.isfinite(column)]
-        if not len(known):
-            continue
-        own[j] = _cut(thresholder, known, budget, None)
-        if known.min() < own[j] == known.max():  # a clipped z that many records share is above its cut, not equal to it
-            own[j] = np.nextafter(own[j], -np.inf)
-    return own
-
-
-def find_cuts(
-    thresholder: Thresholder,
-    scores: NDArray[np.float64],
-    budgets: Budgets,
-    own: NDArray[np.float64],
-    seed: int,
-    y: NDArray[np.int16] | None = None,
-) -> tuple[Cuts, dict[str, Any]]:
-    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores."""
-    attention, alarm, details = fused_cuts(thresholder, scores, budgets, y)
-    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
-    unseen = max(strict, FARTHER * strict)
-    rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
-    return Cuts(attention, alarm, own, unseen, resampled), details
-
-
-def named_cuts(cuts: Cuts) -> dict[str, float]:
-    """The cuts of the fused score as JSON holds them."""
-    return {"attention": cuts.attention, "alarm": cuts.alarm, "unseen": cuts.unseen}
+    attention: float = 0.05
+    alarm: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -94,34 +39,85 @@ class Cuts:
 
     attention: float
     alarm: float
-    own: NDArray[np.float64]
+    own: Floats
     unseen: float = np.inf
-    resampled: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    resampled: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+
+    @property
+    def named(self) -> dict[str, float]:
+        """The cuts of the fused score as JSON holds them."""
+        return {"attention": self.attention, "alarm": self.alarm, "unseen": self.unseen}
 
 
-@dataclass(frozen=True)
-class Budgets(Params):
-    """Wished shares among normal records at or above attention and alarm."""
+def fuse(fuser: Fuser, z: Floats) -> Floats:
+    """The fused score (n,) of z (n, d), guarded: NaN exactly where no detector that has weight gave a score."""
+    fused = fuser.fuse(z)
+    if not isinstance(fused, np.ndarray) or fused.shape != (len(z),) or fused.dtype.kind not in "fiub":
+        raise ContractError(
+            f"fuser {fuser.name} returned {getattr(fused, 'shape', type(fused).__name__)} for {len(z)} rows"
+        )
+    weights, given = fuser.weights(), np.isfinite(z)
+    some = (given if weights is None else given & (weights > 0)).any(axis=1)
+    if not np.isfinite(fused[some]).all():
+        raise ContractError(f"fuser {fuser.name} returned scores that are not finite")
+    return np.where(some, fused, np.nan).astype(np.float64)
 
-    attention: float = 0.05
-    alarm: float = 0.01
+
+def _cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None) -> float:
+    """One cut, guarded."""
+    cut: object = thresholder.cut(scores, budget, y)
+    if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
+        raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
+    return float(np.real(cut))
 
 
-DRAWS = 25
+def own_cuts(thresholder: Thresholder, z: Floats, budget: float) -> Floats:
+    """(d,) each detector's cut of its reference z (r, d) at a budget."""
+    own = np.full(z.shape[1], np.inf)  # no cut for a detector that gave no score
+    for j, column in enumerate(z.T):
+        known = column[np.isfinite(column)]
+        if not len(known):
+            continue
+        own[j] = _cut(thresholder, known, budget, None)
+        if known.min() < own[j] == known.max():  # a clipped z that many records share is above its cut, not equal to it
+            own[j] = np.nextafter(own[j], -np.inf)
+    return own
+
+
+def find_cuts(
+    thresholder: Thresholder,
+    scores: Floats,
+    budgets: Budgets,
+    own: Floats,
+    seed: int,
+    y: Labels | None = None,
+) -> tuple[Cuts, dict[str, Any]]:
+    """Cuts of fused scores (r,) at both budgets, with ``own`` as each detector's, and those of resampled scores.
+
+    Also gives what the thresholder says of its alarm cut.
+    """
+    attention = _cut(thresholder, scores, budgets.attention, y)
+    alarm = _cut(thresholder, scores, budgets.alarm, y)
+    details = dict(thresholder.details())
+    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    unseen = max(strict, FARTHER * strict)
+    rng = np.random.default_rng(seed)
+    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
+    return Cuts(min(attention, alarm), alarm, own, unseen, resampled), details
 
 
 def resampled_cuts(
-    cut: Callable[[Floats, float, NDArray[np.int16] | None], float],
+    cut: Callable[[Floats, float, Labels | None], float],
     reference: Floats,
     budgets: tuple[float, float],
     rng: np.random.Generator,
-    y: NDArray[np.int16] | None = None,
+    y: Labels | None = None,
     draws: int = DRAWS,
 ) -> Floats:
     """(draws, 2) cuts for attention and alarm, each from a bootstrap sample of the scores (r,) that the cuts come from.
 
     ``cut`` finds one from scores, a budget and labels; ``budgets``: those of attention and alarm; ``y`` (r,) the labels of
-    the scores for a thresholder that learns from them: faults and normals are then drawn each for themselves. The
+    the scores for a thresholder that learns from them: faults and normals are then resampled separately. The
     bootstrap is Efron's (Annals of Statistics, 1979).
     """
     known = np.flatnonzero(np.isfinite(reference))
@@ -135,11 +131,13 @@ def resampled_cuts(
     return cuts
 
 
-def confidence(score: Floats, level: NDArray[np.int8], cuts: Floats, held: NDArray[np.bool_] | None = None) -> Floats:
+def confidence(
+    score: Floats, level: NDArray[np.int8], cuts: Floats, alarm_suppressed: NDArray[np.bool_] | None = None
+) -> Floats:
     """(n,) share of the resampled cuts (draws, 2) that leave a record its level; NaN where the level says nothing.
 
     ``level``: 0 normal, 1 attention, 2 alarm, as in ``vibro.scoring.verdict.LEVELS``. Without resampled cuts all is NaN.
-    ``held`` (n,): records that no cut can raise above attention.
+    ``alarm_suppressed`` (n,): records that no cut can raise above attention.
     """
     sure = np.full(len(score), np.nan)
     if not len(cuts):
@@ -147,8 +145,8 @@ def confidence(score: Floats, level: NDArray[np.int8], cuts: Floats, held: NDArr
     attention, alarm = (np.sort(column) for column in cuts.T)
     over_attention = np.searchsorted(attention, score, side="left") / len(cuts)
     over_alarm = np.searchsorted(alarm, score, side="left") / len(cuts)
-    if held is not None:
-        over_alarm = np.where(held, 0.0, over_alarm)
+    if alarm_suppressed is not None:
+        over_alarm = np.where(alarm_suppressed, 0.0, over_alarm)
     for which, share in enumerate((1.0 - over_attention, over_attention - over_alarm, over_alarm)):
         mine = (level == which) & np.isfinite(score)
         sure[mine] = share[mine]

@@ -1,4 +1,4 @@
-"""From z to a verdict: the matrix of scores, conformal p-values, levels, votes and shares."""
+"""From z to a verdict: the matrix of scores, conformal p-values, levels, exceedances and shares."""
 
 from __future__ import annotations
 
@@ -33,13 +33,12 @@ CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """Scores of d detectors for n records: ``raw`` and ``z`` (n, d), and ``ok`` (n, d) where a score can be used."""
+    """Scores of d detectors for n records: ``raw`` and ``z`` (n, d), NaN = no score."""
 
     detectors: tuple[str, ...]
     ids: NDArray[np.str_]
     raw: NDArray[np.float64]
     z: NDArray[np.float64]
-    ok: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class Verdict:
     ``score`` (n,) fused, NaN if no detector gave one; ``level`` int8 (n,) into ``LEVELS``; ``p_value`` (n,) conformal;
     ``agreement`` (n,) 0..1: share of the surviving weight whose detector is on the same side of its own cut as the
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
-    where it gave nothing; ``votes`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
+    where it gave nothing; ``exceedances`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
     ``confidence`` (n,) 0..1: share of resampled references that leave the level as it is; ``unseen`` (n,) operating state
-    beyond those of the reference, and ``held`` (n,) those of them that may not raise an alarm.
+    beyond those of the reference, and ``alarm_suppressed`` (n,) those of them that may not raise an alarm.
     """
 
     score: NDArray[np.float64]
@@ -59,11 +58,11 @@ class Verdict:
     p_value: NDArray[np.float64]
     agreement: NDArray[np.float64]
     share: NDArray[np.float64]
-    votes: NDArray[np.bool_]
+    exceedances: NDArray[np.bool_]
     used: NDArray[np.float64]
     confidence: NDArray[np.float64]
     unseen: NDArray[np.bool_]
-    held: NDArray[np.bool_]
+    alarm_suppressed: NDArray[np.bool_]
 
 
 def conformal_p(score: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,7 +82,7 @@ def decide(
     quorum: float,
     unseen: NDArray[np.bool_] | None = None,
 ) -> Verdict:
-    """Levels, p-values, agreement and votes of fused scores (n,).
+    """Levels, p-values, agreement and exceedances of fused scores (n,).
 
     ``weights`` (d,) >= 0 of the fuser (equal ones for a rule that is not linear); ``reference`` (r,) fused held-out
     scores; ``valid`` (n,) rows whose data can be trusted; ``quorum`` the least surviving share of the weight. A score
@@ -94,25 +93,25 @@ def decide(
     n, d = matrix.z.shape
     total = float(weights.sum())
     weight = weights / total if total > 0 else np.full(d, 1.0 / max(d, 1))
-    share, votes = np.zeros((n, d)), np.zeros((n, d), np.bool_)
+    share, exceedances = np.zeros((n, d)), np.zeros((n, d), np.bool_)
     used, same = np.zeros(n), np.zeros(n)
     alarm = fused > cuts.alarm
     for start in range(0, n, CHUNK):
         rows = slice(start, start + CHUNK)
         for j in range(d):  # column by column: the order of a sum never depends on the number of rows
             z = matrix.z[rows, j]
-            ok = matrix.ok[rows, j] & np.isfinite(z)
-            vote = ok & (z > cuts.own[j])
-            votes[rows, j] = vote
-            share[rows, j] = np.where(ok, weight[j] * z, 0.0)
-            used[rows] += weight[j] * ok
-            same[rows] += weight[j] * (ok & (vote == alarm[rows]))
+            given = np.isfinite(z)
+            over = z > cuts.own[j]  # NaN is over nothing
+            exceedances[rows, j] = over
+            share[rows, j] = np.where(given, weight[j] * z, 0.0)
+            used[rows] += weight[j] * given
+            same[rows] += weight[j] * (given & (over == alarm[rows]))
     some = used > 0
     np.divide(share, used[:, None], out=share, where=some[:, None])
     agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
     unseen = np.zeros(n, np.bool_) if unseen is None else unseen
-    held = unseen & ~(fused > cuts.unseen)
-    level = np.where(alarm & ~held, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
+    suppressed = unseen & ~(fused > cuts.unseen)
+    level = np.where(alarm & ~suppressed, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
     return Verdict(
@@ -121,9 +120,9 @@ def decide(
         p_value=conformal_p(fused, reference),
         agreement=np.clip(agreement, 0.0, 1.0),
         share=share,
-        votes=votes,
+        exceedances=exceedances,
         used=np.clip(used, 0.0, 1.0),
-        confidence=confidence(fused, level, cuts.resampled, held),
+        confidence=confidence(fused, level, cuts.resampled, suppressed),
         unseen=unseen,
-        held=held,
+        alarm_suppressed=suppressed,
     )

@@ -1,4 +1,4 @@
-"""``manifest.json``: everything needed to repeat a run and to verify its files (cli.md 8.4)."""
+"""``manifest.json``: everything needed to repeat a run and to verify its files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LIBRARIES = (
 def build(folder: Path, *, gpu: str | None = None, **parts: Any) -> dict[str, Any]:
     """The manifest of a run directory whose other files are all written.
 
-    ``parts`` are the keys of cli.md 8.4 (``KEYS``) that the caller knows; schema, versions, machine and the hashes of the
+    ``parts`` are those of ``KEYS`` that the caller knows; schema, versions, machine and the hashes of the
     files are filled in here. Internal files (stages, lock) are not listed.
     """
     unknown = sorted(set(parts) - set(KEYS))
@@ -115,7 +115,7 @@ def with_decision(manifest: Mapping[str, Any], decision: Mapping[str, Any]) -> d
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory after a check of every file; StateError names each that is damaged, missing, extra.
 
-    Files that the user laid into the folder under names of their own are not vibro's business.
+    Other files that the user put into the folder are ignored.
     """
     manifest = read(folder)
     wanted = manifest.get("files")

@@ -1,8 +1,8 @@
 """The conformance kit: named checks that every component must pass, for pytest, for the command line, for a notebook.
 
-``run_checks(MyDetector)`` returns an ``Outcome`` a check; ``@parametrize_with_checks(MyDetector)`` makes each of them a
-test; ``vibro plugins check NAME`` prints them. Data come from ``vibro.testing.signals``. Names are found on first use,
-because pytest imports this package at its start.
+``run_checks(MyDetector)`` returns one ``Outcome`` per check; ``@parametrize_with_checks(MyDetector)`` makes each of them a
+test; ``vibro plugins check NAME`` prints them. The data come from ``vibro.testing.signals``. Names are
+imported on first use, because pytest imports this package at its start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["CheckFailedError", "Outcome", "parametrize_with_checks", "run_check"
 
 def __getattr__(name: str) -> Any:
     """The public names, from the modules that hold them."""
-    homes = {"CheckFailedError": "case", "parametrize_with_checks": "parametrize"}
+    homes = {"CheckFailedError": "assertions", "parametrize_with_checks": "parametrize"}
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{homes.get(name, 'runner')}"), name)

@@ -1,4 +1,4 @@
-"""What the checks of the conformance kit assert."""
+"""How the checks of the conformance kit fail: a condition, equal or close arrays, a clean refusal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from vibro.api import State
 from vibro.errors import ContractError, VibroError
 
-TOLERANCE = 1e-6  # relative to the value or to the spread of the column, whichever is larger
+TOLERANCE = 1e-6  # relative to the value or to the standard deviation of all values, whichever is larger
 
 
 class CheckFailedError(AssertionError):
-    """A component broke the clause of a check; the message says how."""
+    """A component does not do what a check demands; the message says in what way."""
 
 
 def fail(message: str) -> NoReturn:
-    """Ends a check."""
+    """Fails the check with this message."""
     raise CheckFailedError(message)
 
 
 def require(condition: object, message: str) -> None:
-    """Ends a check unless the condition holds."""
+    """Fails the check unless the condition holds."""
     if not condition:
         fail(message)
 
@@ -40,7 +40,7 @@ def fresh_copy(state: State) -> State:
 
 
 def same(a: NDArray[Any], b: NDArray[Any], why: str) -> None:
-    """Both arrays hold the same bytes."""
+    """Fails the check unless both arrays hold the same values exactly (NaN equals NaN)."""
     require(a.shape == b.shape, f"{why}: shapes {a.shape} and {b.shape}")
     if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
         row = _first(a != b)
@@ -48,7 +48,7 @@ def same(a: NDArray[Any], b: NDArray[Any], why: str) -> None:
 
 
 def close(a: NDArray[Any], b: NDArray[Any], why: str, spread: float | None = None) -> None:
-    """Both arrays agree to TOLERANCE of the value or of the spread of all values."""
+    """Fails the check unless both arrays agree within TOLERANCE; ``spread`` replaces the standard deviation of ``a``."""
     require(a.shape == b.shape, f"{why}: shapes {a.shape} and {b.shape}")
     finite = a[np.isfinite(a)]
     scale = spread if spread is not None else float(finite.std()) if finite.size else 0.0
@@ -67,8 +67,8 @@ def _at(array: NDArray[Any], row: int) -> str:
     return np.array2string(np.atleast_1d(array)[row], precision=17, threshold=4, edgeitems=2)
 
 
-def clean(action: Callable[[], Any], what: str) -> Any:
-    """The result of an action, or None where it refused with one of vibro's errors; any other error is a failure."""
+def result_or_refusal(action: Callable[[], Any], what: str) -> Any:
+    """The result of an action, None where it raised one of vibro's errors; any other error fails the check."""
     try:
         return action()
     except ContractError as error:
@@ -76,4 +76,4 @@ def clean(action: Callable[[], Any], what: str) -> Any:
     except VibroError:
         return None
     except Exception as error:
-        fail(f"{what}: {type(error).__name__}: {error}; raise StandAside where nothing can be learned")
+        fail(f"{what}: {type(error).__name__}: {error}; raise NotApplicableError where nothing can be learned")

@@ -1,4 +1,4 @@
-"""What a check works on: one component class with its test settings, its data, and the two verbs fit and answer."""
+"""What a check works on: one component class with its test settings, its data, and how it is fitted and asked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from vibro.api import Component
 from vibro.context import Context
-from vibro.testing import manners
-from vibro.testing import other_process as elsewhere
+from vibro.testing.other_process import Request, ask
+from vibro.testing.side_effects import observed
 from vibro.testing.signals import FS
 
 
 class Case:
     """One component class under test.
 
-    A subclass for each kind says how to ``fit`` it and how to make it ``answer`` with one array. ``shown`` describes
-    the last input handed over; a failing check reports it.
+    A subclass for each kind says how to ``fit`` the component and what its ``answer`` is, as one array. ``shown``
+    describes the last input that the component was given; a failing check reports it.
     """
 
     def __init__(
@@ -44,19 +44,19 @@ class Case:
         self.progress: list[tuple[Any, Any]] = []
         self.shown = self.given
 
-    # --- the verbs of a kind ------------------------------------------------------------------------------------------
+    # --- what each kind defines ---------------------------------------------------------------------------------------
 
     def fit(self, component: Any, *, other: bool = False) -> Any:
         """Fits on the easy data, or on other data; returns the component. Kinds without ``fit`` do nothing."""
         return component
 
     def answer(self, component: Any) -> NDArray[Any]:
-        """What the fitted component says about the easy data."""
+        """The fitted component's output for the easy data."""
         raise NotImplementedError
 
     @property
     def checks(self) -> tuple[Callable[..., None], ...]:
-        """The checks of its kind that apply."""
+        """The checks that apply to this class, beside those for every kind."""
         raise NotImplementedError
 
     @property
@@ -85,7 +85,7 @@ class Case:
         return self.cls.make(self.settings, self.context(seed))
 
     def show(self, what: str, *arrays: NDArray[Any]) -> None:
-        """Notes the input that is about to be handed over."""
+        """Describes the input that the component gets next, for the report of a failing check."""
         shapes = ", ".join(f"{a.dtype}{list(a.shape)} {np.array2string(a.ravel()[:4], precision=4)}" for a in arrays)
         self.shown = f"{what}: {shapes}" if shapes else what
 
@@ -101,22 +101,31 @@ class Case:
 
     @cached_property
     def exercise(self) -> tuple[Any, NDArray[Any], dict[str, str]]:
-        """Component, answer and broken manners of one fit and one answer, after a first round that may import things."""
+        """A fitted component, its answer, and the side effects of that fit and answer by aspect.
+
+        Both are done once before, so that imports and caches of a first use are no side effects.
+        """
         for name in ("torch", "sklearn", "numba"):
             if name in self.imports and name not in sys.modules:
                 importlib.import_module(name)
-        with manners.observed():
+        with observed():
             self.answer(self.fit(self.make()))
         self.progress.clear()
-        with manners.observed() as seen:
+        with observed() as seen:
             component = self.fit(self.make())
             answer = np.array(self.answer(component))
         return component, answer, seen
 
+    @property
+    def request(self) -> Request:
+        """What another process needs to answer for this case."""
+        options = {"seed": self.seed, "settings": self.settings, "item": self.item, "device": self.device}
+        return Request(self.cls, options, self.fitted.state() if self.learns else None)
+
     @cached_property
-    def elsewhere(self) -> dict[str, NDArray[Any]]:
+    def other_process(self) -> dict[str, NDArray[Any]]:
         """The answers of another process: ``refitted`` after its own fit, ``restored`` from the fitted one's state."""
-        return elsewhere.ask([self])[0]
+        return ask([self.request])[0]
 
     @cached_property
     def source(self) -> str:

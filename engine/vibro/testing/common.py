@@ -1,4 +1,4 @@
-"""Checks for every component: names, settings, constructor, registration, manners."""
+"""Checks for every component: names, settings, constructor, registration, side effects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vibro.api import API_VERSION, KINDS, Component, Params
 from vibro.errors import ConfigError
 from vibro.testing.assertions import fail, require
 from vibro.testing.case import Case
-from vibro.testing.manners import ASPECTS
+from vibro.testing.side_effects import ASPECTS
 
 PUBLIC = (
     "vibro",
@@ -179,17 +179,17 @@ def check_progress(case: Case) -> None:
 
 
 def check_no_growth(case: Case) -> None:
-    """Ten more answers need no more memory than the first: less than 20 MB a call stay behind."""
+    """Ten more answers need no more memory than the first: less than 20 MB per call are not freed."""
     component = case.fitted
     case.answer(component)
     before = _resident()
     for _ in range(10):
         case.answer(component)
     grown = (_resident() - before) / 10
-    require(grown < 20e6, f"{grown / 1e6:.0f} MB stay behind a call")
+    require(grown < 20e6, f"{grown / 1e6:.0f} MB are not freed per call")
 
 
-def _manner(aspect: str, clause: str) -> Callable[[Case], None]:
+def _no_side_effect(aspect: str, clause: str) -> Callable[[Case], None]:
     def check(case: Case) -> None:
         found = case.exercise[2]
         require(aspect not in found, found.get(aspect, ""))
@@ -219,7 +219,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 AFTER_USE: tuple[Callable[[Case], None], ...] = (
     check_progress,
     check_no_growth,
-    *(_manner(aspect, clause) for aspect, clause in ASPECTS.items()),
+    *(_no_side_effect(aspect, clause) for aspect, clause in ASPECTS.items()),
 )
 
 

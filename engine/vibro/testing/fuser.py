@@ -39,13 +39,11 @@ class FuserCase(Case):
         return z
 
     @cached_property
-    def rows(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int16]]:
-        """(60, 4) z, the mask of usable cells, and the labels; every fifth row lacks a column."""
+    def rows(self) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+        """(60, 4) z and the labels; every fifth row lacks a column."""
         z, y = self.table(60, 0.5, 2)
-        ok = np.ones(z.shape, bool)
-        ok[::5, 1] = False
-        z[~ok] = np.nan
-        return z, ok, y
+        z[::5, 1] = np.nan
+        return z, y
 
     def table(self, n: int, share: float, stream: int) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
         """z of n rows, of which a share is 3 sd worse in every column, with correlated noise."""
@@ -64,19 +62,18 @@ class FuserCase(Case):
         self.show("fit", z)
         y = (np.arange(len(z)) % 4 == 0).astype(np.int16) if self.cls.needs_labels else None
         columns = np.arange(z.shape[1]) if order is None else order
-        useful = np.linspace(1.0, 0.5, len(NAMES))[columns] if self.cls.wants_audition else None
+        useful = np.linspace(1.0, 0.5, len(NAMES))[columns] if self.cls.wants_trial else None
         component.fit(z, y, useful)
         return component
 
     def answer(self, component: Any) -> NDArray[Any]:
         """The fused scores of the 60 rows."""
-        z, ok, _ = self.rows
-        return self.fuse(component, z.copy(), ok.copy())
+        return self.fuse(component, self.rows[0].copy())
 
-    def fuse(self, component: Any, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[Any]:
+    def fuse(self, component: Any, z: NDArray[np.float64]) -> NDArray[Any]:
         """The fused scores of a table."""
-        self.show("fuse", z, ok)
-        return np.asarray(component.fuse(z, ok))
+        self.show("fuse", z)
+        return np.asarray(component.fuse(z))
 
     def with_names(self, names: tuple[str, ...]) -> Any:
         """A new fuser for these columns."""
@@ -88,7 +85,6 @@ class FuserCase(Case):
         return (
             check_fused_shape,
             check_empty_row,
-            check_masked_cells,
             check_rows_alone,
             check_columns_permuted,
             check_direction,
@@ -102,34 +98,28 @@ class FuserCase(Case):
 
 
 def check_fused_shape(case: FuserCase) -> None:
-    """(n, d) gives n float64 scores, finite where a cell is usable."""
-    z, ok, _ = case.rows
-    fused = case.fitted.fuse(z.copy(), ok.copy())
+    """(n, d) gives n float64 scores, finite where a detector gave one."""
+    z, _ = case.rows
+    fused = case.fitted.fuse(z.copy())
     require(isinstance(fused, np.ndarray) and fused.shape == (len(z),), f"{z.shape} gave {np.shape(fused)}")
     require(fused.dtype == np.float64, f"fused scores are {fused.dtype}")
-    require(np.isfinite(fused).all(), f"{int((~np.isfinite(fused)).sum())} rows with usable cells are not finite")
+    require(np.isfinite(fused).all(), f"{int((~np.isfinite(fused)).sum())} rows with scores are not finite")
 
 
 def check_empty_row(case: FuserCase) -> None:
-    """A row without any usable cell is NaN, and only that row."""
-    z, ok = case.rows[0].copy(), case.rows[1].copy()
-    z[3], ok[3] = np.nan, False
-    fused = case.fuse(case.fitted, z, ok)
-    require(np.isnan(fused[3]), f"a row without usable cells scores {fused[3]}")
+    """A row without any score is NaN, and only that row."""
+    z = case.rows[0].copy()
+    z[3] = np.nan
+    fused = case.fuse(case.fitted, z)
+    require(np.isnan(fused[3]), f"a row without scores scores {fused[3]}")
     close(np.delete(fused, 3), np.delete(case.expected, 3), "an empty row changed the others")
-
-
-def check_masked_cells(case: FuserCase) -> None:
-    """What stands in a masked cell does not matter."""
-    z, ok, _ = case.rows
-    close(case.fuse(case.fitted, np.where(ok, z, 1e6), ok.copy()), case.expected, "masked cells were used")
 
 
 def check_rows_alone(case: FuserCase) -> None:
     """A row fuses the same alone as among all."""
-    z, ok, _ = case.rows
+    z, _ = case.rows
     for i in (0, 1, 59):
-        one = case.fuse(case.fitted, z[i : i + 1].copy(), ok[i : i + 1].copy())
+        one = case.fuse(case.fitted, z[i : i + 1].copy())
         close(one, case.expected[i : i + 1], f"row {i} alone differs", float(case.expected.std()))
 
 
@@ -137,9 +127,9 @@ def check_columns_permuted(case: FuserCase) -> None:
     """The order of the detectors does not matter."""
     order = np.array([2, 0, 3, 1])
     component = case.with_names(tuple(NAMES[i] for i in order))
-    z, ok, _ = case.rows
+    z, _ = case.rows
     case.fit_table(component, case.reference[:, order], order)
-    fused = case.fuse(component, z[:, order], ok[:, order])
+    fused = case.fuse(component, z[:, order])
     wrong = ~np.isclose(fused, case.expected, rtol=1e-6, atol=1e-6)
     require(not wrong.any(), f"permuted columns change {int(wrong.sum())} rows")
 
@@ -149,17 +139,17 @@ def check_direction(case: FuserCase) -> None:
     weights = case.fitted.weights()
     if weights is not None and (np.asarray(weights) < 0).any():
         return
-    z, ok, _ = case.rows
+    z, _ = case.rows
     for j in range(z.shape[1]):
         raised = z.copy()
         raised[:, j] += 1.0
-        lower = case.fuse(case.fitted, raised, ok.copy()) < case.expected - 1e-9
+        lower = case.fuse(case.fitted, raised) < case.expected - 1e-9
         require(not lower.any(), f"raising {NAMES[j]} lowered {int(lower.sum())} rows")
 
 
 def check_larger_is_worse(case: FuserCase) -> None:
     """Rows that every detector finds worse fuse higher (AUC above .9)."""
-    area = signals.auc(case.rows[2], case.expected)
+    area = signals.auc(case.rows[1], case.expected)
     require(area > 0.9, f"AUC {area:.2f}")
 
 
@@ -184,7 +174,7 @@ def check_one_detector(case: FuserCase) -> None:
     component = case.with_names(NAMES[:1])
     try:
         case.fit_table(component, case.reference[:, :1])
-        fused = case.fuse(component, z[:, :1], np.ones((60, 1), bool))
+        fused = case.fuse(component, z[:, :1])
     except VibroError as error:
         fail(f"one detector: {error}")
     order = np.argsort(z[:, 0], kind="stable")
@@ -193,23 +183,23 @@ def check_one_detector(case: FuserCase) -> None:
 
 def check_input_unchanged(case: FuserCase) -> None:
     """Neither ``fit`` nor ``fuse`` writes into its input."""
-    (z, ok, _), reference = case.rows, case.reference.copy()
+    (z, _), reference = case.rows, case.reference.copy()
     component = case.fit_table(case.make(), reference)
     require(np.array_equal(reference, case.reference, equal_nan=True), "fit changed its input")
-    given, mask = z.copy(), ok.copy()
-    component.fuse(given, mask)
-    require(np.array_equal(given, z, equal_nan=True) and np.array_equal(mask, ok), "fuse changed its input")
+    given = z.copy()
+    component.fuse(given)
+    require(np.array_equal(given, z, equal_nan=True), "fuse changed its input")
 
 
 def check_small_reference(case: FuserCase) -> None:
     """Five reference rows, a constant column and an all-missing one give finite scores or a clean refusal."""
-    z, ok, _ = case.rows
+    z, _ = case.rows
     constant, missing = case.reference.copy(), case.reference.copy()
     constant[:, 0], missing[:, 0] = 1.0, np.nan
     for name, table in (("five rows", case.reference[:5]), ("a constant", constant), ("a missing column", missing)):
         try:
             component = case.fit_table(case.make(), table.copy())
-            fused = case.fuse(component, z.copy(), ok.copy())
+            fused = case.fuse(component, z.copy())
         except VibroError:
             continue
         require(

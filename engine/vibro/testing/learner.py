@@ -76,12 +76,12 @@ def check_state_enough(case: Case) -> None:
 
 def check_fresh_process(case: Case) -> None:
     """A fit in another process, in another folder, gives the same bytes."""
-    same(case.elsewhere["refitted"], case.expected, "a fit in another process differs")
+    same(case.other_process["refitted"], case.expected, "a fit in another process differs")
 
 
 def check_state_in_fresh_process(case: Case) -> None:
     """The state alone gives the same bytes in another process."""
-    same(case.elsewhere["restored"], case.expected, "load_state in another process differs")
+    same(case.other_process["restored"], case.expected, "load_state in another process differs")
 
 
 def checks(case: Case) -> tuple[Callable[[Any], None], ...]:

@@ -1,4 +1,4 @@
-"""Asks another process, in another folder, for the answers of the same components."""
+"""Asks another process, started in another folder, for the answers of the same components."""
 
 from __future__ import annotations
 
@@ -6,33 +6,42 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import environ, pathsep
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from vibro.testing.case import Case
+from vibro.api import Component, State
+from vibro.testing.assertions import CheckFailedError
 
-CHILD_SECONDS = 120
+CHILD_SECONDS = 120  # for each component
 
 
-def ask(cases: Sequence[Case]) -> list[dict[str, NDArray[Any]]]:
-    """For each case the answers of one new process: ``restored`` from this process's state, ``refitted`` by its own fit."""
-    from vibro.testing.assertions import CheckFailedError
+class Request(NamedTuple):
+    """A component class, the options of its case, and the state to answer from (None: it has none)."""
 
+    cls: type[Component]
+    options: Mapping[str, Any]
+    state: State | None
+
+
+def ask(requests: Sequence[Request]) -> list[dict[str, NDArray[Any]]]:
+    """For each request the answers of one new process: ``restored`` from the given state, ``refitted`` by its own fit.
+
+    CheckFailedError if the process fails or takes longer than CHILD_SECONDS for each request.
+    """
     with tempfile.TemporaryDirectory(prefix="vibro-kit-") as name:
         folder = Path(name)
-        (folder / "request.json").write_text(json.dumps([_request(case) for case in cases]))
-        for i, case in enumerate(cases):
-            if case.learns:
-                np.savez(folder / f"state-{i}.npz", **case.fitted.state())
+        (folder / "request.json").write_text(json.dumps([_described(request) for request in requests]))
+        for i, request in enumerate(requests):
+            if request.state is not None:
+                np.savez(folder / f"state-{i}.npz", **request.state)  # type: ignore[arg-type]
         env = {**environ, "PYTHONPATH": pathsep.join(_absolute(entry) for entry in sys.path)}
         command = [sys.executable, "-m", "vibro.testing.child", name]
-        limit = CHILD_SECONDS * len(cases)
+        limit = CHILD_SECONDS * len(requests)
         try:
             done = subprocess.run(command, cwd=name, env=env, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
@@ -40,23 +49,16 @@ def ask(cases: Sequence[Case]) -> list[dict[str, NDArray[Any]]]:
         if done.returncode:
             raise CheckFailedError(f"the other process ended with code {done.returncode}: {done.stderr.strip()[-400:]}")
         answers = []
-        for i in range(len(cases)):
+        for i in range(len(requests)):
             with np.load(folder / f"answer-{i}.npz", allow_pickle=False) as arrays:
                 answers.append(dict(arrays))
         return answers
 
 
-def _request(case: Case) -> dict[str, Any]:
-    module = case.cls.__module__
-    return {
-        "module": module,
-        "file": getattr(sys.modules.get(module), "__file__", None),
-        "cls": case.cls.__qualname__,
-        "seed": case.seed,
-        "settings": case.settings,
-        "item": case.item,
-        "device": case.device,
-    }
+def _described(request: Request) -> dict[str, Any]:
+    module = request.cls.__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return {"module": module, "file": file, "cls": request.cls.__qualname__, **request.options}
 
 
 def _absolute(entry: str) -> str:

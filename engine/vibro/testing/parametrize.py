@@ -1,4 +1,4 @@
-"""The pytest front end of the kit: one test a check."""
+"""The pytest front end of the kit: one test per check."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vibro.api import Component
-from vibro.testing import manners
 from vibro.testing.case import Case
 from vibro.testing.runner import Check, case_for, checks, declared_failures
+from vibro.testing.side_effects import restored
 
 
 class BoundCheck:
-    """One check of one component; calling it runs it, once more if it failed."""
+    """One check of one component; calling it runs the check."""
 
     def __init__(self, case: Case, name: str, check: Check) -> None:
         self.case, self.name, self.check = case, name, check
 
     def __call__(self) -> None:
         """Raises CheckFailedError where the component breaks the clause."""
-        with manners.restored():
+        with restored():
             self.check(self.case)
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SLOW = ("check_fresh_process", "check_state_in_fresh_process", "check_no_growth")
 
 
-def check_elsewhere(
+def check_in_child(
     name: str, *, host: PluginHost, quick: bool = False, seed: int = 0, seconds: float = 600.0
 ) -> dict[str, Any]:
     """Outcomes of all checks of a plugin, run in a process of its own that is killed after ``seconds``.

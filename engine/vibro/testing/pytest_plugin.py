@@ -37,8 +37,9 @@ def vibro_run(vibro_host: Any) -> Any:
         from vibro.context import Context
         from vibro.core.engine import Engine
         from vibro.core.folds import make_rows
-        from vibro.core.plan import make_plan
+        from vibro.core.planning import make_plan
         from vibro.data import make_batch
+        from vibro.injection.fit import fit_ensemble
         from vibro.testing.signals import FS, records
 
         kind = (np.arange(120) >= 100).astype(np.int16)
@@ -46,7 +47,7 @@ def vibro_run(vibro_host: Any) -> Any:
         batch = make_batch(x, fs=FS, sensor=[f"s{i % 3}" for i in range(120)])
         plan = make_plan(vibro_host, "test", {**vibro_host.registry.ensemble("quick"), **table})
         engine = Engine(vibro_host, Context(seed=seed, fs=FS))
-        fitted, matrix = engine.run(plan, batch, make_rows(batch))
+        fitted, _, matrix = fit_ensemble(engine, plan, batch, make_rows(batch))
         return batch, fitted, matrix, engine.decide(fitted, matrix, batch)
 
     return run

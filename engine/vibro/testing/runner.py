@@ -9,7 +9,7 @@ from typing import Any
 
 from vibro.api import Component
 from vibro.errors import ConfigError
-from vibro.testing import common, learner, manners
+from vibro.testing import common, learner
 from vibro.testing.assertions import CheckFailedError
 from vibro.testing.case import Case
 from vibro.testing.classifier import ClassifierCase
@@ -18,6 +18,7 @@ from vibro.testing.feature import FeatureCase
 from vibro.testing.fuser import FuserCase
 from vibro.testing.metric import MetricCase
 from vibro.testing.reader import ReaderCase
+from vibro.testing.side_effects import restored
 from vibro.testing.thresholder import ThresholderCase
 
 CASES: dict[str, type[Case]] = {
@@ -110,7 +111,7 @@ def run_one(case: Case, name: str, check: Check, reason: str | None = None) -> O
     start = time.perf_counter()
     case.shown = case.given
     try:
-        with manners.restored():
+        with restored():
             check(case)
     except KeyboardInterrupt:
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Context, FeatureExtractor, NotFittedError, Params, StandAside, State
+from vibro.api import Context, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Lock, cycle_map
 from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 
@@ -39,7 +39,7 @@ class OrderSpectrum(FeatureExtractor):
 
     Cell i is centred at i / per_order shaft orders. The record is limited to the orders shown, resampled at equal shaft
     angles over whole revolutions and transformed with a Hann window. The shaft speed is one covariate column. A row
-    without a speed takes the median of the fit rows; where no fit row has one, the view stands aside. Marked as not given
+    without a speed takes the median of the fit rows; where no fit row has one, the view is skipped. Marked as not given
     are orders above 0.45 fs, and all of them where a record usually holds fewer than two revolutions.
     """
 
@@ -61,14 +61,14 @@ class OrderSpectrum(FeatureExtractor):
         return ("raw", "covariates", "sensor")
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Learns the sensors' levels and the usual speed; StandAside without any speed."""
+        """Learns the sensors' levels and the usual speed; NotApplicableError without any speed."""
         speed = self._speed(inputs["covariates"])
         known = speed[np.isfinite(speed)]
         if not len(known):
             column, names = self.params.column, self.ctx.names
             given = f"given are: {', '.join(names)}" if names else "none is given"
             missing = isinstance(column, str) and column not in names
-            raise StandAside(
+            raise NotApplicableError(
                 f"no covariate is named {column!r}; {given}" if missing else f"no shaft speed in covariate {column!r}",
                 hint="give a column speed in rpm with --covariates, or name yours: column = NAME",
             )
@@ -146,6 +146,6 @@ class OrderSpectrum(FeatureExtractor):
 
 
 @hookimpl
-def register_features(register: Any) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Registers ``order_spectrum``."""
     register(OrderSpectrum)

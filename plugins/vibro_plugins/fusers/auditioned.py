@@ -28,7 +28,7 @@ class Auditioned(LinearFuser):
 
     name = "auditioned"
     summary = "members weighted by what they catch of injected faults"
-    wants_audition = True
+    wants_trial = True
 
     @dataclass(frozen=True)
     class Params(Params):
@@ -65,9 +65,9 @@ class Auditioned(LinearFuser):
     def _named(self, which: NDArray[np.bool_]) -> tuple[str, ...]:
         return tuple(name for name, mine in zip(self.ctx.names, which, strict=True) if mine)
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return np.sinh(weighted_mean(z, ok, self._fitted(), bend=np.arcsinh))
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
+        return np.sinh(weighted_mean(z, self._fitted(), bend=np.arcsinh))
 
     def notes(self) -> list[str]:
         """Members that catch nothing."""

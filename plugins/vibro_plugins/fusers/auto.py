@@ -133,9 +133,9 @@ class Auto(LinearFuser):
         status[weak] = WEAK
         return _shares(np.where(weak, 0.0, weights), members), status
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return np.sinh(weighted_mean(z / self.reach(), ok, self._fitted(), bend=np.arcsinh))
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
+        return np.sinh(weighted_mean(z / self.reach(), self._fitted(), bend=np.arcsinh))
 
     def reach(self) -> NDArray[np.float64]:
         """(d,) what each column is divided by before the mean, whichever columns stand beside it."""

@@ -21,9 +21,9 @@ class Max(Fuser):
     name = "max"
     summary = "largest z of the usable members"
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return _largest(z, ok, np.arange(z.shape[1]))
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
+        return _largest(z, np.arange(z.shape[1]))
 
     def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
@@ -63,12 +63,12 @@ class Aom(Fuser):
             lot = [child_seed(self.ctx.seed, f"{name}:{i}") for name in names]
             deal[np.argsort(lot)] = np.arange(len(names)) // self.params.size
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
         total, filled = np.zeros(len(z)), np.zeros(len(z))
         for deal in self.state()["bucket"]:
             for bucket in np.unique(deal):
-                largest = _largest(z, ok, np.flatnonzero(deal == bucket))
+                largest = _largest(z, np.flatnonzero(deal == bucket))
                 some = ~np.isnan(largest)
                 total[some] += largest[some]
                 filled += some
@@ -85,11 +85,11 @@ class Aom(Fuser):
         self._bucket = np.asarray(state["bucket"], dtype=np.int16)
 
 
-def _largest(z: NDArray[np.float64], ok: NDArray[np.bool_], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+def _largest(z: NDArray[np.float64], columns: NDArray[np.intp]) -> NDArray[np.float64]:
     """(n,) largest usable z among some columns; NaN where there is none."""
     largest = np.full(len(z), np.nan)
     for j in columns:
-        np.fmax(largest, z[:, j], out=largest, where=ok[:, j])
+        np.fmax(largest, z[:, j], out=largest)
     return largest
 
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from vibro.api import Fuser, NotFittedError, State
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 
-def weighted_mean(z: Floats, ok: Mask, weights: Floats, bend: Callable[[Floats], Floats] | None = None) -> Floats:
+def weighted_mean(z: Floats, weights: Floats, bend: Callable[[Floats], Floats] | None = None) -> Floats:
     """Mean of the usable cells (n, d), bent or plain, by weights (d,) >= 0; NaN where no usable cell has weight.
 
     Column by column, so that a row's result does not depend on how many rows are in the call.
@@ -27,7 +26,7 @@ def weighted_mean(z: Floats, ok: Mask, weights: Floats, bend: Callable[[Floats],
         total, used = np.zeros(len(z[rows])), np.zeros(len(z[rows]))
         for j in columns:
             column = z[rows, j]
-            present = ok[rows, j] & np.isfinite(column)
+            present = np.isfinite(column)
             column = np.where(present, column, 0.0)
             total += weights[j] * (bend(column) if bend else column)
             used += weights[j] * present
@@ -87,9 +86,9 @@ def spearman(z: Floats) -> Floats:
     return correlation(ordered(z).rank)
 
 
-def dead(order: Order) -> Mask:
+def dead(order: Order) -> NDArray[np.bool_]:
     """(d,) columns that say nothing: fewer than two distinct finite values, or one value in more than 95 % of the rows."""
-    silent: Mask = (order.alike > np.maximum(0.95 * order.known, 1.0)) | (order.known == 0)
+    silent: NDArray[np.bool_] = (order.alike > np.maximum(0.95 * order.known, 1.0)) | (order.known == 0)
     return silent
 
 
@@ -125,9 +124,9 @@ class LinearFuser(Fuser):
 
     _weights: Floats | None = None
 
-    def fuse(self, z: Floats, ok: Mask) -> Floats:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return weighted_mean(z, ok, self._fitted())
+    def fuse(self, z: Floats) -> Floats:
+        """(n, d), NaN = no score -> (n,)."""
+        return weighted_mean(z, self._fitted())
 
     def weights(self) -> Floats:
         """(d,) weights summing to 1."""

@@ -87,13 +87,13 @@ class Stouffer(_Combination):
         super().fit(z, y, usefulness)
         self._correlation = correlation(np.column_stack([self._normal(z, j) for j in range(z.shape[1])]))
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
         total = np.zeros(len(z))
-        usable = np.empty(ok.shape, np.bool_)
+        usable = np.empty(z.shape, np.bool_)
         for j in range(z.shape[1]):
             q = self._normal(z, j)
-            usable[:, j] = ok[:, j] & ~np.isnan(q)
+            usable[:, j] = ~np.isnan(q)
             total += np.where(usable[:, j], q, 0.0)
         patterns, pattern = _patterns(usable)
         variance = np.array([self._correlation[np.ix_(p, p)].sum() for p in patterns])
@@ -124,12 +124,12 @@ class Cauchy(_Combination):
     name = "cauchy"
     summary = "Cauchy combination of p-values, p capped at one half"
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
         total, used = np.zeros(len(z)), np.zeros(len(z))
         for j in range(z.shape[1]):
             p = np.minimum(self.p_value(z[:, j], j), 0.5)
-            usable = ok[:, j] & ~np.isnan(p)
+            usable = ~np.isnan(p)
             total += np.where(usable, 1.0 / np.tan(np.pi * np.where(usable, p, 0.5)), 0.0)
             used += usable
         mean = np.divide(total, used, out=np.full(len(z), np.nan), where=used > 0)

@@ -22,9 +22,9 @@ class Median(Fuser):
     name = "median"
     summary = "median of z over the usable members"
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return _fused(self.fuse_ordered, z, ok)
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
+        return _fused(self.fuse_ordered, z)
 
     def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
@@ -48,9 +48,9 @@ class TrimmedMean(Fuser):
 
         trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(n, d) and the mask of usable cells -> (n,)."""
-        return _fused(self.fuse_ordered, z, ok)
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, d), NaN = no score -> (n,)."""
+        return _fused(self.fuse_ordered, z)
 
     def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
@@ -66,23 +66,22 @@ class TrimmedMean(Fuser):
 def _fused(
     read: Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]],
     z: NDArray[np.float64],
-    ok: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """(n,) read from the usable cells (n, d) of each record in ascending order."""
     fused = np.full(len(z), np.nan)
-    for rows, ordered, count in _ordered(z, ok):
+    for rows, ordered, count in _ordered(z):
         fused[rows] = read(ordered, count)
     return fused
 
 
 def _ordered(
-    z: NDArray[np.float64], ok: NDArray[np.bool_]
+    z: NDArray[np.float64],
 ) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.intp]]]:
     """Chunks of rows: their usable z in ascending order (d, rows), others last as inf, and their number (rows,)."""
     network = exchanges(z.shape[1])
     for start in range(0, len(z), CHUNK):
         rows = slice(start, start + CHUNK)
-        usable = ok[rows] & np.isfinite(z[rows])
+        usable = np.isfinite(z[rows])
         ordered = np.ascontiguousarray(np.where(usable, z[rows], np.inf).T)
         lower = np.empty(ordered.shape[1])
         for i, j in network:

@@ -15,7 +15,7 @@ from vibro.api import ConfigError, Params, Thresholder
 
 
 class Labelled(Thresholder):
-    """The cut with the best F1 or the least cost on a named calibration split; optimistic there (domain.md 4.8).
+    """The cut with the best F1 or the least cost on a named calibration split; too optimistic for the rows of that split.
 
     The budget does not enter: the labels decide. Cuts lie halfway between neighbouring scores; of equals the higher wins.
     """

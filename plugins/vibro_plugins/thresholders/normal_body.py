@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import ConfigError, StandAside
+from vibro.api import ConfigError, NotApplicableError
 
 Floats = NDArray[np.float64]
 
@@ -26,14 +26,14 @@ HIDDEN = 1.25  # faults for each one far out: some lie within the reach of the n
 
 
 def usable(scores: Floats, budget: float) -> Floats:
-    """The finite scores, sorted; ConfigError for a budget outside (0, 1), StandAside without any score."""
+    """The finite scores, sorted; ConfigError for a budget outside (0, 1), NotApplicableError without any score."""
     if not 0.0 < budget < 1.0:
         raise ConfigError(
             f"budget {budget!r} must lie strictly between 0 and 1", hint="0.01 = one normal record in 100"
         )
     known = np.sort(np.asarray(scores, dtype=np.float64)[np.isfinite(scores)])
     if not len(known):
-        raise StandAside("no reference score to put a cut on")
+        raise NotApplicableError("no reference score to put a cut on")
     return known
 
 

@@ -72,7 +72,9 @@ class Pot(Thresholder):
             return self._said
         excess, start, ratio, value = self._tail
         rng = self.ctx.rng()
-        draws = [start + pareto.quantile(*pareto.fit_moments(rng.choice(excess, len(excess))), ratio) for _ in range(DRAWS)]
+        draws = [
+            start + pareto.quantile(*pareto.fit_moments(rng.choice(excess, len(excess))), ratio) for _ in range(DRAWS)
+        ]
         low, high = np.quantile(draws, (0.05, 0.95))
         return {**self._said, "interval": [min(float(low), value), max(float(high), value)]}
 

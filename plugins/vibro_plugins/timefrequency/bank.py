@@ -11,7 +11,6 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 
 

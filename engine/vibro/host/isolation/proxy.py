@@ -24,7 +24,7 @@ from vibro.hookspecs import hookimpl
 from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.worker import Worker
 
-_PLAIN = ("item", "needs_labels", "exclusive", "cross_fit", "min_rows", "wants_audition", "higher_is_better")
+_PLAIN = ("item", "needs_labels", "exclusive", "cross_fit", "min_rows", "wants_trial", "higher_is_better")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,9 +160,9 @@ class RemoteFuser(Remote):
         """Fits there."""
         self._call("fit", z, y, usefulness)
 
-    def fuse(self, z: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Fuses there."""
-        return cast(NDArray[np.float64], self._call("fuse", z, ok))
+        return cast(NDArray[np.float64], self._call("fuse", z))
 
     def weights(self) -> NDArray[np.float64] | None:
         """The weights after the last call."""

@@ -1,0 +1,92 @@
+"""``@command`` adds a function to the command line and hands it the options that every command has."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from vibro.cli.session import Session
+
+COMMON = "Options of every command"
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from vibro import __version__
+
+        typer.echo(f"vibro {__version__}")
+        raise typer.Exit
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "json": (
+        Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=COMMON)],
+        False,
+    ),
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=COMMON)],
+        False,
+    ),
+    "debug": (
+        Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", rich_help_panel=COMMON)],
+        False,
+    ),
+    "lang": (
+        Annotated[str, typer.Option("--lang", help="en or zh: text of tables and reports.", rich_help_panel=COMMON)],
+        "en",
+    ),
+    "registry": (
+        Annotated[Path | None, typer.Option("--registry", help="Registry overlay.", rich_help_panel=COMMON)],
+        None,
+    ),
+    "no_plugins": (
+        Annotated[bool, typer.Option("--no-plugins", help="No third-party plugins.", rich_help_panel=COMMON)],
+        False,
+    ),
+    "version": (
+        Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=_show_version, is_eager=True, help="Show the version.", rich_help_panel=COMMON
+            ),
+        ],
+        False,
+    ),
+}
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds a function as a command; its first argument is the Session made of the common options."""
+
+    def add(function: Callable[..., Any]) -> Callable[..., Any]:
+        hints = get_type_hints(function, include_extras=True)
+        own = list(inspect.signature(function).parameters.values())[1:]
+        own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
+        shared = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            for key, (hint, default) in _OPTIONS.items()
+        ]
+
+        @functools.wraps(function)
+        def run(**values: Any) -> Any:
+            common = {key: values.pop(key) for key in _OPTIONS}
+            common.pop("version")
+            if common["lang"] not in ("en", "zh"):
+                raise typer.BadParameter("should be en or zh", param_hint="--lang")
+            from vibro.cli import console
+
+            session = Session(**common)
+            console.configure(quiet=session.quiet, json=session.json)
+            return function(session, **values)
+
+        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+        app.command(name)(run)
+        return function
+
+    return add

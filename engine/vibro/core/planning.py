@@ -1,0 +1,105 @@
+"""From an ensemble's table to a plan: names resolved, settings checked, views ordered, shapes compared, nothing computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vibro.api import Detector, FeatureExtractor, Fuser, Thresholder, ViewKey, check_settings, view_key, without_use
+from vibro.core.plan import Ensemble, Plan, PlannedDetector, PlannedView
+from vibro.core.view_graph import ROOTS, inputs_of, items_agree, order_views
+from vibro.errors import ConfigError, PluginError, UnknownComponentError
+from vibro.host.manager import PluginHost
+
+ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1"}
+
+
+def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
+    """The ensemble of a table; ConfigError names every wrong key with its path."""
+    entry: Ensemble = check_settings(Ensemble, table, f"ensemble.{name}")
+    if not entry.detectors:
+        raise ConfigError(f"ensemble.{name}.detectors: names no detector")
+    for i, detector in enumerate(entry.detectors):
+        if not isinstance(detector.get("use"), str):
+            raise ConfigError(f"ensemble.{name}.detectors[{i}]: needs a 'use' that names a detector")
+    for part in ("fuser", "thresholder"):
+        if not isinstance(getattr(entry, part).get("use"), str):
+            raise ConfigError(f"ensemble.{name}.{part}: needs a 'use' that names a {part}")
+    if not 0 < entry.budgets.alarm <= entry.budgets.attention < 1:
+        raise ConfigError(f"ensemble.{name}.budgets: needs 0 < alarm <= attention < 1")
+    if not entry.calibration.clip[0] < entry.calibration.clip[1]:
+        raise ConfigError(f"ensemble.{name}.calibration.clip: {list(entry.calibration.clip)} is not an interval")
+    if not 0 <= entry.quorum <= 1:
+        raise ConfigError(f"ensemble.{name}.quorum: should be a share between 0 and 1")
+    return entry
+
+
+def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_missing: bool = False) -> Plan:
+    """Resolves an ensemble against the host; with ``allow_missing`` a detector whose plugin is broken is left out."""
+    entry = check_ensemble(name, table)
+    detectors: list[PlannedDetector] = []
+    absent: list[tuple[str, str]] = []
+    planned: dict[ViewKey, PlannedView] = {}
+
+    def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
+        cls = host.component("feature", key.name)
+        assert issubclass(cls, FeatureExtractor)
+        params = check_settings(cls.Params, key.settings, f"{name}: view {key}")
+        planned[key] = PlannedView(cls, params, inputs_of(cls, params))
+        return planned[key].inputs
+
+    for i, row in enumerate(entry.detectors):
+        use = row["use"]
+        ident = str(row.get("id", use))
+        where = f"ensemble.{name}.detectors[{i}]"
+        try:
+            cls = host.component("detector", use)
+            assert issubclass(cls, Detector)
+            view = view_key(row.get("view", cls.view))
+            order_views([view], inputs)
+        except PluginError as error:
+            if not allow_missing:
+                raise
+            absent.append((ident, error.message))
+            continue
+        except UnknownComponentError as error:
+            if not allow_missing:
+                raise UnknownComponentError(f"{where}: {error.message}", hint=error.hint) from None
+            absent.append((ident, error.message))
+            continue
+        given = ROOT_ITEMS[view.name] if view.name in ROOTS else planned[view].cls.item
+        if not items_agree(given, cls.item):
+            raise ConfigError(f"{where}: {use} takes items '{cls.item}', but view {view} gives '{given}'")
+        settings = {key: value for key, value in row.items() if key not in ("use", "id", "view")}
+        params = check_settings(cls.Params, settings, where)
+        owner = host.owner("detector", use)
+        detectors.append(PlannedDetector(ident, cls, params, view, owner.name, owner.version))
+
+    ids = [d.id for d in detectors]
+    for ident in ids:
+        if ids.count(ident) > 1:
+            raise ConfigError(
+                f"ensemble.{name}: two detectors have the id {ident!r}", hint="give one an 'id' of its own"
+            )
+    views, view_readers = order_views([d.view for d in detectors], inputs)
+    for d in detectors:
+        view_readers[d.view] += 1
+    fuser, thresholder = (
+        host.component("fuser", entry.fuser["use"]),
+        host.component("thresholder", entry.thresholder["use"]),
+    )
+    assert issubclass(fuser, Fuser)
+    assert issubclass(thresholder, Thresholder)
+    return Plan(
+        name,
+        entry,
+        tuple(detectors),
+        views,
+        {key: planned[key] for key in views},
+        view_readers,
+        fuser,
+        check_settings(fuser.Params, without_use(entry.fuser), f"ensemble.{name}.fuser"),
+        thresholder,
+        check_settings(thresholder.Params, without_use(entry.thresholder), f"ensemble.{name}.thresholder"),
+        tuple(absent),
+    )
