@@ -260,7 +260,7 @@ def _calibrate_masked(
 ) -> Calibration:
     """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
     batch, entry = detectors.batch, detectors.plan.ensemble.calibration
-    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.clip)
+    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.linear)
     wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
     return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 

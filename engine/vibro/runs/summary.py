@@ -146,7 +146,7 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
         "fuser": plan.ensemble.fuser["use"],
         "calibration": {
             "method": fitted.calibration.method,
-            "clip": list(fitted.calibration.clip),
+            "linear": fitted.calibration.linear,
             "groups": {"own": int(own.sum()), "pooled": int((~own).sum())},
         },
         "weights": {i: float(w) for i, w in zip(fitted.detectors, fitted.weights, strict=True)},
@@ -232,7 +232,7 @@ def decided(
             "budget": dict(budgets),
             "cuts": cuts.named,
             "realised": realised(verdict, cuts),
-            "warnings": [*alone(by_sensor), *unseen(batch, verdict, cuts)],
+            "warnings": [*filter(None, [details.get("fallback")]), *alone(by_sensor), *unseen(batch, verdict, cuts)],
         },
         "fault_injection": injected,
         "top": top(batch, verdict),
