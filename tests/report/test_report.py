@@ -51,6 +51,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "score": score,
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
+        "reason": np.where(level == "invalid", "data", ""),
         "agreement": np.clip(rng.normal(0.85, 0.1, n), 0, 1),
         "confidence": np.clip(rng.normal(0.9, 0.1, n), 0, 1),
         **{f"z_{d}": z[:, j] for j, d in enumerate(DETECTORS)},

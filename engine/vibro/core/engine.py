@@ -24,7 +24,11 @@ from vibro.data import SignalBatch, check_schema, schema_of
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
 from vibro.scoring.domain import Domain
+from vibro.scoring.marks import Marks
+from vibro.scoring.reasons import with_reasons
+from vibro.scoring.signature import Signature, measure
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
+from vibro.scoring.transients import standing_out
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
 PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
@@ -113,7 +117,12 @@ class Engine:
         seed = self.ctx.child("resample").seed
         cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
         raw = detectors.column("scores")
-        matrix = ScoreMatrix(names, batch.ids, raw, calibration.apply(raw, batch.sensor, batch.covariates))
+        scored = calibration.apply(raw, batch.sensor, batch.covariates)
+        levels = measure(batch)
+        signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
+        look = signature.look(levels, scored, batch.sensor)
+        matrix = ScoreMatrix(names, batch.ids, raw, scored, look)
+        normal = replace(look.take(fit_rows), z=z).take(fused <= standing_out(fused))
         probes = evenly_spaced(rows.fit, PROBES)
         ensemble = FittedEnsemble(
             plan=plan,
@@ -126,6 +135,8 @@ class Engine:
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(names)),
             cuts=cuts,
+            signature=signature,
+            marks=Marks.none(normal),
             reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
             probes=_probes(batch, probes, raw[probes], fuse(fuser, matrix.z[probes])),
         )
@@ -157,15 +168,18 @@ class Engine:
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
         z = fitted.calibration.apply(raw, batch.sensor, batch.covariates)
-        return ScoreMatrix(fitted.detectors, batch.ids, raw, z), failed
+        look = fitted.signature.look(measure(batch), z, batch.sensor)
+        return ScoreMatrix(fitted.detectors, batch.ids, raw, z, look), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
-        """Fuses and cuts with what the model stores."""
+        """Fuses and cuts with what the model stores, and gives the reasons."""
         fused = fuse(self.make_fuser(fitted), matrix.z)
         reference = fitted.reference["fused"]
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
-        return decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        assert matrix.look is not None  # scoring has seen to it
+        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
         """(n,) records in operating states beyond those that the model was fitted on."""

@@ -25,9 +25,10 @@ from vibro.runs import summary
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
+from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
 from vibro.store.index import index_state
+from vibro.store.marks import marks_state
 from vibro.store.rundir import RunDir
 
 SCORES = "stages/50-score/scores.safetensors"
@@ -103,6 +104,7 @@ def write_tables(
         "score": verdict.score,
         "p_value": verdict.p_value,
         "level": np.array(LEVELS)[verdict.level],
+        "reason": np.array(REASONS)[verdict.reason],
         "agreement": verdict.agreement,
         "confidence": verdict.confidence,
     }
@@ -115,10 +117,14 @@ def stored_scores(
     batch: SignalBatch, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
 ) -> dict[str, Any]:
     """All that deciding anew needs, without samples and without the model."""
+    assert matrix.look is not None  # scoring has seen to it
     return {
         **index_state(batch),
         "raw": matrix.raw,
         "z": matrix.z,
+        "signature": matrix.look.signature,
+        "group": matrix.look.group,
+        **{f"marks/{name}": a for name, a in marks_state(fitted.marks).items()},
         "fused": verdict.score,
         "unseen": verdict.unseen,
         "level": verdict.level,
