@@ -23,6 +23,7 @@ from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_
 from vibro.data import SignalBatch, check_schema, schema_of
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
+from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
 from vibro.scoring.reasons import with_reasons
@@ -98,12 +99,16 @@ class Engine:
                 self.host.emit(DetectorFailed(d.id, d.plugin, phase, result.reason))
 
     def combine(
-        self, detectors: FittedDetectors, usefulness: Callable[[Floats], Floats] | None = None
+        self,
+        detectors: FittedDetectors,
+        usefulness: Callable[[Floats], Floats] | None = None,
+        masked: tuple[NDArray[np.intp], Floats] | None = None,
     ) -> tuple[FittedEnsemble, FitReport, ScoreMatrix]:
         """Calibrates, fuses and cuts: the ensemble, what is told of it, and its scores of the whole batch.
 
         ``usefulness``: from each detector's own cut (d,) to how much of injected faults it catches (d,), for fusers that
-        weigh by it.
+        weigh by it. ``masked``: some fit rows and their raw scores (r, d) without covariates, by which records that lack them
+        are calibrated.
         """
         plan, batch, rows, names = detectors.plan, detectors.batch, detectors.rows, detectors.survivors
         calibration, z = detectors.calibrated
@@ -116,13 +121,9 @@ class Engine:
         fused = fuse(fuser, z)
         seed = self.ctx.child("resample").seed
         cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
-        raw = detectors.column("scores")
-        scored = calibration.apply(raw, batch.sensor, batch.covariates)
         levels = measure(batch)
         signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
-        look = signature.look(levels, scored, batch.sensor)
-        matrix = ScoreMatrix(names, batch.ids, raw, scored, look)
-        normal = replace(look.take(fit_rows), z=z).take(fused <= standing_out(fused))
+        normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
         probes = evenly_spaced(rows.fit, PROBES)
         ensemble = FittedEnsemble(
             plan=plan,
@@ -131,6 +132,7 @@ class Engine:
             states=detectors.states,
             views=detectors.views,
             calibration=calibration,
+            without_covariates=None if masked is None else _calibrate_masked(detectors, *masked, thresholder, own),
             domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(names)),
@@ -138,8 +140,12 @@ class Engine:
             signature=signature,
             marks=Marks.none(normal),
             reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
-            probes=_probes(batch, probes, raw[probes], fuse(fuser, matrix.z[probes])),
+            probes={},
         )
+        matrix = _matrix(ensemble, batch, detectors.raw, levels)
+        scores = detectors.column("scores")[probes]  # of the final detectors, whatever a baseline keeps
+        known = fuse(fuser, ensemble.calibrate(scores, batch.take(probes)))
+        ensemble = replace(ensemble, probes=_probes(batch, probes, scores, known))
         report = FitReport(
             tuple(result.told() for result in detectors.results.values()),
             tuple(fuser.notes()),
@@ -167,9 +173,7 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        z = fitted.calibration.apply(raw, batch.sensor, batch.covariates)
-        look = fitted.signature.look(measure(batch), z, batch.sensor)
-        return ScoreMatrix(fitted.detectors, batch.ids, raw, z, look), failed
+        return _matrix(fitted, batch, raw, measure(batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores, and gives the reasons."""
@@ -255,10 +259,27 @@ class Engine:
             )
 
 
+def _matrix(fitted: FittedEnsemble, batch: SignalBatch, raw: Floats, levels: Floats) -> ScoreMatrix:
+    """Scores (n, d) as z, and what the records look like; the batch in the model's codes, ``levels`` (n, k) its measure."""
+    z = fitted.calibrate(raw, batch)
+    look = fitted.signature.look(levels, z, batch.sensor)
+    return ScoreMatrix(fitted.detectors, batch.ids, raw, z, look)
+
+
 def _usable(z: Floats, quorum: float) -> NDArray[np.bool_]:
     """(r,) reference rows with enough scores to be fused, or with as many as any row has."""
     given = np.isfinite(z).mean(axis=1)
     return np.asarray(given >= min(quorum, given.max(initial=0.0)))
+
+
+def _calibrate_masked(
+    detectors: FittedDetectors, rows: NDArray[np.intp], raw: Floats, thresholder: Thresholder, own: Floats
+) -> Calibration:
+    """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
+    batch, entry = detectors.batch, detectors.plan.ensemble.calibration
+    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.clip)
+    wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
+    return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:
