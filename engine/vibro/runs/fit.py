@@ -24,6 +24,7 @@ from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
 from vibro.runs.session import check_input, job, read_input
 from vibro.store import manifest
+from vibro.store.marks import marks_in, read_marks
 from vibro.store.viewcache import ViewCache
 
 
@@ -78,6 +79,11 @@ def run_ensemble(
         if y is not None:
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
+        assert matrix.look is not None  # the fit has seen to it
+        said = marks_in(
+            read_marks(work.run.out), batch.ids, matrix.look, fitted.marks.near
+        )  # of a run that is replaced
+        fitted = replace(fitted, marks=fitted.marks.joined(said))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
             save_model(work.run.path / MODEL, fitted, report, manifest.libraries(), got.ingested.mains_hz)

@@ -54,18 +54,16 @@ def label_records(path: Path, records: Sequence[str], kind: str, fault_type: str
     scores = tables.read_scores(path)
     found = [_row(scores, find_record(scores, record, path), kind, fault_type) for record in dict.fromkeys(records)]
     with RunDir.edit(path) as run:
-        table = read_marks(run.path) | {row["record_id"]: row for row in found}
-        write_marks(run.path, list(table.values()), bom=bool(kept["settings"].get("csv_bom")))
-        look = Look(stored["signature"], stored["z"], stored["group"])
         new = {row["record_id"]: row for row in found}
+        look = Look(stored["signature"], stored["z"], stored["group"])
         marks = marks_in(new, index_of(stored).ids, look, stored["marks/near"])
         model: Path | None = path / MODEL
         said = ""
         if (run.path / MODEL).is_dir():
             remark_model(run.path / MODEL, marks)
         else:
-            model, said = _teach(Path(kept["settings"]["model"]["path"]), marks)
-        manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
+            model, said = _teach(Path(kept["settings"]["model"]["path"]), marks, new)
+        table = _add(run.path, kept, new)
     counts = Counter(str(row["kind"]) for row in table.values())
     return Labelled(path / NAME, found, {name: counts[name] for name in KINDS}, model, said)
 
@@ -77,8 +75,16 @@ def _row(scores: Mapping[str, NDArray[Any]], row: int, kind: str, fault_type: st
     return {**copied, "kind": kind, "fault_type": fault_type}
 
 
-def _teach(place: Path, marks: Marks) -> tuple[Path | None, str]:
-    """Tells the model that a run was scored with; the model, or None and why it does not know."""
+def _add(run: Path, kept: Mapping[str, Any], new: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Adds rows to the table of a run and writes its manifest; the whole table."""
+    table = {**read_marks(run), **new}
+    write_marks(run, list(table.values()), bom=bool(kept["settings"].get("csv_bom")))
+    manifest.write(run, {**kept, "files": manifest.run_files(run)})
+    return table
+
+
+def _teach(place: Path, marks: Marks, new: Mapping[str, Mapping[str, Any]]) -> tuple[Path | None, str]:
+    """Tells the model that a run was scored with, and the run that it belongs to; the model, or None and why not."""
     why = f"{place}, with which these records were scored, does not know of this: "
     folder = model_folder(place)
     try:
@@ -88,7 +94,7 @@ def _teach(place: Path, marks: Marks) -> tuple[Path | None, str]:
         kept = manifest.verify(folder.parent)
         with RunDir.edit(folder.parent) as run:
             remark_model(run.path / MODEL, marks)
-            manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
+            _add(run.path, kept, new)
     except (StateError, IncompatibleModelError) as error:
         return None, why + error.message
     return folder, ""

@@ -28,7 +28,7 @@ from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
 from vibro.store.index import index_state
-from vibro.store.marks import marks_state
+from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
 
 SCORES = "stages/50-score/scores.safetensors"
@@ -51,6 +51,8 @@ def finish(
         with run.stage("50-score", batch.fingerprint) as stage:
             save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, report, matrix, verdict))
         write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
+        if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
+            write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
         for name in ("10-ingest", "work"):
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
     metrics = None
