@@ -50,7 +50,7 @@ def run_ensemble(
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
-        labelled = read_marks(work.run.out)  # of the run that is replaced
+        replaced = read_marks(work.run.out)  # of the run that is replaced
         got = read_input(work, data)
         batch = got.batch
         rows, said = rows_to_fit(batch, got.labels, options.fit_on)
@@ -81,7 +81,7 @@ def run_ensemble(
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
         assert matrix.look is not None  # the fit has seen to it
-        marks = marks_in(labelled, batch.ids, matrix.look, fitted.marks.near)
+        marks = marks_in(replaced, batch.ids, matrix.look, fitted.marks.near)
         fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)

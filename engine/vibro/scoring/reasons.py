@@ -12,7 +12,7 @@ from vibro.scoring.instants import instants
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.marks import FAULT, Look, Marks
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.transients import find_transients, standing_out
+from vibro.scoring.transients import find_transients
 from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, NORMAL, REASONS, Verdict
 
 TRANSIENT, UNSEEN_STATE, SINGLE_SENSOR, DATA, BENIGN = map(
@@ -33,8 +33,7 @@ def with_reasons(
     judged = (level != INVALID) & (level != INDETERMINATE)
     fault = marks.said(batch.ids) == FAULT
     harmless = judged & (level != NORMAL) & marks.harmless(batch.ids, look)
-    cut = standing_out(reference)
-    found = find_transients(batch, verdict.score, look.signature[:, 0], cut, judged).without(fault | harmless)
+    found = find_transients(batch, verdict.score, look.signature[:, 0], reference, judged).without(fault | harmless)
     transient = found.mask(len(batch))
     level[transient], level[harmless] = ATTENTION, NORMAL
 

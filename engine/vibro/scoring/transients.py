@@ -18,6 +18,7 @@ from vibro.scoring.instants import instants
 MOST, LEAST = 0.6, 3  # of a machine's sensors that an event takes
 FEW = 0.2  # of them that may stand out just before or after it
 FAR = 3.0  # robust deviations of the reference scores from which a record stands out
+LASTING = 6.0  # of them from which it stands out even without a burst, beside an event
 IMPULSIVE = 5.0  # robust deviations of the sensor's own records from which a burst stands out
 REACH = 10  # usual periods within which the record before or after tells whether an event lasted
 CHANCE = 0.05  # probability of as many pairs of neighbouring transients as there are, below which they are no chance
@@ -60,23 +61,26 @@ class Transients:
         return mask
 
 
-def standing_out(reference: Floats) -> float:
+def standing_out(reference: Floats, deviations: float = FAR) -> float:
     """The score from which a record stands out of the held-out reference scores (r,): median and MAD."""
     known = reference[np.isfinite(reference)]
     if not len(known):
         return np.inf
     middle = np.median(known)
-    return float(middle + FAR * 1.4826 * np.median(np.abs(known - middle)))
+    return float(middle + deviations * 1.4826 * np.median(np.abs(known - middle)))
 
 
 def find_transients(
-    batch: SignalBatch, score: Floats, impulse: NDArray[np.floating], cut: float, judged: NDArray[np.bool_]
+    batch: SignalBatch, score: Floats, impulse: NDArray[np.floating], reference: Floats, judged: NDArray[np.bool_]
 ) -> Transients:
     """The transients of every machine of a batch.
 
-    ``score`` (n,) fused, ``impulse`` (n,) how impulsive each record is for its sensor, ``cut`` from which a score stands
-    out, ``judged`` (n,) rows whose score counts. Records without a time belong to no event.
+    ``score`` (n,) fused, ``impulse`` (n,) how impulsive each record is for its sensor, ``reference`` (r,) fused held-out
+    scores, ``judged`` (n,) rows whose score counts. Records without a time belong to no event. An event is gone at an
+    instant whose records are not impulsive and at most a little out: an unusual load is no sign that it lasts.
     """
+    far = score > standing_out(reference)
+    lasting = (far & (impulse > IMPULSIVE)) | (score > standing_out(reference, LASTING))
     events: list[Transient] = []
     pending: list[Transient] = []
     usable = np.flatnonzero(judged & ~np.isnat(batch.time))
@@ -85,7 +89,7 @@ def find_transients(
     for code, name in enumerate(batch.machines):
         rows = usable[ends[code] : ends[code + 1]]
         if len(np.unique(batch.sensor[rows])) >= LEAST:
-            for found in _no_surprise(*_of_machine(batch, name, rows, score[rows] > cut, impulse[rows])):
+            for found in _no_surprise(*_of_machine(batch, name, rows, far[rows], impulse[rows], lasting[rows])):
                 (events if found.over else pending).append(found.event)
     return Transients(tuple(events), tuple(pending))
 
@@ -101,7 +105,12 @@ class _Candidate:
 
 
 def _of_machine(
-    batch: SignalBatch, name: str, rows: NDArray[np.intp], far: NDArray[np.bool_], impulse: NDArray[np.floating]
+    batch: SignalBatch,
+    name: str,
+    rows: NDArray[np.intp],
+    far: NDArray[np.bool_],
+    impulse: NDArray[np.floating],
+    lasting: NDArray[np.bool_],
 ) -> tuple[list[_Candidate], int]:
     """What takes most sensors of one machine for one instant or two, and the number of its instants."""
     sensor = np.unique(batch.sensor[rows], return_inverse=True)[1]
@@ -109,7 +118,7 @@ def _of_machine(
     record = np.full((len(found.times), int(sensor.max()) + 1), -1)
     record[found.of, sensor] = np.arange(len(rows))  # a sensor's last record of an instant stands for it
     present = record >= 0
-    out, impulsive = far[record] & present, (impulse[record] > IMPULSIVE) & present
+    out, impulsive, stays = (table[record] & present for table in (far, impulse > IMPULSIVE, lasting))
     struck = (out & impulsive).sum(axis=1)
     reach = np.timedelta64(REACH * found.period, "ns")
     candidates = []
@@ -118,8 +127,8 @@ def _of_machine(
             continue
         earliest = int(np.searchsorted(found.times, found.times[first] - reach))
         latest = int(np.searchsorted(found.times, found.times[last] + reach, side="right"))
-        before, _ = _nearest(out[earliest:first][::-1], present[earliest:first][::-1])
-        after, told = _nearest(out[last + 1 : latest], present[last + 1 : latest])
+        before, _ = _nearest(stays[earliest:first][::-1], present[earliest:first][::-1])
+        after, told = _nearest(stays[last + 1 : latest], present[last + 1 : latest])
         for i in range(first, last + 1):
             mine = out[i] & impulsive[i]
             over = bool(told[mine].mean() >= 0.5)
@@ -154,9 +163,9 @@ def _runs(event: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True))
 
 
-def _nearest(out: NDArray[np.bool_], present: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(sensors,) whether each sensor's nearest record stands out, and whether it has one; instants in order of nearness."""
+def _nearest(stays: NDArray[np.bool_], present: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(sensors,) whether the event is still in each sensor's nearest record, and whether it has one; nearest instant first."""
     known = np.asarray(present.any(axis=0), np.bool_)
-    if not len(out):
+    if not len(stays):
         return known, known
-    return np.asarray(out[present.argmax(axis=0), np.arange(out.shape[1])] & known), known
+    return np.asarray(stays[present.argmax(axis=0), np.arange(stays.shape[1])] & known), known
