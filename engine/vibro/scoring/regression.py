@@ -1,4 +1,4 @@
-"""What covariates such as load explain of a quantity: one robust regression per sensor, shrunk towards the pooled one."""
+"""Effect of load, temperature or other covariates on a quantity: one robust regression per sensor, shrunk to the pooled one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Columns = NDArray[np.float64]  # (rows, f)
-HUBER = 1.5  # residuals beyond this many scales are cut
+HUBER = 1.5  # scales at which residuals are clipped
 INSIDE = 0.866  # share of normal residuals that are not
 ROUNDS = 12
 FEWEST = 20  # rows below which nothing is regressed
@@ -59,17 +59,17 @@ class Regression:
             pool = huber_regression(design, x, np.zeros((width, x.shape[1])), np.zeros(width))
             coefficients = np.tile(pool, (sensors + 1, 1, 1))
             residual = x - design @ pool
-            grown = np.zeros(len(x))
+            leverages = np.zeros(len(x))
             for s, rows in enumerate(sensor_rows(sensor)):
                 if not len(rows):
                     continue
                 ridge = np.append(50 / len(rows) ** 2, np.full(width - 1, shrinkage))
                 coefficients[s] = huber_regression(design[rows], x[rows], pool, ridge)
                 residual[rows] = x[rows] - design[rows] @ coefficients[s]
-                grown[rows] = leverage(design[rows], ridge)
+                leverages[rows] = leverage(design[rows], ridge)
                 cut = HUBER * robust_scale(residual[rows])
-                residual[rows] += grown[rows, None] * np.clip(residual[rows], -cut, cut)
-        return cls(basis, coefficients), residual, grown
+                residual[rows] += leverages[rows, None] * np.clip(residual[rows], -cut, cut)
+        return cls(basis, coefficients), residual, leverages
 
     def residual(self, x: Columns, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]]) -> Columns:
         """What is left of values (n, f) without what the covariates explain; each row by itself."""
@@ -150,7 +150,7 @@ def _median(covariates: NDArray[np.float64], otherwise: NDArray[np.float64]) -> 
 
 
 def robust_scale(residual: Columns, otherwise: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Scale (f,) of columns about zero: 1.4826 MAD, not below an eighth of the 80 % quantile of abs(residual).
+    """Robust scale (f,) of columns about zero: 1.4826 MAD, not below an eighth of the 80 % quantile of abs(residual).
 
     The floor keeps a column that is nearly one value from owning every distance, and is blind to a fifth of anomalies
     however far. Where both are 0 the root mean square stands in, then ``otherwise`` (f,), then 1.
@@ -177,7 +177,7 @@ def or_pool(sensor: NDArray[np.signedinteger[Any]], sensors: int) -> NDArray[np.
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:
-    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, shrunk to ``prior`` (p, f) by ``ridge`` (p,).
+    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, shrunk to ``prior`` (p, f) by ``ridge`` (p,) rows.
 
     Huber's modified residuals: least squares on fitted value + cut residual, again and again; one factorisation serves
     every column and round.
