@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, SignalBatch
+from vibro.scoring.instants import instants
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, REASONS, Verdict
 
 K, N = 3, 5  # an alarm stands when K of N consecutive instants are over the cut; attention when all N are
 COMPANY = 3  # sensors present from which one alone can be told from a machine
@@ -38,13 +39,19 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
     ``attention``: all of 5 over the attention cut, or a sensor that keeps up an alarm by itself; with fewer instants the
     same shares. ``score``: the highest score
-    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
-    an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
+    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``growth_per_day``: by how much the worst
+    sensor's score rises per day since then (slope of Theil and Sen), NaN without an episode; ``sensors_alarm``: sensors that
+    keep up an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
     each sensor counts by its 80 % quantile and ``since`` is empty.
     """
     rows = []
     for name, mine, kept in _by_machine(batch, verdict):
-        row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
+        row = {
+            "machine_id": name,
+            "sensors_total": len(np.unique(batch.sensor[mine])),
+            "since": NO_TIME,
+            "growth_per_day": np.nan,
+        }
         if not len(kept):
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
             rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
@@ -55,6 +62,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
         own = [judged[0] for judged in alone]
         if ALARM in own and level < ATTENTION:
             level, since = ATTENTION, next(judged[2] for judged in alone if judged[0] == ALARM)
+        growth = _growth(machine, since)
         deciding = kept[verdict.level[kept] >= level] if level else kept
         known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
         rows.append(
@@ -62,6 +70,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
             | {
                 "level": LEVELS[level],
                 "since": since,
+                "growth_per_day": growth,
                 "sensors_alarm": sum(o == ALARM for o in own),
                 "score": score,
                 "confidence": float(known.mean()) if len(known) else np.nan,
@@ -89,8 +98,14 @@ def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple
 
 
 def _held(verdict: Verdict, cuts: Cuts) -> Floats:
-    """(n,) scores, at most the alarm cut where an unseen operating state keeps a record from an alarm."""
-    return np.where(verdict.alarm_suppressed, np.minimum(verdict.score, cuts.alarm), verdict.score)
+    """(n,) scores as far as they speak of the machine's state.
+
+    At most the alarm cut where an unseen operating state keeps a record from an alarm, at most the attention cut in a
+    transient and where the user said that it is benign.
+    """
+    passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
+    most = np.where(passing, cuts.attention, np.where(verdict.alarm_suppressed, cuts.alarm, np.inf))
+    return np.minimum(verdict.score, most)
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:
@@ -111,28 +126,10 @@ def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machi
     if np.isnat(time).any():
         table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
         return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
-    times, instant = _instants(time.astype("datetime64[ns]"), column)
-    table = np.full((len(times), len(sensors)), np.nan)
-    np.fmax.at(table, (instant, column), score[rows])
-    return _Machine(table, times, sensors, timed=True)
-
-
-def _instants(
-    time: NDArray[np.datetime64], sensor: NDArray[np.intp]
-) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
-    """Starts of the instants and each record's instant; records within half a sensor's usual period are one instant."""
-    order = np.lexsort((time, sensor))
-    gaps = np.diff(time[order].view(np.int64))[np.diff(sensor[order]) == 0]
-    gaps = gaps[gaps > 0]
-    tolerance = int(np.median(gaps)) // 2 if len(gaps) and len(np.unique(sensor)) > 1 else 0
-    distinct, where = np.unique(time.view(np.int64), return_inverse=True)
-    group, start, count = np.empty(len(distinct), np.intp), int(distinct[0]), 0
-    for i, t in enumerate(distinct.tolist()):
-        if t - start > tolerance:
-            start, count = t, count + 1
-        group[i] = count
-    first = np.searchsorted(group, np.arange(count + 1))
-    return distinct[first].view("datetime64[ns]"), group[where]
+    found = instants(time, column)
+    table = np.full((len(found.times), len(sensors)), np.nan)
+    np.fmax.at(table, (found.of, column), score[rows])
+    return _Machine(table, found.times, sensors, timed=True)
 
 
 def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
@@ -151,6 +148,20 @@ def _worst_two(table: Floats, cuts: Cuts) -> Floats:
     second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
     value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + np.maximum(second, 0.0)))
     return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
+
+
+def _growth(machine: _Machine, since: np.datetime64) -> float:
+    """Median slope per day of the worst sensor's score since then, over at most 200 evenly spaced instants."""
+    if np.isnat(since):
+        return float("nan")
+    place = np.flatnonzero(machine.times >= since)
+    place = place[np.unique(np.linspace(0, len(place) - 1, min(len(place), 200)).astype(np.intp))]
+    worst = np.nanmax(machine.table[place], axis=1)
+    days = (machine.times[place] - since) / np.timedelta64(1, "D")
+    first, second = np.triu_indices(len(place), 1)
+    if not len(first):
+        return float("nan")
+    return float(np.median((worst[second] - worst[first]) / (days[second] - days[first])))
 
 
 def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:

@@ -180,7 +180,7 @@ def _values(segment: _Segment, decimal: str) -> list[np.ndarray | None]:
     layout = Layout(0, separator, decimal, tuple(segment.columns[:numbers]), ("",) * numbers, ("number",) * numbers)
     data = "\n".join(lines).encode() + b"\n"
     try:
-        found = parsed(data, io.BytesIO(), layout, gaps=True)
+        found = parsed(data, io.BytesIO(), layout)
     except ValueError:
         for i, row in enumerate(cut):
             for name, cell in zip(segment.columns, row, strict=False):

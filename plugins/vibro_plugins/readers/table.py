@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from vibro import hookimpl
-from vibro.api import Record, Rejected
+from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers.text.choice import TextParams
+from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
-from vibro_plugins.readers.waveform.columns import Columns, recording
+from vibro_plugins.readers.waveform.columns import Columns, Values, recording
 from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
 from vibro_plugins.readers.waveform.layout import (
     Layout,
@@ -23,12 +27,12 @@ from vibro_plugins.readers.waveform.layout import (
     layout_of_lines,
     why_none,
 )
-from vibro_plugins.readers.waveform.parsing import parsed
+from vibro_plugins.readers.waveform.parsing import BLOCK, parsed, plain
 from vibro_plugins.readers.waveform.reader import WaveReader
 from vibro_plugins.readers.waveform.waves import records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")
-_FEW = 40  # lines that a layout is looked for in before all of the first ones are
+_FEW = 12  # lines that a layout is looked for in before all of the first ones are
 _SHORT = 512  # bytes of a file by which ``accepts`` is asked
 _BARE = re.compile(r"[^.]+|.*\.\d+")  # names without an ending, and such as 2004.02.12.10.02.39
 
@@ -77,20 +81,21 @@ class Table(WaveReader):
             return False
         return layout is not None and not is_foreign(layout)
 
+    def __init__(self, params: TextParams, ctx: Context) -> None:
+        super().__init__(params, ctx)
+        self._numbers = Numbers()
+
     def _records(self, path: Path) -> Iterator[Record | Rejected]:
-        for gaps in (False, True):
-            stream, note = open_text(path, self.params.encoding)
-            with stream:
-                head = stream.read(HEAD)
-                layout = _layout(head, complete=len(head) < HEAD)
-                if layout is None:
-                    raise BadField("Q005", "", why_none(head.decode("utf-8", "replace")))
-                try:
-                    values = parsed(head, stream, layout, gaps)
-                    break
-                except ValueError as error:
-                    if gaps:
-                        raise self._fault(path, layout) or BadField("Q006", "", excerpt(str(error))) from None
+        self._numbers.expect(path)
+        stream, note = open_text(path, self.params.encoding)
+        with stream:
+            block = stream.read(BLOCK)
+            layout = _layout(block[:HEAD], complete=len(block) <= HEAD)
+            if layout is None:
+                raise BadField("Q005", "", why_none(block[:HEAD].decode("utf-8", "replace")))
+            values = plain(block, layout, self._numbers) if len(block) < BLOCK else None
+            if values is None:
+                values = self._parsed(path, block, stream, layout)
         got = recording(Columns(layout.names, layout.units, values, layout.named, layout.about), self.params.channels)
         self._notes += [note, *layout.notes, *got.notes]
         yield from records(
@@ -100,6 +105,19 @@ class Table(WaveReader):
             got.machine,
             gaps=self.params.gaps,
         )
+
+    def _parsed(self, path: Path, block: bytes, stream: BinaryIO, layout: Layout) -> list[Values]:
+        """The columns; BadField names the first row that is none."""
+        try:
+            return parsed(block, stream, layout)
+        except ValueError as error:
+            fault = self._fault(path, layout) or BadField("Q006", "", excerpt(str(error)))
+            if layout.decimal == "," or layout.delimiter == "," or len(block) == BLOCK:
+                raise fault from None
+            try:  # whole numbers first, and a decimal comma only further down
+                return parsed(block, stream, replace(layout, decimal=","))
+            except ValueError:
+                raise fault from None
 
     def _rows(self, path: Path, layout: Layout) -> Iterator[tuple[int, str]]:
         """The rows of samples as text, with their lines from 1."""
@@ -133,11 +151,16 @@ class Table(WaveReader):
 
 def _layout(head: bytes, complete: bool) -> Layout | None:
     """The layout by the first bytes of a text in UTF-8."""
-    text = head.decode("utf-8", "replace").replace("\r\n", "\n")
-    lines = text.split("\n", _FEW)
-    if len(lines) <= _FEW:
-        return layout_of_lines(lines if complete else lines[:-1])
-    return layout_of_lines(lines[:-1]) or layout_of_lines(text.split("\n")[: None if complete else -1])
+    lines = head.split(b"\n", _FEW)
+    if len(lines) > _FEW and (layout := _layout_of(b"\n".join(lines[:-1]))) is not None:
+        return layout
+    return _layout_of(head if complete else head.rpartition(b"\n")[0])
+
+
+@lru_cache(maxsize=8)
+def _layout_of(lines: bytes) -> Layout | None:
+    """The layout of whole lines; ``accepts`` and ``read`` ask for the same ones."""
+    return layout_of_lines([line.rstrip("\r") for line in lines.decode("utf-8", "replace").split("\n")])
 
 
 @hookimpl

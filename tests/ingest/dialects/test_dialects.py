@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vibro.api import Context, Record, Rejected
 from vibro.cli.session import Session
 from vibro.ingest.files import find_files
+from vibro_plugins.readers.table import Table
+from vibro_plugins.readers.text.fast import Numbers
 
 from . import broken, formats, tables
 
 DIALECTS = [*tables.dialects(), *formats.dialects()]
 BROKEN = list(broken.files())
+TEXTS = [case for case in [*tables.dialects(), *BROKEN] if case.file.endswith((".csv", ".txt", ".asc"))]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,22 @@ def test_dialect(case, readers, tmp_path):
     for word in case.notes:
         assert word in notes
     assert case.notes or not notes
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in [*tables.dialects(), *BROKEN] if c.file.endswith((".csv", ".txt", ".asc"))],
+    ids=lambda c: c.name,
+)
+def test_the_compiled_parser_reads_the_same(case, tmp_path):
+    path = tmp_path / case.file
+    case.make(path)
+    reader, quick = (Table.make(case.settings, Context()) for _ in range(2))
+    quick._numbers = Numbers(worth=0)
+    for one, other in zip(reader.read(path), quick.read(path), strict=True):
+        assert replace(one, signal=None) == replace(other, signal=None) if isinstance(one, Record) else one == other
+        assert isinstance(one, Rejected) or np.array_equal(one.signal, other.signal)
+    assert reader.notes() == quick.notes()
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=[case.name for case in BROKEN])

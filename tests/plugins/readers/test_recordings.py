@@ -10,6 +10,7 @@ import pytest
 
 from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers import flac, hdf5, lvm, mat, tdms, uff
+from vibro_plugins.readers import table as table_reader
 from vibro_plugins.readers.table import Table
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
@@ -116,7 +117,8 @@ def test_large_tables_are_parsed_by_blocks(tmp_path, monkeypatch, mark):
     x = RNG.normal(size=(9000, 3)).round(6)
     path = tmp_path / "a.txt"
     path.write_text("a b c\n".replace(" ", mark) + "\n".join(mark.join(map(repr, map(float, row))) for row in x) + "\n")
-    monkeypatch.setattr(parsing, "_BLOCK", 20_000)
+    for module in (parsing, table_reader):
+        monkeypatch.setattr(module, "BLOCK", 100_000)
     items, _ = read(Table, path)
     assert np.array_equal(np.stack([item.signal[0] for item in items], 1), x.astype(np.float32))
     lines = path.read_text().split("\n")

@@ -71,11 +71,12 @@ def is_axis(values: NDArray[np.float64]) -> bool:
     if not step > 0:
         return False
     slack = max(0.01 * step, 1.01 * _resolution(values))
-    return bool(slack < step / 2 and (np.abs(np.diff(values) - step) <= slack).all())
+    even = (np.abs(np.diff(part) - step) <= slack for part in (values[:64], values))
+    return bool(slack < step / 2 and all(found.all() for found in even))
 
 
 def _counts(values: NDArray[np.float64]) -> bool:
-    return float(values[0]).is_integer() and bool((np.diff(values) == 1).all())
+    return float(values[0]).is_integer() and all(bool((np.diff(part) == 1).all()) for part in (values[:64], values))
 
 
 def _even(
