@@ -61,7 +61,7 @@ def test_workers_change_nothing(folder, tmp_path, monkeypatch):
 
 
 def test_workers_only_where_they_pay(monkeypatch):
-    monkeypatch.setattr(ahead_module, "processors", lambda: 2)
+    monkeypatch.setattr(ahead_module, "processors", lambda: 3)
     assert worth(made(), [1000] * 5) == 0
     assert worth(made(), [1 << 30]) == 0
     assert worth(made(), [1000] * 2000) == 2

@@ -16,6 +16,7 @@ import numpy as np
 from vibro.api import Reader
 from vibro.context import Context
 from vibro.core.executors import make_executor, processors
+from vibro.core.scheduler import SerialExecutor
 from vibro.core.view_key import code_of
 from vibro.data import Record
 from vibro.ingest.files import Choose, Found, Listing, choose
@@ -26,7 +27,7 @@ ENOUGH = 24 << 20  # bytes of text in all, from which on workers are worth their
 MANY = 1000  # files, likewise
 _BLOCK = 32  # files of a task
 _BYTES = 4 << 20  # text of a task
-_AHEAD = 3  # tasks a worker has waiting
+_AHEAD = 4  # tasks a worker has waiting
 
 Packed = tuple[str, int, tuple[int, int, int], tuple[int, int, int], bytes, bytes, list[str]]
 
@@ -87,20 +88,28 @@ class _Pool:
             yield from answers
 
     def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
-        """The answers of tasks in their order, with a few of them under way."""
-        waiting: deque[Future[list[Any]]] = deque()
-        for args in islice(arguments, _AHEAD * self._workers):
-            waiting.append(self._pool.submit(task, *args))
+        """The answers of tasks in their order; a task that no worker has begun is done here rather than waited for."""
+        waiting: deque[tuple[Future[list[Any]], tuple[Any, ...]]] = deque()
+
+        def fill() -> None:
+            for args in islice(arguments, _AHEAD * self._workers - len(waiting)):
+                waiting.append((self._pool.submit(task, *args), args))
+
+        fill()
         while waiting:
-            yield waiting.popleft().result()
-            for args in islice(arguments, 1):
-                waiting.append(self._pool.submit(task, *args))
+            if not waiting[0][0].done():
+                for k, (future, args) in enumerate(waiting):
+                    if future.cancel():
+                        waiting[k] = (SerialExecutor().submit(task, *args), args)
+                        break
+            yield waiting.popleft()[0].result()
+            fill()
 
 
 def worth(readers: Sequence[Reader], sizes: Sequence[int]) -> int:
-    """Workers for files of these sizes: one a processor, none where they do not pay or a plugin has its own process."""
+    """Workers beside this process for files of these sizes; none where they do not pay or a plugin has its own process."""
     pays = len(sizes) >= MANY or (len(sizes) > 2 * _BLOCK and sum(sizes) >= ENOUGH)
-    return processors() if pays and processors() > 1 and all(code_of(type(reader)) for reader in readers) else 0
+    return processors() - 1 if pays and all(code_of(type(reader)) for reader in readers) else 0
 
 
 def unpacked(packed: Packed) -> Kept:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import Quality, Record, SignalBatch, record_id
+from vibro.ingest.quality import deviation
 
 Codes = NDArray[np.int32]
 
@@ -164,7 +165,8 @@ class IndexBuilder:
         columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
         columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
         columns["fs"].append(record.fs)
-        columns["level"].append(float(record.signal.std(dtype=np.float64)) if record.signal.size else 0.0)
+        flat = record.signal.reshape(-1)
+        columns["level"].append(deviation(flat, float(flat.mean(dtype=np.float64))) if flat.size else 0.0)
         columns["quality"].append(int(quality))
 
     def freeze(self) -> Index:

@@ -36,6 +36,16 @@ def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
     return found, words
 
 
+def deviation(x: NDArray[np.float32], mean: float) -> float:
+    """Standard deviation of (T,), in float32 where nothing is lost by that: five times as fast."""
+    with np.errstate(over="ignore"):
+        power = float(np.dot(x, x)) / len(x)
+    variance = power - mean * mean
+    return (
+        float(np.sqrt(variance)) if 1e-30 < power < 1e30 and variance > 0.01 * power else float(x.std(dtype=np.float64))
+    )
+
+
 def _channel(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[Quality, str]:
     """The gravest finding about one channel."""
     if low == high:
@@ -98,8 +108,7 @@ def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int
 def _spikes(x: NDArray[np.float32], low: np.float32, high: np.float32, mean: float) -> list[int]:
     """Places of single samples far outside the record with nothing beside them, the largest first."""
     reach = max(float(high) - mean, mean - float(low))
-    deviation = float(x.std(dtype=np.float64))
-    if len(x) < 64 or reach < SPIKE / 2 * deviation:
+    if len(x) < 64 or reach < SPIKE / 2 * deviation(x, mean):
         return []
     away = np.abs(x - np.float32(np.median(x)))
     far = SPIKE * 1.4826 * float(np.median(away))
