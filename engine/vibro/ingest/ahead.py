@@ -141,14 +141,18 @@ def _choose(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[int 
     return [choose(path, classes) for path in paths]
 
 
+_READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process: they get quicker the more they have read
+
+
 def _read(made: Sequence[tuple[type[Reader], Any]], files: Sequence[tuple[Path, int]]) -> list[Packed | None]:
-    readers: dict[int, Reader] = {}
     found: list[Packed | None] = []
     for path, i in files:
-        if i not in readers:
-            readers[i] = made[i][0](made[i][1], Context())
+        cls, params = made[i]
+        key = cls, repr(params)
+        if key not in _READERS:
+            _READERS[key] = cls(params, Context())
         try:
-            found.append(_packed(path, readers[i]))
+            found.append(_packed(path, _READERS[key]))
         except Exception:  # the caller reads the file again and says what is wrong
             found.append(None)
     return found
