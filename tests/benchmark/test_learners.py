@@ -99,7 +99,7 @@ def test_who_learns_changes_nothing_for_the_members_beside_it(place, protocol):
     np.testing.assert_array_equal(alone["reference"], plain["reference"])
     assert (beside["known"] == 1).sum() == 2 and not beside["part"][beside["known"] >= 0].any()
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert sum("2 labels per class are shown" in rule for rule in found["splits"]) == 1
+    assert sum("2 labels per class are shown" in how for how in found["splits"]) == 1
     told = any("toy_told: sees labels of normal records only" in text for text in found["warnings"])
     assert told == (protocol == "normals")
 
