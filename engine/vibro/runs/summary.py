@@ -166,7 +166,7 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     if not count or fitted.without_covariates is None:
         return []
     columns = fitted.without_covariates.arrays["columns"]
-    missing = list(np.isnan(coded.covariates[:, columns]).any(axis=0))
+    missing = np.atleast_1d(np.isnan(coded.covariates[:, columns]).any(axis=0))
     names = [
         name for name, gone in zip(np.array(fitted.schema["covariate_names"])[columns], missing, strict=True) if gone
     ]

@@ -38,13 +38,19 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
     ``attention``: all of 5 over the attention cut, or a sensor that keeps up an alarm by itself; with fewer instants the
     same shares. ``score``: the highest score
-    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
-    an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
+    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``growth_per_day``: by how much the worst
+    sensor's score rises per day since then (slope of Theil and Sen), NaN without an episode; ``sensors_alarm``: sensors that
+    keep up an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
     each sensor counts by its 80 % quantile and ``since`` is empty.
     """
     rows = []
     for name, mine, kept in _by_machine(batch, verdict):
-        row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
+        row = {
+            "machine_id": name,
+            "sensors_total": len(np.unique(batch.sensor[mine])),
+            "since": NO_TIME,
+            "growth_per_day": np.nan,
+        }
         if not len(kept):
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
             rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
@@ -55,6 +61,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
         own = [judged[0] for judged in alone]
         if ALARM in own and level < ATTENTION:
             level, since = ATTENTION, next(judged[2] for judged in alone if judged[0] == ALARM)
+        growth = _growth(machine, since)
         deciding = kept[verdict.level[kept] >= level] if level else kept
         known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
         rows.append(
@@ -62,6 +69,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
             | {
                 "level": LEVELS[level],
                 "since": since,
+                "growth_per_day": growth,
                 "sensors_alarm": sum(o == ALARM for o in own),
                 "score": score,
                 "confidence": float(known.mean()) if len(known) else np.nan,
@@ -151,6 +159,20 @@ def _worst_two(table: Floats, cuts: Cuts) -> Floats:
     second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
     value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + np.maximum(second, 0.0)))
     return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
+
+
+def _growth(machine: _Machine, since: np.datetime64) -> float:
+    """Median slope per day of the worst sensor's score since then, over at most 200 evenly spaced instants."""
+    if np.isnat(since):
+        return float("nan")
+    place = np.flatnonzero(machine.times >= since)
+    place = place[np.unique(np.linspace(0, len(place) - 1, min(len(place), 200)).astype(np.intp))]
+    worst = np.nanmax(machine.table[place], axis=1)
+    days = (machine.times[place] - since) / np.timedelta64(1, "D")
+    first, second = np.triu_indices(len(place), 1)
+    if not len(first):
+        return float("nan")
+    return float(np.median((worst[second] - worst[first]) / (days[second] - days[first])))
 
 
 def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:

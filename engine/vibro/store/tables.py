@@ -45,7 +45,16 @@ QUARANTINE_COLUMNS = (
     "detail",
     "excerpt",
 )
-MACHINE_COLUMNS = ("machine_id", "level", "since", "sensors_alarm", "sensors_total", "score", "confidence")
+MACHINE_COLUMNS = (
+    "machine_id",
+    "level",
+    "since",
+    "growth_per_day",
+    "sensors_alarm",
+    "sensors_total",
+    "score",
+    "confidence",
+)
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level")
 _CHUNK = 1 << 16  # rows converted to text at a time
