@@ -27,6 +27,7 @@ from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.injection.fit import fit_ensemble
 from vibro.io.tensors import decode_text, encode_text
+from vibro.scoring.calibration import compressed
 from vibro.store.manifest import libraries
 
 Floats = NDArray[np.float64]
@@ -146,8 +147,8 @@ def fit_trial(
     trial.raw[:, column] = matrix.raw[here]
     z, holdout = matrix.z[here], fitted.reference["z"]
     if in_sample:
-        fit, clip = matrix.raw[rows.fit], plan.ensemble.calibration.clip
-        z, holdout = (standardised(raw, fit, clip) for raw in (matrix.raw[here], fit))
+        fit, linear = matrix.raw[rows.fit], plan.ensemble.calibration.linear
+        z, holdout = (standardised(raw, fit, linear) for raw in (matrix.raw[here], fit))
     trial.z[:, column] = z
     for ident in learners:  # its score on rows whose label it learned must not teach the fuser
         trial.z[trial.known >= 0, names.index(ident)] = np.nan
@@ -159,8 +160,8 @@ def fit_trial(
     return replace(trial, reference=reference, reasons=reasons)
 
 
-def standardised(raw: Floats, fit: Floats, clip: tuple[float, float]) -> Floats:
-    """z (n, d) of raw scores (n, d): (raw - mean) / sd over the scores (r, d) of all fitted rows, within ``clip``.
+def standardised(raw: Floats, fit: Floats, linear: float) -> Floats:
+    """z (n, d) of raw scores (n, d): (raw - mean) / sd over the scores (r, d) of all fitted rows, compressed beyond ``linear``.
 
     The same for all sensors; sd is that of the population. NaN stays NaN and counts for nothing; a constant
     column of ``fit`` gives 0.
@@ -171,7 +172,7 @@ def standardised(raw: Floats, fit: Floats, clip: tuple[float, float]) -> Floats:
         if len(scores):
             sd = scores.std() if np.ptp(scores) > 0 else np.inf
             z[:, j] = (raw[:, j] - scores.mean()) / sd
-    return np.clip(z, *clip, out=z)
+    return compressed(z, linear)
 
 
 class Drawn(NamedTuple):

@@ -34,6 +34,7 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "say": say(run, t),
         "summary": run.summary,
         "machines": machines(run),
+        "transients": transients(run),
         "when": when(run, order, t),
         "timed": run.timed,
         "trend": trend(run, order, t),
@@ -130,6 +131,11 @@ def machines(run: RunData) -> list[dict[str, Any]]:
     ]
     order = [(urgency.get(m["level"], 3), -(_float(m.get("score")) or 0.0), i) for i, m in enumerate(run.machines)]
     return [rows[i] for _, _, i in sorted(order)]
+
+
+def transients(run: RunData) -> list[dict[str, Any]]:
+    """The events of the run, by machine and time."""
+    return [{**event, "time": event["time"][:16].replace("T", " ")} for event in run.summary.get("transients", [])]
 
 
 def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
@@ -230,6 +236,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "score": float(score[i]),
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
+                "reason": str(run.scores["reason"][i]),
                 "agreement": float(run.scores["agreement"][i]),
                 "confidence": float(run.scores["confidence"][i]),
                 "cells": cells,

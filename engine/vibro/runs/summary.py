@@ -15,12 +15,15 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
+from vibro.io import files
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
+from vibro.scoring.transients import Transient
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
 
 SCHEMA = 1
 TOP = 10
+NAMED = 5  # transients of a machine that a sentence dates
 ALIKE = 0.95  # rank correlation above which two detectors count as one
 
 
@@ -64,6 +67,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
             "level": LEVELS[verdict.level[i]],
+            "reason": REASONS[verdict.reason[i]],
         }
         for i in order
         if np.isfinite(score[i])
@@ -117,8 +121,8 @@ def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     """Sentences on records over the alarm cut whose operating state the model has not seen."""
     over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    suppressed = int((over & verdict.alarm_suppressed).sum())
-    alarms = int(over.sum()) - suppressed
+    suppressed = int((verdict.reason == REASONS.index("unseen_state")).sum())
+    alarms = int((over & (verdict.level == ALARM)).sum())
     state = f"operating state ({', '.join(batch.covariate_names)}) lies beyond those that the model was fitted on"
     said = []
     if suppressed:
@@ -128,6 +132,44 @@ def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     if alarms:
         said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
     return said
+
+
+def transients(verdict: Verdict) -> list[dict[str, Any]]:
+    """One row an event, in order of machine and time."""
+    return [
+        {"machine_id": e.machine, "time": e.time, "sensors": e.sensors, "records": len(e.rows)}
+        for e in verdict.transients.events
+    ]
+
+
+def passing(verdict: Verdict) -> list[str]:
+    """Sentences on transients, on those that are not over yet, and on records that the user said are benign."""
+    said, found = [], verdict.transients
+    if found.events:
+        when = "; ".join(
+            f"{name} {', '.join(files.iso_time(e.time) for e in mine[:NAMED])}"
+            + (f" and {len(mine) - NAMED} more" if len(mine) > NAMED else "")
+            for name, mine in ((m, [e for e in found.events if e.machine == m]) for m in _machines(found.events))
+        )
+        said.append(
+            f"{len(found.events)} transients (at once on most sensors of a machine, impulsive, gone at the next instant):"
+            f" {when}; their {sum(len(e.rows) for e in found.events)} records count as attention, not as alarm"
+        )
+    for event in found.pending:
+        said.append(
+            f"machine {event.machine} at {files.iso_time(event.time)}, its newest instant: {event.sensors} sensors stand out"
+            " at once and impulsively, as in a transient; only a later instant can show it, until then the level stands"
+        )
+    if benign := int((verdict.reason == REASONS.index("benign")).sum()):
+        said.append(
+            f"{benign} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign"
+            " one as normal records to each other"
+        )
+    return said
+
+
+def _machines(events: Sequence[Transient]) -> list[str]:
+    return list(dict.fromkeys(e.machine for e in events))
 
 
 def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[str, Any]:
@@ -146,7 +188,7 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
         "fuser": plan.ensemble.fuser["use"],
         "calibration": {
             "method": fitted.calibration.method,
-            "clip": list(fitted.calibration.clip),
+            "linear": fitted.calibration.linear,
             "groups": {"own": int(own.sum()), "pooled": int((~own).sum())},
         },
         "weights": {i: float(w) for i, w in zip(fitted.detectors, fitted.weights, strict=True)},
@@ -232,8 +274,14 @@ def decided(
             "budget": dict(budgets),
             "cuts": cuts.named,
             "realised": realised(verdict, cuts),
-            "warnings": [*alone(by_sensor), *unseen(batch, verdict, cuts)],
+            "warnings": [
+                *filter(None, [details.get("fallback")]),
+                *alone(by_sensor),
+                *passing(verdict),
+                *unseen(batch, verdict, cuts),
+            ],
         },
+        "transients": transients(verdict),
         "fault_injection": injected,
         "top": top(batch, verdict),
     }
