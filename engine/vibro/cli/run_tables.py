@@ -18,6 +18,9 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     )
     shown = [(word.get(level, level), count) for level, count in found["levels"].items()]
     table((word["level"], word["records"]), shown)
+    if found["transients"]:
+        records = sum(event["records"] for event in found["transients"])
+        line(f"{word['transients']}: {len(found['transients'])} ({records} {word['records']})")
     line(f"{word['cuts']}: {word['attention']} {cuts['attention']:.3g}, {word['alarm']} {cuts['alarm']:.3g}")
     line()
     table(
@@ -28,7 +31,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
                 r["sensor_id"],
                 _time(r["data_time"]),
                 f"{r['score']:.2f}",
-                word.get(r["level"], r["level"]),
+                word.get(r["level"], r["level"]) + (f" ({r['reason']})" if r["reason"] else ""),
             )
             for r in found["top"]
         ],
@@ -52,9 +55,8 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     """The answer of ``vibro explain``."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
-    line(
-        ", ".join([f"level {found['level']}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))])
-    )
+    level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
+    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))]))
     line()
     rows = [
         (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
@@ -87,6 +89,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "quarantined": "quarantined",
         "level": "level",
         "records": "records",
+        "transients": "transients",
         "cuts": "cuts",
         "attention": "attention",
         "alarm": "alarm",
@@ -107,6 +110,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "quarantined": "隔离",
         "level": "级别",
         "records": "记录数",
+        "transients": "瞬态事件",
         "cuts": "阈值",
         "normal": "正常",
         "attention": "注意",
