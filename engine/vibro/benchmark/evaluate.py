@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
 from vibro.benchmark.metrics import Floats, flag_table, midranks, roc_auc, score_table, weighted_table
 from vibro.data import SignalBatch
-from vibro.scoring.verdict import ALARM, INVALID, ScoreMatrix, Verdict
+from vibro.scoring.verdict import ALARM, INVALID, LEVELS, ScoreMatrix, Verdict
 
 REPEATS = 400  # bootstrap samples
 SHOWN = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")
@@ -43,12 +43,14 @@ def evaluate(
     budget: float = 0.01,
     seed: int = 0,
     learned_from: bool = False,
+    train: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """The ``metrics`` part of summary.json; undefined figures are None.
 
-    Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; alarms
-    are the decisions for ``f1`` and ``false_alarm_rate``. Intervals are 95 % percentile bootstraps over recordings of a
-    sensor, or over records where there are fewer than ten of those.
+    Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; ``alarms``,
+    ``f1`` and ``false_alarm_rate`` judge the alarms as they were raised, on every labelled record; ``train`` (n,) rows
+    that were fitted on. Intervals are 95 % percentile bootstraps over recordings of a sensor, or over records where there
+    are fewer than ten of those.
     """
     use = (labels.y >= 0) & np.isfinite(verdict.score)
     y, score = labels.y[use], verdict.score[use]
@@ -67,9 +69,9 @@ def evaluate(
     base = trivial_scores(batch, seed)
     columns += [base[name][use] for name in TRIVIAL]
     table = score_table(y, np.array(columns), budget=budget)
-    flags = flag_table(y, (verdict.level == ALARM)[use])
+    out["alarms"] = alarms_as_raised(labels.y, verdict.level, train)
     out["fused"] = {name: _number(table[name][0]) for name in SHOWN}
-    out["fused"] |= {name: _number(flags[name][0]) for name in ("false_alarm_rate", "f1")}
+    out["fused"] |= {name: out["alarms"]["all"][name] for name in ("false_alarm_rate", "f1")}
     rng = np.random.default_rng(seed)
     out["fused"]["interval"] = intervals(y, score, groups_of(batch)[use], rng)
     pair = ("roc_auc", "average_precision")
@@ -84,6 +86,34 @@ def evaluate(
     invalid = int((verdict.level == INVALID)[labels.y >= 0].sum())
     out["warnings"] = warnings(y, out, invalid, batch.machine[use])
     return out
+
+
+def alarms_as_raised(
+    y: NDArray[np.int16], level: NDArray[np.int8], train: NDArray[np.bool_] | None = None
+) -> dict[str, dict[str, Any] | None]:
+    """What the alarms of labelled records (n,) were worth: of ``all``, and apart of ``train`` and ``test`` where both are.
+
+    Each with ``precision``, ``recall``, ``false_alarm_rate``, ``f1`` and the ``confusion`` matrix {level: {anomalous: n,
+    normal: n}}. A record that got no verdict is no alarm.
+    """
+    known = y >= 0
+    out: dict[str, dict[str, Any] | None] = {"all": _judged(y[known], level[known]), "train": None, "test": None}
+    if train is not None and (known & train).any() and (known & ~train).any():
+        out["train"] = _judged(y[known & train], level[known & train])
+        out["test"] = _judged(y[known & ~train], level[known & ~train])
+    return out
+
+
+def _judged(y: NDArray[np.int16], level: NDArray[np.int8]) -> dict[str, Any]:
+    flags = flag_table(y, level == ALARM)
+    figures: dict[str, Any] = {
+        name: _number(flags[name][0]) for name in ("precision", "recall", "false_alarm_rate", "f1")
+    }
+    counts = {
+        name: {"anomalous": int((level[y == 1] == code).sum()), "normal": int((level[y == 0] == code).sum())}
+        for code, name in enumerate(LEVELS)
+    }
+    return {**figures, "confusion": counts}
 
 
 def groups_of(batch: SignalBatch) -> NDArray[np.intp]:

@@ -96,9 +96,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         holdout_state: State = {}
         smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
         if smallest < task.cls.min_rows:
-            raise NotApplicableError(
-                f"{task.id} needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}"
-            )
+            raise NotApplicableError(f"needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}")
         if task.cross_fit:
             for k in folds if len(folds) > 1 else ():
                 holdout = task.fold == k

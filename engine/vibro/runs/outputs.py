@@ -22,6 +22,7 @@ from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import write_report
 from vibro.runs import summary
+from vibro.runs.choice import Cutting, advice
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
@@ -42,14 +43,21 @@ def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
 
 
 def finish(
-    work: Job, got: Input, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
+    work: Job,
+    got: Input,
+    fitted: FittedEnsemble,
+    report: FitReport,
+    matrix: ScoreMatrix,
+    verdict: Verdict,
+    fit_rows: NDArray[np.intp] | None = None,
 ) -> dict[str, Any]:
-    """Writes every table, the summary, the report and the manifest of a run or of ``vibro score``."""
+    """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, report, matrix, verdict))
-        write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
+        machines = machine_rows(batch, verdict, fitted.cuts)
+        write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
         for name in ("10-ingest", "work"):
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
     metrics = None
@@ -63,6 +71,7 @@ def finish(
             budget=fitted.plan.ensemble.budgets.alarm,
             seed=options.seed,
             learned_from=learned,
+            train=None if fit_rows is None else np.isin(np.arange(len(batch)), fit_rows),
         )
         if learned:
             metrics["warnings"].append("the run learned from these labels: the figures on them are optimistic")
@@ -73,6 +82,8 @@ def finish(
         fitted=fitted,
         report=report,
         verdict=verdict,
+        machines=machines,
+        advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
@@ -90,8 +101,18 @@ def finish(
     return found
 
 
+def advised(host: PluginHost, fitted: FittedEnsemble, report: FitReport) -> list[str]:
+    """What injected faults say about the cuts."""
+    if report.trial is None:
+        return []
+    entry, reference = fitted.plan.ensemble, fitted.reference["fused"]
+    return advice(
+        Cutting(host, report.trial, reference, entry.thresholder, entry.budgets, fitted.seed), fitted.cuts.alarm
+    )
+
+
 def write_tables(
-    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, cuts: Cuts, *, bom: bool
+    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, machines: list[dict[str, Any]], *, bom: bool
 ) -> None:
     """scores.csv, scores.parquet and machines.csv."""
     columns: dict[str, NDArray[Any]] = {
@@ -108,7 +129,7 @@ def write_tables(
     }
     columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
     tables.write_scores(run.path, columns, bom=bom)
-    tables.write_machines(run.path, machine_rows(batch, verdict, cuts), bom=bom)
+    tables.write_machines(run.path, machines, bom=bom)
 
 
 def stored_scores(

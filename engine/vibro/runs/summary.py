@@ -15,6 +15,7 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
+from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
@@ -105,31 +106,6 @@ def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]
     return rows
 
 
-def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences on the sensors of ``sensors`` that deviate alone."""
-    return [
-        f"sensor {row['sensor_id']} of machine {row['machine_id']} deviates alone: look at the sensor and its mounting first"
-        for row in rows
-        if row["alone"]
-    ]
-
-
-def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
-    """Sentences on records over the alarm cut whose operating state the model has not seen."""
-    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    suppressed = int((over & verdict.alarm_suppressed).sum())
-    alarms = int(over.sum()) - suppressed
-    state = f"operating state ({', '.join(batch.covariate_names)}) lies beyond those that the model was fitted on"
-    said = []
-    if suppressed:
-        said.append(
-            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
-        )
-    if alarms:
-        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
-    return said
-
-
 def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[str, Any]:
     """How the columns became one score, how alike they are, and what the fuser noticed."""
     plan, z = fitted.plan, fitted.reference["z"]
@@ -191,32 +167,38 @@ def decided(
     batch: SignalBatch,
     verdict: Verdict,
     cuts: Cuts,
+    machines: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
     *,
     method: str,
     budgets: Mapping[str, float],
     own: Mapping[str, bool],
     injected: Mapping[str, Any] | None,
+    advice: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The parts of a summary that follow from its cuts: sensors, levels, thresholds, fault injection, highest records.
+    """The parts of a summary that follow from its cuts: levels, thresholds, fault injection, highest records.
 
-    ``details``: what the thresholder told of its alarm cut; ``own``: sensors with a calibration of their own;
-    ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of alarms is promised, only counted.
+    ``machines``: rows of ``machines.csv``; ``details``: what the thresholder told of its alarm cut; ``own``: sensors with
+    a calibration of their own; ``advice``: sentences on what injected faults showed. ``thresholds.warnings`` are the
+    sentences that a change of the cuts changes. No share of alarms is promised, only counted.
     """
     by_sensor = sensors(batch, verdict, cuts, own)
+    thresholds: dict[str, Any] = {
+        "fallback": None,
+        "interval": None,
+        "reason": None,
+        **details,
+        "method": method,
+        "budget": dict(budgets),
+        "cuts": cuts.named,
+        "realised": realised(verdict, cuts),
+    }
+    said = voice.sentences(batch, verdict, cuts, machines, by_sensor, thresholds)
     return {
         "sensors": by_sensor,
         "levels": levels(verdict),
-        "thresholds": {
-            "fallback": None,
-            "interval": None,
-            **details,
-            "method": method,
-            "budget": dict(budgets),
-            "cuts": cuts.named,
-            "realised": realised(verdict, cuts),
-            "warnings": [*alone(by_sensor), *unseen(batch, verdict, cuts)],
-        },
+        "machines": {name: sum(row["level"] == name for row in machines) for name in LEVELS},
+        "thresholds": {**thresholds, "warnings": [*said, *advice]},
         "fault_injection": injected,
         "top": top(batch, verdict),
     }
@@ -281,6 +263,8 @@ def build(
     fitted: FittedEnsemble,
     report: FitReport,
     verdict: Verdict,
+    machines: Sequence[Mapping[str, Any]],
+    advice: Sequence[str],
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
     timings: Mapping[str, float],
@@ -293,11 +277,13 @@ def build(
         batch,
         verdict,
         fitted.cuts,
+        machines,
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
         own=own_calibration(fitted),
         injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+        advice=advice,
     )
     said = [*warnings, *combined["warnings"], *found["thresholds"]["warnings"]]
     known = set(fitted.schema["covariate_names"])

@@ -45,7 +45,9 @@ QUARANTINE_COLUMNS = (
     "detail",
     "excerpt",
 )
-MACHINE_COLUMNS = ("machine_id", "level", "since", "sensors_alarm", "sensors_total", "score", "confidence")
+MACHINE_COLUMNS = (
+    "machine_id", "level", "reason", "since", "records_alarm", "sensors_alarm", "sensors_total", "score", "confidence",
+)  # fmt: skip
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level")
 _CHUNK = 1 << 16  # rows held as text at a time

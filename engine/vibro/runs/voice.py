@@ -1,0 +1,152 @@
+"""Sentences that keep the parts of a verdict from contradicting each other: records, detectors, machines, cuts, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vibro.data import SignalBatch
+from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, NORMAL, Verdict
+
+NAMED = 3  # names in a sentence; the others are counted
+MINORITY = 0.5  # agreement below which a verdict stands against most of the detectors
+OFF = 2.0  # a share is told where it is off its budget by more than this factor
+BY_CHANCE = 2.0  # and by more than this many standard deviations of a count
+
+
+def sentences(
+    batch: SignalBatch,
+    verdict: Verdict,
+    cuts: Cuts,
+    machines: Sequence[Mapping[str, Any]],
+    sensors: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[str, Any],
+) -> list[str]:
+    """All that must be said beside the numbers; ``machines``, ``sensors``, ``thresholds`` as a run tells them."""
+    return [
+        *quiet_machines(machines),
+        *alone(sensors),
+        *minority(verdict),
+        *unseen(batch, verdict, cuts),
+        *off_budget(verdict, thresholds),
+    ]
+
+
+def names(found: Sequence[str]) -> str:
+    """``A, B, C and 27 more``; never empty for a list that is not."""
+    shown = ", ".join(found[:NAMED])
+    return shown if len(found) <= NAMED else f"{shown} and {len(found) - NAMED} more"
+
+
+def counted(n: int, one: str) -> str:
+    """``1 record``, ``2 records``."""
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def percent(share: float) -> str:
+    """``4.6 %``."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def quiet_machines(machines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why machines are in attention although records of theirs are in alarm."""
+    said = []
+    isolated = [row for row in machines if row["reason"] == ISOLATED]
+    for timed, rule in (
+        (True, f"{K} of {N} consecutive instants"),
+        (False, "one in five records of a sensor, as no times are given"),
+    ):
+        held = [row for row in isolated if np.isnat(row["since"]) != timed]
+        n = sum(row["records_alarm"] for row in held)
+        if n:
+            raises = "raises an alarm" if n == 1 else "raise alarms"
+            said.append(
+                f"{counted(n, 'record')} {raises} too seldom for an alarm of the machine ({rule}):"
+                f" attention of {_machines(held)}"
+            )
+    held = [row for row in machines if row["reason"] == SINGLE_SENSOR]
+    n = sum(row["sensors_alarm"] for row in held)
+    if n:
+        keeps = "keeps" if n == 1 else "keep"
+        said.append(
+            f"{counted(n, 'sensor')} {keeps} up an alarm without a second one at the same instants that would make it an alarm"
+            f" of the machine: attention of {_machines(held)}"
+        )
+    return said
+
+
+def _machines(rows: Sequence[Mapping[str, Any]]) -> str:
+    listed = [str(row["machine_id"]) for row in rows]
+    return f"machine {listed[0]}" if len(listed) == 1 else f"{len(listed)} machines ({names(listed)})"
+
+
+def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sensors of ``summary.sensors`` that deviate alone."""
+    lone = [row for row in sensors if row["alone"]]
+    if not lone:
+        return []
+    if len(lone) == 1:
+        who = f"sensor {lone[0]['sensor_id']} of machine {lone[0]['machine_id']} deviates alone"
+    else:
+        listed = [f"{row['sensor_id']} of {row['machine_id']}" for row in lone]
+        who = f"{len(lone)} sensors deviate alone on their machines ({names(listed)})"
+    return [f"{who}: look at the sensor and its mounting first"]
+
+
+def minority(verdict: Verdict) -> list[str]:
+    """Verdicts against the greater part of the detectors' own cuts."""
+    known = np.isfinite(verdict.agreement)
+    against = known & (verdict.agreement < MINORITY)
+    said = []
+    alarms = int((verdict.level == ALARM).sum())
+    n = int((against & (verdict.level == ALARM)).sum())
+    if n:
+        said.append(
+            f"{n} of {counted(alarms, 'alarm')} {'has' if n == 1 else 'have'} most of the detectors' weight below its own"
+            " cuts: few detectors lie far above theirs (column agreement)"
+        )
+    n = int((against & (verdict.level < ALARM) & (verdict.level >= NORMAL)).sum())
+    if n:
+        said.append(
+            f"{counted(n, 'record')} without an alarm {'has' if n == 1 else 'have'} most of the detectors' weight above its"
+            " own cuts: each is a little, together they are not (column agreement)"
+        )
+    return said
+
+
+def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
+    """Records over the alarm cut whose operating state the model has not seen."""
+    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    suppressed = int((over & verdict.alarm_suppressed).sum())
+    alarms = int(over.sum()) - suppressed
+    of = f" ({', '.join(batch.covariate_names)})" if batch.covariate_names else ""
+    state = f"operating state{of} lies beyond those that the model was fitted on"
+    said = []
+    if suppressed:
+        said.append(
+            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
+        )
+    if alarms:
+        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
+    return said
+
+
+def off_budget(verdict: Verdict, thresholds: Mapping[str, Any]) -> list[str]:
+    """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets."""
+    said = []
+    if thresholds["fallback"]:
+        said.append(f"the alarm cut is a fallback of {thresholds['method']}: {thresholds['fallback']}")
+    judged = int(((verdict.level != INVALID) & (verdict.level != INDETERMINATE)).sum())
+    for name in ("attention", "alarm"):
+        share, budget = thresholds["realised"][name], thresholds["budget"][name]
+        if share is None:
+            continue
+        excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged, 1)))
+        if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
+            what = "faults, or the data differ from those of the fit" if excess > 0 else "the cut is cautious"
+            said.append(f"{percent(share)} of the records lie above the {name} cut, for a budget of {percent(budget)}: {what}")
+    return said
