@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,9 +70,7 @@ def evaluate(
     base = trivial_scores(batch, seed)
     columns += [base[name][use] for name in TRIVIAL]
     table = score_table(y, np.array(columns), budget=budget)
-    out["alarms"] = alarms_as_raised(labels.y, verdict.level, train)
     out["fused"] = {name: _number(table[name][0]) for name in SHOWN}
-    out["fused"] |= {name: out["alarms"]["all"][name] for name in ("false_alarm_rate", "f1")}
     rng = np.random.default_rng(seed)
     out["fused"]["interval"] = intervals(y, score, groups_of(batch)[use], rng)
     pair = ("roc_auc", "average_precision")
@@ -81,11 +80,30 @@ def evaluate(
     out["baselines"] = {
         name: {key: _number(table[key][j]) for key in pair} for j, name in enumerate(TRIVIAL, start=first)
     }
-    out["per_class"] = per_class(y, score, labels.fault_type[use], budget)
+    out = at_cuts(out, labels.y, labels.fault_type, verdict, budget, train)
     out["confound"] = confound(batch, use, y, score, base["rms"][use])
     invalid = int((verdict.level == INVALID)[labels.y >= 0].sum())
     out["warnings"] = warnings(y, out, invalid, batch.machine[use])
     return out
+
+
+def at_cuts(
+    found: Mapping[str, Any],
+    y: NDArray[np.int16],
+    fault_type: NDArray[np.str_],
+    verdict: Verdict,
+    budget: float,
+    train: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
+    """Metrics ``found`` with all that depends on cuts and budget: the alarms as raised, recall at the budget, each class."""
+    use = (y >= 0) & np.isfinite(verdict.score)
+    table = score_table(y[use], verdict.score[use], budget=budget)
+    alarms = alarms_as_raised(y, verdict.level, train)
+    fused = {**found["fused"], "recall_at_budget": _number(table["recall_at_budget"][0])}
+    assert alarms["all"] is not None
+    fused |= {name: alarms["all"][name] for name in ("false_alarm_rate", "f1")}
+    classes = per_class(y[use], verdict.score[use], fault_type[use], budget)
+    return {**found, "fused": fused, "alarms": alarms, "per_class": classes}
 
 
 def alarms_as_raised(

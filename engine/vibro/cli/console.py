@@ -147,8 +147,8 @@ def alarms_as_raised(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         ]
         rows = [
             (word.get(level, level), n["anomalous"], n["normal"])
-            for level, n in reversed(judged["confusion"].items())
-            if level in ("normal", "attention", "alarm") or n["anomalous"] or n["normal"]
+            for level in ("alarm", "attention", "normal", "invalid", "indeterminate")
+            if any((n := judged["confusion"][level]).values()) or level in ("alarm", "attention", "normal")
         ]
         title = f"{word['raised']}{'' if part == 'all' else f' ({word[part]})'}: {', '.join(figures)}"
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)

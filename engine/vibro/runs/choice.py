@@ -141,11 +141,9 @@ def advice(cutting: Cutting, alarm: float) -> list[str]:
     if not now.missed:
         return []
     smallest = [(TELLING[i], _smallest(row)) for i, row in enumerate(now.caught)]
-    from_here = [f"{_plain(kind)} from severity {s:g} on" for kind, s in smallest if s is not None]
-    said = (
-        f"of injected faults of severity {SEVERITIES[-1]:g} {_shares(now, now.missed)} raise an alarm, less than half"
-    )
-    said += f"; half of {', '.join(from_here)}" if from_here else "; half of no kind at any severity tried"
+    from_here = [f"{_plain(kind)} from {s:g} on" for kind, s in smallest if s is not None]
+    said = f"of injected faults of severity {SEVERITIES[-1]:g} only {_shares(now, now.missed)} raise an alarm"
+    said += f", half or more of {_listed(from_here)}" if from_here else ""
     others = cutting.at_budget()
     better = best(now, others)
     if better is not now:

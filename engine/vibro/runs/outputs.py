@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vibro.benchmark.evaluate import evaluate
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
-from vibro.data import SignalBatch
+from vibro.data import SignalBatch, encode
 from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import write_report
@@ -53,9 +53,11 @@ def finish(
 ) -> dict[str, Any]:
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
+    train = None if fit_rows is None else np.isin(np.arange(len(batch)), fit_rows)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
-            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, report, matrix, verdict))
+            kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
+            save_tensors(stage.path / "scores.safetensors", kept)
         machines = machine_rows(batch, verdict, fitted.cuts)
         write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
         for name in ("10-ingest", "work"):
@@ -71,7 +73,7 @@ def finish(
             budget=fitted.plan.ensemble.budgets.alarm,
             seed=options.seed,
             learned_from=learned,
-            train=None if fit_rows is None else np.isin(np.arange(len(batch)), fit_rows),
+            train=train,
         )
         if learned:
             metrics["warnings"].append("the run learned from these labels: the figures on them are optimistic")
@@ -153,6 +155,15 @@ def stored_scores(
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
+
+
+def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """What judging other cuts against the labels needs: nothing where none were given."""
+    if got.labels is None:
+        return {}
+    codes, names = encode(got.labels.fault_type.tolist())
+    fitted = np.zeros(len(codes), np.bool_) if train is None else train
+    return {"label": got.labels.y, "fault": codes, "faults": encode_text(names), "fitted": fitted}
 
 
 def signal_of(got: Input) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,18 @@ def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
                 raise
 
 
-def read_input(work: Job, data: DataOptions) -> Input:
-    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit."""
+def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = None) -> Input:
+    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit.
+
+    ``schema``: that of a model, whose sampling rate, unit and length count where the data state none.
+    """
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
     how = IngestOptions(
         fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
     )
+    if schema is not None:
+        how = replace(how, **{f"prefer_{name}": schema[name] for name in ("fs", "unit", "length")})
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
         got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))
@@ -163,6 +168,11 @@ def check_input(data: DataOptions, fit_on: str) -> None:
 
 def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> Rows:
     """The rows of ``--fit-on``: all valid ones, those labelled normal, or a split of the label table."""
+    if not batch.valid.any():
+        raise DataError(
+            f"there is nothing to fit on: all {len(batch)} records are invalid",
+            hint="vibro data check DATA says why",
+        )
     if fit_on == "all":
         return make_rows(batch)
     assert labels is not None  # check_input has seen to it

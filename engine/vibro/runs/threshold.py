@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State, Thresholder
+from vibro.benchmark.evaluate import at_cuts
 from vibro.context import Context
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, StateError
@@ -31,7 +32,7 @@ from vibro.runs.outputs import SCORES, decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
-from vibro.scoring.verdict import LEVELS, ScoreMatrix, decide
+from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
 from vibro.store.rundir import RunDir
@@ -93,7 +94,7 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if "unseen" not in stored or "level" not in stored:
+    if not {"unseen", "level", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
@@ -165,9 +166,9 @@ def rethreshold(
         )
         if (run.path / MODEL).is_dir():
             recut_model(run.path, cuts, details, _rule(kept, method), asdict(budgets))
-        run.write_json(
-            "summary.json", _told_anew(found, after, dict(zip(ids, cuts.own, strict=True)), learned.warnings)
-        )
+        told = _told_anew(found, after, dict(zip(ids, cuts.own, strict=True)), learned.warnings)
+        told["metrics"] = _judged_anew(found["metrics"], stored, verdict, budgets.alarm)
+        run.write_json("summary.json", told)
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
@@ -182,10 +183,18 @@ def _told_anew(
     """The summary ``found`` with what follows from new cuts ``after``; ``own``: each detector's cut, ``said``: warnings."""
     lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"]]
     warnings = [*lasting, *after["thresholds"]["warnings"], *said]
-    if found["metrics"] is not None:
-        warnings.append("metrics were left out when the cuts were changed: score again with --labels")
     detectors = [{**row, "cut": float(own[row["id"]])} if row["id"] in own else row for row in found["detectors"]]
-    return {**found, **after, "detectors": detectors, "metrics": None, "warnings": warnings}
+    return {**found, **after, "detectors": detectors, "warnings": warnings}
+
+
+def _judged_anew(
+    metrics: Mapping[str, Any] | None, stored: State, verdict: Verdict, budget: float
+) -> dict[str, Any] | None:
+    """The metrics of the run with what follows from other cuts."""
+    if metrics is None:
+        return None
+    faults = np.array([*decode_text(stored["faults"])], dtype=np.str_)[stored["fault"]]
+    return at_cuts(metrics, stored["label"], faults, verdict, budget, stored["fitted"].astype(np.bool_))
 
 
 def _rule(kept: Mapping[str, Any], method: str) -> Mapping[str, Any]:

@@ -106,14 +106,14 @@ def minority(verdict: Verdict) -> list[str]:
     n = int((against & (verdict.level == ALARM)).sum())
     if n:
         said.append(
-            f"{n} of {counted(alarms, 'alarm')} {'has' if n == 1 else 'have'} most of the detectors' weight below its own"
-            " cuts: few detectors lie far above theirs (column agreement)"
+            f"{n} of {counted(alarms, 'alarm')} {'rests' if n == 1 else 'rest'} on few detectors: most of the weight stays"
+            " below its own cuts (column agreement)"
         )
     n = int((against & (verdict.level < ALARM) & (verdict.level >= NORMAL)).sum())
     if n:
         said.append(
-            f"{counted(n, 'record')} without an alarm {'has' if n == 1 else 'have'} most of the detectors' weight above its"
-            " own cuts: each is a little, together they are not (column agreement)"
+            f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: none is"
+            " far over, and the fused score stays below its cut (column agreement)"
         )
     return said
 
@@ -148,5 +148,7 @@ def off_budget(verdict: Verdict, thresholds: Mapping[str, Any]) -> list[str]:
         excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged, 1)))
         if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
             what = "faults, or the data differ from those of the fit" if excess > 0 else "the cut is cautious"
-            said.append(f"{percent(share)} of the records lie above the {name} cut, for a budget of {percent(budget)}: {what}")
+            said.append(
+                f"{percent(share)} of the records lie above the {name} cut, for a budget of {percent(budget)}: {what}"
+            )
     return said
