@@ -141,9 +141,9 @@ def advice(cutting: Cutting, alarm: float) -> list[str]:
     if not now.missed:
         return []
     smallest = [(TELLING[i], _smallest(row)) for i, row in enumerate(now.caught)]
-    from_here = [f"{_plain(kind)} from {s:g} on" for kind, s in smallest if s is not None]
+    from_here = [f"{s:g} ({_plain(kind)})" for kind, s in smallest if s is not None]
     said = f"of injected faults of severity {SEVERITIES[-1]:g} only {_shares(now, now.missed)} raise an alarm"
-    said += f", half or more of {_listed(from_here)}" if from_here else ""
+    said += f", at least half from severity {_listed(from_here)} on" if from_here else ""
     others = cutting.at_budget()
     better = best(now, others)
     if better is not now:
