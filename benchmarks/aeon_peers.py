@@ -75,9 +75,9 @@ def main() -> int:
     rows = [[name, *(f"{np.mean(v):.3f} ± {np.std(v):.3f}" for v in block.values())] for name, block in found.items()]
     rows.append(["mean", *(f"{np.mean([np.mean(block[c]) for block in found.values()]):.3f}" for c in columns)])
     lines = [
-        f"Average precision, {SEEDS} draws a pool, fitted and judged in place; aeon {version} with default settings:",
+        f"Average precision, {SEEDS} draws per pool, fitted and evaluated on the same rows; aeon {version}, default settings:",
         "ROCKAD, and scikit-learn's isolation forest on the samples behind OutlierDetectionAdapter, which gives no score but",
-        "yes or no. Its answer is turned round, for it gives 0 to outliers. A detector that failed counts as chance.",
+        "yes or no. Its answer is inverted, because it gives 0 to outliers. A detector that failed counts as chance.",
         "",
         *table(["pool", *columns], rows),
         *(f"- {text}" for text in failed),

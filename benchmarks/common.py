@@ -31,7 +31,7 @@ class Measured:
 
 
 def measure(command: Sequence[str], threads: int | None = None) -> Measured:
-    """Runs a command; ``threads`` is what every inner pool is told to use, None leaves it to the program."""
+    """Runs a command; ``threads`` sets the size of every thread pool, None leaves it to the program."""
     env = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         env.pop(name, None)

@@ -3,7 +3,7 @@
     python -m benchmarks.run cost
 
 2,000 simulated records of 8,192 samples with covariates, from a folder of text files to the report, calibration and
-audition included; then as many records that the model has not seen. Memory is the sum over the command and its workers of
+fault injection included; then as many records that the model has not seen. Memory is the sum over the command and its workers of
 each one's share (PSS), looked at every fifth of a second.
 """
 
@@ -34,7 +34,7 @@ class TreeMemory(threading.Thread):
         self.pid, self.peak, self.over = pid, 0.0, threading.Event()
 
     def run(self) -> None:
-        """Looks until told that it is over."""
+        """Samples the memory until stopped."""
         while not self.over.wait(PERIOD):
             self.peak = max(self.peak, sum(_pss(pid) for pid in _tree(self.pid)) / 1024)
 

@@ -63,14 +63,14 @@ def in_place(data: Any) -> Task:
     return Task(data.batch, rows, rows, data.y[rows], np.zeros(len(rows), np.int32), data.fault_type[rows])
 
 
-def real(name: str, **how: Any) -> Any:
+def real(name: str, **settings: Any) -> Any:
     """A set of the folder VIBRO_TEST_DATA, and its arrays."""
     import os
 
     from vibro.benchmark.datasets import SetEntry, load_set
 
     folder = Path(os.environ["VIBRO_TEST_DATA"])
-    entry = SetEntry(name, path=f"{name}/{name}.npz", **how)
+    entry = SetEntry(name, path=f"{name}/{name}.npz", **settings)
     return load_set(entry, folder), np.load(folder / entry.path, allow_pickle=False)
 
 
@@ -188,6 +188,7 @@ def fit(
     from vibro.core.folds import make_rows
     from vibro.core.planning import make_plan
     from vibro.errors import QuorumError
+    from vibro.injection.fit import fit_ensemble
 
     plan = make_plan(host, name, entry_of(host, protocol, name, given))
     rows = make_rows(task.batch, task.fit)
@@ -197,14 +198,15 @@ def fit(
     if twin:
         return [{**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))}]
     try:
-        fitted, matrix = Engine(host, Context(seed=seed, fs=task.batch.fs)).run(plan, task.batch, rows)
+        engine = Engine(host, Context(seed=seed, fs=task.batch.fs))
+        fitted, report, matrix = fit_ensemble(engine, plan, task.batch, rows)
     except QuorumError as error:
         out.append({**key, "name": name, "skipped": error.message})
     else:
-        fused = Engine(host, Context(seed=seed, fs=task.batch.fs)).decide(fitted, matrix, task.batch).score
+        fused = engine.decide(fitted, matrix, task.batch).score
         if not alone:
             out.append({**key, "name": name, **figures(task, fused[task.judged], fitted.reference["fused"])})
-        for result in fitted.results:
+        for result in report.results:
             row = {**key, "name": result.id if alone else f"{name}: {result.id}", "health": dict(result.health)}
             row |= {"fit_seconds": result.fit_seconds, "score_seconds": result.score_seconds}
             if result.status == "ok":
@@ -234,8 +236,8 @@ def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floa
     known = set(planned.cls.Params.__dataclass_fields__)
     params = replace(planned.params, **{key: 0 for key in UNTRAINED if key in known})
     x = ArrayRef(store.get(planned.view))
-    how = {"cross_fit": False, "group": rows.group}
-    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **how))
+    options = {"cross_fit": False, "group": rows.group}
+    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **options))
     if found.scores is None or found.reference is None:
         raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
     batch, reference = task.batch, found.reference[:, None]
@@ -286,7 +288,7 @@ def main(words: list[str]) -> int:
 
 
 def report(rows: list[dict[str, Any]]) -> list[str]:
-    """One table a protocol: mean and spread over seeds."""
+    """One table per protocol: mean, lowest and highest over seeds."""
     lines = []
     keys = ("roc_auc", "average_precision", "f1", "recall")
     for protocol in PROTOCOLS:
@@ -302,7 +304,7 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         if body:
             heads = ["", "seeds", "ROC AUC", "AP", "F1", f"recall at {ALARM:.0%} false alarms", "seconds", "skipped"]
             prior = {round(row["prior"], 3) for row in mine if "prior" in row}
-            lines += [f"## {protocol}", "", f"Share of anomalies among the judged rows: {_range(prior)}.", ""]
+            lines += [f"## {protocol}", "", f"Share of anomalies among the evaluated rows: {_range(prior)}.", ""]
             lines += table(heads, body)
     states = len({row.get("code") for row in rows})
     lines.append(

@@ -58,7 +58,7 @@ def rows_of(host: Any, settings: Mapping[str, Any], records: int) -> tuple[Any, 
 
 
 def fitted(planned: Any, x: np.ndarray, steps: int, **settings: Any) -> tuple[Any, list[float]]:
-    """A detector after ``fit``, and the processor seconds between its training steps; ``steps`` an epoch where it counts them."""
+    """A detector after ``fit``, and the processor seconds between its training steps; ``steps`` per epoch if it has them."""
     import torch
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -86,7 +86,7 @@ def fitted(planned: Any, x: np.ndarray, steps: int, **settings: Any) -> tuple[An
 
 
 def rate(rows: float, seconds: list[float]) -> dict[str, float]:
-    """Rows a second in ``ROUNDS`` equal stretches of work of ``rows`` each: median, lowest, highest."""
+    """Rows per second in ``ROUNDS`` equal stretches of work of ``rows`` each: median, lowest, highest."""
     parts = [rows * len(part) / sum(part) for part in np.array_split(np.array(seconds), ROUNDS)]
     return {"median": float(np.median(parts)), "low": float(min(parts)), "high": float(max(parts))}
 
@@ -101,21 +101,21 @@ def scored(detector: Any, x: np.ndarray) -> list[float]:
     return out
 
 
-def windows_a_record(settings: Mapping[str, Any], x: np.ndarray) -> int:
+def windows_per_record(settings: Mapping[str, Any], x: np.ndarray) -> int:
     """How many windows a record is cut into."""
     return int(x.shape[-1] // (settings.get("window") or x.shape[-1]))
 
 
 def measured(host: Any, name: str, size: str) -> dict[str, Any]:
-    """Parameters and records a second, trained and scored, of one network in one size."""
+    """Parameters and records per second, trained and scored, of one network in one size."""
     large = size == "reference"
     settings = entry(host, "full" if large else "default", name) | (REFERENCE.get(name, {}) if large else {})
     records = records_for(name, STEPS * SMALL_STEP) if large else RECORDS
     planned, x = rows_of(host, settings, records)
-    windows = windows_a_record(planned.settings, x)
-    how: dict[str, Any] = {"epochs": 1, "batch": SMALL_STEP} if large else {"epochs": ROUNDS}
-    how |= {key: 0 for key in ("pretrain", "warm_up") if key in planned.cls.Params.__dataclass_fields__}
-    detector, seconds = fitted(planned, x, STEPS if large else 0, **how)
+    windows = windows_per_record(planned.settings, x)
+    settings: dict[str, Any] = {"epochs": 1, "batch": SMALL_STEP} if large else {"epochs": ROUNDS}
+    settings |= {key: 0 for key in ("pretrain", "warm_up") if key in planned.cls.Params.__dataclass_fields__}
+    detector, seconds = fitted(planned, x, STEPS if large else 0, **settings)
     part = np.resize(x, ((1 if large else 16) * BLOCK // windows, *x.shape[1:]))
     trained = rate(detector.params.batch / windows, seconds)
     return {
@@ -162,14 +162,14 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
             a, b = mine["default"], mine["reference"]
             rates = [spread(over(a[key], b[key])) for key in ("trained", "scored")]
             ratios.append([name, f"{b['parameters'] / a['parameters']:.3g}", *rates])
-    heads = ["", "size", "row of the view", "parameters", "seconds an epoch", "records/s trained", "records/s scored"]
+    heads = ["", "size", "row of the view", "parameters", "seconds per epoch", "records/s trained", "records/s scored"]
     heads.append("commit")
     return [
         *table(heads, body),
         *table(["default over reference", "parameters, times fewer", "trained, times faster", "scored"], ratios),
         f"Median (lowest to highest) of {ROUNDS} rounds, processor time of one thread. Default: {ROUNDS} epochs over"
         f" {RECORDS:,} simulated records of 8,192 samples, all that an epoch takes. Reference: {ROUNDS} steps of {SMALL_STEP}"
-        " rows (of tadgan: windows, four a record), from whose rate the seconds of an epoch follow.",
+        " rows (of tadgan: windows, four per record), from whose rate the seconds of an epoch follow.",
     ]
 
 

@@ -134,7 +134,7 @@ def report(found: dict[str, Any]) -> tuple[list[str], list[str]]:
     lines += [f"Heavy libraries imported by `--help`: {found['start']['imports']}", ""]
     if times["--help"]["median"] > 0.3 or found["start"]["imports"] != "[]":
         missed.append(f"vibro --help: {times['--help']['median']:.2f} s, imports {found['start']['imports']}")
-    lines += ["## Floors on simulated plants (fitted without labels, judged in place)", ""]
+    lines += ["## Floors on simulated plants (fitted without labels, evaluated on the same rows)", ""]
     rows = []
     for (name, given), many in _grouped(found["floors"]).items():
         means = [float(np.mean([m[key] for m in many])) for key in ("roc_auc", "average_precision")]

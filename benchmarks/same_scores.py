@@ -98,7 +98,7 @@ def version(checkout: Path) -> str:
 
 
 def main() -> None:
-    """Compares the checkouts case by case, a line each."""
+    """Compares the checkouts, one line per case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)

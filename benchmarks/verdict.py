@@ -163,15 +163,15 @@ def threshold(times: int) -> Iterator[list[dict[str, Any]]]:
         for _ in range(times):
             rows = []
             for method in THRESHOLDERS:
-                for how, more in (("rewritten", []), ("dry run", ["--dry-run"])):
+                for mode, more in (("rewritten", []), ("dry run", ["--dry-run"])):
                     done = measure([*VIBRO, "threshold", run, "--method", method, "--budget", "0.02", *more], threads=1)
                     if done.code:
                         raise RuntimeError(done.output)
-                    rows.append({"method": method, "how": how, "wall": done.seconds, "cpu": done.cpu_seconds})
+                    rows.append({"method": method, "mode": mode, "wall": done.seconds, "cpu": done.cpu_seconds})
                 wall, cpu = perf_counter(), process_time()
                 rethreshold(host, Path(run), method=method, budget=0.02, dry_run=True)
                 alone = {"wall": perf_counter() - wall, "cpu": process_time() - cpu}
-                rows.append({"method": method, "how": "decision alone", **alone})
+                rows.append({"method": method, "mode": "decision alone", **alone})
             yield rows
 
 
@@ -188,13 +188,13 @@ def alarms(seeds: int) -> Iterator[list[dict[str, Any]]]:
         rows = []
         for name, faults in (("clean", 0.0), ("5 % faults", 0.05)):
             fit = half_plant(seed, faults)
-            scored, unseen, held, valid = fit.fresh["clean"]
+            scored, unseen, suppressed, valid = fit.fresh["clean"]
             for method in THRESHOLDERS:
                 thresholder = fit.host.component("thresholder", method).make({}, fit.ctx)
                 for budget in BUDGETS:
                     over = (scored > thresholder.cut(fit.reference, budget))[valid]
                     case = {"fitted_on": name, "seed": seed, "method": method, "budget": budget}
-                    shares = {"realised": over & ~held[valid], "without_rule": over, "unseen": unseen[valid]}
+                    shares = {"realised": over & ~suppressed[valid], "without_rule": over, "unseen": unseen[valid]}
                     rows.append({**case, **{what: float(np.mean(share)) for what, share in shares.items()}})
         yield rows
 
@@ -208,12 +208,12 @@ def discoveries(seeds: int) -> Iterator[list[dict[str, Any]]]:
         rows = []
         for name, faults in (("clean", 0.0), ("5 % faults", 0.05)):
             fit = half_plant(seed, faults)
-            scored, _, held, valid = fit.fresh["faulty"]
+            scored, _, suppressed, valid = fit.fresh["faulty"]
             for benign in (0.04, 0.0):
                 settings = {"control": "discoveries", "benign": benign}
                 conformal = fit.host.component("thresholder", "conformal").make(settings, fit.ctx)
                 for rate in RATES:
-                    over = (scored > conformal.cut(fit.reference, rate)) & ~held & valid
+                    over = (scored > conformal.cut(fit.reference, rate)) & ~suppressed & valid
                     false, found = int((over & (fit.y == 0)).sum()), int(over.sum())
                     case = {"fitted_on": name, "seed": seed, "benign": benign, "rate": rate, "alarms": found}
                     rows.append({**case, "faults": int((fit.y == 1).sum()), "false": false / max(found, 1)})
@@ -253,7 +253,7 @@ def half_plant(seed: int, faults: float) -> HalfPlant:
     fresh = {}
     for name, batch in (("clean", plant_halves(seed, 0.0)[1].batch), ("faulty", faulty.batch)):
         verdict = engine.decide(fitted, engine.score(fitted, batch), batch)
-        fresh[name] = verdict.score, verdict.unseen, verdict.held, batch.valid
+        fresh[name] = verdict.score, verdict.unseen, verdict.alarm_suppressed, batch.valid
     return HalfPlant(host, engine.ctx, fitted.reference["fused"], fresh, faulty.y)
 
 
@@ -271,7 +271,7 @@ def plant_halves(seed: int, faults: float) -> tuple[Any, Any]:
 
 
 def fusers(draws: int) -> Iterator[list[dict[str, Any]]]:
-    """Average precision of every fuser on unlabelled pools, fitted and judged in place, also with planted members."""
+    """Average precision of every fuser on unlabelled pools, fitted and evaluated on the same rows, also with planted members."""
     from vibro.benchmark.datasets import SetEntry, load_set
     from vibro.context import Context
     from vibro.core.engine import Engine
@@ -401,12 +401,12 @@ def of_speed(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
 
 
 def of_threshold(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
-    """The quickest of the repetitions, which others on the machine disturb least."""
+    """The quickest of the repetitions, which is least disturbed by other programs."""
     cells = []
     for method in THRESHOLDERS:
         cell = [method]
-        for how in ("rewritten", "dry run", "decision alone"):
-            mine = [r for r in rows if (r["method"], r["how"]) == (method, how)]
+        for mode in ("rewritten", "dry run", "decision alone"):
+            mine = [r for r in rows if (r["method"], r["mode"]) == (method, mode)]
             cell += [f"{min(r['wall'] for r in mine):.2f}", f"{min(r['cpu'] for r in mine):.2f}"]
         cells.append(cell)
     head = ["thresholder", "wall s", "cpu s", "wall s, --dry-run", "cpu s, --dry-run"]
@@ -454,18 +454,20 @@ def of_fusers(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
     pools = list(dict.fromkeys((r["set"], r["contamination"]) for r in rows))
 
     def mean(
-        pool: tuple[str, float], keep: Callable[[dict[str, Any]], bool], how: Callable[[list[float]], float]
+        pool: tuple[str, float], keep: Callable[[dict[str, Any]], bool], statistic: Callable[[list[float]], float]
     ) -> float:
         values: dict[int, list[float]] = {}
         for r in rows:
             if (r["set"], r["contamination"]) == pool and keep(r):
                 values.setdefault(r["draw"], []).append(r["average_precision"])
-        return float(np.mean([how(v) for v in values.values()]))
+        return float(np.mean([statistic(v) for v in values.values()]))
 
     lines: list[list[Any]] = []
 
-    def line(name: str, keep: Callable[[dict[str, Any]], bool], how: Callable[[list[float]], float] = max) -> None:
-        cells = [mean(pool, keep, how) for pool in pools]
+    def line(
+        name: str, keep: Callable[[dict[str, Any]], bool], statistic: Callable[[list[float]], float] = max
+    ) -> None:
+        cells = [mean(pool, keep, statistic) for pool in pools]
         lines.append([name, *(f"{c:.3f}" for c in cells), f"{np.mean(cells):.3f}"])
 
     line("mean member", lambda r: r["kind"] == "member", lambda v: float(np.mean(v)))
@@ -474,7 +476,7 @@ def of_fusers(rows: list[dict[str, Any]], times: int) -> tuple[str, list[str]]:
         for what in dict.fromkeys(r["what"] for r in rows if r["kind"] == kind):
             line(f"{what}{suffix}", lambda r, k=kind, w=what: (r["kind"], r["what"]) == (k, w))
     head = ["average precision", *(f"{name} {share:.0%}" for name, share in pools), "mean"]
-    return f"Fusers over the members of `quick` ({times} draws a pool)", table(head, lines)
+    return f"Fusers over the members of `quick` ({times} draws per pool)", table(head, lines)
 
 
 if __name__ == "__main__":

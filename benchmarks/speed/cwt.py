@@ -3,7 +3,7 @@
     python -m benchmarks.speed.cwt
 
 Writes ``benchmarks/results/speed/cwt.json``, ``cwt.md`` and ``views-profile.md``. ``VIBRO_PEERS`` may name a Python that
-has fCWT or ssqueezepy, ``VIBRO_TEST_DATA`` the folder of real records; what is missing is said in the results. Times are
+has fCWT or ssqueezepy, ``VIBRO_TEST_DATA`` the folder of real records; the results name what is missing. Times are
 processor seconds of one thread, since the machine may be shared.
 """
 
@@ -116,7 +116,7 @@ class Peers:
 
 
 def race(x: np.ndarray, peers: Peers) -> dict[str, list[float]]:
-    """Microseconds a record of every way, a list of rounds in turns."""
+    """Microseconds per record of every way, a list of rounds in turns."""
     todo = {
         "pywt.cwt + area resize 224": (1, lambda: plain_classic(x[0])),
         "three-channel image 224": (1, lambda: plain_three(x[0])),
@@ -188,13 +188,14 @@ def truth(x: np.ndarray, fs: float) -> dict[str, list[float]]:
 
 
 def stages(x: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds a record in each stage of v2 (median of rounds), and the work that they hold."""
+    """Microseconds per record in each stage of v2 (median of rounds), and the work that they hold."""
     from vibro_plugins.dsp import reference_level as _sigma
-    from vibro_plugins.timefrequency import morlet as _cwt
+    from vibro_plugins.timefrequency import bank as _bank
+    from vibro_plugins.timefrequency import morlet as _morlet
     from vibro_plugins.timefrequency.resize import area_weights
 
-    bank = _cwt.morlet_bank(LENGTH, SIZE, _cwt.log_frequencies(FS, LENGTH) / FS)
-    rows, block = area_weights(bank.height, SIZE), _cwt.BLOCK
+    bank = _morlet.morlet_bank(LENGTH, SIZE, _morlet.log_frequencies(FS, LENGTH) / FS)
+    rows, block = area_weights(bank.height, SIZE), _bank.BLOCK
     rounds: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[[], object]) -> object:
@@ -206,24 +207,24 @@ def stages(x: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     for _ in range(2 * ROUNDS):
         unit, _ = timed("centre and scale", lambda: _sigma.unit_records(x[:block, None]))
         half = timed("one real FFT", lambda unit=unit: bank.grid.spectrum(unit[:, 0]))
-        spectrum = _cwt._mirrored(half, bank.grid.length, bank.bins)
+        spectrum = _bank._mirrored(half, bank.grid.length, bank.bins)
         out = np.empty((block, bank.height, SIZE), np.float32)
         sums = dict.fromkeys(("multiply and fold", "short inverse FFTs", "power and averages"), 0.0)
         for group, mean in zip(bank.groups, bank.means, strict=True):
-            step = max(1, _cwt.CACHE // (8 * block * group.points))
+            step = max(1, _bank.CACHE // (8 * block * group.points))
             for first in range(0, len(group.rows), step):
                 part = slice(first, first + step)
                 folded = np.empty((block, len(group.rows[part]), group.points), np.complex64)
                 at = thread_time()
                 flat = spectrum.view(np.float32), group.first[part], group.offset[first:], group.taps
-                _cwt._fold(*flat, folded.view(np.float32))
+                _bank._fold(*flat, folded.view(np.float32))
                 sums["multiply and fold"] -= at - (at := thread_time())
                 wave = torch.fft.ifft(torch.from_numpy(folded), norm="forward").numpy()
                 sums["short inverse FFTs"] -= at - (at := thread_time())
-                how = group.per_column, mean.start, mean.straight, mean.cubic, group.rows[part]
-                _cwt._pool_power(wave.view(np.float32), *how, out)
+                options = group.per_column, mean.start, mean.straight, mean.cubic, group.rows[part]
+                _morlet._pool_power(wave.view(np.float32), *options, out)
                 sums["power and averages"] += thread_time() - at
-        sums["bands between"] = clock(partial(_cwt.fill_between, bank, out))
+        sums["bands between"] = clock(partial(_bank.fill_between, bank, out))
         for name, seconds in sums.items():
             rounds.setdefault(name, []).append(seconds / block * 1e6)
         timed("resize rows, decibels", lambda out=out: _sigma.decibel(np.matmul(rows, out), np.ones(block), -80.0))
@@ -241,7 +242,7 @@ def stages(x: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
         "mflop_in_short_ffts": flops / 1e6,
         "taps": taps,
         "fft_gflops_of_one_size_in_cache": 5 * 32 * 1152 * np.log2(1152) / fastest / 1e9,
-        "copy_gb_a_second_in_cache": 2 * store.nbytes / copy / 1e9,
+        "copy_gb_per_second_in_cache": 2 * store.nbytes / copy / 1e9,
         "bytes_moved": 8 * taps * 2 + 8 * points * 3,
     }
     return {name: float(np.median(t)) for name, t in rounds.items()}, work
@@ -264,7 +265,7 @@ def profile(parts: dict[str, float], work: dict[str, float], by_set: list[list])
     best = work["fft_gflops_of_one_size_in_cache"]
     least = work["mflop_in_short_ffts"] / best * 1e3 + parts["one real FFT"]
     share = {name: f"{time:.0f} us ({time / total:.0%})" for name, time in parts.items()}
-    moved = work["bytes_moved"] / work["copy_gb_a_second_in_cache"] / 1e3
+    moved = work["bytes_moved"] / work["copy_gb_per_second_in_cache"] / 1e3
     lines = [
         f"A v2 image of {SIZE} x {SIZE} from a record of {LENGTH} samples takes {total:.0f} us on one core: "
         + ", ".join(f"{name} {text}" for name, text in share.items())
@@ -276,9 +277,9 @@ def profile(parts: dict[str, float], work: dict[str, float], by_set: list[list])
         f"FFTs at that rate and the one long real FFT a record would take {least:.0f} us: we are at {total / least:.1f} times "
         f"that limit.",
         "",
-        f"Multiplying by {work['taps']:,.0f} taps, folding and averaging move about {work['bytes_moved'] / 1e6:.1f} MB a "
-        f"record through the cache, which at the measured {work['copy_gb_a_second_in_cache']:.0f} GB/s of a copy in cache would "
-        f"take {moved:.0f} us; they take {parts['multiply and fold'] + parts['power and averages']:.0f} us.",
+        f"Multiplying by {work['taps']:,.0f} taps, folding and averaging move about {work['bytes_moved'] / 1e6:.1f} MB per "
+        f"record through the cache, which at the measured {work['copy_gb_per_second_in_cache']:.0f} GB/s of a copy in cache "
+        f"would take {moved:.0f} us; they take {parts['multiply and fold'] + parts['power and averages']:.0f} us.",
         "",
         f"Of the {work['bands']} bands {work['bands'] - work['bands_computed']} are not computed: where a column averages over "
         "many independent values, the power between two bands is interpolated. The classic picture costs the same per point; "
@@ -366,7 +367,9 @@ def main() -> int:
     head = f"{about['date']}, {about['cpu']}, load of the machine {about['load']}, Python {about['python']}"
     found = {
         "about": about,
-        "microseconds_a_record": {n: {"median": np.median(t), "low": min(t), "high": max(t)} for n, t in taken.items()},
+        "microseconds_per_record": {
+            n: {"median": np.median(t), "low": min(t), "high": max(t)} for n, t in taken.items()
+        },
         "ratio": {
             f"{n} / {o}": {"median": np.median(r), "low": r.min(), "high": r.max()} for (n, o), r in ratios.items()
         },

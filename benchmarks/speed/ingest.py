@@ -133,7 +133,7 @@ def again(folder: Path) -> Way:
 
 
 def race(path: Path, folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Microseconds a record of processor time, (rounds,) each, and the libraries that are missing."""
+    """Microseconds per record of processor time, (rounds,) each, and the libraries that are missing."""
     others, missing = libraries()
     ways = {REFERENCE: reference, **others, **own(folder)}
     looks = {REREAD: again(folder)} | ({LOOKED: others[PARSE]} if PARSE in others else {})
@@ -201,7 +201,7 @@ def main() -> int:
         lines += table(["ratio", "times", "low", "high"], ratios)
         found[form] = {
             "bytes_a_record": size,
-            "microseconds_a_record": {n: spread(t) for n, t in taken.items()},
+            "microseconds_per_record": {n: spread(t) for n, t in taken.items()},
             "ratios": {row[0]: dict(zip(("median", "low", "high"), row[1:], strict=True)) for row in ratios},
             "missing": missing,
         }

@@ -70,11 +70,12 @@ def compute(view: str, batch: Any, folder: Path, cache: Path | None = None) -> n
 
     host = PluginHost.create(autoload=False)
     top, ctx = view_key(VIEWS[view]), Context(fs=batch.fs)
-    extractors = {}
+    extractors: dict[Any, Any] = {}
 
     def below(key: Any) -> Any:
-        extractors[key] = host.component("feature", key.name).make(key.settings, ctx)
-        return inputs_of(key, type(extractors[key]), extractors[key].params)
+        made = host.component("feature", key.name).make(key.settings, ctx)
+        extractors[key] = made
+        return inputs_of(type(made), made.params)
 
     _, readers = order_views([top], below)
     readers[top] += 1

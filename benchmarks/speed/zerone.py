@@ -119,26 +119,26 @@ def ways(x: np.ndarray) -> dict[str, tuple[int, Callable[[], object]]]:
     from vibro_plugins.dsp.spectrum import hann, scaled
     from vibro_plugins.features.zerone import Zerone
     from vibro_plugins.features.zerone import fft as _fft
-    from vibro_plugins.features.zerone import values as _zerone
+    from vibro_plugins.features.zerone.values import Grid, _frames_v2, _lines, _ratios, _time_v2, density
 
     inputs = {"raw": x[:, None], "sensor": np.zeros((len(x), 1), np.float32)}
     view = Zerone.make({}, Context(fs=FS))
     view.fit(inputs)
-    rows, grid = scaled(x[:64]), _zerone.Grid(FS, LENGTH, "v2")
+    rows, grid = scaled(x[:64]), Grid(FS, LENGTH, "v2")
     gain = np.ldexp(1.0, rows.exponent)[:, None]
     segments = np.stack([rows.y[:, i : i + 4096] * hann(4096) for i in (0, 2048, 4096)], axis=1)
     frames = np.lib.stride_tricks.sliding_window_view(rows.y, 128, axis=1)[:, ::64] * hann(128)
-    power = _zerone.density(rows, grid)
+    power = density(rows, grid)
     return {
         "plain loop": (PLAIN, lambda: [plain(row, FS, EPS) for row in x[:PLAIN]]),
         "plain loop, bare moments": (PLAIN, lambda: [plain(row, FS, EPS, bare_moments) for row in x[:PLAIN]]),
         "zerone v2": (len(x), lambda: view.transform(inputs)),
         "  scale and centre": (64, lambda: scaled(x[:64])),
-        "  time values": (64, lambda: _zerone._time_v2(rows, gain)),
+        "  time values": (64, lambda: _time_v2(rows, gain)),
         "  three padded segments": (64, lambda: _fft.segment_power(rows.y, grid.hop, grid.window)),
-        "  127 frames": (64, lambda: _zerone._frames_v2(rows, gain)),
-        "  lines and logarithm": (64, lambda: np.log(_zerone._lines(power, grid) + EPS)),
-        "  ratios": (64, lambda: _zerone._ratios(power, grid)),
+        "  127 frames": (64, lambda: _frames_v2(rows, gain)),
+        "  lines and logarithm": (64, lambda: np.log(_lines(power, grid) + EPS)),
+        "  ratios": (64, lambda: _ratios(power, grid)),
         "scipy.fft of the same segments and frames alone": (
             64,
             lambda: (scipy.fft.rfft(segments, n=8192), scipy.fft.rfft(frames)),
@@ -178,7 +178,7 @@ def main() -> int:
             taken[name].append((thread_time() - begun) / records * 1e6)
     against = {name: np.array(taken[name]) / np.array(taken["zerone v2"]) for name in list(todo)[:2]}
     found = {
-        "microseconds_a_record": {
+        "microseconds_per_record": {
             name: {"median": np.median(t), "low": min(t), "high": max(t)} for name, t in taken.items()
         },
         "ratio": {name: {"median": np.median(r), "low": r.min(), "high": r.max()} for name, r in against.items()},
@@ -188,7 +188,7 @@ def main() -> int:
     lines = [
         f"{RECORDS} simulated records of {LENGTH} samples, {ROUNDS} rounds in turns, processor time of one thread.",
         "",
-        *table(["way", "us a record", "low", "high"], [[n, np.median(t), min(t), max(t)] for n, t in taken.items()]),
+        *table(["way", "us per record", "low", "high"], [[n, np.median(t), min(t), max(t)] for n, t in taken.items()]),
         *table(
             ["zerone v2 against", "times", "low", "high"],
             [[n, np.median(r), r.min(), r.max()] for n, r in against.items()],

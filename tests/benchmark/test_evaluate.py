@@ -30,7 +30,7 @@ def judged(score, y, *, level=None, machine=None, fault=None, x=None):
     x = np.random.default_rng(0).standard_normal((n, 32)) if x is None else x
     batch = make_batch(x, fs=100, sensor=machine, machine=machine)
     z = np.stack([score, -np.asarray(score)], axis=1)
-    matrix = ScoreMatrix(("good", "bad"), batch.ids, z, z, np.isfinite(z))
+    matrix = ScoreMatrix(("good", "bad"), batch.ids, z, z)
     level = np.zeros(n, np.int8) if level is None else level
     verdict = Verdict(score, level, score, score, z, z > 1, score, score, score > 99, score > 99)
     fault = np.where(y == 1, "worn", "") if fault is None else fault

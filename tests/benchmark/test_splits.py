@@ -51,10 +51,10 @@ def test_no_group_is_on_both_sides(plant, kind, seed):
 
 
 def test_default_split_prefers_machines_and_record_split_warns(plant):
-    assert "machine" in make_split(plant, None, 0).how
+    assert "machine" in make_split(plant, None, 0).strategy
     assert make_split(plant, "record", 0).warnings
     one = plant.take(np.flatnonzero(plant.batch.machine == 1))
-    assert "recording" in make_split(one, None, 0).how
+    assert "recording" in make_split(one, None, 0).strategy
     with pytest.raises(ConfigError, match="one machine only"):
         make_split(one, "machine", 0)
     with pytest.raises(ConfigError, match="unknown split"):

@@ -6,18 +6,11 @@ import json
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
 
-from vibro.api import Params
 from vibro.cli import run
-from vibro.cli.parameters import describe_parameters
-from vibro.errors import ConfigError
-from vibro.host.overlay import set_enabled
 
 KINDS = ("reader", "feature", "detector", "fuser", "thresholder", "classifier", "metric")
 
@@ -55,32 +48,6 @@ def test_list_names_what_ships_without_importing_it(vibro, monkeypatch):
     assert row["summary"]
 
 
-def test_list_facts_equal_the_code():
-    from vibro.cli.catalogue import read_facts
-    from vibro_plugins.detectors import mahalanobis
-
-    facts = read_facts(Path(mahalanobis.__file__))
-    cls = next(c for c in vars(mahalanobis).values() if getattr(c, "name", None) == "mahalanobis")
-    assert facts["mahalanobis"] == {"view": cls.view, "summary": cls.summary}
-
-
-def test_facts_of_files_are_kept_until_the_file_changes(tmp_path):
-    from vibro.cli.catalogue import Facts
-
-    file, kept = tmp_path / "mine.py", tmp_path / "cache" / "facts.json"
-    text = 'class A:\n    """{}."""\n    name = "a"\n'
-    for content, said in (("Old", "Old."), ("Old", "Old."), ("Newer", "Newer.")):
-        file.write_text(text.format(content))
-        facts = Facts(kept)
-        assert facts.of(file) == {"a": {"view": None, "summary": said}}
-        facts.keep()
-    kept.write_text(kept.read_text().replace("Newer", "Kept"))
-    assert Facts(kept).of(file)["a"]["summary"] == "Kept."
-    for damaged in ("[1]", "no json", '{"' + str(file) + '": 3}'):
-        kept.write_text(damaged)
-        assert Facts(kept).of(file)["a"]["summary"] == "Newer."
-
-
 def test_list_filters(vibro):
     _, out, _ = vibro("plugins", "list", "--kind", "fuser")
     kinds = {line.split()[0] for line in out.splitlines()[1:]}
@@ -116,72 +83,6 @@ def test_info_of_an_unknown_name(vibro):
     code, _, err = vibro("plugins", "info", "mahalanobiss")
     assert code == 2
     assert "did you mean mahalanobis?" in err
-
-
-@dataclass(frozen=True)
-class Settings(Params):
-    """``size``: rows of the image; ``mode``: how borders are met."""
-
-    size: Annotated[int, Field(ge=8, le=512)] = 64
-    mode: Literal["mirror", "zero"] = "mirror"
-    rate: Annotated[float, Field(gt=0)] | None = None  # steps a second
-    names: list[str] = field(default_factory=list)
-    depth: Annotated[int, Field(description="layers")] = 2
-
-
-def test_parameters_in_words():
-    found = {p["name"]: p for p in describe_parameters(Settings)}
-    assert found["size"] == {
-        "name": "size",
-        "type": "int",
-        "default": 64,
-        "bounds": ">= 8, <= 512",
-        "doc": "rows of the image",
-    }
-    assert found["mode"] | {"default": 0} == {
-        "name": "mode",
-        "type": "choice",
-        "default": 0,
-        "bounds": "mirror | zero",
-        "doc": "how borders are met",
-    }
-    assert (found["rate"]["type"], found["rate"]["bounds"], found["rate"]["doc"]) == (
-        "float or none",
-        "> 0",
-        "steps a second",
-    )
-    assert (found["names"]["type"], found["names"]["default"]) == ("list of str", [])
-    assert found["depth"]["doc"] == "layers"
-
-
-OVERLAY = """# mine
-[plugins.pyod_baselines]   # slow here
-enabled = true  # for now
-
-# and this
-[ensembles.small]
-detectors = [ { use = "mahalanobis" } ]
-"""
-
-
-def test_disable_keeps_comments_and_layout(tmp_path):
-    path = tmp_path / "registry.toml"
-    path.write_text(OVERLAY)
-    set_enabled(path, "pyod_baselines", False)
-    assert path.read_text() == OVERLAY.replace("enabled = true  #", "enabled = false  #")
-    set_enabled(path, "mains", False)
-    changed = tomllib.loads(path.read_text())
-    assert changed["plugins"] == {"pyod_baselines": {"enabled": False}, "mains": {"enabled": False}}
-    for line in ("# mine", "[plugins.pyod_baselines]   # slow here", "# and this", "[ensembles.small]"):
-        assert line in path.read_text()
-
-
-def test_edit_refuses_what_is_no_toml(tmp_path):
-    path = tmp_path / "registry.toml"
-    path.write_text("[plugins\n")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        set_enabled(path, "mains", False)
-    assert path.read_text() == "[plugins\n"
 
 
 def test_disable_and_enable(vibro, tmp_path):

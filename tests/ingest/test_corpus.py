@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -14,10 +11,8 @@ import typer.main
 from vibro import cli
 from vibro.cli.session import Session
 
-_spec = importlib.util.spec_from_file_location("ingest_corpus", Path(__file__).with_name("corpus.py"))
-corpus = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = corpus
-_spec.loader.exec_module(corpus)
+from . import corpus
+
 CASES = corpus.cases()
 
 

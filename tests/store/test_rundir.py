@@ -251,25 +251,3 @@ def test_disk_failures_name_path_and_need(tmp_path):
         with pytest.raises(FileNotFoundError), run.stage("10-a", "key"):
             (tmp_path / "input.jsonl").read_text()  # a missing input is no disk failure
         finish(run)
-
-
-@pytest.mark.parametrize("call", ["fsync", "replace", "write"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT])
-def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call, code):
-    path = tmp_path / "summary.json"
-    files.write_text(path, "old")
-
-    def fail(*args, **kwargs):
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patched:
-        if call == "fsync":
-            patched.setattr(os, "fsync", fail)
-        elif call == "replace":
-            patched.setattr(Path, "replace", fail)
-        with pytest.raises(ResourceError, match=r"summary\.json"), files.atomic(path) as handle:
-            handle.write(b"new")
-            if call == "write":
-                fail()
-    assert path.read_text() == "old"
-    assert names(tmp_path) == {"summary.json"}

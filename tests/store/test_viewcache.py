@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vibro.api import FeatureExtractor, ViewKey
 from vibro.context import Context
-from vibro.core.views import CHUNK_BYTES, ViewStore, let_go
+from vibro.core.views import ViewStore
 from vibro.data import make_batch
 from vibro.store.viewcache import ViewCache
 
@@ -179,64 +178,3 @@ def test_no_damage_passes_the_checksum(tmp_path, harm):
         content[3_000_001] ^= 16
     path.write_bytes(content)
     assert cache.get("k") is None and not path.exists()
-
-
-def resident_files() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("RssFile")).split()[1])
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
-def test_pages_that_are_let_go_leave_the_process_and_keep_their_content(tmp_path):
-    size = 32 << 20
-    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (size // 4,))
-    array[:] = 3
-    held = resident_files()
-    let_go(array[5:])
-    assert resident_files() < held - size // 2
-    assert (array == 3).all()
-    array.flush()
-    private = np.load(tmp_path / "a.npy", mmap_mode="c")
-    private[:] = 4
-    let_go(private, np.ones(3, np.float32))
-    assert (private == 4).all() and (np.load(tmp_path / "a.npy") == 3).all()
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
-def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
-    rows, length = 1024, 16384
-    np.save(tmp_path / "x.npy", np.zeros((rows, 1, length), np.float32))
-    index = make_batch(np.arange(rows)[:, None], fs=10.0)
-    batch = replace(index, x=np.load(tmp_path / "x.npy", mmap_mode="r"))
-    held: list[int] = []
-
-    class Watched(Centred):
-        def transform(self, inputs):
-            found = inputs["raw"].sum(axis=2)
-            held.append(resident_files())
-            return found
-
-    before = resident_files()
-    store = ViewStore(batch, {KEY: Watched.make({}, Context())}, {KEY: 1}, states={KEY: {"mean": np.zeros(1)}})
-    store.get(KEY)
-    assert len(held) == 8 and max(held) - before < 3 * CHUNK_BYTES
-
-
-def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypatch):
-    from vibro.core import views
-
-    def code():
-        views.code_of.cache_clear()
-        return views.code_of(PluginLike)
-
-    class PluginLike:
-        pass
-
-    before = code()
-    assert before == code()
-    for name, changed in (("_sources", lambda package: f"other {package}"), ("_versions", lambda: "numpy 0")):
-        with monkeypatch.context() as patch:
-            patch.setattr(views, name, changed)
-            assert code() != before
-    views.code_of.cache_clear()
-    assert "numpy " in views._versions() and len(views._sources("vibro")) == 64

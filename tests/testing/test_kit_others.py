@@ -76,7 +76,7 @@ class Average(Fuser):
     def fuse(self, z):
         if not hasattr(self, "centre"):
             raise NotFittedError("fit first")
-        held = np.nan_to_num(z - self.centre)
+        held = np.where(np.isfinite(z), z - self.centre, 0.0)
         count = np.isfinite(z).sum(axis=1)
         return np.where(count > 0, held.sum(axis=1) / np.maximum(count, 1), np.nan)
 

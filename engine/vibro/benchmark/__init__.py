@@ -1,1 +1,1 @@
-"""Judging scores against labels: metrics, baselines, splits and pools, and the comparison of detector combinations."""
+"""Evaluating scores against labels: metrics, baselines, splits and pools, and the comparison of detector combinations."""

@@ -1,4 +1,4 @@
-"""What the rows of a benchmark say about each other: paired tests, ranks over data sets, what each detector adds."""
+"""Analysis of a benchmark's results: paired tests, ranks over data sets, contribution of each detector, Pareto front."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Records = Mapping[str, str]  # data set -> fingerprint: sets of the same records
 SATURATED = 0.99  # mean AP of the best member above which a block tells nothing
 MAIN = "average_precision"
 OF_MEMBERS = ("rank_consensus", "z_mean", "mean_member", "best_member")  # baselines made of an ensemble's members
-NO_SYSTEM = ("mean_member", "best_member")  # nobody could run them: known only with the labels
-MARGIN = 0.01  # mean AP by which a row must be better to count as a loss
+NO_SYSTEM = ("mean_member", "best_member")  # no system that could be run: they are picked with the labels
+MARGIN = 0.01  # mean AP by which a competitor must be better to count as a loss
 
 
 def mean_of(row: Row, figure: str = MAIN) -> float:
@@ -45,21 +45,21 @@ def _own_fuser(outcome: Outcome, ensemble: str) -> str:
 
 
 def unjudged(rows: list[Row]) -> list[str]:
-    """Sentences about blocks in some draws of which only one class is left, so that nothing can be ranked."""
+    """A sentence for each block in which draws hold one class only, so that there is nothing to rank."""
     out = {}
     for row in rows:
         if row["set"] == f"{BASELINE}random":
             drawn = np.isfinite(row["values"]["prior"])
             lost = int((drawn & ~np.isfinite(row["values"][MAIN])).sum())
             if lost:
-                out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws hold one class only and count for no row"
+                out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws hold one class only and are not counted"
     return [f"{title_of(block)}: {text}" for block, text in out.items()]
 
 
 def title_of(block: Block) -> str:
     """The name of a block in a sentence."""
     data, pool, part, few = block
-    return f"{data}/{pool}/{part}" + (f", {few} labels a class" if few else "")
+    return f"{data}/{pool}/{part}" + (f", {few} labels per class" if few else "")
 
 
 def chance_of(rows: list[Row]) -> dict[Block, Draws]:
@@ -74,7 +74,7 @@ def chance_of(rows: list[Row]) -> dict[Block, Draws]:
 
 
 def _draws(row: Row, chance: Mapping[Block, Draws]) -> Draws:
-    """AP by seed; without a score it is that of chance, for leaving the draw out would flatter."""
+    """AP by seed; that of chance where there is no score, because leaving the draw out would favour the competitor."""
     found = row["values"][MAIN]
     return np.where(np.isfinite(found), found, chance[block_of(row)])
 
@@ -82,7 +82,7 @@ def _draws(row: Row, chance: Mapping[Block, Draws]) -> Draws:
 def treatments(rows: list[Row], outcome: Outcome) -> dict[Block, dict[str, Draws]]:
     """AP by seed of every named competitor in every block: ensembles, their equal-weight mean, members, baselines.
 
-    A block all draws of which are of one class is left out.
+    A block is left out if each of its draws holds one class only.
     """
     blocks: dict[Block, dict[str, Draws]] = defaultdict(dict)
     chance = chance_of(rows)
@@ -126,7 +126,7 @@ def tests(blocks: dict[Block, dict[str, Draws]], lead: str, records: Records) ->
 
 
 def losses(blocks: dict[Block, dict[str, Draws]], lead: str) -> list[Row]:
-    """Blocks in which a row that somebody could run has a mean AP above that of ``lead`` by more than ``MARGIN``."""
+    """Blocks in which a competitor that needs no labels has a mean AP above that of ``lead`` by more than ``MARGIN``."""
     out = []
     for (data, pool, part, few), block in blocks.items():
         mean = {n: float(np.nanmean(v)) for n, v in block.items() if not n.endswith(NO_SYSTEM)}
@@ -138,7 +138,7 @@ def losses(blocks: dict[Block, dict[str, Draws]], lead: str) -> list[Row]:
 
 
 def learning(blocks: dict[Block, dict[str, Draws]], records: Records) -> list[Row]:
-    """What shown labels add to every competitor: AP with them minus AP without, on the blocks that were judged with both."""
+    """Gain from shown labels for every competitor: AP with them minus AP without, on blocks that were evaluated with both."""
     out = []
     rng = np.random.default_rng(0)
     for few in sorted({key[-1] for key in blocks} - {0}):
@@ -199,7 +199,7 @@ def _by_set(rows: list[Row], chance: Mapping[Block, Draws], ensemble: str, fuser
 
 
 def leave_one_out(rows: list[Row], outcome: Outcome, records: Records) -> list[Row]:
-    """What each detector adds to its whole ensemble: AP with it minus AP without it, with the paired interval."""
+    """Contribution of each detector to its whole ensemble: AP with it minus AP without it, with the paired interval."""
     out = []
     rng = np.random.default_rng(0)
     chance = chance_of(rows)
@@ -224,7 +224,7 @@ def leave_one_out(rows: list[Row], outcome: Outcome, records: Records) -> list[R
 
 
 def contributions(rows: list[Row], outcome: Outcome, records: Records) -> list[Row]:
-    """Shapley values of mean AP over the data sets, where every subset was judged; chance is the value of no detector."""
+    """Shapley values of mean AP over the data sets, where every subset was evaluated; the empty set counts as chance."""
     out = []
     chance = chance_of(rows)
     for ensemble, table in outcome.ensembles.items():
@@ -270,6 +270,6 @@ def averages(rows: list[Row], records: Records) -> list[Row]:
 
 
 def front(combinations: list[Row]) -> list[Row]:
-    """Those of the ``averages`` that no cheaper one equals, the cheapest first."""
+    """Pareto front of the ``averages``: those that no cheaper one equals, cheapest first."""
     cost, gain = (np.array([r[name] for r in combinations]) for name in ("seconds", MAIN))
     return sorted((combinations[i] for i in np.flatnonzero(pareto(cost, gain))), key=lambda r: r["seconds"])

@@ -1,4 +1,4 @@
-"""Scores that need no model: every figure of an ensemble stands beside these."""
+"""Baseline scores that need no model, reported beside every ensemble."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def trivial_scores(batch: SignalBatch, seed: int, fit: NDArray[np.intp] | None =
     """Scores (n,) of the baselines in ``TRIVIAL``.
 
     ``rms`` and ``kurtosis`` about the mean, all channels together; ``mean_template``: mean squared difference from the
-    mean record of the sensor, made of the ``fit`` rows (default: all), of all sensors where one has none.
+    mean record of the sensor, made of the ``fit`` rows (default: all), of all sensors where the sensor has no fit row.
     """
     n = len(batch)
     out = {name: np.zeros(n) for name in TRIVIAL}
@@ -62,7 +62,7 @@ def rank_consensus(raw: Floats) -> Floats:
 
 
 def z_mean(raw: Floats) -> Floats:
-    """Mean of the columns of (n, d), each with mean 0 and deviation 1."""
+    """Mean of the columns of (n, d), each with mean 0 and standard deviation 1."""
     spread = np.nanstd(raw, axis=0)
     z = (raw - np.nanmean(raw, axis=0)) / np.where(spread > 0, spread, 1)
     return np.asarray(np.nan_to_num(z).mean(axis=1))

@@ -1,4 +1,4 @@
-"""The two pictures of a benchmark's report: critical-difference diagram and accuracy against seconds."""
+"""The two charts of a benchmark's report: critical-difference diagram and accuracy against seconds."""
 
 from __future__ import annotations
 

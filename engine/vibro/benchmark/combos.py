@@ -1,4 +1,4 @@
-"""Every subset of detectors under every fuser: arithmetic on one matrix of calibrated scores, nothing is fitted again."""
+"""Every subset of detectors under every fuser, computed from one matrix of calibrated scores; no detector is refitted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vibro.errors import ConfigError
 Floats = NDArray[np.float64]
 Subset = tuple[int, ...]
 
-MOST = 16  # detectors of which all subsets are still taken
+MOST = 16  # detectors up to which all subsets are formed
 BLOCK = 512  # subsets fused at a time
 
 
@@ -36,7 +36,7 @@ class FuserSpec:
         return check_settings(self.cls.Params, self.settings, f"fuser {self.name}")
 
     def params_for(self, names: Sequence[str]) -> Any:
-        """The same with the stated weights of these detectors only; equal ones where none of them has a weight."""
+        """The settings with ``weights`` of these detectors only; without weights, so equal ones, if none has one above 0."""
         stated = getattr(self.params, "weights", None)
         if not isinstance(stated, Mapping) or not stated:
             return self.params
@@ -44,21 +44,23 @@ class FuserSpec:
         return replace(self.params, weights=mine if any(mine.values()) else {})
 
 
-def subsets(d: int, how: str) -> list[Subset]:
+def subsets(d: int, strategy: str) -> list[Subset]:
     """Detector sets by size: ``all``, ``pairs`` (singles and pairs) or up to N members.
 
-    The full set and the sets without one detector are always there, for they say what each detector adds.
+    The full set and the sets without one detector are always included: they show what each detector adds.
     """
-    if how == "all":
+    if strategy == "all":
         if d > MOST:
             raise ConfigError(f"--combinations all of {d} detectors are {2**d - 1} sets", hint="--combinations 3")
         largest = d
-    elif how == "pairs":
+    elif strategy == "pairs":
         largest = 2
-    elif how.isdecimal() and int(how) > 0:
-        largest = int(how)
+    elif strategy.isdecimal() and int(strategy) > 0:
+        largest = int(strategy)
     else:
-        raise ConfigError(f"--combinations {how!r} is not known", hint="all, pairs, or the largest number of members")
+        raise ConfigError(
+            f"--combinations {strategy!r} is not known", hint="all, pairs, or the largest number of members"
+        )
     found = [s for k in range(1, min(largest, d) + 1) for s in combinations(range(d), k)]
     full = tuple(range(d))
     extra = [full, *(full[:i] + full[i + 1 :] for i in full if d > 1)]
@@ -83,51 +85,50 @@ def fuse_subsets(
     fitting = _Fitting(spec, ctx.child(f"fuser:{spec.name}"), reference, y)
     whole = tuple(sorted(set().union(*sets)))
     fuser = fitting.fuser(whole)
-    ordinal = fuser if isinstance(fuser, Ordinal) and speaks_for(spec.cls, "fuse_ordered", "fit", "fuse") else None
+    ordinal = fuser if isinstance(fuser, Ordinal) and equivalent(spec.cls, "fuse_ordered", "fit", "fuse") else None
     reach = np.ones(z.shape[1])
-    if isinstance(fuser, Scaled) and speaks_for(spec.cls, "reach", "fit", "fuse"):
+    if isinstance(fuser, Scaled) and equivalent(spec.cls, "reach", "fit", "fuse"):
         reach[list(whole)] = fuser.reach()
-    bend = None if ordinal else _bend(fuser, reach[list(whole)])
+    transform = None if ordinal else _transform_of(fuser, reach[list(whole)])
     for start in range(0, len(sets), BLOCK):
         part = sets[start : start + BLOCK]
-        fused, held = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
-        sources = (z, fused), (reference, held)
+        fused, holdout = np.empty((len(part), len(z))), np.empty((len(part), len(reference)))
+        sources = (z, fused), (reference, holdout)
         left: NDArray[np.intp] = np.arange(len(part))
         if ordinal:
             left = left[:0]
             for source, out in sources:
                 for i, (ordered, count) in enumerate(in_order(source, part)):
                     out[i] = ordinal.fuse_ordered(ordered, count)
-        elif bend:
+        elif transform:
             weights = fitting.weights(part)
             left = np.flatnonzero(np.isnan(weights).any(axis=1))
             for source, out in sources:
-                out[:] = bend.back(weighted_means(bend.to(source / reach), weights))
+                out[:] = transform.inverse(weighted_means(transform.forward(source / reach), weights))
         for row in left:
             fuser = fitting.fuser(part[row])
             for source, out in sources:
                 cells = source[:, part[row]]
                 out[row] = fuser.fuse(cells)
-        yield start, fused, held
+        yield start, fused, holdout
 
 
 @dataclass(frozen=True)
-class Bend:
-    """A quasi-arithmetic mean is back(sum w to(z)): the plain mean, or one on a bent scale."""
+class Transform:
+    """Of a quasi-arithmetic mean, inverse(sum of w forward(z)): the identity gives the weighted arithmetic mean."""
 
-    to: Callable[[Floats], Floats]
-    back: Callable[[Floats], Floats]
-
-
-BENDS = (Bend(np.asarray, np.asarray), Bend(np.arcsinh, np.sinh))
+    forward: Callable[[Floats], Floats]
+    inverse: Callable[[Floats], Floats]
 
 
-def _bend(fuser: Fuser, reach: Floats) -> Bend | None:
-    """The scale on which the fuser is the weighted mean, by its weights, of the columns over their ``reach`` (d,).
+TRANSFORMS = (Transform(np.asarray, np.asarray), Transform(np.arcsinh, np.sinh))
 
-    Tried over the whole range of z.
 
-    None where no scale fits, and where several do: a mean with one member of weight is the same on every scale.
+def _transform_of(fuser: Fuser, reach: Floats) -> Transform | None:
+    """The transform for which the fuser is the quasi-arithmetic mean of its columns divided by ``reach`` (d,).
+
+    Found by trying each on random z over the whole range. None where none fits, and where both do: with all the weight
+    on one column they cannot be told apart.
     """
     weights = fuser.weights()
     if weights is None:
@@ -135,13 +136,13 @@ def _bend(fuser: Fuser, reach: Floats) -> Bend | None:
     z = np.random.default_rng(0).uniform(-5, 30, (32, len(reach)))
     z[np.arange(8), np.arange(8) % len(reach)] = np.nan
     fused = fuser.fuse(z)
-    means = (b.back(weighted_means(b.to(z / reach), weights[None])[0]) for b in BENDS)
-    found = [b for b, mean in zip(BENDS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
+    means = (t.inverse(weighted_means(t.forward(z / reach), weights[None])[0]) for t in TRANSFORMS)
+    found = [t for t, mean in zip(TRANSFORMS, means, strict=True) if np.allclose(fused, mean, equal_nan=True)]
     return found[0] if len(found) == 1 else None
 
 
-def speaks_for(cls: type, quick: str, *plain: str) -> bool:
-    """Whether the method ``quick`` still does what the ``plain`` ones do: none of them is overridden below its class."""
+def equivalent(cls: type, quick: str, *plain: str) -> bool:
+    """Whether the method ``quick`` may replace the ``plain`` ones: no subclass of its class overrides one of them."""
     for base in cls.__mro__:
         if quick in vars(base):
             return True
@@ -152,13 +153,13 @@ def speaks_for(cls: type, quick: str, *plain: str) -> bool:
 
 @runtime_checkable
 class Pairwise(Protocol):
-    """A fuser whose weights follow from what the columns of the reference say one by one and two by two.
+    """A fuser whose weights depend on statistics of single reference columns and of pairs of columns only.
 
     The study holds arrays (d, ...) of single columns and (d, d) of pairs, so one study of all columns serves every set.
     """
 
     def study(self, z: Floats) -> Mapping[str, NDArray[Any]]:
-        """What the columns of z (n, d) say."""
+        """The statistics of the columns of z (n, d)."""
         ...
 
     def weigh_sets(self, study: Mapping[str, NDArray[Any]], members: NDArray[np.bool_]) -> Floats:
@@ -168,18 +169,18 @@ class Pairwise(Protocol):
 
 @runtime_checkable
 class Scaled(Protocol):
-    """A fuser that divides each column by a number of its own first."""
+    """A fuser that first divides each column by a scale."""
 
     def reach(self) -> Floats:
-        """(d,) those numbers, each the same whichever columns stand beside it."""
+        """(d,) scales; that of a column does not depend on the other columns."""
         ...
 
 
 @runtime_checkable
 class Ordinal(Protocol):
-    """A fuser that learns nothing and sees the usable cells of a record in ascending order, not whose they are.
+    """A fuser that learns nothing and depends only on the sorted scores of a record, not on which detector gave which.
 
-    So each set of columns takes one insertion into the order of the set without its last column.
+    Then the sorted scores of a set follow from those of the set without its last column by one insertion.
     """
 
     def fuse_ordered(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
@@ -189,7 +190,7 @@ class Ordinal(Protocol):
 
 @dataclass(frozen=True)
 class _Fitting:
-    """Makes and fits the fuser of any set of columns, as the engine does it, but checks its settings only once."""
+    """Makes and fits the fuser of any set of columns as the engine does, but checks its settings only once."""
 
     spec: FuserSpec
     ctx: Context
@@ -203,7 +204,7 @@ class _Fitting:
         return fuser
 
     def weights(self, sets: Sequence[Subset]) -> Floats:
-        """(m, d) weights of the fuser of each set, NaN where it does not tell them."""
+        """(m, d) weights of the fuser of each set, NaN where the fuser has none."""
         if self._pairs is not None:
             fuser, study = self._pairs
             return fuser.weigh_sets(
@@ -217,7 +218,7 @@ class _Fitting:
     @cached_property
     def _pairs(self) -> tuple[Pairwise, Mapping[str, NDArray[Any]]] | None:
         fuser = self.spec.cls(self.spec.params, self.ctx)
-        if isinstance(fuser, Pairwise) and speaks_for(self.spec.cls, "weigh_sets", "fit", "weights"):
+        if isinstance(fuser, Pairwise) and equivalent(self.spec.cls, "weigh_sets", "fit", "weights"):
             return fuser, fuser.study(self.z)
         return None
 
@@ -225,12 +226,12 @@ class _Fitting:
 def in_order(z: Floats, sets: Sequence[Subset]) -> Iterator[tuple[Floats, NDArray[np.intp]]]:
     """For each set of columns of z (n, d) its finite cells in ascending order (k, n), others last as inf, and their number.
 
-    What is given holds until the next set. Neighbours that begin alike share the work.
+    The arrays are reused for the next set. Successive sets that begin with the same columns share the work.
     """
     n, d = z.shape
     usable = np.isfinite(z).T.copy()
     columns = np.where(usable, z.T, np.inf)
-    ordered = [np.empty((k, n)) for k in range(d + 1)]  # of the first k members of the set at hand
+    ordered = [np.empty((k, n)) for k in range(d + 1)]  # of the first k members of the current set
     count = np.zeros((d + 1, n), np.intp)
     path: Subset = ()
     for members in sets:

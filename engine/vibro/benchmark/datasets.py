@@ -17,7 +17,7 @@ from vibro.api import Params
 from vibro.data import SignalBatch, make_batch
 from vibro.errors import ConfigError, DataError
 
-SERIES_SHARE = 0.5  # anomalous share of a window from which it counts as anomalous
+SERIES_SHARE = 0.5  # a window counts as anomalous from this share of anomalous points
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Labelled:
         return int((self.y >= 0).sum())
 
     def take(self, rows: NDArray[np.intp]) -> Labelled:
-        """Only these records, in this order."""
+        """These records in this order."""
         return replace(
             self,
             batch=self.batch.take(rows),
@@ -55,9 +55,9 @@ class SetEntry(Params):
 
     ``path`` is an ``.npz`` beside the suite or else below the folder of the recordings, or, with a table of ``labels`` in
     the same place, anything that ``vibro ensemble run`` reads; or ``simulate`` holds the arguments of
-    ``vibro.simulate.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` stands in where the file has
+    ``vibro.simulate.simulate``. ``window`` and ``hop`` cut each record (0 = whole); ``fs`` is used where the file has
     none; ``machine`` is a pattern whose first group, matched against the sensor id, names the machine, else the array
-    ``machine_id``. ``signals`` and ``label`` name arrays; a 2-D ``values`` of one row a point is cut as series of
+    ``machine_id``. ``signals`` and ``label`` name arrays; a 2-D ``values`` with one row per point is cut as series of
     ``recording``.
     """
 
@@ -146,7 +146,7 @@ def _simulated(entry: SetEntry, seed: int) -> Labelled:
 
 
 def _from_records(entry: SetEntry, arrays: Mapping[str, NDArray[Any]]) -> Labelled:
-    """One row of ``signals`` a record, cut into windows if wished."""
+    """Records from the rows of ``signals``, cut into windows if ``window`` is set."""
     x = np.asarray(arrays[entry.signals], dtype=np.float32)
     x = x[:, None, :] if x.ndim == 2 else x
     if x.ndim != 3:

@@ -1,4 +1,4 @@
-"""What labels say about one run: metrics with intervals, baselines, classes, and whether the score tells who, not what."""
+"""What labels say about one run: metrics with intervals, baselines, fault types, and confounding with machines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPEATS = 400  # bootstrap samples
 SHOWN = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")
 LEVEL_ONLY = 0.02  # AUC by which a score should beat the plain level
 LARGEST = 20  # groups compared pair by pair
-TELLS = 0.9  # AUC above which a score gives its machine away
+TELLS = 0.9  # AUC above which a score identifies its machine
 
 
 class Truth(Protocol):
@@ -192,7 +192,7 @@ def per_sensor(
 def confound(
     batch: SignalBatch, use: NDArray[np.bool_], y: NDArray[np.int16], score: Floats, rms: Floats
 ) -> dict[str, float | None]:
-    """Can the score of a normal record tell its machine, sensor or file; does the plain level explain the score."""
+    """How well the score of a normal record identifies its machine, sensor or file, and the RMS level explains the score."""
     normal = y == 0
     out = {
         f"{name}_from_score_auc": _number(tell_apart(code[use][normal], score[normal]))
@@ -226,7 +226,7 @@ def _spearman(a: Floats, b: Floats) -> float:
 
 
 def warnings(y: NDArray[np.int16], found: dict[str, Any], invalid: int, machine: NDArray[np.int32]) -> list[str]:
-    """Sentences that keep a reader from trusting a figure too much."""
+    """Warnings about figures that look better than they are."""
     out = []
     if not (y == 1).any() or not (y == 0).any():
         lacking = "anomalous" if not (y == 1).any() else "normal"

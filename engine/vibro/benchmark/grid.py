@@ -1,4 +1,4 @@
-"""Judges one trial: every set, fuser and thresholder against the labels, and the baselines beside them."""
+"""Evaluates one trial: every set of detectors, fuser and thresholder against the labels, and the baselines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Thresholder
 from vibro.benchmark.baselines import rank_consensus, z_mean
-from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets, speaks_for
+from vibro.benchmark.combos import FuserSpec, Subset, equivalent, fuse_subsets
 from vibro.benchmark.metrics import Floats, flag_table, score_table
 from vibro.benchmark.trial import POOL, TEST, Trial
 from vibro.context import Context
@@ -49,10 +49,10 @@ Table = dict[str, NDArray[Any]]
 
 @runtime_checkable
 class Batched(Protocol):
-    """A thresholder that cuts many references at once."""
+    """A thresholder that can set the cuts of many references at once."""
 
     def cut_each(self, scores: Floats, budget: float) -> Floats:
-        """The cuts (m,) of finite scores (m, r), each as ``cut`` puts it."""
+        """The cuts (m,) of finite scores (m, r), the same as ``cut`` gives for each row."""
         ...
 
 
@@ -68,13 +68,13 @@ class Thresholding:
 def judge(
     trial: Trial, sets: Sequence[Subset], fusers: Sequence[FuserSpec], cuts: Sequence[Thresholding], budget: float
 ) -> tuple[Table, dict[str, list[str]]]:
-    """The rows of ``COLUMNS`` for one trial: sets x fusers x thresholders on each part; and why thresholders failed.
+    """The rows of ``COLUMNS`` for one trial, sets x fusers x thresholders on each part, and why thresholders failed.
 
-    The reasons are by thresholder, one for each combination that it failed for.
+    The reasons are listed by thresholder, one for each combination that it failed for.
 
-    A detector that gave nothing is left out of the sets that name it, as the engine does it, and ``status`` says why; a
-    set without any survivor, and a part without both classes, keep their rows, with empty figures. A thresholder that
-    fails for a set costs the figures at its cut.
+    A detector without scores is left out of the sets that name it, as the engine does, and ``status`` says why. Rows of a
+    set without any scores, and of a part without both classes, have empty metrics. Where a thresholder fails, the metrics
+    that need its cut are empty.
     """
     parts = parts_of(trial)
     ranked = {name: mask for name, mask in parts.items() if has_both(trial.y[mask])}
@@ -98,17 +98,17 @@ def judge(
 
 
 def has_both(y: NDArray[np.int16]) -> bool:
-    """Whether both classes are there, so that a ranking can be judged."""
+    """Whether both classes are present, so that a ranking can be evaluated."""
     return 0 < int((y == 1).sum()) < len(y)
 
 
 def judge_baselines(trial: Trial, budget: float) -> Table:
-    """Rows of the trivial scores, the consensus rules, the mean member and the best member in hindsight."""
+    """Rows of the trivial scores, the consensus rules, the mean member, and the best member chosen with the labels."""
     return stack(_baseline_rows(trial, name, mask, budget) for name, mask in parts_of(trial).items())
 
 
 def parts_of(trial: Trial) -> dict[str, NDArray[np.bool_]]:
-    """Masks (n,) of the parts on which a trial is judged."""
+    """Masks (n,) of the parts on which a trial is evaluated."""
     return {name: (trial.part & bit) > 0 for name, bit in PARTS.items() if (trial.part & bit).any()}
 
 
@@ -134,10 +134,10 @@ def _fused_rows(
         reference = np.concatenate([reference, trial.z[shown]])
     out: list[Table] = []
     survivors = [tuple(j for j in s if j not in dead) for s in sets] if dead else sets
-    for start, fused, held in fuse_subsets(fuser, ctx, trial.z, reference, survivors, y):
+    for start, fused, holdout in fuse_subsets(fuser, ctx, trial.z, reference, survivors, y):
         members = sets[start : start + len(fused)]
-        held = held[:, : len(trial.reference)]
-        levels = [try_levels(c, held) for c in cuts]
+        holdout = holdout[:, : len(trial.reference)]
+        levels = [try_cuts(c, holdout) for c in cuts]
         for cut, (_, why) in zip(cuts, levels, strict=True):
             failed[cut.name] += filter(None, why)
         for name, mask in parts.items():
@@ -151,34 +151,34 @@ def _fused_rows(
     return out
 
 
-def try_levels(cut: Thresholding, held: Floats) -> tuple[Floats, list[str]]:
-    """The cuts (m,) of held-out scores (m, r), NaN where the thresholder fails or nothing is held out, and why it failed."""
+def try_cuts(cut: Thresholding, holdout: Floats) -> tuple[Floats, list[str]]:
+    """The cuts (m,) of held-out scores (m, r), NaN where the thresholder fails or nothing is held out, and its errors."""
     try:
-        levels = _levels(cut, held)
+        levels = _cuts(cut, holdout)
     except Exception as error:  # a thresholder of a plugin may raise anything
-        if len(held) == 1:
+        if len(holdout) == 1:
             return np.full(1, np.nan), [told(error)]
-        each = [try_levels(cut, row[None]) for row in held]
+        each = [try_cuts(cut, row[None]) for row in holdout]
         return np.concatenate([level for level, _ in each]), [reason for _, why in each for reason in why]
-    wrong = ~np.isfinite(levels) & np.isfinite(held).any(axis=1)
+    wrong = ~np.isfinite(levels) & np.isfinite(holdout).any(axis=1)
     return np.where(wrong, np.nan, levels), ["the cut is not finite" if bad else "" for bad in wrong]
 
 
 def told(error: Exception) -> str:
-    """What an error of a plugin says, in one line."""
+    """The message of an error in one line, with its class unless it is vibro's own."""
     return error.message if isinstance(error, VibroError) else f"{type(error).__name__}: {error}"
 
 
-def _levels(cut: Thresholding, held: Floats) -> Floats:
-    """The cuts (m,) of held-out scores (m, r); NaN where none of them is known."""
-    levels, known = np.full(len(held), np.nan), np.isfinite(held)
+def _cuts(cut: Thresholding, holdout: Floats) -> Floats:
+    """The cuts (m,) of held-out scores (m, r); NaN where a row holds no score."""
+    levels, known = np.full(len(holdout), np.nan), np.isfinite(holdout)
     left = known.any(axis=1)
     whole = left & known.all(axis=1)
     many = cut.thresholder
-    if isinstance(many, Batched) and speaks_for(type(many), "cut_each", "cut") and whole.any():
-        levels[whole], left = many.cut_each(held[whole], cut.budget), left & ~whole
+    if isinstance(many, Batched) and equivalent(type(many), "cut_each", "cut") and whole.any():
+        levels[whole], left = many.cut_each(holdout[whole], cut.budget), left & ~whole
     for i in np.flatnonzero(left):
-        levels[i] = cut.thresholder.cut(held[i, known[i]], cut.budget, None)
+        levels[i] = cut.thresholder.cut(holdout[i, known[i]], cut.budget, None)
     return levels
 
 
@@ -205,7 +205,7 @@ def _baseline_rows(trial: Trial, part: str, mask: NDArray[np.bool_], budget: flo
 def _rows(
     trial: Trial, sets: Sequence[Subset], fuser: str, thresholder: str, part: str, mask: NDArray[np.bool_]
 ) -> Table:
-    """Rows with their identity filled in and every figure still empty."""
+    """Rows with their identity filled in and every metric still empty."""
     m, key = len(sets), trial.key
     y = trial.y[mask]
     seconds = np.array([trial.seconds[list(s)].sum(axis=0) if s else np.zeros(2) for s in sets]).reshape(m, 2)
@@ -231,7 +231,7 @@ def _rows(
 
 
 def stack(tables: Iterable[Table]) -> Table:
-    """Tables one below the other, columns in the order of ``COLUMNS``, then those of other metrics, NaN where missing."""
+    """The tables concatenated: columns in the order of ``COLUMNS``, then those of other metrics, NaN where missing."""
     many = [t for t in tables if len(t["set"])]
     names = dict.fromkeys([*COLUMNS, *(name for t in many for name in t)])
     if not many:

@@ -1,4 +1,4 @@
-"""What is told of the whole ensemble under its own fuser: classes, sensors, metrics of plugins, confounds."""
+"""More metrics of the whole ensemble under its own fuser: by fault type and sensor, of plugins, confounding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vibro.api import Metric
 from vibro.benchmark.combos import FuserSpec, fuse_subsets
 from vibro.benchmark.evaluate import per_class, per_sensor, tell_apart
-from vibro.benchmark.grid import Table, Thresholding, parts_of, told, try_levels
+from vibro.benchmark.grid import Table, Thresholding, parts_of, told, try_cuts
 from vibro.benchmark.metrics import roc_auc
 from vibro.benchmark.trial import Trial
 from vibro.benchmark.volume import volume_under_surface
@@ -21,7 +21,7 @@ VOLUMES = ("vus_roc", "vus_pr")
 
 
 def add_metrics(table: Table, trial: Trial, fuser: str, detail: Mapping[str, Any]) -> Table:
-    """The table with a column for each metric of a plugin, filled where the whole ensemble stands under its own fuser."""
+    """The table with a column for each plugin's metric, filled in the rows of the whole ensemble under its own fuser."""
     whole = (table["set"] == "+".join(trial.detectors)) & (table["fuser"] == fuser)
     more: Table = {}
     for part, figures in detail["parts"].items():
@@ -40,10 +40,10 @@ def headline(
     *,
     series: bool = False,
 ) -> dict[str, Any]:
-    """Classes, sensors, metrics of plugins and the confound panel of the whole ensemble under its own fuser, on each part.
+    """Metrics of the whole ensemble under its own fuser on each part: by fault type and sensor, of plugins, confounding.
 
-    With ``series`` the rows are windows of long series, all but the unlabelled, and get the volume under the surface too.
-    ``failed`` tells why a metric gave nothing.
+    With ``series`` the rows are the labelled windows of long series, and the volume under the surface is added.
+    ``failed`` holds the error of each metric that failed.
     """
     key = trial.key
     alive = tuple(j for j in range(len(trial.detectors)) if np.isfinite(trial.reference[:, j]).any())
@@ -53,7 +53,7 @@ def headline(
         "ensemble": key.ensemble,
         "labelled_k": key.labelled_k,
         "seed": key.seed,
-        "how": trial.how,
+        "strategy": trial.strategy,
         "reasons": {} if trial.error else dict(trial.reasons),
         "parts": {},
         "failed": {},
@@ -61,8 +61,8 @@ def headline(
     if not alive or fuser.cls.needs_labels:
         return out
     ctx = Context(seed=key.seed, names=trial.detectors)
-    _, (fused,), held = next(fuse_subsets(fuser, ctx, trial.z, trial.reference, [alive]))
-    levels = {cut.name: try_levels(cut, held)[0][0] for cut in cuts}
+    _, (fused,), holdout = next(fuse_subsets(fuser, ctx, trial.z, trial.reference, [alive]))
+    levels = {cut.name: try_cuts(cut, holdout)[0][0] for cut in cuts}
     judged = (trial.part > 0) & (trial.y == 0)
     seen = roc_auc(trial.seen[judged].astype(np.int16), fused[judged])
     for name, mask in parts_of(trial).items():
@@ -92,7 +92,7 @@ def headline(
 def _measured(
     metrics: Sequence[Metric], y: NDArray[np.int16], score: NDArray[np.float64], levels: Mapping[str, float]
 ) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
-    """The value of each metric at each cut, NaN where it fails, and why; records without a score rank lowest."""
+    """The value of each metric at each cut, NaN where it fails, and the errors; records without a score rank lowest."""
     values, failed = {}, {}
     given = np.isfinite(score)
     ranked = np.where(given, score, score[given].min(initial=0.0) - 1)

@@ -1,7 +1,7 @@
 """Ranking metrics of many score columns at once, on arrays sorted once.
 
-Scores are (m, n): one row a score column, larger = worse; labels (n,) hold 0 (normal) and 1 (anomalous). The label rides
-in the lowest bit of each float64 score, so that one plain sort orders scores and labels together. Equal scores are one
+Scores are (m, n): one row per score, larger = worse; labels (n,) hold 0 (normal) and 1 (anomalous). The label is
+stored in the lowest bit of each float64 score, so that one plain sort orders scores and labels together. Equal scores are one
 threshold, as in scikit-learn, which is the reference in the tests. Undefined values are NaN.
 """
 

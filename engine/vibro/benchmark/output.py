@@ -1,4 +1,4 @@
-"""Writes what a benchmark found: results as CSV and Parquet, benchmark.json, the reports, the score matrices."""
+"""Writes the results of a benchmark: results as CSV and Parquet, benchmark.json, the reports, the score matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two benchmarks, or two runs, row by row: what got better or worse, and whether it is more than noise."""
+"""``vibro benchmark compare``: what got better or worse between two benchmarks or two runs, beyond noise or not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """ConfigError for a metric that is not known or a difference that is no number."""
+        """The limit that a text gives; ConfigError for an unknown metric or a difference that is no number."""
         metric, _, delta = text.partition(":")
         try:
             value = float(delta)
@@ -47,8 +47,8 @@ class Limit:
             )
         return cls(metric, value)
 
-    def broken(self, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows that are worse by more than the limit and by more than noise, or whose draws B has lost; baselines do not count.
+    def violations(self, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows that are worse in B by more than the limit and than noise, or whose draws B lacks; baselines do not count.
 
         Without an interval the limit alone decides. ConfigError if there is nothing to judge.
         """
@@ -122,7 +122,7 @@ def _benchmarks(a: Path, b: Path) -> dict[str, Any]:
 
 
 def _noise(rows: list[dict[str, Any]], sets: int, draws: int) -> list[str]:
-    """Sentences about what the p-values cannot say."""
+    """Warnings about what the p-values cannot show."""
     tried = sum(row["p"] is not None for row in rows)
     if tried and (sets if sets > 1 else draws) < FEWEST:
         what = f"{sets} data sets" if sets > 1 else f"{draws} draws of one data set"
@@ -133,7 +133,7 @@ def _noise(rows: list[dict[str, Any]], sets: int, draws: int) -> list[str]:
 
 
 def _about(path: Path) -> Any:
-    """What a benchmark tells of itself; ConfigError where it lacks what a comparison needs."""
+    """The content of ``benchmark.json``; ConfigError where it lacks what a comparison needs."""
     about = _read(path)
     missing = [name for name in NEEDED if not isinstance(about, dict) or name not in about]
     if missing:
@@ -149,7 +149,7 @@ def _read(path: Path) -> Any:
 
 
 def _by_identity(table: Table, names: Mapping[str, str]) -> Index:
-    """Baselines and whole rows of results alike, ensembles under their new ``names``."""
+    """Index of a table's rows; ``names`` maps names of ensembles to those to use instead."""
     found: Index = {}
     for i in range(len(table["set"])):
         if str(table["set"][i]).startswith(f"{BASELINE}random"):
@@ -182,7 +182,7 @@ def _difference(pairs: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]], 
 
 
 def _other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Sentences about records and protocols that differ under one name."""
+    """Warnings about records and protocols that differ between A and B."""
     prints = [{d["name"]: d["fingerprint"] for d in found["data"]} for found in (a, b)]
     out = [
         f"{n}: A and B hold other records under this name"
@@ -197,7 +197,7 @@ def _other_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _one_sided(first: Index, second: Index) -> list[str]:
-    """How many rows and which data only one side has."""
+    """Warnings about sets and data that only one side has."""
     out = []
     for side, mine, other in (("A", first, second), ("B", second, first)):
         alone = [key for key in mine if key not in other]
@@ -209,7 +209,7 @@ def _one_sided(first: Index, second: Index) -> list[str]:
 
 
 def _runs(a: Path, b: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Metrics of two runs with labels, one value each, so no interval; and what makes them other work."""
+    """Metrics of two runs with labels, one value each, so no interval; and warnings where the runs cannot be compared."""
     found = [_read(path / "summary.json").get("metrics") for path in (a, b)]
     warnings = [f"{side} has no labels, so no metrics" for side, f in zip("AB", found, strict=True) if f is None]
     if len({manifest.read(path).get("fingerprint") for path in (a, b)}) > 1:
@@ -232,7 +232,7 @@ def _runs(a: Path, b: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def verdict_changes(a: Path, b: Path) -> list[dict[str, Any]]:
-    """Records of both runs whose level differs, with the part that explains it: data, detectors, fusion or cuts."""
+    """Records of both runs whose level differs, with the cause: data, detectors, fusion or cuts."""
     left, right = tables.read_scores(a), tables.read_scores(b)
     place = {str(i): n for n, i in enumerate(right["record_id"])}
     settings = [manifest.read(path) for path in (a, b)]

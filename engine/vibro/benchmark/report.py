@@ -11,7 +11,7 @@ from vibro.report.page import fill, number
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The report as Markdown; its tables are never typed by hand."""
+    """The report as Markdown; generated, never edited by hand."""
     lines = [f"# {found['name']}", "", found["summary"], ""] if found["summary"] else [f"# {found['name']}", ""]
     lines += [f"{line}  " for line in head(found)] + [""]
     for s in sections(found):
@@ -40,7 +40,7 @@ def html(found: Mapping[str, Any], lang: str = "en") -> str:
 
 
 def head(found: Mapping[str, Any]) -> list[str]:
-    """How it was measured, a fact a line."""
+    """How it was measured, one line per fact."""
     seeds = len(found["seeds"])
     return [
         f"{many(len(found['data']), 'data set')}, {many(seeds, 'seed')}, {found['combinations']} rows of combinations",
@@ -56,7 +56,7 @@ def _warnings(found: Mapping[str, Any]) -> list[str]:
 
 
 def failures(found: Mapping[str, Any]) -> list[str]:
-    """What failed, how often and why: trials, and detectors that gave nothing."""
+    """Failures with count and reason: trials, and detectors without scores."""
     counted: dict[str, int] = defaultdict(int)
     for f in found["failures"]:
         counted[f"{f['trial'].rpartition('-seed')[0] or f['trial']}: {f['message']}"] += 1

@@ -1,4 +1,4 @@
-"""Runs a suite: every trial fitted once, every combination judged on its scores; failures are kept, not fatal."""
+"""Runs a suite: every trial is fitted once, every combination evaluated on its scores; failures are recorded, not fatal."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from vibro.store.rundir import RunDir
 
 Load = Callable[[SetEntry, int], Labelled]
 STAGE = "benchmark"
-SETS = 1024  # sets judged in one task
+SETS = 1024  # sets evaluated in one task
 
 
 @dataclass
 class Outcome:
-    """All that came of a suite: the table of results, one detail a trial, failures, seconds."""
+    """The results of a suite: one table, further metrics of each trial, failures, seconds."""
 
     suite: Suite
     table: Table
@@ -89,14 +89,14 @@ class Bench:
             cls = self.host.component("thresholder", name)
             assert issubclass(cls, Thresholder)
             if cls.needs_labels:
-                raise ConfigError(f"thresholder {name} learns from labels and would see those it is judged on")
+                raise ConfigError(f"thresholder {name} learns from labels and would see those it is evaluated on")
             settings = without_use(own) if name == own["use"] else {}
             made = cls.make(settings, Context(seed=seed).child(f"thresholder:{name}"), where=f"thresholder {name}")
             found.append(Thresholding(name, made, self.suite.budget))
         return found
 
     def metrics(self, seed: int) -> list[Metric]:
-        """The metrics of plugins beside those that every row has."""
+        """Metrics of plugins that are not among the columns of every row."""
         ctx = Context(seed=seed)
         found = []
         for name in self.host.names("metric"):
@@ -169,7 +169,7 @@ def pools_of(suite: Suite, entry: SetEntry) -> list[PoolEntry]:
 def _trials(
     bench: Bench, load: Load, out: Outcome, errors: list[VibroError]
 ) -> Iterator[tuple[SetEntry, PoolEntry, str, TrialKey, Labelled]]:
-    """Every trial of the suite; a data set is read once, a simulated one once a seed; one that cannot be read is left out."""
+    """Every trial of the suite; a data set is read once, a simulated one once per seed, one that cannot be read is left out."""
     suite = bench.suite
     for entry in suite.sets:
         data = None
@@ -213,11 +213,11 @@ def predictable(data: Labelled) -> list[str]:
     if not found:
         return []
     which = " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
-    return [f"every {which} is all normal or all anomalous: to recognise it would look like finding faults"]
+    return [f"every {which} is all normal or all anomalous: recognising it would look like finding faults"]
 
 
 def about(entry: SetEntry, data: Labelled) -> dict[str, Any]:
-    """What a data set is."""
+    """The facts of a data set for ``benchmark.json``."""
     batch = data.batch
     return {
         "name": entry.name,
@@ -239,9 +239,8 @@ def _fitted(
     bench: Bench, plan: Plan, entry: SetEntry, pool: PoolEntry, key: TrialKey, data: Labelled, out: Outcome
 ) -> Trial:
     """The trial from its finished stage, or fitted now."""
-    name = (
-        cache_key(plan, entry, data, pool, bench.suite, key, bench.device) or uuid4().hex
-    )  # one that no earlier stage has
+    # without a key the trial cannot be reused: a name that no earlier stage has
+    name = cache_key(plan, entry, data, pool, bench.suite, key, bench.device) or uuid4().hex
     with bench.run.stage(f"fit-{key.name}", name) as stage:
         path = stage.path / "trial.safetensors"
         if not stage.reused:
@@ -266,9 +265,9 @@ def _fitted(
 
 
 def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Table, dict[str, Any], list[str]]:
-    """The table of a trial, what stands in the report about its full ensemble, and sentences about what failed.
+    """The table of a trial, further metrics of its whole ensemble, and sentences about what failed.
 
-    Sets that cannot be judged keep their rows, with empty figures and the reason.
+    Sets that cannot be evaluated keep their rows, with empty metrics and the reason.
     """
     clock = perf_counter()
     fusers, cuts = bench.fusers(plan), bench.cuts(plan, trial.key.seed)
@@ -293,15 +292,15 @@ def _judged(bench: Bench, plan: Plan, trial: Trial, *, series: bool) -> tuple[Ta
     detail = headline(kept, own, cuts, bench.metrics(trial.key.seed), budget, series=series)
     tried = {f.name: len(sets) for f in fusers} | {c.name: len(sets) * len(fusers) for c in cuts}
     messages = [
-        f"not judged under {name} in {len(why)} of {tried[name]} combinations: {why[0]}"
+        f"not evaluated under {name} in {len(why)} of {tried[name]} combinations: {why[0]}"
         for name, why in failed.items()
         if why
     ]
-    messages += [f"not judged under {name}: {reason}" for name, reason in detail.pop("failed").items()]
+    messages += [f"not evaluated under {name}: {reason}" for name, reason in detail.pop("failed").items()]
     return add_metrics(table, trial, own.name, detail), {**detail, "judge_seconds": seconds}, messages
 
 
 def without_scores(trial: Trial, reason: str) -> Trial:
-    """The trial as one in which every detector gave nothing, for a reason."""
+    """The trial with all scores removed, for this reason."""
     nothing = {name: np.full_like(getattr(trial, name), np.nan) for name in ("raw", "z", "reference")}
     return replace(trial, **nothing, reasons=dict.fromkeys(trial.detectors, reason), error=reason)

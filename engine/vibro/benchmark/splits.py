@@ -1,4 +1,4 @@
-"""Which rows may be learned from and which are judged: leak-proof splits, and pools with few anomalies."""
+"""Rows to fit on and rows to evaluate: splits without leakage, and pools with few anomalies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Split:
-    """Two disjoint masks (n,) and the rule by which they were cut; with kind ``none`` both are all rows."""
+    """Two disjoint masks (n,) and the strategy that gave them, in words; with kind ``none`` both hold all rows."""
 
     train: Mask
     test: Mask
-    how: str
+    strategy: str
     warnings: tuple[str, ...] = ()
 
 
 def make_split(data: Labelled, kind: str | None, seed: int) -> Split:
-    """Half of the machines, recordings or time for learning, the rest for judging; normal records are in both parts.
+    """Half of the machines, recordings or time to fit on, the rest to evaluate; both parts hold normal records.
 
     Without ``kind`` the first of machine, recording and time that can be done. ``time`` cuts every recording of a
     sensor at its middle instant. ConfigError where a named kind cannot be done.
@@ -39,18 +39,18 @@ def make_split(data: Labelled, kind: str | None, seed: int) -> Split:
         raise ConfigError(f"unknown split {kind!r}", hint=f"splits: {', '.join(KINDS)}")
     everything = np.ones(len(data.y), np.bool_)
     if kind == "none":
-        return Split(everything, everything, "judged on the rows that were fitted, as vibro ensemble run does")
+        return Split(everything, everything, "evaluated on the rows that were fitted, as vibro ensemble run does")
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     if kind == "record":
         test = np.zeros(len(data.y), np.bool_)
         for label in np.unique(data.y):
             rows = rng.permutation(np.flatnonzero(data.y == label))
             test[rows[: len(rows) // 2]] = True
-        leak = "split by record: windows of one recording are on both sides, so the figures are too good"
+        leak = "split by record: windows of one recording are on both sides, so the metrics are too good"
         return Split(~test, test, "half of the records at random", (leak,))
     if kind == "time":
         test = _later_half(data)
-        how = "second half of every recording"
+        strategy = "second half of every recording"
     else:
         code = _groups(data)[kind]
         if _normal_groups(data, code) < 2:
@@ -59,11 +59,11 @@ def make_split(data: Labelled, kind: str | None, seed: int) -> Split:
                 hint="use --split time, or name machines and recordings in the data or the sensor table",
             )
         test = np.isin(code, _draw_groups(data, code, rng))
-        how = f"half of the {kind}s"
-    for part, name in ((~test, "fitting"), (test, "judging")):
+        strategy = f"half of the {kind}s"
+    for part, name in ((~test, "fitting"), (test, "evaluation")):
         if not (data.y[part] == 0).any():
             raise ConfigError(f"split by {kind} leaves no normal record for {name}", hint="use another --split")
-    return Split(~test, test, how)
+    return Split(~test, test, strategy)
 
 
 def _groups(data: Labelled) -> dict[str, NDArray[np.int32]]:
@@ -154,7 +154,7 @@ def siblings(data: Labelled, chosen: Mask) -> Mask:
 def keep_labels(data: Labelled, candidates: Mask, k: int, seed: int) -> NDArray[np.int16]:
     """Labels (n,) of which only k a class among the candidates are known, the others -1.
 
-    Those of a class are of half of its recordings where these suffice, so that others are left to judge.
+    Those of a class are of half of its recordings where these suffice, so that others are left to evaluate.
     """
     rng = np.random.default_rng([seed, k])
     known = np.full(len(data.y), -1, np.int16)

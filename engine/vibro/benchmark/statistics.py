@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 REPEATS = 4000
-EXACT = 12  # players, or pairs, up to which all sets of them, or of their signs, are tried
+EXACT = 12  # players or pairs up to which all subsets or all signs are enumerated
 LEVEL = 0.05  # p below which a difference is more than noise
 FEWEST = 6  # pairs of which a sign-flip test can fall below LEVEL
 
@@ -37,7 +37,7 @@ def paired_difference(
 ) -> Difference:
     """mean(a - b) over data sets, its interval and its p-value.
 
-    ``a`` and ``b`` hold one array of paired draws a block, ``sets`` the data set of each block (default: each its own).
+    ``a`` and ``b`` hold one array of paired draws per block, ``sets`` the data set of each block (default: each its own).
     The interval is a bootstrap in two stages, data sets and then the draws within each, with percentiles expanded to
     what a t interval over as few would reach (Hesterberg, The American Statistician 69, 2015). It cannot reach beyond the
     largest and smallest difference, so with fewer than ``FEWEST`` it is too narrow, and the p-value, that of ``sign_flip``,
@@ -65,8 +65,8 @@ def paired_difference(
 def sign_flip(values: Floats, rng: np.random.Generator) -> float:
     """Two-sided p of mean 0 for independent values (k,), symmetric about it: the share of sign patterns as extreme.
 
-    All 2^k patterns up to 12 values, so never below 2 / 2^k; beyond, ``REPEATS`` random ones and the observed. What
-    rounding alone tells apart counts as tied. Source: Fisher, The Design of Experiments, 1935; Good, Permutation,
+    All 2^k patterns up to 12 values, so never below 2 / 2^k; beyond, ``REPEATS`` random ones and the observed. Sums
+    that differ by rounding only count as equal. Source: Fisher, The Design of Experiments, 1935; Good, Permutation,
     Parametric and Bootstrap Tests of Hypotheses, 2005.
     """
     k = len(values)
@@ -86,7 +86,7 @@ def _expanded_tail(k: int) -> float:
 
 
 def by_data_set(blocks: Sequence[Floats], sets: Iterable[Hashable]) -> list[Floats]:
-    """The mean over the blocks of each data set, draw by draw: blocks of one set share records and count as one.
+    """Per data set and draw the mean over its blocks, because blocks of one set share records and count as one.
 
     ``blocks`` hold an array (draws,) each, those of one set equally many; NaN where a draw has no value.
     """

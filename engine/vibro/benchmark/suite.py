@@ -14,7 +14,7 @@ from vibro.host.registry import read_toml
 
 @dataclass(frozen=True)
 class PoolEntry(Params):
-    """One way to draw records: share of anomalies (none = as found), variant, noise ``snr_db`` below the signal.
+    """How records are drawn from a data set: share of anomalies (none = as found), variant, noise ``snr_db`` below the signal.
 
     ``sets`` names the data sets it is drawn from; empty = all.
     """
@@ -30,9 +30,9 @@ class PoolEntry(Params):
 class Suite(Params):
     """What a suite file may say (benchmarks/README.md); ``limit`` bounds the size of a pool, 0 = no bound.
 
-    The ensembles ``in_sample`` are fitted once on all rows, their z is (score - mean) / sd over these rows, the same for all
-    sensors, within the bounds of their calibration and nothing else of it, and none of their detectors is left out as
-    insensitive: as with a library that knows no held-out reference.
+    The ensembles ``in_sample`` are fitted once on all rows, as with a library that has no held-out reference: z is
+    (score - mean) / sd over these rows, the same for all sensors, clipped as in the ensemble's calibration, and no detector
+    is excluded by the sensitivity check.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Suite(Params):
 
     @property
     def label_counts(self) -> tuple[int, ...]:
-        """Labels a class shown to learners: none, then each number of ``labelled_k`` once."""
+        """Numbers of labels per class that learners see: 0, then each number of ``labelled_k`` once."""
         return tuple(dict.fromkeys((0, *self.labelled_k)))
 
     def is_in_sample(self, ensemble: str) -> bool:

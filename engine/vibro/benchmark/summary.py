@@ -1,4 +1,4 @@
-"""From the table of all results to what a reader needs: means with intervals, contributions, tests, warnings."""
+"""``benchmark.json`` from the table of all results: means with intervals, contributions, tests, warnings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vibro.benchmark.run import Outcome
 FIGURES = (*METRICS, *AT_CUT, "prior", "fit_seconds", "score_seconds")
 IDENTITY = ("data", "pool", "ensemble", "labelled_k", "subset", "set", "fuser", "thresholder")
 TRIALS = ("data", "pool", "ensemble", "labelled_k")  # that differ in their seed only
-LEVEL_ALONE = 0.95  # ROC AUC of the plain level from which a block needs no detector
+LEVEL_ALONE = 0.95  # ROC AUC of the RMS level above which a block needs no detector
 BEST = 20  # combinations of each block shown beside the named ones
 SHOWN = 40  # combinations shown of all
 REPEATS = 1000
@@ -39,7 +39,7 @@ REPEATS = 1000
 def summarise(outcome: Outcome) -> dict[str, Any]:
     """The content of ``benchmark.json`` but for file names and machine.
 
-    ``tests`` and ``losses`` are those without shown labels, ``learning`` says what labels add.
+    ``tests`` and ``losses`` are without shown labels, ``learning`` is the gain from them.
     """
     rows = grouped(outcome.table)
     named = [r for r in rows if not r["set"].startswith(BASELINE)]
@@ -51,7 +51,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     combinations = _by_labels(named, lambda mine: averages(mine, records))
     return {
         "data": outcome.data,
-        "splits": sorted({d["how"] for d in outcome.details}),
+        "splits": sorted({d["strategy"] for d in outcome.details}),
         "seeds": list(range(outcome.suite.seeds)),
         "rows": [_plain(r) for r in shown(named, outcome)],
         "combinations": len(named),
@@ -81,13 +81,13 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
 def _by_labels(
     rows: list[dict[str, Any]], judge: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """What ``judge`` makes of the rows of each number of shown labels by itself."""
+    """The results of ``judge`` on the rows of each number of shown labels, one after the other."""
     counts = sorted({r["labelled_k"] for r in rows})
     return [{"labelled_k": k} | found for k in counts for found in judge([r for r in rows if r["labelled_k"] == k])]
 
 
 def grouped(table: Table) -> list[dict[str, Any]]:
-    """One entry a combination: its identity, and ``values`` (seeds,) of every figure, NaN where a seed has none."""
+    """One entry per combination: its identity, and ``values`` (seeds,) of every figure, NaN where a seed has none."""
     import pyarrow as pa
 
     figures = (*FIGURES, *extras(table))
@@ -99,7 +99,7 @@ def grouped(table: Table) -> list[dict[str, Any]]:
     out = []
     for row in frame.group_by(list(IDENTITY), use_threads=False).aggregate([*lists, *others]).to_pylist():
         entry = {name: row[name] for name in IDENTITY}
-        entry |= {name: row[f"{name}_{how}"] for name, how in others}
+        entry |= {name: row[f"{name}_{part}"] for name, part in others}
         entry["values"] = {name: np.full(seeds, np.nan) for name in figures}
         for name in figures:
             entry["values"][name][row["seed_list"]] = row[f"{name}_list"]
@@ -109,12 +109,12 @@ def grouped(table: Table) -> list[dict[str, Any]]:
 
 
 def extras(table: Table) -> list[str]:
-    """Columns of metrics that plugins brought."""
+    """Columns of plugins' metrics."""
     return [name for name in table if name not in COLUMNS]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Mean, deviation and the bootstrap interval of the mean over seeds; the last two only where the draws can say so."""
+    """Mean, standard deviation and bootstrap interval of the mean over seeds; the last two only with enough seeds."""
     out = {name: row[name] for name in (*IDENTITY, "n", "n_anomalous", "n_detectors", "status")}
     for name, v in row["values"].items():
         v = v[np.isfinite(v)]
@@ -143,7 +143,7 @@ def shown(rows: list[dict[str, Any]], outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def lost(outcome: Outcome) -> list[dict[str, Any]]:
-    """Detectors that gave nothing, by ``TRIALS``: in how many of these, and the first reason."""
+    """Detectors without scores, by ``TRIALS``: in how many of these, and the first reason."""
     trials: dict[tuple[Any, ...], int] = defaultdict(int)
     found: dict[tuple[tuple[Any, ...], str], list[str]] = defaultdict(list)
     for detail in outcome.details:
@@ -187,7 +187,7 @@ def _volume(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def confound(outcome: Outcome) -> dict[str, Any]:
-    """Mean over trials of how well the score of a normal record tells where it is from, and the level the label."""
+    """Mean over trials of the AUC of telling where a normal record is from by its score, and of the RMS level as a score."""
     rows = []
     groups: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
     for detail in outcome.details:

@@ -1,4 +1,4 @@
-"""The sections of a benchmark's report: what each table and picture shows, made from ``benchmark.json``."""
+"""The sections of a benchmark's report: what each table and chart shows, made from ``benchmark.json``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEHIND = 3  # better rows named in a block
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a sentence, a table, a picture; the last two may be missing."""
+    """A heading, a sentence, a table and a chart; the last two may be missing."""
 
     title: str
     note: str = ""
@@ -58,8 +58,8 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
 
 
 def shown(row: Mapping[str, Any]) -> str:
-    """The labels shown, for the end of a name; nothing where none were."""
-    return f", {row['labelled_k']} labels a class" if row["labelled_k"] else ""
+    """Suffix of a name that gives the number of shown labels; empty for none."""
+    return f", {row['labelled_k']} labels per class" if row["labelled_k"] else ""
 
 
 def _overall(found: Mapping[str, Any]) -> Section:
@@ -70,7 +70,7 @@ def _overall(found: Mapping[str, Any]) -> Section:
     note = (
         f"Mean average precision over {_counts(tests['open_blocks'])} (data set x pool) in which the best member stays"
         f" below 0.99, and over all {_counts(tests['all_blocks'])}. The blocks of one data set share its records and count"
-        " as one. best_member is chosen in hindsight for each draw of each block: an oracle, no system."
+        " as one. best_member is chosen with the labels for each draw of each block: an oracle, no system."
     )
     return Section("Mean over the data sets", note, ("", "open blocks", "all blocks"), rows)
 
@@ -106,7 +106,7 @@ def _blocks(found: Mapping[str, Any]) -> Section:
         cells[key].setdefault(name, _spread(row, "average_precision"))
     names = sorted(columns, key=lambda n: n not in found["ensembles"])
     rows = [(*key, prior[key], *(cells[key].get(n, "–") for n in names)) for key in cells]
-    headers = ("data", "pool", "judged on", "labels a class", "n (anomalous)", *names)
+    headers = ("data", "pool", "evaluated on", "labels per class", "n (anomalous)", *names)
     return Section("Average precision by data set", "Mean and standard deviation over the seeds.", headers, rows)
 
 
@@ -129,21 +129,21 @@ def _paired(found: Mapping[str, Any]) -> Section:
         (p["against"], f"{p['diff']:+.3f}", _interval(p), number(p["p"], 2))
         for p in sorted(tests["paired"], key=lambda p: p["diff"])
     ]
-    how = f"95 % interval of a paired bootstrap over {_counts(tests)} and their draws"
+    interval = f"95 % interval of a paired bootstrap over {_counts(tests)} and their draws"
     if tests["data_sets"] == 1:
-        how = (
+        interval = (
             "95 % interval of a paired bootstrap over the draws of one data set, which says nothing about other data;"
             " none where there is one draw or all draws are alike"
         )
     note = (
-        f"Average precision of {tests['lead']} minus that of each other row; {how}. Above 0: the ensemble is better. p is"
-        " that of a sign-flip test over the same."
+        f"Average precision of {tests['lead']} minus that of each other row; {interval}. Above 0: the ensemble is better. p is"
+        " that of a sign-flip test over the same draws."
     ) + _few(tests)
     return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
 
 
 def _few(tests: Mapping[str, Any]) -> str:
-    """A sentence where an interval that excludes 0 proves nothing, to stand behind others."""
+    """A sentence for the end of a note where there are too few data sets to show a difference."""
     if tests["data_sets"] >= FEWEST:
         return ""
     return f" Fewer than {FEWEST} data sets cannot show a difference at {LEVEL:.0%}, whatever the interval."
@@ -159,10 +159,10 @@ def _losses(found: Mapping[str, Any]) -> Section:
         where = (loss["data"], loss["pool"], loss["subset"])
         gap = loss["behind"][0]["average_precision"] - loss["average_precision"]
         rows.append((*where, f"{loss['average_precision']:.3f}", f"{gap:.3f}", behind))
-    headers = ("data", "pool", "judged on", lead, "behind by", "better rows")
+    headers = ("data", "pool", "evaluated on", lead, "behind by", "better rows")
     blocks = found["tests"]["all_blocks"]["blocks"]
     note = (
-        f"In {len(rows)} of {blocks} blocks a row that needs no labels to be chosen has a mean average precision above that"
+        f"In {len(rows)} of {blocks} blocks a competitor that needs no labels has a mean average precision above that"
         f" of {lead} by more than {MARGIN}."
     )
     return Section(f"Where {lead} loses", note, headers, rows)
@@ -187,11 +187,11 @@ def _learning(found: Mapping[str, Any]) -> Section:
         for r in found["learning"]
     ]
     note = (
-        "Average precision with labels shown to those who learn from them, and its difference from that without; above this"
-        " table, means, differences, losses and ranks are those without. Shown records and their recordings are not judged,"
-        " which alone changes figures a little: the rows of those who learn nothing say how much."
+        "Average precision with labels shown to the members that learn from them, and its difference from that without; the"
+        " tables above are without. Shown records and their recordings are not evaluated, which alone changes the metrics a"
+        " little: the rows of members that do not learn show by how much."
     ) + _few({"data_sets": max((r["data_sets"] for r in found["learning"]), default=0)})
-    headers = ("labels a class", "", "mean AP", "difference", "95 % interval", "p")
+    headers = ("labels per class", "", "mean AP", "difference", "95 % interval", "p")
     return Section("Learning curve", note, headers, rows)
 
 
@@ -201,8 +201,8 @@ def _labels(row: Mapping[str, Any]) -> str:
 
 def _combinations(found: Mapping[str, Any]) -> Section:
     rows = [(r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["average_precision"])) for r in found["best"]]
-    note = "The best of all, mean over the data sets; they were found with the labels, so they are optimistic."
-    return Section("Combinations", note, ("ensemble", "set", "fuser", "labels a class", "mean AP"), rows)
+    note = "The best combinations, mean over the data sets; they were selected with the labels, so they are optimistic."
+    return Section("Combinations", note, ("ensemble", "set", "fuser", "labels per class", "mean AP"), rows)
 
 
 def _leave_one_out(found: Mapping[str, Any]) -> Section:
@@ -213,7 +213,7 @@ def _leave_one_out(found: Mapping[str, Any]) -> Section:
     note = "Average precision of the whole ensemble minus that without the detector." + _few(
         found["tests"]["all_blocks"]
     )
-    headers = ("ensemble", "fuser", "labels a class", "detector", "gain", "95 % interval")
+    headers = ("ensemble", "fuser", "labels per class", "detector", "gain", "95 % interval")
     return Section("Leave one out", note, headers, rows)
 
 
@@ -223,7 +223,7 @@ def _shapley(found: Mapping[str, Any]) -> Section:
         for r in sorted(found["shapley"], key=lambda r: (r["ensemble"], r["fuser"], r["labelled_k"], -r["value"]))
     ]
     note = "Mean gain in average precision when the detector joins, over all orders of joining; they sum to the gain over chance."
-    return Section("Shapley values", note, ("ensemble", "fuser", "labels a class", "detector", "value"), rows)
+    return Section("Shapley values", note, ("ensemble", "fuser", "labels per class", "detector", "value"), rows)
 
 
 def _pareto(found: Mapping[str, Any]) -> Section:
@@ -232,23 +232,23 @@ def _pareto(found: Mapping[str, Any]) -> Section:
         for r in found["pareto"]
     ]
     note = (
-        "Sets that no cheaper set equals, chosen with the labels. Seconds that their detectors take to fit and score a draw,"
-        " mean: without the views, and with a fit for each fold where a detector is cross-fitted."
+        "Sets that no cheaper set equals, selected with the labels. Mean seconds that their detectors take to fit and score a"
+        " draw, without the views and with a fit for each fold where a detector is cross-fitted."
     )
-    headers = ("ensemble", "set", "fuser", "labels a class", "seconds", "mean AP")
+    headers = ("ensemble", "set", "fuser", "labels per class", "seconds", "mean AP")
     picture = pareto_front([r for r in found["pareto"] if not r["labelled_k"]])
     return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
 
 
 def _metrics(found: Mapping[str, Any]) -> Section:
-    """What plugins measure of the whole ensembles."""
+    """Metrics of plugins for the whole ensembles."""
     names = ("data", "pool", "subset", "ensemble", "thresholder")
     rows = [
         (*(r[name] for name in names), _labels(r), *(number(r[name]) for name in found["metrics"]))
         for r in found["rows"]
         if any(r[name] is not None for name in found["metrics"])
     ]
-    headers = ("data", "pool", "judged on", "ensemble", "thresholder", "labels a class", *found["metrics"])
+    headers = ("data", "pool", "evaluated on", "ensemble", "thresholder", "labels per class", *found["metrics"])
     return Section("Metrics of plugins", "Whole ensembles under their own fuser; mean over the seeds.", headers, rows)
 
 
@@ -261,11 +261,11 @@ def _classes(found: Mapping[str, Any]) -> Section:
     headers = (
         "data",
         "pool",
-        "judged on",
+        "evaluated on",
         "ensemble",
         "fault",
-        "labels a class",
-        "n a draw",
+        "labels per class",
+        "n per draw",
         "ROC AUC",
         "recall at budget",
     )
@@ -288,7 +288,7 @@ def _sensors(found: Mapping[str, Any]) -> Section:
         " have both classes."
     )
     figures = ("n", "anomalous", "ROC AUC", "recall at budget")
-    headers = ("data", "pool", "judged on", "ensemble", "sensor", "labels a class", *figures)
+    headers = ("data", "pool", "evaluated on", "ensemble", "sensor", "labels per class", *figures)
     return Section("Sensors", note, headers, rows)
 
 
@@ -301,7 +301,7 @@ def _volume(found: Mapping[str, Any]) -> Section:
         "Windows of long series in order of time, without those that are partly anomalous; a score may come a little early or"
         " late (Paparrizos et al., 2022)."
     )
-    headers = ("data", "pool", "judged on", "ensemble", "labels a class", "VUS-ROC", "VUS-PR")
+    headers = ("data", "pool", "evaluated on", "ensemble", "labels per class", "VUS-ROC", "VUS-PR")
     return Section("Volume under the surface", note, headers, rows)
 
 
@@ -319,10 +319,10 @@ def _confound(found: Mapping[str, Any]) -> Section:
     ]
     note = (
         "Normal records only: 0.5 = the score does not tell machines, sensors or recordings apart, nor whether a machine was"
-        " seen in fitting. Last column: ROC AUC of the plain level."
+        " seen in fitting. Last column: ROC AUC of the RMS level."
     )
     figures = ("machine", "sensor", "recording", "machine seen", "level")
-    headers = ("data", "pool", "judged on", "ensemble", "labels a class", *figures)
+    headers = ("data", "pool", "evaluated on", "ensemble", "labels per class", *figures)
     return Section("Confound panel", note, headers, rows)
 
 

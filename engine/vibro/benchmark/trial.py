@@ -1,4 +1,4 @@
-"""One trial: an ensemble fitted once on one pool with one seed, and all that judging it needs, as plain arrays."""
+"""One trial: an ensemble fitted once on one pool with one seed, and all that its evaluation needs, as plain arrays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POOL, TEST = 1, 2  # bits of ``part``
 
 @dataclass(frozen=True)
 class TrialKey:
-    """Which trial: data set, pool, ensemble, labels a class (0 = none), seed."""
+    """Which trial: data set, pool, ensemble, labels per class (0 = none), seed."""
 
     data: str
     pool: str
@@ -53,9 +53,9 @@ class TrialKey:
 
 @dataclass(frozen=True)
 class Trial:
-    """Scores of n judged rows by d planned detectors, and the held-out reference.
+    """Scores of n evaluated rows by d planned detectors, and the held-out reference.
 
-    ``raw`` and ``z`` (n, d), ``reference`` (r, d): NaN columns for detectors that gave nothing, with the reason in
+    ``raw`` and ``z`` (n, d), ``reference`` (r, d): NaN columns for detectors without scores, with the reason in
     ``reasons``. ``y`` (n,) truth, ``part`` (n,) bits POOL and TEST, ``known`` (n,) labels shown to learners, -1 else.
     ``trivial`` baselines (n,) by name. ``seconds`` (d, 2): fit and score.
     """
@@ -74,7 +74,7 @@ class Trial:
     fault_type: NDArray[np.str_]
     trivial: Mapping[str, Floats]
     seconds: Floats
-    how: str
+    strategy: str  # how the rows were chosen, in words
     sensors: tuple[str, ...]  # names of the codes in ``groups``
     warnings: tuple[str, ...] = ()
     error: str = ""  # the fit as a whole failed
@@ -94,7 +94,7 @@ def fit_trial(
     memory: int = 1 << 30,
     folder: Path | None = None,
 ) -> Trial:
-    """Draws the rows, fits the plan on them, with the shown labels for those who learn from labels, scores all judged rows.
+    """Draws the rows, fits the plan on them, with the shown labels for detectors that learn, and scores the evaluated rows.
 
     A plan that cannot be fitted on these rows gives a trial whose ``error`` says why.
     """
@@ -105,7 +105,7 @@ def fit_trial(
     rows = replace(rows, fit=place[rows.fit])
     in_sample = suite.is_in_sample(key.ensemble)
     if in_sample:
-        rows = replace(rows, fold=np.zeros_like(rows.fold), strategy=f"{_how(suite, key)}; in sample")
+        rows = replace(rows, fold=np.zeros_like(rows.fold), strategy=f"{_strategy(suite, key)}; in sample")
     ctx = Context(seed=key.seed, device=device, fs=data.batch.fs)
     engine = Engine(host, ctx, executor=executor, memory=memory, folder=folder)
     here = place[judged]
@@ -128,7 +128,7 @@ def fit_trial(
         fault_type=data.fault_type[here],
         trivial={name: base[name][here] for name in TRIVIAL},
         seconds=np.zeros((d, 2)),
-        how=f"{split.how}; {rows.strategy}",
+        strategy=f"{split.strategy}; {rows.strategy}",
         sensors=batch.sensors,
         warnings=split.warnings,
     )
@@ -144,15 +144,15 @@ def fit_trial(
         return replace(trial, reasons=dict.fromkeys(names, error.message), error=error.message)
     column = [names.index(i) for i in matrix.detectors]
     trial.raw[:, column] = matrix.raw[here]
-    z, held = matrix.z[here], fitted.reference["z"]
+    z, holdout = matrix.z[here], fitted.reference["z"]
     if in_sample:
         fit, clip = matrix.raw[rows.fit], plan.ensemble.calibration.clip
-        z, held = (standardised(raw, fit, clip) for raw in (matrix.raw[here], fit))
+        z, holdout = (standardised(raw, fit, clip) for raw in (matrix.raw[here], fit))
     trial.z[:, column] = z
-    for ident in learners:  # what it was told says nothing about it to a fuser that learns
+    for ident in learners:  # its score on rows whose label it learned must not teach the fuser
         trial.z[trial.known >= 0, names.index(ident)] = np.nan
-    reference = np.full((len(held), d), np.nan)
-    reference[:, column] = held
+    reference = np.full((len(holdout), d), np.nan)
+    reference[:, column] = holdout
     for result in report.results:
         trial.seconds[names.index(result.id)] = result.fit_seconds, result.score_seconds
     reasons = {r.id: r.reason for r in report.results if r.status != "ok"}
@@ -162,8 +162,8 @@ def fit_trial(
 def standardised(raw: Floats, fit: Floats, clip: tuple[float, float]) -> Floats:
     """z (n, d) of raw scores (n, d): (raw - mean) / sd over the scores (r, d) of all fitted rows, within ``clip``.
 
-    The same for all sensors; sd is that of the population. NaN stays NaN and counts for nothing; a column of ``fit`` without
-    spread gives 0.
+    The same for all sensors; sd is that of the population. NaN stays NaN and counts for nothing; a constant
+    column of ``fit`` gives 0.
     """
     z = np.full(raw.shape, np.nan)
     for j, scores in enumerate(fit.T):
@@ -175,7 +175,7 @@ def standardised(raw: Floats, fit: Floats, clip: tuple[float, float]) -> Floats:
 
 
 class Drawn(NamedTuple):
-    """Records with noise added where the pool asks for it, the rows to fit and to judge, and what is known of each row."""
+    """Records, with noise added where the pool asks for it, the rows to fit and to evaluate, and the known labels."""
 
     data: Labelled
     rows: Rows
@@ -188,15 +188,15 @@ class Drawn(NamedTuple):
 def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, light: tuple[str, ...] = ()) -> Drawn:
     """The rows of a trial, the same for the same data set, pool and seed, whatever the ensemble.
 
-    Which rows are fitted does not depend on the labels that are shown. In a pool these are of fitted rows; under the
-    protocol ``normals`` the normal ones are, and the anomalous ones, which nobody is fitted on, reach fusers only.
+    Which rows are fitted does not depend on the labels that are shown. Under the protocol ``pool`` labels of fitted rows
+    are shown; under ``normals`` also those of anomalous rows, which no detector is fitted on: only fusers see them.
     """
     if pool.snr_db is not None:
         data = replace(data, batch=add_noise(data.batch, pool.snr_db, key.seed))
     split = make_split(data, suite.split, key.seed)
     fit, part = _choose(data, pool, suite, key, split.train, split.test, light)
     drawn = np.flatnonzero(part) if suite.protocol == "normals" else fit
-    rows = make_rows(data.batch, fit[data.batch.valid[fit]], _how(suite, key))
+    rows = make_rows(data.batch, fit[data.batch.valid[fit]], _strategy(suite, key))
     known = np.full(len(data.y), -1, np.int16)
     if key.labelled_k:
         known = keep_labels(data, _to_show(data, suite, rows, split.train), key.labelled_k, key.seed)
@@ -206,7 +206,7 @@ def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, ligh
     return Drawn(data, rows, np.flatnonzero((part > 0) | (known >= 0)), part, known, split)
 
 
-def _how(suite: Suite, key: TrialKey) -> str:
+def _strategy(suite: Suite, key: TrialKey) -> str:
     """What is fitted and which labels are shown."""
     if not key.labelled_k:
         return suite.protocol
@@ -215,12 +215,12 @@ def _how(suite: Suite, key: TrialKey) -> str:
         if suite.protocol == "normals"
         else "of fitted records"
     )
-    told = f"{suite.protocol}; {key.labelled_k} labels a class are shown, {where}"
-    return f"{told}; these are not judged, nor is what else is of their recordings where there are several"
+    told = f"{suite.protocol}; {key.labelled_k} labels per class are shown, {where}"
+    return f"{told}; these and the other records of their recordings (where there are several) are not evaluated"
 
 
 def _to_show(data: Labelled, suite: Suite, rows: Rows, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) rows whose label may be shown; fitted ones not of fold 0, so that who holds it out sees all that are shown."""
+    """(n,) rows whose label may be shown; no fit rows of fold 0, so that a fit without that fold sees all shown labels."""
     chosen = np.zeros(len(data.y), np.bool_)
     chosen[rows.fit[(rows.fold > 0) | ~rows.fold.any()]] = True
     return chosen | (train & data.batch.valid & (data.y == 1)) if suite.protocol == "normals" else chosen
@@ -231,14 +231,14 @@ def _check_left(data: Labelled, pool: PoolEntry, key: TrialKey, judged: NDArray[
     for label, word in ((0, "normal"), (1, "anomalous")):
         if not (data.y[judged] == label).any():
             raise ConfigError(
-                f"{data.name}, pool {pool.name}: {key.labelled_k} labels a class and their recordings leave no {word}"
-                " record to judge",
+                f"{data.name}, pool {pool.name}: {key.labelled_k} labels per class and their recordings leave no {word}"
+                " record to evaluate",
                 hint="a smaller --labelled-k",
             )
 
 
 def _short(data: Labelled, pool: PoolEntry, drawn: NDArray[np.intp]) -> list[str]:
-    """A sentence where the anomalous records do not suffice for the wished share."""
+    """A warning if there are too few anomalous records for the requested share."""
     wished, bad = pool.contamination or 0.0, int((data.y[drawn] == 1).sum())
     if bad >= round(wished / (1 - wished) * (len(drawn) - bad)):
         return []
@@ -248,7 +248,7 @@ def _short(data: Labelled, pool: PoolEntry, drawn: NDArray[np.intp]) -> list[str
 
 
 def _few(data: Labelled, key: TrialKey, known: NDArray[np.int16]) -> list[str]:
-    """A sentence where a class holds fewer records to learn from than were asked for."""
+    """A warning if a class has fewer records to learn from than requested."""
     counts = {word: int((known == label).sum()) for label, word in ((0, "normal"), (1, "anomalous"))}
     return [
         f"{data.name}: {count} {word} records to learn from where {key.labelled_k} were asked for"
@@ -266,16 +266,16 @@ def _choose(
     test: NDArray[np.bool_],
     light: tuple[str, ...],
 ) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Rows to fit, and the part of every row."""
+    """Rows to fit, and the ``part`` bits of every row."""
     part = np.zeros(len(data.y), np.uint8)
-    how: dict[str, Any] = {"variant": pool.variant, "light": light, "limit": suite.limit or None}
+    options: dict[str, Any] = {"variant": pool.variant, "light": light, "limit": suite.limit or None}
     if suite.protocol == "normals":
         if (train & test).any():
             raise ConfigError("the protocol 'normals' needs a split", hint="--split machine, recording or time")
         fit = np.flatnonzero(train & (data.y == 0))
-        part[draw_pool(data, test & (data.y >= 0), pool.contamination, key.seed, **how)] = TEST
+        part[draw_pool(data, test & (data.y >= 0), pool.contamination, key.seed, **options)] = TEST
     else:
-        fit = draw_pool(data, train, pool.contamination, key.seed, **how)
+        fit = draw_pool(data, train, pool.contamination, key.seed, **options)
         part[fit[data.y[fit] >= 0]] = POOL
         if not (train & test).any():
             part[np.flatnonzero(test & (data.y >= 0))] |= TEST
@@ -289,22 +289,27 @@ def cache_key(
 ) -> str:
     """Hash of everything that a trial's scores depend on: records, settings, vibro's code and the plugins', libraries.
 
-    Empty where the code of a component cannot be seen: such a trial is never reused.
+    Empty where the source of a component cannot be read: such a trial is never reused.
     """
-    code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *plan.extractors.values())]
+    code = [code_of(cls) for cls in (*(d.cls for d in plan.detectors), *(v.cls for v in plan.extractors.values()))]
     if not all(code):
         return ""
     told = {f.name: getattr(part, f.name) for part in (data, data.batch) for f in fields(part)}
     told = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in told.items()}
     del told["batch"], told["x"]  # a record's id is a hash of its signal
-    how = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble), device]
-    what = [resolved(plan), entry, told, pool, how, key, code, libraries()]
+    protocol = [suite.split, suite.protocol, suite.limit, suite.is_in_sample(key.ensemble), device]
+    what = [resolved(plan), entry, told, pool, protocol, key, code, libraries()]
     return sha256(json.dumps(what, default=repr, sort_keys=True).encode()).hexdigest()
 
 
 def to_state(trial: Trial) -> dict[str, NDArray[Any]]:
     """The trial as plain arrays, for ``vibro.io.tensors``."""
-    about = {"how": trial.how, "warnings": list(trial.warnings), "error": trial.error, "reasons": dict(trial.reasons)}
+    about = {
+        "strategy": trial.strategy,
+        "warnings": list(trial.warnings),
+        "error": trial.error,
+        "reasons": dict(trial.reasons),
+    }
     arrays = ("raw", "z", "reference", "y", "part", "known", "groups", "seen", "seconds")
     return {
         **{name: getattr(trial, name) for name in arrays},
@@ -327,7 +332,7 @@ def from_state(key: TrialKey, state: Mapping[str, NDArray[Any]]) -> Trial:
         fault_type=decode_text(state["fault_type"]),
         trivial={name: state[f"trivial_{name}"] for name in TRIVIAL},
         reasons=about["reasons"],
-        how=about["how"],
+        strategy=about["strategy"],
         warnings=tuple(about["warnings"]),
         error=about["error"],
         **{name: state[name] for name in arrays},

@@ -1,4 +1,4 @@
-"""Volume under the surface: ranking metrics for anomalies that last, with room for a score that comes early or late."""
+"""Volume under the surface: ranking metrics for anomalies of some duration that tolerate early or late scores."""
 
 from __future__ import annotations
 

@@ -176,13 +176,13 @@ def compare_(
 
     limit = Limit.parse(fail_on_worse) if fail_on_worse else None
     found = compare(a, b)
-    worse = limit.broken(found) if limit else []
+    worse = limit.violations(found) if limit else []
     if not session.result(found):
         rows = [r for r in found["rows"] if r["metric"] in ("roc_auc", "average_precision", "f1")]
         rows.sort(key=lambda r: -1.0 if r["diff"] is None else r["diff"])
         shown = rows if len(rows) <= 40 else [*rows[:20], *rows[-20:]]
         console.table(
-            ("set", "fuser", "labels a class", "metric", "A", "B", "B - A", "95 % interval", "p"),
+            ("set", "fuser", "labels per class", "metric", "A", "B", "B - A", "95 % interval", "p"),
             [(r["set"], r.get("fuser", ""), str(r.get("labelled_k") or ""), r["metric"], *_figures(r)) for r in shown],
         )
         changes = found["verdict_changes"]

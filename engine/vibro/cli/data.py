@@ -194,7 +194,7 @@ def simulate(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder: absent or empty.", show_default=False)],
     records: Annotated[int, typer.Option("--records", min=1)] = 2000,
     units: Annotated[int, typer.Option("--units", min=1, help="Machines.")] = 2,
-    sensors: Annotated[int, typer.Option("--sensors", min=1, help="Sensors a machine.")] = 5,
+    sensors: Annotated[int, typer.Option("--sensors", min=1, help="Sensors per machine.")] = 5,
     faults: Annotated[float, typer.Option("--faults", min=0, max=1, help="Share of faulty records.")] = 0.05,
     preset: Annotated[
         str, typer.Option("--preset", help="transformer, transformer-60hz, transformer-field or bearing.")

@@ -64,7 +64,9 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")] = 0,
     device: Device = "auto",
-    fit_on: Annotated[str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME.")] = "all",
+    fit_on: Annotated[
+        str, typer.Option("--fit-on", help="Rows to fit on: all, normal, split:NAME, first:0.2, first:30d, until:DATE.")
+    ] = "all",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run --plugin files in a process of their own.")] = False,
     executor: Annotated[

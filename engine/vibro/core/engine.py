@@ -22,6 +22,7 @@ from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_
 from vibro.data import SignalBatch, check_schema, schema_of
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
+from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -93,12 +94,16 @@ class Engine:
                 self.host.emit(DetectorFailed(d.id, d.plugin, phase, result.reason))
 
     def combine(
-        self, detectors: FittedDetectors, usefulness: Callable[[Floats], Floats] | None = None
+        self,
+        detectors: FittedDetectors,
+        usefulness: Callable[[Floats], Floats] | None = None,
+        masked: tuple[NDArray[np.intp], Floats] | None = None,
     ) -> tuple[FittedEnsemble, FitReport, ScoreMatrix]:
         """Calibrates, fuses and cuts: the ensemble, what is told of it, and its scores of the whole batch.
 
         ``usefulness``: from each detector's own cut (d,) to how much of injected faults it catches (d,), for fusers that
-        weigh by it.
+        weigh by it. ``masked``: some fit rows and their raw scores (r, d) without covariates, by which records that lack them
+        are calibrated.
         """
         plan, batch, rows, names = detectors.plan, detectors.batch, detectors.rows, detectors.survivors
         calibration, z = detectors.calibrated
@@ -111,8 +116,7 @@ class Engine:
         fused = fuse(fuser, z)
         seed = self.ctx.child("resample").seed
         cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
-        raw = detectors.column("scores")
-        matrix = ScoreMatrix(names, batch.ids, raw, calibration.apply(raw, batch.sensor, batch.covariates))
+        raw = detectors.raw
         probes = evenly_spaced(rows.fit, PROBES)
         ensemble = FittedEnsemble(
             plan=plan,
@@ -121,13 +125,18 @@ class Engine:
             states=detectors.states,
             views=detectors.views,
             calibration=calibration,
+            without_covariates=None if masked is None else _calibrate_masked(detectors, *masked, thresholder, own),
             domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(names)),
             cuts=cuts,
             reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
-            probes=_probes(batch, probes, raw[probes], fuse(fuser, matrix.z[probes])),
+            probes={},
         )
+        matrix = ScoreMatrix(names, batch.ids, raw, ensemble.calibrate(raw, batch))
+        scores = detectors.column("scores")[probes]  # of the final detectors, whatever a baseline keeps
+        known = fuse(fuser, ensemble.calibrate(scores, batch.take(probes)))
+        ensemble = replace(ensemble, probes=_probes(batch, probes, scores, known))
         report = FitReport(
             tuple(result.told() for result in detectors.results.values()),
             tuple(fuser.notes()),
@@ -155,8 +164,7 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        z = fitted.calibration.apply(raw, batch.sensor, batch.covariates)
-        return ScoreMatrix(fitted.detectors, batch.ids, raw, z), failed
+        return ScoreMatrix(fitted.detectors, batch.ids, raw, fitted.calibrate(raw, batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores."""
@@ -248,6 +256,16 @@ def _usable(z: Floats, quorum: float) -> NDArray[np.bool_]:
     """(r,) reference rows with enough scores to be fused, or with as many as any row has."""
     given = np.isfinite(z).mean(axis=1)
     return np.asarray(given >= min(quorum, given.max(initial=0.0)))
+
+
+def _calibrate_masked(
+    detectors: FittedDetectors, rows: NDArray[np.intp], raw: Floats, thresholder: Thresholder, own: Floats
+) -> Calibration:
+    """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
+    batch, entry = detectors.batch, detectors.plan.ensemble.calibration
+    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.clip)
+    wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
+    return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:

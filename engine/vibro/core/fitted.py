@@ -61,6 +61,15 @@ class FittedDetectors:
         """The survivors' ``reference`` scores (fit rows, d) or ``scores`` of the whole batch (n, d)."""
         return np.stack([np.asarray(getattr(self.results[i], name), np.float64) for i in self.survivors], axis=1)
 
+    @property
+    def raw(self) -> Floats:
+        """(n, d) scores of the whole batch; of a baseline those that its rows had when they were held out, if they were."""
+        raw = self.column("scores")
+        if self.rows.judged_held_out:
+            held_out = self.column("reference")
+            raw[self.rows.fit] = np.where(np.isfinite(held_out), held_out, raw[self.rows.fit])
+        return raw
+
     @cached_property
     def calibrated(self) -> tuple[Calibration, Floats]:
         """The calibration of the survivors and the z (fit rows, d) of their held-out scores."""
@@ -90,6 +99,7 @@ class FittedEnsemble:
     states: Mapping[str, State]  # detector id -> state, survivors only, in ensemble order
     views: Mapping[ViewKey, State]
     calibration: Calibration
+    without_covariates: Calibration | None  # for records that lack a covariate; None: the calibration takes out none
     domain: Domain
     fuser_state: State
     weights: Floats  # (d,) over the survivors
@@ -101,6 +111,20 @@ class FittedEnsemble:
     def detectors(self) -> tuple[str, ...]:
         """Ids of the survivors, in ensemble order."""
         return tuple(self.states)
+
+    def lack_covariates(self, batch: SignalBatch) -> NDArray[np.bool_]:
+        """(n,) records that lack a covariate which the model knows; the batch in the model's codes."""
+        if self.without_covariates is None:
+            return np.zeros(len(batch), np.bool_)
+        return np.asarray(~np.isfinite(batch.covariates[:, self.without_covariates.arrays["columns"]]).all(axis=1))
+
+    def calibrate(self, raw: Floats, batch: SignalBatch) -> Floats:
+        """(n, d) raw scores to z, each by the calibration for the covariates that it has; the batch in the model's codes."""
+        z = self.calibration.apply(raw, batch.sensor, batch.covariates)
+        rows = np.flatnonzero(self.lack_covariates(batch))
+        if self.without_covariates is not None and len(rows):
+            z[rows] = self.without_covariates.apply(raw[rows], batch.sensor[rows])
+        return z
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,15 @@ class Rows:
     """Rows of a batch by their use: ``fit`` (with a fold each, and a group that lies in one fold) and how they were chosen.
 
     Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
-    fold 0, which is their reference.
+    fold 0, which is their reference. ``judged_held_out``: fit rows keep the scores that they had when they were held out,
+    as a baseline does, which later records are compared with.
     """
 
     fit: NDArray[np.intp]
     fold: NDArray[np.int8]
     strategy: str
     group: NDArray[np.intp]
+    judged_held_out: bool = False
 
     @property
     def held_out(self) -> NDArray[np.intp]:
@@ -32,7 +34,7 @@ class Rows:
     def by_id(self, batch: SignalBatch) -> Rows:
         """The rows in the order of their record ids, so that the order of the input decides nothing."""
         order = np.argsort(batch.ids[self.fit], kind="stable")
-        return Rows(self.fit[order], self.fold[order], self.strategy, self.group[order])
+        return replace(self, fit=self.fit[order], fold=self.fold[order], group=self.group[order])
 
 
 def evenly_spaced(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

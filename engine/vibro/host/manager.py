@@ -1,4 +1,4 @@
-"""PluginHost: finds plugins, loads them one by one behind a guard, and knows which component each one offers."""
+"""PluginHost: finds plugins, loads each one separately so that a broken one harms no other, and lists their components."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PluginInfo:
 
 
 def _mute(line: str) -> None:
-    """Default log: nobody listens."""
+    """Default log: drops the line."""
 
 
 @dataclass
@@ -110,7 +110,7 @@ class PluginHost:
 
         for entry in self.registry.plugins.values():
             if not entry.module:
-                continue  # an overlay's switch for an installed plugin
+                continue  # only switches an installed plugin
             state, reason = ("on", "") if entry.enabled else ("off", "disabled in the registry")
             if not entry.bundled and allow is not None and entry.name not in allow:
                 state, reason = "off", "not in the allow-list"
@@ -366,7 +366,7 @@ class PluginHost:
 
 
 def _said(error: BaseException) -> str:
-    """Class and message of an error in one line; it survives a broken ``__str__``."""
+    """Class and message of an error in one line; also if ``__str__`` raises."""
     if isinstance(error, VibroError):
         return error.message
     try:

@@ -1,4 +1,4 @@
-"""The books of an ingest: every item read is accepted or quarantined, with a reason, per file and in total."""
+"""Accounting of an ingest: every item read is accepted or quarantined with a reason, counted per file and in total."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REASONS = {
     "Q020": "path",
 }
 QUARANTINED, INVALID, WARNING = "quarantined", "invalid", "warning"
-_LAST = 1 << 62  # a finding about a whole file stands behind those about its rows
+_LAST = 1 << 62  # sorts a finding about a whole file after those about its rows
 
 
 @dataclass(frozen=True, slots=True)

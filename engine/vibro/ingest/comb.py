@@ -1,4 +1,4 @@
-"""The comb of the mains in a set of records: how clear it is, the mains frequency, and what fs it speaks for."""
+"""The comb of the mains in a set of records: how clear it is, the mains frequency, and the sampling rate it implies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def spectrum(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def prominent_lines(power: NDArray[np.float64], length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lines that stand out of their surroundings: frequency in cycles a sample, by a parabola, and power."""
+    """Lines that stand out of their surroundings: frequency in cycles per sample, by a parabola, and power."""
     width = max(16, len(power) // 64)
     blocks = len(power) // width
     floor = np.median(power[: blocks * width].reshape(blocks, width), axis=1)
@@ -93,7 +93,7 @@ def rates_of_comb(x: NDArray[np.float32]) -> list[float]:
 
 
 def _spacings(lines: NDArray[np.float64], power: NDArray[np.float64], low: float, high: float) -> Iterator[float]:
-    """Spacings in [low, high], in cycles a sample, of which one of the loudest lines is a multiple."""
+    """Spacings in [low, high], in cycles per sample, of which one of the loudest lines is a multiple."""
     for line in lines[np.argsort(power)[-4:]]:
         for multiple in range(max(1, round(line / high)), min(LINES, round(line / low)) + 1):
             if low <= line / multiple <= high:
@@ -107,7 +107,7 @@ def _members(lines: NDArray[np.float64], spacing: float, length: int) -> tuple[N
 
 
 def mains_share(x: NDArray[np.float32], fs: float, mains: float) -> NDArray[np.float64]:
-    """(n,) how like each record (n, T) is to itself some whole mains periods later: 1 = only the mains, 0 = noise.
+    """(n,) autocorrelation of each record (n, T) at a lag of whole mains periods: 1 = only the mains, 0 = noise.
 
     The lag is that of 2 to 6 periods that lies nearest to a whole number of samples, so that high harmonics count too.
     """

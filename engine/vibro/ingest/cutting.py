@@ -53,7 +53,7 @@ class Cutter:
             if fs:
                 time = time + np.timedelta64(round(start / fs * 1e9), "ns")
             elif start:
-                time = np.datetime64("NaT", "ns")  # without a rate nobody knows when this window began
+                time = np.datetime64("NaT", "ns")  # without a sampling rate the time of this window is unknown
             yield replace(record, signal=record.signal[:, start : start + self.window], time=time)
 
     def _resampled(self, record: Record, rate: float) -> Record:

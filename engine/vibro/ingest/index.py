@@ -1,4 +1,4 @@
-"""What is known of every record besides its samples: grown record by record in flat arrays, frozen into columns."""
+"""Every record's data besides its samples: collected record by record in flat arrays, then frozen into columns."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def recoded(codes: NDArray[np.integer], texts: Sequence[str]) -> tuple[Codes, tu
 
 
 class IndexBuilder:
-    """Grows an index in flat arrays: about 130 bytes a record."""
+    """Grows an index in flat arrays: about 130 bytes per record."""
 
     def __init__(self) -> None:
         self._names = {name: Names() for name in ("source", "sensor", "machine", "recording", "unit")}

@@ -13,7 +13,7 @@ BAND = 0.01  # of the peak-to-peak range
 
 
 def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
-    """Quality bits of a record (C, T) and what was found, in words; the worst channel speaks for the record."""
+    """Quality bits of a record (C, T) and what was found, in words; the worst channel decides."""
     found, words = Quality(0), ""
     if not signal.size:
         return found, words

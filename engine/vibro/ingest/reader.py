@@ -259,7 +259,7 @@ def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:
 
 
 def _grouped(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """A sentence a note, however many files it is about."""
+    """One sentence per distinct note, with the number of files it is about."""
     by_note: dict[str, list[str]] = {}
     for source, note in notes:
         by_note.setdefault(note, []).append(source)

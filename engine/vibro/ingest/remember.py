@@ -1,4 +1,4 @@
-"""What was read of a file, kept for the next run: its numbers then come from a memory map and are not parsed again."""
+"""A cache of parsed files: the next run reads the numbers from a memory map instead of parsing the text again."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def key_of(found: Found, digest: str) -> str:
 
 
 class Memory:
-    """Takes down the items of one file as they go by, to be kept with their samples; gives up beyond MOST bytes."""
+    """Records the items of one file while they are read, to be cached with their samples; stops above MOST bytes."""
 
     def __init__(self) -> None:
         self._lines = bytearray()
         self._plain = True
 
     def listen(self, items: Iterator[Record | Rejected]) -> Iterator[Record | Rejected]:
-        """The same items; an item is taken down once the next one is asked for, and so has been found sound."""
+        """Yields the same items; an item is recorded when the next one is requested, that is, after its check has passed."""
         for item in items:
             yield item
             if self._plain and len(self._lines) <= MOST:

@@ -20,7 +20,7 @@ from vibro.io.files import iso_time
 
 PROBES = 64  # records that are looked at for the comb of the mains
 FS_TOLERANCE = 1e-6  # relative
-LOW_MAINS = 0.5  # likeness to itself some periods later below which a record is no longer mains vibration
+LOW_MAINS = 0.5  # autocorrelation at whole mains periods below which a record is not mains vibration
 CODES = {Quality.ZERO: "Q015", Quality.CONSTANT: "Q014", Quality.CLIPPED: "Q016"}
 Rows = NDArray[np.intp]
 
@@ -34,7 +34,7 @@ class Rate:
 
 
 class Sift:
-    """Which candidates stay. Every step takes those still in and leaves a finding for each one that it puts out."""
+    """Which candidates are accepted. Every step examines those that are left and records a finding for each it removes."""
 
     def __init__(self, index: Index, books: Accounting, samples: SampleFile, options: IngestOptions) -> None:
         self.index = index

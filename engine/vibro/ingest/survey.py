@@ -17,7 +17,7 @@ GAP = 2.5  # times the usual step of a sensor
 
 
 def file_table(books: Accounting) -> list[dict[str, Any]]:
-    """One entry a file; ``by_code`` counts what was quarantined, ``remarks`` what was not."""
+    """One entry per file; ``by_code`` counts what was quarantined, ``remarks`` what was not."""
     return [
         {
             "source": source,

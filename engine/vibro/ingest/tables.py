@@ -23,7 +23,7 @@ _NOT_COVARIATES = {name for key in KEYS for name in key}
 
 
 class Books(Protocol):
-    """What knows the records that were refused: an ``Accounting``, or the ``quarantine.csv`` of a finished run."""
+    """What lists the findings about quarantined records: an ``Accounting``, or the ``quarantine.csv`` of a finished run."""
 
     def findings(self) -> Iterator[Finding]:
         """Every finding about a record."""

@@ -15,7 +15,7 @@ from vibro.data import SignalBatch
 from vibro.errors import ConfigError
 from vibro.io.files import atomic, iso_time
 
-_ROWS = 256  # records held as text or columns at a time
+_ROWS = 256  # records converted to text or columns at a time
 
 
 def write_batch(batch: SignalBatch, path: Path) -> None:

@@ -13,6 +13,7 @@ from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch
+from vibro.injection.masked import score_masked
 from vibro.injection.sensitivity import check_sensitivity
 from vibro.injection.trial import inject_all, usefulness, with_fused
 from vibro.scoring.thresholds import fuse
@@ -39,7 +40,9 @@ def fit_ensemble(
     detectors = detectors.without({i: s.reason for i, s in checked.items() if not s.passed})
     engine.check_survivors(detectors)
     found = inject_all(engine, detectors) if trial or plan.fuser.wants_trial else None
-    ensemble, report, matrix = engine.combine(detectors, None if found is None else partial(usefulness, found))
+    ensemble, report, matrix = engine.combine(
+        detectors, None if found is None else partial(usefulness, found), score_masked(engine, detectors)
+    )
     if found is not None:
         found = with_fused(found, partial(fuse, engine.make_fuser(ensemble)))
     return ensemble, replace(report, sensitivity=checked, trial=found), matrix

@@ -1,4 +1,4 @@
-"""Durable files: written beside and renamed, synced, hashed; a full or failing disk becomes one clear error."""
+"""Durable files: written to a temporary name, synced and renamed; disk errors become one clear message."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def atomic(path: Path, *, need: int = 0) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` when the body ends well, and leaves no trace when it does not."""
+    """A binary file that takes the place of ``path`` when the body ends well, and is removed if it does not."""
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     with disk_errors(path, need):
         try:

@@ -16,12 +16,13 @@ from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
 from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
+from vibro.runs.fit_rows import rows_to_fit
 from vibro.runs.forecast import forecast
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
-from vibro.runs.session import check_input, job, read_input, rows_to_fit
+from vibro.runs.session import check_input, job, read_input
 from vibro.store import manifest
 from vibro.store.viewcache import ViewCache
 
@@ -50,7 +51,8 @@ def run_ensemble(
         work.parts["plugins"] = describe(plugins_of(host, plan))
         got = read_input(work, data)
         batch = got.batch
-        rows = rows_to_fit(batch, got.labels, options.fit_on)
+        rows, said = rows_to_fit(batch, got.labels, options.fit_on)
+        got = replace(got, warnings=(*got.warnings, *said))
         for line in forecast(plan, batch, rows, options.executor):
             say(line)
         scratch = work.run.path / "stages" / "work"

@@ -28,6 +28,7 @@ from vibro.store import bundle
 from vibro.store.bundle import BundleParts
 
 MODEL = "model"
+WITHOUT = "calibration_without_covariates"
 
 
 def model_folder(path: Path) -> Path:
@@ -66,6 +67,8 @@ def save_model(
     tensors = {f"detectors/{i}": state for i, state in fitted.states.items()}
     tensors |= {f"views/{j:02d}": dict(fitted.views[key]) for j, key in enumerate(views)}
     tensors["calibration"] = fitted.calibration.arrays
+    if fitted.without_covariates is not None:
+        tensors[WITHOUT] = fitted.without_covariates.arrays
     tensors["domain"] = fitted.domain.arrays
     tensors["fusion"] = {
         "weights": fitted.weights,
@@ -100,17 +103,16 @@ def load_model(
                 f"the model needs detector {lost[0]}, which this installation cannot give: {reason}",
                 hint="vibro plugins list; --allow-missing goes on without it as long as the quorum holds",
             )
+        clip = meta["calibration"]["clip"]
+        calibration = Calibration(meta["calibration"]["method"], (clip[0], clip[1]), tensors["calibration"])
         fitted = FittedEnsemble(
             plan=plan,
             schema=meta["schema"],
             seed=meta["seed"],
             states={i: tensors[f"detectors/{i}"] for i in meta["detectors"]},
             views={ViewKey(v["name"], v["params"]): tensors[f"views/{j:02d}"] for j, v in enumerate(meta["views"])},
-            calibration=Calibration(
-                meta["calibration"]["method"],
-                (meta["calibration"]["clip"][0], meta["calibration"]["clip"][1]),
-                tensors["calibration"],
-            ),
+            calibration=calibration,
+            without_covariates=replace(calibration, arrays=bare) if (bare := tensors.get(WITHOUT)) else None,
             domain=Domain(tensors["domain"]),
             fuser_state=tensors["fuser"],
             weights=tensors["fusion"]["weights"],
@@ -178,7 +180,7 @@ def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any]
                 hint="score with the versions in the model's manifest.json, or fit again",
             )
     probed = np.where(np.isnan(raw), probes["raw"], raw)  # where a plugin is missing, the fuser is still probed
-    z = fitted.calibration.apply(probed, batch.sensor, batch.covariates)
+    z = fitted.calibrate(probed, batch)
     if not _alike(fuse(engine.make_fuser(fitted), z), probes["fused"]):
         raise IncompatibleModelError(
             f"calibration or fuser give other scores than when they were fitted{versions}", hint="fit again"

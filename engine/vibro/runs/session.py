@@ -10,11 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vibro.context import Context
-from vibro.core.folds import make_rows
-from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
@@ -23,6 +19,7 @@ from vibro.ingest import Ingested, IngestOptions, ingest
 from vibro.ingest.sift import check_options
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.io.paths import cache_folder
+from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
@@ -159,26 +156,4 @@ def check_input(data: DataOptions, fit_on: str) -> None:
     for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
         if path is not None and not path.is_file():
             raise ConfigError(f"{option}: no such file: {path}")
-    kind, _, name = fit_on.partition(":")
-    if fit_on not in ("all", "normal") and not (kind == "split" and name):
-        raise ConfigError(f"--fit-on {fit_on!r} is not known", hint="use all, normal or split:NAME")
-    if fit_on != "all" and data.labels is None:
-        raise ConfigError(f"--fit-on {fit_on} needs --labels")
-
-
-def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> Rows:
-    """The rows of ``--fit-on``: all valid ones, those labelled normal, or a split of the label table."""
-    if not batch.valid.any():
-        raise DataError(
-            f"there is nothing to fit on: all {len(batch)} records are invalid",
-            hint="vibro data check DATA says why",
-        )
-    if fit_on == "all":
-        return make_rows(batch)
-    assert labels is not None  # check_input has seen to it
-    wanted = labels.y == 0 if fit_on == "normal" else labels.split == fit_on.partition(":")[2]
-    rows = np.flatnonzero(wanted & batch.valid)
-    if not len(rows):
-        known = ", ".join(sorted(set(map(str, labels.split)) - {""})) or "none"
-        raise ConfigError(f"--fit-on {fit_on} picks no valid record (splits in the label table: {known})")
-    return make_rows(batch, rows, fit_on)
+    check_fit_on(fit_on, data.labels is not None)

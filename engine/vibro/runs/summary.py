@@ -135,6 +135,23 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
     }
 
 
+def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
+    """A sentence on the records that lack covariates which the model knows, and how they are judged."""
+    coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
+    count = int(fitted.lack_covariates(coded).sum())
+    if not count or fitted.without_covariates is None:
+        return []
+    columns = fitted.without_covariates.arrays["columns"]
+    missing = list(np.isnan(coded.covariates[:, columns]).any(axis=0))
+    names = [
+        name for name, gone in zip(np.array(fitted.schema["covariate_names"])[columns], missing, strict=True) if gone
+    ]
+    return [
+        f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
+        " they are judged by its calibration without covariates"
+    ]
+
+
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
     """Which of the model's sensors have a calibration of their own."""
     return dict(zip(fitted.schema["sensors"], map(bool, fitted.calibration.own()), strict=False))
@@ -289,10 +306,7 @@ def build(
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    if lost := sorted(known - set(batch.covariate_names)):
-        said.append(
-            f"the model was fitted with {', '.join(lost)}, which these data lack: taken at each sensor's usual value"
-        )
+    said += lacking(fitted, batch)
     return {
         "schema": SCHEMA,
         "status": "complete",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -146,6 +146,11 @@ class Calibration:
     def own(self) -> NDArray[np.bool_]:
         """(sensors,) whether a sensor's own reference rows weigh at least as much as the pool."""
         return np.asarray(self.arrays["count"][:-1] >= SHRINKAGE)
+
+    def widened(self, factor: Floats, columns: NDArray[np.intp]) -> Calibration:
+        """The same with scales that are ``factor`` (d,) times as wide, where that is more; for records without ``columns``."""
+        factor = np.where(np.isfinite(factor), np.maximum(factor, 1.0), 1.0)
+        return replace(self, arrays={**self.arrays, "scale": self.arrays["scale"] * factor, "columns": columns})
 
     def state(self) -> State:
         """The plain arrays."""

@@ -60,7 +60,7 @@ def schedule(
     """Places episodes until every class of the mix has its share of the ``shape`` = (U, K, S) records.
 
     A machine fault takes all sensors of a unit, a sensor fault (name ``s_``) one. Cooling faults need running fans.
-    Severity is Beta(1.6, 2.2) clipped to [.12, 1] an episode, +- 20 % a record. ``bursts`` is the share of instants
+    Severity is Beta(1.6, 2.2) clipped to [.12, 1] per episode, +- 20 % per record. ``bursts`` is the share of instants
     with a tap-changer operation.
     """
     units, instants, sensors = shape

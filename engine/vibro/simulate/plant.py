@@ -1,6 +1,6 @@
 """A simulated substation: what its transformers and sensors are, and how load, voltage and temperature move.
 
-Shapes: U units, S sensors a unit, K instants. Sources: magnetostriction and winding forces as in domain notes (core
+Shapes: U units, S sensors per unit, K instants. Physics: magnetostriction and winding forces (core
 vibration goes with the square of the voltage, winding vibration with the square of the current); the oil equation is
 the top-oil model of IEC 60076-7 with one time constant.
 """
@@ -94,7 +94,7 @@ class Operation:
 
 
 def operate(seed: int, units: int, instants: int) -> Operation:
-    """Runs the plant for ``instants`` steps of half an hour, with one no-load window a unit (4 % of the time)."""
+    """Runs the plant for ``instants`` steps of half an hour, with one no-load window per unit (4 % of the time)."""
     rng = generator(seed, "operation")
     hours = np.asarray(np.arange(instants) * CADENCE_H, dtype=np.float64)
     phase = rng.uniform(-1, 1, (units, 1))

@@ -55,7 +55,7 @@ def simulate(
 ) -> Simulated:
     """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty.
 
-    ``length`` samples a record (default: one second). Instants are half an hour apart and follow each other until
+    ``length`` samples per record (default: one second). Instants are half an hour apart and follow each other until
     there are ``records`` records; ``preset`` is one of PRESETS: ``transformer-field`` adds worn tap changers,
     electrical interference and records of a wrong sampling rate to the faults of ``transformer``.
     """

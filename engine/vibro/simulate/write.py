@@ -58,7 +58,7 @@ def iso(time: NDArray[np.datetime64]) -> list[str]:
 
 
 def _write_jsonl(sim: Simulated, folder: Path) -> None:
-    """One object a line; the samples are decimal text that reads back as the same float32."""
+    """One object per line; the samples are decimal text that reads back as the same float32."""
     steps = np.rint(sim.x[:, 0].astype(np.float64) * STEPS_A_UNIT).astype(np.int64)
     low = int(steps.min())
     words = np.array(

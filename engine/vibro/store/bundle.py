@@ -1,7 +1,7 @@
 """The model bundle: a folder of tensors and JSON that runs no code when it is loaded and shows every changed bit.
 
 ``manifest.json`` holds the format number, the meta table of the model, and name, size and sha256 of every other file;
-its own digest covers all of that, and its text is canonical, so that no bit of it can change unseen either. This stops
+its own digest covers all of that, and its text is canonical, so that every change in it is detected as well. This stops
 accidents, not an attacker who rewrites folder and digest together.
 """
 
@@ -116,7 +116,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _file_names(parts: Mapping[str, Any]) -> dict[str, str]:
-    """``{name: path}``; characters that could hurt a file system are percent-encoded, so any name is safe."""
+    """``{name: path}``; characters that are not safe in file names are percent-encoded."""
     names = {}
     for name in sorted(parts):
         segments = [quote(part, safe="") for part in name.split("/")]
@@ -135,7 +135,7 @@ def _sealed(manifest: Mapping[str, Any]) -> str:
 
 
 def _check_entries(path: Path, manifest: Mapping[str, Any]) -> None:
-    """StateError unless every listed file has a sane name, a size and a hash."""
+    """StateError unless every listed file has a valid name, a size and a hash."""
     listed, meta = manifest.get("files"), manifest.get("meta")
     sane = isinstance(listed, dict) and isinstance(meta, dict)
     for name, entry in listed.items() if isinstance(listed, dict) else ():
@@ -149,7 +149,7 @@ def _check_entries(path: Path, manifest: Mapping[str, Any]) -> None:
             and _file_names({entry["name"]: None}) == {entry["name"]: name}
         )
     if not sane:
-        raise StateError(f"{path} is damaged: its list of files makes no sense", hint=_HINT)
+        raise StateError(f"{path} is damaged: its list of files is invalid", hint=_HINT)
 
 
 def _check_file_set(folder: Path, listed: Mapping[str, Any]) -> None:

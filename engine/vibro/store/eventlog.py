@@ -1,4 +1,4 @@
-"""``events.jsonl``: what happened in a run, one JSON object a line."""
+"""``events.jsonl``: what happened in a run, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _now() -> str:
 
 
 class EventLog:
-    """An observer that appends every event but progress to a file; each line is on its way to disk at once."""
+    """An observer that appends every event but progress to a file; each line is flushed at once."""
 
     def __init__(self, path: Path, now: Callable[[], str] = _now) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class EventLog:
 
     @hookimpl
     def on_event(self, event: Event) -> None:
-        """Writes the event; progress within a task is for terminals and left out."""
+        """Writes the event; progress within a task is left out, it is for terminals."""
         if not isinstance(event, TaskProgress):
             self._append(event_line(event, self._now()))
 

@@ -1,4 +1,4 @@
-"""What a stored score needs to know of its record, without the samples: the index of a batch as arrays and back."""
+"""The index of a batch (ids, sensors, times, covariates; no samples) as plain arrays, and back."""
 
 from __future__ import annotations
 

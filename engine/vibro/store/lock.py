@@ -1,4 +1,4 @@
-"""The kernel lock of a run directory: it dies with its process, so no stale lock ever needs cleaning."""
+"""The kernel lock of a run directory: the kernel frees it when its process ends, so there are no stale locks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "
 
 @dataclass
 class Lock:
-    """A held lock on one folder."""
+    """An acquired lock on one folder."""
 
     folder: Path
     _lock: Any
@@ -53,7 +53,7 @@ class Lock:
             lock.release()
             raise _no_kernel_lock(folder)
         try:
-            held = cls(folder, lock, path.stat().st_ino)
+            acquired = cls(folder, lock, path.stat().st_ino)
         except FileNotFoundError:
             lock.release()
             raise LockedError(f"another run has just given up {folder}", hint="start again") from None
@@ -62,12 +62,12 @@ class Lock:
         try:
             files.write_text(folder / LOCK_INFO, files.to_json(info))
         except ResourceError:
-            held.release(folder)
+            acquired.release(folder)
             raise
-        return held
+        return acquired
 
     def check(self) -> None:
-        """LockedError if the lock file was removed or replaced under our feet."""
+        """LockedError if the lock file was removed or replaced meanwhile."""
         try:
             same = (self.folder / LOCK).stat().st_ino == self._inode
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class Lock:
             )
 
     def release(self, folder: Path) -> None:
-        """Gives the lock back; ``folder`` is where its files lie by now."""
+        """Releases the lock; ``folder`` is where its files are now."""
         with suppress(OSError):  # the side file is information only
             (folder / LOCK_INFO).unlink(missing_ok=True)
         self._lock.release(force=True)
@@ -94,7 +94,7 @@ def holder(folder: Path) -> str:
 
 
 def network_file_system(folder: Path) -> str:
-    """Type of the file system if it is a network one, whose kernel locks may lie; else empty. Linux only."""
+    """Type of the file system if it is a network one, whose kernel locks are unreliable; else empty. Linux only."""
     try:
         mounts = [line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):

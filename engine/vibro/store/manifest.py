@@ -115,7 +115,7 @@ def with_decision(manifest: Mapping[str, Any], decision: Mapping[str, Any]) -> d
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory after a check of every file; StateError names each that is damaged, missing, extra.
 
-    Files that the user laid into the folder under names of their own are not vibro's business.
+    Other files that the user put into the folder are ignored.
     """
     manifest = read(folder)
     wanted = manifest.get("files")

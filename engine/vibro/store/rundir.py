@@ -61,7 +61,7 @@ class RunDir:
     @classmethod
     @contextmanager
     def open(cls, out: Path, *, force: bool = False, resume: bool = False) -> Iterator[RunDir]:
-        """Locks OUT for one run and gives it free at the end.
+        """Locks OUT for one run and releases it at the end.
 
         OUT must be absent, empty, or hold an unfinished run and ``resume``. ``force`` replaces whatever run is there,
         in one step and only when the body ends well; a run that fails leaves its own files in ``OUT/failed`` and
@@ -136,7 +136,7 @@ class RunDir:
         stage.path = final
 
     def check(self) -> None:
-        """LockedError if somebody took the lock file away."""
+        """LockedError if the lock file was removed."""
         for lock in self._locks:
             lock.check()
 
@@ -162,7 +162,7 @@ class RunDir:
         try:
             yield run
         finally:
-            with suppress(OSError, ResourceError):  # nothing came of it: no trace stays, if the disk allows
+            with suppress(OSError, ResourceError):  # no result: the new folder is removed, if the disk allows
                 if not content(out):
                     (out / LOCK).unlink(missing_ok=True)
                     (out / LOCK_INFO).unlink(missing_ok=True)
@@ -172,7 +172,7 @@ class RunDir:
                 lock.release(out)
 
     def _begin_beside(self) -> None:
-        """Moves the work to a folder beside OUT; one that an interrupted run left is kept for ``resume``."""
+        """Puts the work into a folder beside OUT; with ``resume`` into the one that an interrupted run left."""
         if os.path.ismount(self.out):
             raise ConfigError(
                 f"{self.out} is a mount point and cannot be replaced in one step", hint="choose a folder inside it"
@@ -188,7 +188,7 @@ class RunDir:
 
     @contextmanager
     def _replacing(self, *, keep: bool = True) -> Iterator[None]:
-        """Puts the new folder in the place of OUT when the body ends well; ``keep`` what is of use when it does not."""
+        """Replaces OUT by the new folder if the body ends well; if not, ``keep`` says what stays of the new folder."""
         try:
             yield
             _carry_over(self.out, self.path)
@@ -197,7 +197,7 @@ class RunDir:
             files.swap_folders(self.path, self.out)
         except BaseException:
             if keep:
-                with suppress(OSError):  # the error under way matters more
+                with suppress(OSError):  # the error that ended the body is the one to report
                     self._keep_evidence()
             else:
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -217,7 +217,7 @@ class RunDir:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Removes what a killed run left half done; finished stages stay."""
+        """Removes unfinished work of a killed run; finished stages stay."""
         with files.disk_errors(self.path):
             for path in [*self.path.iterdir(), *(self.path / STAGES).glob(".tmp-*")]:
                 if path.name in PUBLIC or path.name.startswith(".tmp-"):
@@ -252,7 +252,7 @@ def content(folder: Path) -> list[str]:
 
 
 def clear(folder: Path) -> None:
-    """Removes what a run has written into a folder; what the user laid there stays."""
+    """Removes what a run has written into a folder; the user's own files stay."""
     for name in content(folder):
         if name in PUBLIC | INTERNAL or name.startswith(".tmp-"):
             _remove(folder / name)
@@ -353,7 +353,7 @@ def _copy_links(out: Path, beside: Path) -> None:
 
 
 def _carry_over(old: Path, new: Path) -> None:
-    """Takes along what the user laid into the old folder."""
+    """Moves the user's own files from the old folder to the new one."""
     with files.disk_errors(new):
         for path in old.iterdir():
             target = new / path.name

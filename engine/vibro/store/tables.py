@@ -50,7 +50,7 @@ MACHINE_COLUMNS = (
 )  # fmt: skip
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level")
-_CHUNK = 1 << 16  # rows held as text at a time
+_CHUNK = 1 << 16  # rows converted to text at a time
 _FORMULA = ("=", "+", "-", "@")
 _TO_QUOTE = re.compile('[",\r\n]')
 Columns = Mapping[str, NDArray[Any]]
@@ -99,7 +99,7 @@ def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def write_quarantine(folder: Path, findings: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
-    """Writes ``quarantine.csv``, one row a finding in the given order; -1 as row, line or offset is left empty."""
+    """Writes ``quarantine.csv``, one row per finding in the given order; -1 as row, line or offset is left empty."""
 
     def rows() -> Iterator[Mapping[str, Any]]:
         for finding in findings:
@@ -114,7 +114,7 @@ def write_quarantine(folder: Path, findings: Iterable[Mapping[str, Any]], *, bom
 
 
 def write_machines(folder: Path, machines: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
-    """Writes ``machines.csv``, one row a machine in the given order."""
+    """Writes ``machines.csv``, one row per machine in the given order."""
     write_table(folder / "machines.csv", MACHINE_COLUMNS, machines, bom=bom)
 
 
@@ -152,7 +152,7 @@ def json_line(value: Mapping[str, Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """One CSV cell: floats with 9 significant digits, times in ISO 8601, formulae of a spreadsheet disarmed."""
+    """One CSV cell: floats with 9 significant digits, times in ISO 8601, formulae of spreadsheets escaped."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -192,7 +192,7 @@ def _chunks(columns: Columns) -> Iterator[slice]:
 
 
 def _column(name: str, values: NDArray[Any]) -> list[str]:
-    """A chunk of a column as CSV cells: what ``cell`` gives, but quick."""
+    """A chunk of a column as CSV cells: the same text as ``cell``, for whole arrays."""
     if name in _TEXT:
         texts: list[str] = values.tolist()
         cells = {value: _text(value) for value in set(texts)}
@@ -223,7 +223,7 @@ def _line(names: Iterable[str]) -> bytes:
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
-    """zstd, one row group a chunk, no clock and no host in the metadata: the same table gives the same bytes."""
+    """zstd, one row group per chunk, no clock and no host in the metadata: the same table gives the same bytes."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""Views kept from one run to the next, by content: same records, same view, same code, same array."""
+"""A cache of views between runs, keyed by content: the records, the view with its settings, and the code."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vibro.errors import ResourceError, StateError
 from vibro.io.files import digest, sync_tree
 from vibro.io.tensors import load_tensors, save_tensors
 
-LIMIT = 20 << 30  # bytes; beyond it the entries used longest ago go
-SPARE = 1 << 30  # bytes of the disk that are left to others
-ABANDONED = 86_400.0  # seconds after which an unfinished entry belongs to nobody
+LIMIT = 20 << 30  # bytes; above it the least recently used entries are removed
+SPARE = 1 << 30  # bytes of the disk that stay free
+ABANDONED = 86_400.0  # seconds after which an unfinished entry counts as abandoned
 _STEP = 8 << 20  # bytes written at a time
 _BLOCKS, _BLOCK = 16, 1 << 13  # of words of 64 bits that are checked at a time: 1 MiB
 ARRAY, STATE, SEAL = "view.npy", "state.safetensors", "sha256"
@@ -29,7 +29,7 @@ class ViewCache:
     """A folder of entries, each a folder with the array, the extractor's state and a checksum of both.
 
     An entry appears whole or not at all, so runs side by side may share the folder. One that is torn or damaged is
-    removed and counts as missing. A disk that is full costs the cache, never the run.
+    removed and counts as missing. A full disk disables the cache and never fails the run.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
@@ -53,7 +53,7 @@ class ViewCache:
         return array, state
 
     def put(self, key: str, array: NDArray[np.float32], state: State) -> None:
-        """Keeps an array and a state; the oldest entries make room."""
+        """Stores an array and a state; the least recently used entries are removed to make room."""
         if array.nbytes > self.limit // 2:
             return
         parent = next(p for p in (self.folder, *self.folder.parents) if p.is_dir())
@@ -68,13 +68,13 @@ class ViewCache:
             sync_tree(building)
             building.rename(self.folder / key)
             self._shrink()
-        except (OSError, ResourceError):  # full, read-only, or another run was quicker
+        except (OSError, ResourceError):  # full, read-only, or another run has made the entry meanwhile
             pass
         finally:
-            shutil.rmtree(building, ignore_errors=True)  # gone already where it became the entry
+            shutil.rmtree(building, ignore_errors=True)  # already renamed to the entry
 
     def _shrink(self) -> None:
-        """Removes what is beyond the limit, and what runs that were killed left unfinished."""
+        """Removes entries above the limit, and unfinished ones that killed runs left."""
         for torn in self.folder.glob(".tmp-*"):
             if time.time() - torn.stat().st_mtime > ABANDONED:
                 shutil.rmtree(torn, ignore_errors=True)
@@ -109,10 +109,10 @@ def _checksum(path: Path) -> str:
     """
     words = np.zeros((_BLOCKS, _BLOCK), np.uint64)
     weights = np.arange(1, 2 * _BLOCK, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    sums, held = sha256(), words.data.cast("B")
+    sums, buffer = sha256(), words.data.cast("B")
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(held):
-            held[count:] = bytes(len(held) - count)
+        while count := file.readinto(buffer):
+            buffer[count:] = bytes(len(buffer) - count)
             sums.update(np.einsum("ij,j->i", words, weights).tobytes() + count.to_bytes(8, "little"))
     return sums.hexdigest()
 

@@ -21,7 +21,7 @@ def find(module: str, file: str | None, qualname: str) -> Any:
 
 
 def main(folder: Path) -> None:
-    """Reads request.json (and the states) of a folder, writes one file of answers a component."""
+    """Reads request.json (and the states) of a folder, writes one file of answers per component."""
     for i, request in enumerate(json.loads((folder / "request.json").read_text())):
         np.savez(folder / f"answer-{i}.npz", **answers(request, folder / f"state-{i}.npz"))  # type: ignore[arg-type]
 
@@ -34,7 +34,7 @@ def answers(request: dict[str, Any], state: Path) -> dict[str, Any]:
     options = {key: request[key] for key in ("seed", "settings", "item", "device")}
     case = case_for(cls, **options)
     found = {}
-    if case.learns:  # first, so that nothing of a fit can be left in the process
+    if case.learns:  # first, so that no fit in this process can help
         component = case.make()
         with np.load(state, allow_pickle=False) as arrays:
             component.load_state(dict(arrays))

@@ -179,14 +179,14 @@ def check_progress(case: Case) -> None:
 
 
 def check_no_growth(case: Case) -> None:
-    """Ten more answers need no more memory than the first: less than 20 MB a call stay behind."""
+    """Ten more answers need no more memory than the first: less than 20 MB per call are not freed."""
     component = case.fitted
     case.answer(component)
     before = _resident()
     for _ in range(10):
         case.answer(component)
     grown = (_resident() - before) / 10
-    require(grown < 20e6, f"{grown / 1e6:.0f} MB stay behind a call")
+    require(grown < 20e6, f"{grown / 1e6:.0f} MB are not freed per call")
 
 
 def _no_side_effect(aspect: str, clause: str) -> Callable[[Case], None]:

@@ -1,4 +1,4 @@
-"""Checks for detectors: shape, independence of the rows, memory, sense."""
+"""Checks for detectors: shape, independence of the rows, memory, plausibility."""
 
 from __future__ import annotations
 
@@ -212,19 +212,21 @@ def check_loud_normals(case: DetectorCase) -> None:
     """A normal row five times as large is not the least anomalous of all."""
     normals = case.data.x[case.data.y == 0]
     loud = case.score(case.fitted, normals * np.float32(5))
-    calm = case.score(case.fitted, normals.copy())
-    require(np.median(loud) >= calm.min(), f"scaled rows score {np.median(loud):.4g}, the calmest one {calm.min():.4g}")
+    plain = case.score(case.fitted, normals.copy())
+    require(
+        np.median(loud) >= plain.min(), f"scaled rows score {np.median(loud):.4g}, the lowest row {plain.min():.4g}"
+    )
 
 
 def check_learns(case: DetectorCase) -> None:
     """What it was fitted on matters: after rows of another machine the scores rank differently."""
-    elsewhere = case.answer(case.fit(case.make(), other=True))
-    unlike = not np.array_equal(np.argsort(elsewhere, kind="stable"), np.argsort(case.expected, kind="stable"))
+    after_other = case.answer(case.fit(case.make(), other=True))
+    unlike = not np.array_equal(np.argsort(after_other, kind="stable"), np.argsort(case.expected, kind="stable"))
     require(unlike, "fitted on other rows it ranks all records alike: it learns nothing")
 
 
 def check_knows_its_own(case: DetectorCase) -> None:
-    """It finds normal rows more normal after learning from their like than the anomalies' like."""
+    """Fitted on normal rows it ranks anomalies higher than fitted on anomalies."""
     x, y = case.data.x, case.data.y
     normal, bad = (x[y == 0], x[y == 1])
     rows = max(signals.ROWS, case.cls.min_rows)

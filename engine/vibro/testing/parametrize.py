@@ -1,4 +1,4 @@
-"""The pytest front end of the kit: one test a check."""
+"""The pytest front end of the kit: one test per check."""
 
 from __future__ import annotations
 

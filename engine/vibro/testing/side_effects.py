@@ -1,4 +1,4 @@
-"""What a component must leave as it found it: random state, threads, warnings, environment, files, output."""
+"""Side effects that a component must not have: on random state, threads, warnings, environment, files, output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MODULES = (np, np.linalg, np.random, np.fft, np.lib)
 
 @contextlib.contextmanager
 def observed() -> Iterator[dict[str, str]]:
-    """Watches the body in an empty folder; at its end the yielded table holds {aspect: what changed}, and all is put back."""
+    """Runs the body in an empty folder; afterwards the yielded table holds {aspect: what changed}, and all is restored."""
     found: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="vibro-kit-") as folder, contextlib.chdir(folder), restored():
         before = _snapshot() | _traces()
@@ -55,7 +55,7 @@ def observed() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Puts back what the body changes, so that one check cannot hide a change from the next."""
+    """Restores what the body changes, so that one check cannot hide a change from the next."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = _snapshot()
@@ -122,12 +122,12 @@ def _snapshot() -> Snapshot:
 
 
 def _traces() -> Snapshot:
-    """What can be seen, but not put back."""
+    """What can be observed but not restored."""
     return {
         "thread_pools": (_pools(), lambda: None),
         "open_files": (_descriptors(), lambda: None),
         "files_left": (sorted(path.name for path in Path.cwd().iterdir()), lambda: None),
-        "processes": (_company(), lambda: None),
+        "processes": (_processes(), lambda: None),
     }
 
 
@@ -181,7 +181,7 @@ def _descriptors() -> int:
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 
 
-def _company() -> tuple[list[str], list[str]]:
+def _processes() -> tuple[list[str], list[str]]:
     children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
     return sorted(pid for pids in children for pid in pids), sorted(t.name for t in threading.enumerate())
 

@@ -1,7 +1,7 @@
-"""Networks along a line: strided convolutions written as matrix products of neighbouring patches.
+"""One-dimensional strided convolutions written as matrix products of neighbouring patches; tensors are (b, length, channels).
 
-With few channels on a processor that is several times as fast as ``torch.nn.Conv1d``, above all where a gradient penalty
-differentiates twice. Lines are (b, length, channels).
+With few channels on a CPU this is several times as fast as ``torch.nn.Conv1d``, above all where a gradient penalty
+differentiates twice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class StridedConv(nn.Module):
-    """Convolution of kernel 2 s and stride s: patch i and patch i + 1 give place i; zeros fill the end."""
+    """Convolution of kernel 2 s and stride s: output i is a linear map of patches i and i + 1; the end is zero-padded."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class StridedConv(nn.Module):
 
 
 class Upsampling(nn.Module):
-    """The transposed form: each place gives s values, together with the place before it; cut to ``length``."""
+    """Transposed convolution of kernel 2 s and stride s: places i - 1 and i give s outputs; cut to ``length``."""
 
     def __init__(self, inside: int, outside: int, stride: int, length: int) -> None:
         super().__init__()
@@ -41,13 +41,13 @@ class Upsampling(nn.Module):
 
 
 def patched(x: Tensor, size: int) -> Tensor:
-    """(b, length, channels) -> (b, ceil(length / size), size * channels), the last patch filled with zeros."""
+    """(b, length, channels) -> (b, ceil(length / size), size * channels), the last patch zero-padded."""
     places = -(-x.shape[1] // size)
     return F.pad(x, (0, 0, 0, places * size - x.shape[1])).reshape(len(x), places, size * x.shape[2])
 
 
 def strides_for(length: int, short: int) -> list[int]:
-    """Strides that shorten a line to at most ``short`` places: 8 first, then 4s; a line as short as that is kept."""
+    """Strides that shorten a line to at most ``short`` places: 8, then 4 each; [1] for a line that is short already."""
     strides: list[int] = []
     while length > short:
         strides.append(4 if strides or length <= 4 * short else 8)
@@ -56,7 +56,7 @@ def strides_for(length: int, short: int) -> list[int]:
 
 
 def shortened(length: int, strides: list[int]) -> list[int]:
-    """Lengths before, between and after the strides."""
+    """Length of the line before and after each stride."""
     out = [length]
     for stride in strides:
         out.append(-(-out[-1] // stride))

@@ -1,4 +1,4 @@
-"""Epochs that can be taken up again after a kill: all that changes from one to the next, as plain arrays in a file."""
+"""Checkpointed epochs: all that changes from one epoch to the next is kept as plain arrays, so a killed training resumes."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ BLOCK = 1024  # rows hashed at a time
 WORD = (1 << 64) - 1
 
 
-class Keeper(Protocol):
-    """Anything else that a training carries along."""
+class Stateful(Protocol):
+    """Any other object that changes during a training."""
 
     def state(self) -> State:
-        """What it has come to, as arrays."""
+        """Its state as arrays."""
         ...
 
     def load_state(self, state: State) -> None:
-        """Back from ``state``."""
+        """Restores what ``state`` gave."""
         ...
 
 
-Part = nn.Module | Optimizer | np.random.Generator | torch.Generator | Keeper
+Part = nn.Module | Optimizer | np.random.Generator | torch.Generator | Stateful
 
 
 class Epochs:
-    """The epochs of one training: ``for epoch in Epochs(...)`` begins after the last one that an earlier process finished.
+    """The epochs of one training: ``for epoch in Epochs(...)`` resumes after the last one that an earlier process finished.
 
-    ``parts`` are all objects that change from epoch to epoch: networks, optimisers, generators, and whatever has ``state``
-    and ``load_state``; ``numbers`` that the loop itself changes, and torch's global generators, are kept too. They are as the
-    earlier process left them as soon as the object is made, after ``done`` epochs. After each epoch the learning rate of
-    ``optimizer`` goes on along half a cosine from its start to ``floor`` of it (Loshchilov and Hutter, ICLR 2017), the parts
-    are written to ``ctx.scratch`` in one step, and progress is told. A file that is damaged or was written for other rows,
-    settings or seeds (see ``key_of``) is not taken. Without a scratch folder nothing is written.
+    ``parts`` are all objects that change from epoch to epoch: networks, optimisers, generators, and ``Stateful`` ones;
+    ``numbers`` are those that the loop itself changes. Torch's global generators are kept too. Constructing the object
+    restores all of them; ``done`` counts the finished epochs. After each epoch the learning rate of ``optimizer`` follows
+    half a cosine down to ``floor`` times its start (Loshchilov and Hutter, ICLR 2017), the checkpoint in ``ctx.scratch`` is
+    replaced atomically, and progress is reported: ``before`` and ``after`` are the epochs of other phases. A checkpoint that
+    is damaged or was written for other rows, settings, seed or code (``key_of``) is ignored. Without a scratch folder
+    nothing is written.
     """
 
     def __init__(
@@ -72,17 +73,17 @@ class Epochs:
         if floor is not None:
             lr = optimizer.param_groups[0]["lr"]
             self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(total, 1), lr * floor)
-        self.done = self._recalled()
+        self.done = self._resume()
 
     def __iter__(self) -> Iterator[int]:
         for epoch in range(self.done, self.total):
             yield epoch
             if self.schedule is not None:
                 self.schedule.step()
-            self._keep(epoch + 1)
+            self._save(epoch + 1)
             self.ctx.progress(self.before + epoch + 1, self.all)
 
-    def _keep(self, done: int) -> None:
+    def _save(self, done: int) -> None:
         if self.file is None:
             return
         kept = {"key": np.array(self.key), "done": np.array(done), **_global_generators(self.ctx.device)}
@@ -95,8 +96,8 @@ class Epochs:
             np.savez(stream, allow_pickle=False, **kept)
         building.replace(self.file)
 
-    def _recalled(self) -> int:
-        """Epochs that an earlier process finished; the parts are as it left them."""
+    def _resume(self) -> int:
+        """Restores the parts from a checkpoint; how many epochs are done."""
         kept = None if self.file is None else _read(self.file)
         if kept is None or str(kept.get("key")) != self.key:
             return 0
@@ -110,12 +111,12 @@ class Epochs:
 
 
 def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any], labels: NDArray[Any] | None = None) -> str:
-    """Hash of all that a training follows from: detector, settings, seed, device, torch, package, rows, groups and labels."""
+    """Hash of all that a training depends on: detector, settings, seed, device, torch, code, rows, groups and labels."""
     digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, _code(), x.shape)).encode())
     for start in range(0, len(x), BLOCK):
         digest.update(np.ascontiguousarray(x[start : start + BLOCK]).tobytes())
-    for told in (labels, ctx.groups):
-        digest.update(b"-" if told is None else np.ascontiguousarray(told).tobytes())
+    for given in (labels, ctx.groups):
+        digest.update(b"-" if given is None else np.ascontiguousarray(given).tobytes())
     return digest.hexdigest()
 
 
@@ -129,7 +130,7 @@ def _code() -> str:
 
 
 def arrays_of(part: Part) -> State:
-    """What a part of a training has come to."""
+    """The state of a part of a training as arrays."""
     if isinstance(part, nn.Module):
         return arrays(part, "")
     if isinstance(part, Optimizer):
@@ -145,7 +146,7 @@ def arrays_of(part: Part) -> State:
 
 
 def put_back(part: Part, state: State) -> None:
-    """Sets a part as ``arrays_of`` found it."""
+    """Restores a part from what ``arrays_of`` gave."""
     if isinstance(part, nn.Module):
         load_arrays(part, state, "")
     elif isinstance(part, Optimizer):

@@ -1,4 +1,4 @@
-"""The frame of a detector that trains a network: its split of the rows, its epochs, its state and its health."""
+"""Base of the detectors that train a network: split of the rows, checkpointed epochs, state and health."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from vibro_plugins.deep.standardise import BLOCK
 from vibro_plugins.deep.training import arrays, load_arrays, seeded
 
 LEAST_ROWS = 20
-LEAST_GROUPS, MOST_GROUP = 3, 15  # groups held out, and what share of the rows none may exceed, one in so many
-# The vector that suits any record: the Zerone values in units of each sensor's own spread, without what load explains.
+LEAST_GROUPS, MOST_GROUP = 3, 15  # groups held out at least; none may exceed 1 / MOST_GROUP of the rows
+# A vector for any kind of record: the Zerone values in units of each sensor's own scale, without the effect of load.
 LINES: dict[str, Any] = {"use": "conditioned", "of": {"use": "per_sensor", "of": "zerone"}}
 
 
 class Network(Detector):
-    """A detector around one network; a subclass says how it is built, trained and read.
+    """A detector around one network; a subclass builds and trains it and computes the score.
 
-    ``fit`` ends with ``_settle``. Reference scores come from rows held out of one training, not from several trainings.
+    ``fit`` ends with ``_set_fitted``. Reference scores come from rows held out of one training: ``cross_fit`` would need five.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     exclusive = True
     cross_fit = False
-    min_rows = 120  # of fewer a tenth held out says nothing, and the classical detectors do better
+    min_rows = 120  # below, a tenth held out is too small to judge by, and the classical detectors do better
 
     _net: Any = None
     _fit_health: dict[str, float]
 
     @abstractmethod
     def _build(self) -> nn.Module:
-        """The network before its first step, on the device; its size follows from what ``_recall`` restores."""
+        """The untrained network, on the device; its size follows from what ``_load_statistics`` restores."""
 
     @abstractmethod
-    def _learned(self) -> State:
-        """What was learned beside the weights: standardisation and frozen statistics."""
+    def _statistics(self) -> State:
+        """What was learned beside the weights: standardisation, reference statistics of the score."""
 
     @abstractmethod
-    def _recall(self, state: State) -> None:
-        """Restores what ``_learned`` gave."""
+    def _load_statistics(self, state: State) -> None:
+        """Restores what ``_statistics`` gave."""
 
     def health(self) -> Mapping[str, float]:
-        """What the checks found at fit; ``failed`` 1 for a network that has not learned."""
+        """Diagnostics of the fit; ``failed`` is 1 for a network that has not learned."""
         self._fitted()
         return self._fit_health
 
     def state(self) -> State:
-        """Weights, standardisation and statistics, health."""
+        """Weights, statistics and health."""
         health = {f"health.{name}": np.array(value) for name, value in self.health().items()}
-        return {**arrays(self._fitted()), **self._learned(), **health}
+        return {**arrays(self._fitted()), **self._statistics(), **health}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._recall(state)
+        self._load_statistics(state)
         with seeded(self.ctx):
             net = self._build()
         load_arrays(net, state)
-        self._settle(net, {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")})
+        self._set_fitted(net, {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")})
 
-    def _settle(self, net: nn.Module, health: Mapping[str, float]) -> None:
-        """From here on the detector is fitted; a number that is none becomes -1."""
+    def _set_fitted(self, net: nn.Module, health: Mapping[str, float]) -> None:
+        """Marks the detector as fitted; a diagnostic that is not finite becomes -1."""
         self._fit_health = {key: float(np.nan_to_num(v, nan=-1, posinf=-1, neginf=-1)) for key, v in health.items()}
         self._net = net
 
@@ -83,14 +83,14 @@ class Network(Detector):
         optimizer: Optimizer,
         floor: float | None,
         labels: NDArray[Any] | None = None,
-        **how: Any,
+        **options: Any,
     ) -> Epochs:
-        """``total`` epochs over rows x with ``labels``, if it learns from such; ``floor`` and ``how`` as in ``Epochs``."""
-        return Epochs(self.ctx, total, key_of(self.name, self.params, self.ctx, x, labels), optimizer, floor, **how)
+        """``total`` epochs over rows x, with ``labels`` if it learns from them; ``floor`` and options as in ``Epochs``."""
+        return Epochs(self.ctx, total, key_of(self.name, self.params, self.ctx, x, labels), optimizer, floor, **options)
 
 
-def refuse(x: NDArray[Any]) -> None:
-    """NotApplicableError where rows x (n, *item) are few, or one of their values is not finite."""
+def require_trainable(x: NDArray[Any]) -> None:
+    """NotApplicableError where the rows x (n, *item) are too few or a value is not finite."""
     if len(x) < LEAST_ROWS:
         raise NotApplicableError(f"{len(x)} fit rows are too few to train on; {LEAST_ROWS} are needed")
     wrong = sum(int(np.count_nonzero(~np.isfinite(x[i : i + BLOCK]))) for i in range(0, len(x), BLOCK))
@@ -99,12 +99,12 @@ def refuse(x: NDArray[Any]) -> None:
 
 
 def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A tenth of n rows that is held out, and the others, both in random order.
+    """Indices of a tenth of n rows, held out, and of the others, both in random order.
 
-    A group of ``ctx.groups`` stays together, for its rows are more alike than those of the next recording will be: random
-    groups are held out until they are three, of which a faulty one decides nothing, and make a tenth. Single rows are held
-    out where no groups are known, or where one is more than a fifteenth of all: it could not be spared, and the others alone
-    might be the faults.
+    The rows of one group of ``ctx.groups`` (a recording) stay together, since they resemble each other more than they
+    resemble other recordings: random groups are held out until they are at least three, so that one faulty group is a
+    minority, and make a tenth of the rows. Single rows are held out where no groups are known, or where one group has more
+    than a fifteenth of the rows: too many to train without.
     """
     order = rng.permutation(n)
     if ctx.groups is not None:
@@ -113,6 +113,6 @@ def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.in
         if MOST_GROUP * size.max() <= n:
             turn = np.argsort(first)
             count = max(LEAST_GROUPS, int(np.searchsorted(np.cumsum(size[turn]), n // 10)) + 1)
-            held = np.isin(mine, names[turn[:count]])
-            return order[held], order[~held]
+            holdout = np.isin(mine, names[turn[:count]])
+            return order[holdout], order[~holdout]
     return order[: n // 10], order[n // 10 :]

@@ -11,42 +11,40 @@ from numpy.typing import NDArray
 from vibro_plugins.deep.standardise import BLOCK
 from vibro_plugins.stats.columns import leading_axes
 
-AXES, SAMPLE = 4, 256  # principal axes that a network is measured against, and rows that they are found on
-
-
-LEAST_SHARE, SLACK = 0.25, 0.02  # of what they explain a network must explain, less this
+AXES, SAMPLE = 4, 256  # principal axes that a network is compared with, and rows that they are found on
+LEAST_SHARE, SLACK = 0.25, 0.02  # a network must explain this share of what the axes explain, less this much
 
 
 def explained(error: NDArray[np.float64], usual: NDArray[np.float64]) -> float:
-    """Share of the ``usual`` error (n,), that of the median row, which a model does away with; medians over rows."""
+    """1 - median ``error`` (n,) / median ``usual`` error (n,), that of predicting the median row: 0 learned nothing, 1 all."""
     return float(1 - np.median(error) / max(np.median(usual), 1e-12))
 
 
-def linear(
+def pca_explained(
     standardised: Callable[[NDArray[Any]], NDArray[Any]],
     x: NDArray[Any],
     rows: NDArray[np.intp],
-    held: NDArray[np.intp],
+    holdout: NDArray[np.intp],
     error: Callable[[NDArray[Any]], NDArray[np.float64]],
 ) -> float:
-    """What four principal axes of ``rows`` of x explain of the error of those ``held`` out: is there anything to learn?
+    """``explained`` by a PCA of four axes, found on ``rows`` of x and evaluated on ``holdout``: is there anything to learn?
 
-    ``error`` of what is left, (n, values) -> (n,). Of a view from which load and sensor have been taken out, which is noise
-    about zero, nothing is explained by anybody.
+    ``error``: residuals (n, values) -> (n,). On a view that is noise about zero, as one without the effects of load and
+    sensor may be, neither a PCA nor a network explains anything.
     """
     z, y = (
         np.concatenate([standardised(x[few[i : i + BLOCK]]) for i in range(0, min(len(few), SAMPLE), BLOCK)])
-        for few in (rows, held)
+        for few in (rows, holdout)
     )
     z, y = z.reshape(len(z), -1), y.reshape(len(y), -1)
     axes = leading_axes(z, min(AXES, *np.subtract(z.shape, 1)), 0)
     return explained(error(y - y @ axes @ axes.T), error(y))
 
 
-def enough(gain: float, by_axes: float) -> bool:
-    """Whether a network explains a quarter of what principal axes do; or next to nothing where they do not either.
+def explains_enough(gain: float, by_axes: float) -> bool:
+    """Whether a network explains at least a quarter of what a PCA explains, less 0.02.
 
-    That it learned this, another figure must say: an untrained one may explain next to nothing too.
+    Where a PCA explains nothing, an untrained network passes too: other figures must show that it was trained.
     """
     return gain > LEAST_SHARE * max(by_axes, 0.0) - SLACK
 

@@ -9,8 +9,8 @@ from vibro.api import NotApplicableError, State
 from vibro_plugins.deep.training import arrays, load_arrays
 
 
-class Plateau:
-    """Keeps the best weights seen by a loss and says when it has not fallen by 0.1 % for ``patience`` looks."""
+class EarlyStopping:
+    """Keeps the weights of the lowest loss; stops when it has not fallen by 0.1 % for ``patience`` evaluations."""
 
     def __init__(self, module: nn.Module, patience: int) -> None:
         self.module, self.patience = module, patience
@@ -18,7 +18,7 @@ class Plateau:
         self.weights = arrays(module)
 
     def stop(self, loss: float) -> bool:
-        """Takes note of one look; True when it is time to stop, NotApplicableError where the loss is no number any more."""
+        """Records the loss of one evaluation; True when training should stop. NotApplicableError if it is not finite."""
         if not np.isfinite(loss):
             raise NotApplicableError("training diverged: its loss is no finite number")
         if loss < self.best * 0.999:
@@ -32,7 +32,7 @@ class Plateau:
         load_arrays(self.module, self.weights)
 
     def state(self) -> State:
-        """The best weights, their loss, and the looks since."""
+        """The best weights, their loss, and the evaluations since."""
         return {**self.weights, "best": np.array(self.best), "waited": np.array(self.waited)}
 
     def load_state(self, state: State) -> None:

@@ -1,20 +1,20 @@
-"""Residual trunks for image detectors: the small one for a CPU and ResNet-18, both without norms."""
+"""Residual backbones for image detectors: a small one for a CPU and ResNet-18, both without normalisation layers."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.1  # of the leaky rectifier below zero
+SLOPE = 0.1  # of the leaky ReLU below zero
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016), their sum scaled so that its variance stays.
+    """Two 3 x 3 convolutions and a shortcut (He et al. 2016), their sum divided by sqrt 2 to keep its variance.
 
-    No norm: a norm over a record's own map would hide its level, one over a batch would tie records together.
-
-    The shortcut takes every ``stride``-th pixel before its 1 x 1 convolution. One that strides by itself computes the same,
-    but its gradient for fewer than 8 channels, laid out last, corrupts memory on processors without AVX-512 (oneDNN 3.12).
+    No normalisation: over a record's own map it would remove its level, over a batch it would make scores depend on the
+    batch. The shortcut takes every ``stride``-th pixel before its 1 x 1 convolution: a strided convolution computes the
+    same, but its gradient for fewer than 8 channels in channels-last layout corrupts memory on CPUs without AVX-512
+    (oneDNN 3.12).
     """
 
     def __init__(self, inside: int, outside: int, stride: int, bias: bool) -> None:
@@ -32,11 +32,11 @@ class Block(nn.Module):
 
 
 def trunk(channels: int, backbone: str, width: int, bias: bool) -> tuple[nn.Sequential, int, int]:
-    """Layers from (b, channels, h, w) to (b, features, h / 2^k, w / 2^k), sizes rounded up; ``features``; k.
+    """Layers from (b, channels, h, w) to (b, features, h / 2^k, w / 2^k), sizes rounded up; the number of features; k.
 
-    ``small``: three stages of one block, ``width`` to 4 ``width`` features, k = 3. ``resnet18``: four stages of two blocks
-    behind a 7 x 7 convolution and a maximum, 64 to 512 features, k = 5; ``width`` is not used. Weights start as in He et
-    al. (2015). Without biases a multiple of the input gives the same multiple of the output.
+    ``small``: three stages of one block, ``width`` to 4 ``width`` features, k = 3. ``resnet18``: a 7 x 7 convolution, a
+    max pool and four stages of two blocks, 64 to 512 features, k = 5; ``width`` is ignored. Without biases the output is
+    proportional to the input.
     """
     small = backbone == "small"
     width, stages, blocks, stem = (width, 3, 1, 3) if small else (64, 4, 2, 7)
@@ -55,7 +55,7 @@ def trunk(channels: int, backbone: str, width: int, bias: bool) -> tuple[nn.Sequ
 
 
 def start(net: nn.Module) -> None:
-    """Weights of every convolution and linear map by He et al. (2015) for the leaky rectifier, biases 0."""
+    """Initialises every convolution and linear layer by He et al. (2015) for the leaky ReLU, biases 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, SLOPE, nonlinearity="leaky_relu")
@@ -64,10 +64,10 @@ def start(net: nn.Module) -> None:
 
 
 class Upward(nn.Module):
-    """From a map of features back to an image: doubled again and again, then cut to the image's size.
+    """Decoder from a map of features to an image: doubled ``steps`` times, then cropped to ``size``.
 
-    A convolution whose channels become 2 x 2 pixels is a transposed convolution of stride 2 (Shi et al. 2016), and several
-    times as fast on a CPU.
+    Each step is a convolution with pixel shuffle (Shi et al. 2016), which equals a transposed convolution of stride 2 and is
+    several times as fast on a CPU.
     """
 
     def __init__(self, features: int, steps: int, channels: int, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Which rows a step is trained on: minibatches, and trimming of the rows with the largest error."""
+"""Which rows a training step reads: minibatches, and trimming of the rows with the largest error."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from vibro.api import State
 
 
 def minibatches(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """The rows in random order in equal parts of about ``size``: no small rest, none dropped, one part if there are few."""
+    """The rows, shuffled, in parts of about ``size`` whose lengths differ by one at most; at least one part."""
     return list(np.array_split(rng.permutation(rows), max(1, round(len(rows) / size))))
 
 
-class Deck:
-    """Rows dealt in batches of about ``size``, shuffled again whenever they have all been dealt."""
+class BatchSampler:
+    """Minibatches of about ``size`` rows without end: the rows are shuffled again whenever each has been drawn once."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.size, self.rng = size, rng
         self.left: list[NDArray[np.intp]] = []
 
-    def deal(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The next batch; ``rows`` is what is shuffled if none is left."""
+    def next(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The next batch; ``rows`` are shuffled for a new pass if none is left."""
         self.left = self.left or minibatches(rows, self.size, self.rng)
         return self.left.pop()
 
     def clear(self) -> None:
-        """Nothing is left."""
+        """Drops the batches left of this pass."""
         self.left = []
 
     def state(self) -> State:
-        """The batches left."""
+        """The batches left of this pass."""
         return {str(i): part for i, part in enumerate(self.left)}
 
     def load_state(self, state: State) -> None:
@@ -41,7 +41,7 @@ class Deck:
 
 
 def batch_size(rows: int, most: int) -> int:
-    """Rows of a minibatch: ``most``, fewer where an epoch would have less than sixteen steps, but at least 8."""
+    """Rows of a minibatch: at most ``most``, fewer where an epoch would have less than sixteen steps, but at least 8."""
     return min(most, max(8, rows // 16))
 
 
@@ -51,8 +51,9 @@ def nearest(error: NDArray[np.float64], trim: float) -> NDArray[np.intp]:
 
 
 class Trimming:
-    """Which of the rows are trained on: all, or those of ``kept``; then, every few epochs, all but the ``share`` with the
-    largest error, so that anomalies among them are not learned.
+    """The rows trained on: all but the ``share`` with the largest error, so that anomalies are not learned.
+
+    Before epoch ``first`` they are ``kept`` (all rows if None); from then on they are chosen again ``every`` few epochs.
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class Trimming:
         self.rows, self.share, self.first, self.every = rows, share, first, every
         self.kept = rows if kept is None else kept
 
-    def look(self, epoch: int, error: Callable[[NDArray[np.intp]], NDArray[np.float64]]) -> bool:
-        """Chooses anew if it is time, by ``error`` of rows (n,); True if so."""
+    def update(self, epoch: int, error: Callable[[NDArray[np.intp]], NDArray[np.float64]]) -> bool:
+        """Chooses the rows again by their ``error`` (n,) if this epoch is due; True if it was."""
         due = epoch >= self.first and (epoch - self.first) % self.every == 0
         if due:
             self.kept = self.rows[nearest(error(self.rows), self.share)]

@@ -1,4 +1,4 @@
-"""What detectors on torch share: seeds, minibatches, steps, arrays in and out, trimming, early stopping, scoring in blocks."""
+"""What detectors on torch share: reproducible arithmetic, steps, scoring in blocks, weights as arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vibro_plugins.stats.columns import in_blocks
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """One torch thread, and on a GPU full float32 products (no TF32): the same score in any company; as before afterwards."""
+    """One torch thread, and on a GPU float32 products without TF32, so that scores are independent of the batch."""
     threads, matrices, convolutions = torch.get_num_threads(), torch.backends.cuda.matmul, torch.backends.cudnn
     before = matrices.allow_tf32, convolutions.allow_tf32
     torch.set_num_threads(1)
@@ -31,7 +31,7 @@ def exact() -> Iterator[None]:
 
 @contextmanager
 def seeded(ctx: Context) -> Iterator[None]:
-    """As ``exact``, and global generators seeded from ``ctx``; they are as before afterwards."""
+    """As ``exact``, with torch's global generators seeded from ``ctx`` and restored afterwards."""
     devices = [torch.device(ctx.device)] if ctx.device != "cpu" else []
     with exact(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(ctx.seed)
@@ -39,17 +39,17 @@ def seeded(ctx: Context) -> Iterator[None]:
 
 
 def mixed(device: str) -> AbstractContextManager[Any]:
-    """On a GPU bfloat16 where a training step can do with it, which needs no scaled loss; on a CPU nothing."""
+    """Mixed precision in bfloat16, which needs no loss scaling, on a GPU; nothing on a CPU."""
     return nullcontext() if device == "cpu" else torch.autocast("cuda", torch.bfloat16)
 
 
 def as_tensor(x: NDArray[Any], device: str = "cpu") -> Tensor:
-    """A float32 copy on the device; views are read-only, and torch warns of sharing those."""
+    """A float32 copy on the device: torch warns of sharing memory with arrays that are read-only, as views are."""
     return torch.tensor(np.ascontiguousarray(x, np.float32), device=device)
 
 
 def step(optimizer: torch.optim.Optimizer, loss: Tensor, clip: float | None = None) -> None:
-    """One step down the gradient of ``loss``, which is first shortened to ``clip``."""
+    """One optimiser step on ``loss``, the norm of the gradient clipped to ``clip``."""
     optimizer.zero_grad()
     loss.backward()
     if clip is not None:
@@ -64,7 +64,7 @@ def scored(
     tensor: Callable[[NDArray[Any]], Tensor],
     size: int = 64,
 ) -> NDArray[np.float64]:
-    """``score`` of ``tensor`` of x (n, *item), module in eval mode, no gradients, in blocks of one size -> (n,) or (n, d)."""
+    """``score(tensor(x))`` of rows x (n, *item) -> (n,) or (n, d): eval mode, no gradients, in blocks of ``size`` rows."""
     was_training = module.training
     module.eval()
     try:
@@ -80,6 +80,6 @@ def arrays(module: nn.Module, prefix: str = "net.") -> State:
 
 
 def load_arrays(module: nn.Module, state: Mapping[str, NDArray[Any]], prefix: str = "net.") -> None:
-    """Back from ``arrays`` into a module of the same shape."""
+    """Loads what ``arrays`` gave into a module of the same shape."""
     found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     module.load_state_dict({name: torch.tensor(np.array(value)) for name, value in found.items()})

@@ -9,9 +9,9 @@ MOST_SAMPLES = 1 << 20  # of a window
 
 
 def cut(lines: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32]:
-    """(n, channels, samples) -> (n * windows, channels, length), the windows of a record in turn.
+    """(n, channels, samples) -> (n * windows, channels, length), those of one record after another.
 
-    One begins every ``hop`` samples, and where the last of them ends before the record does, one more ends with it.
+    A window starts every ``hop`` samples; the last one ends with the record.
     """
     channels, samples = lines.shape[1:]
     if length == samples:
@@ -21,5 +21,5 @@ def cut(lines: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32
 
 
 def windows_of(records: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Places of the ``count`` windows of each of these records, where the windows of a record follow each other."""
+    """Indices of the windows of these records, ``count`` each, in the order of ``cut``."""
     return (records[:, None] * count + np.arange(count)).reshape(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,16 +13,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import NotApplicableError, Params, State
+from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, split
-from vibro_plugins.deep.diagnostics import enough, explained, linear
-from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest
+from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
 
-LEAST_FALL = 0.03  # of the error on held-out rows since before the first step
+LEAST_FALL = 0.03  # of the error on held-out rows since before training
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
 TRIM_EVERY = 5  # epochs between two choices of the rows to train on
 CHUNK = 256  # rows encoded at a time for the checks
@@ -30,9 +32,19 @@ ACTIVE, LEAST_ACTIVE = 0.01, 4  # variance of a latent mean over the fit rows; h
 
 @dataclass(frozen=True)
 class HeteroVaeParams(Params):
-    """``latent`` channels of the map; ``beta``: weight of the KL term, reached linearly over ``warm_up`` epochs; ``weight``
-    of the KL term in the score; ``trim``: share of rows, the worst rebuilt, not trained on after the warm-up;
-    ``patience``: epochs without gain on held-out rows before it stops; ``batch``: rows of a step at most, less of few rows.
+    """Settings of ``hetero_vae``.
+
+    ``backbone``: small for a CPU, resnet18 for a GPU
+    ``width``: channels of the first stage of the small backbone
+    ``latent``: channels of the latent map; few, so that faults cannot be reconstructed
+    ``beta``: weight of the KL term in the loss; small, since both terms are means over pixels or units
+    ``warm_up``: epochs over which beta rises linearly from 0, against posterior collapse
+    ``weight``: weight of the KL term in the score, in units of its own scale; 0.1: reconstruction tells more
+    ``epochs``: epochs at most
+    ``batch``: rows of a step at most; fewer rows are taken in smaller steps
+    ``lr``: learning rate of Adam
+    ``trim``: share of rows with the largest error, not trained on: the most anomalies that are not learned
+    ``patience``: epochs without a lower loss on held-out rows before training stops
     """
 
     backbone: Literal["small", "resnet18"] = "small"
@@ -49,9 +61,8 @@ class HeteroVaeParams(Params):
 
 
 class Vae(nn.Module):
-    """Residual trunk, 1 x 1 convolution to mean and log variance of every place of the map, transposed convolutions back.
-
-    The output is linear, since standardised pixels have no bounds.
+    """Residual encoder to mean and log variance at every place of a map; decoder with a linear output, since pixels are
+    standardised.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], p: HeteroVaeParams) -> None:
@@ -79,16 +90,14 @@ def kl_mean(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class HeteroVae(Network):
-    """score = z(L1) + 0.1 z(KL), both averaged over a record's pixels or latent units, rebuilt from the latent mean.
+    """score = z(L1) + 0.1 z(KL), means over a record's pixels and latent units, reconstructed from the latent mean.
 
-    Kingma and Welling (ICLR 2014) with a latent map instead of a vector and the weight of KL raised from 0 (Sonderby et
-    al. 2016): the loss is L1 + beta KL, both as means. z(.) is (value - median) / (1.4826 MAD) by the rows of the fit, so
-    that the weight means the same for any size of image and map. Pixels are standardised by place over the fit rows. A
-    tenth of the rows is held out: training stops when their loss no longer falls, and the best weights after the warm-up
-    are kept. Some rows are not trained on, so that anomalies among them are not learned: at first those of the largest norm,
-    after the warm-up those rebuilt worst, chosen again every fifth epoch.
-
-    ``error_map`` shows where in the picture the error lies.
+    Kingma and Welling (ICLR 2014) with a latent map instead of a vector and a warm-up of the KL weight (Sonderby et al.
+    2016): the loss is L1 + beta KL. z(.) is (value - median) / (1.4826 MAD) over the fit rows, so that the weight means the
+    same for any size of image and map. Pixels are standardised one by one over the fit rows. A tenth of the rows is held
+    out: training stops when their loss no longer falls, and the best weights after the warm-up are kept. Rows are trimmed,
+    so that anomalies are not learned: at first those of the largest norm, after the warm-up those of the largest error,
+    chosen again every fifth epoch. ``error_map`` locates the error in the picture.
     """
 
     name = "hetero_vae"
@@ -100,44 +109,46 @@ class HeteroVae(Network):
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "lr": 0.01, "epochs": 6, "latent": 2, "warm_up": 1}
 
     _pixels: Pixels
-    _terms: NDArray[np.float64]  # (2, 2): median and spread of L1 and of KL over the fit rows
+    _terms: NDArray[np.float64]  # (2, 2): median and scale of L1 and of KL over the fit rows
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from images (n, c, h, w)."""
         p = self.params
         self._pixels = Pixels.fit(x)
         rng = self.ctx.rng()
-        held, rows = map(np.sort, split(len(x), self.ctx, rng))
+        holdout, rows = map(np.sort, split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
-            before = np.median(self._l1(net, x[held]))
+            before = np.median(self._l1(net, x[holdout]))
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
             kept = rows[nearest(self._pixels.norm(x)[rows], p.trim)]
-            plateau = Plateau(net, p.patience)
+            stopping = EarlyStopping(net, p.patience)
             trimming = Trimming(rows, p.trim, p.warm_up + TRIM_EVERY, TRIM_EVERY, kept)
-            epochs = self._epochs(x, p.epochs, optimizer, 1 / 30, net=net, rng=rng, plateau=plateau, trimming=trimming)
+            epochs = self._epochs(
+                x, p.epochs, optimizer, 1 / 30, net=net, rng=rng, stopping=stopping, trimming=trimming
+            )
             for epoch in epochs:
-                trimming.look(epoch, lambda chosen: self._l1(net, x)[chosen])
+                trimming.update(epoch, lambda chosen: self._l1(net, x)[chosen])
                 beta = p.beta * min(1.0, (epoch + 1) / (p.warm_up + 1))
                 self._epoch(net, optimizer, x, beta, minibatches(trimming.kept, batch_size(len(x), p.batch), rng))
-                loss = float(np.median(self._l1(net, x[held]) + p.beta * self._kl(net, x[held])))
+                loss = float(np.median(self._l1(net, x[holdout]) + p.beta * self._kl(net, x[holdout])))
                 if not np.isfinite(loss):
                     raise NotApplicableError(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
-                if epoch >= p.warm_up and plateau.stop(loss):
+                if epoch >= p.warm_up and stopping.stop(loss):
                     break
             if p.epochs > p.warm_up:
-                plateau.restore()
-        self._terms = np.stack([_location(self._l1(net, x)), _location(self._kl(net, x))])
-        self._settle(net, self._examined(net, x, rows, held, before))
+                stopping.restore()
+        self._terms = np.array([median_and_mad(term(net, x), 1e-3) for term in (self._l1, self._kl)])
+        self._set_fitted(net, self._diagnose(net, x, rows, holdout, before))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """z(L1) + weight z(KL), (n,)."""
         net = self._fitted()
-        (l1, l1_spread), (kl, kl_spread) = self._terms
-        return (self._l1(net, x) - l1) / l1_spread + self.params.weight * (self._kl(net, x) - kl) / kl_spread
+        (l1, l1_scale), (kl, kl_scale) = self._terms
+        return (self._l1(net, x) - l1) / l1_scale + self.params.weight * (self._kl(net, x) - kl) / kl_scale
 
     def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Error of every pixel in units of its line's spread at fit, images (n, c, h, w) -> the same shape."""
+        """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""
         net = self._fitted().eval()
         out = np.empty(x.shape, np.float32)
         with torch.no_grad():
@@ -149,10 +160,10 @@ class HeteroVae(Network):
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)
 
-    def _learned(self) -> State:
+    def _statistics(self) -> State:
         return {**self._pixels.state(), "terms": self._terms}
 
-    def _recall(self, state: State) -> None:
+    def _load_statistics(self, state: State) -> None:
         self._pixels, self._terms = Pixels.load(state), state["terms"]
 
     def _epoch(
@@ -187,37 +198,35 @@ class HeteroVae(Network):
         """Mean KL divergence of a record's latent units (n,)."""
         return scored(net, x, lambda rows: kl_mean(*net.encode(rows)), self._tensor)
 
-    def _examined(
-        self, net: Vae, x: NDArray[np.float32], rows: NDArray[np.intp], held: NDArray[np.intp], before: float
+    def _diagnose(
+        self, net: Vae, x: NDArray[np.float32], rows: NDArray[np.intp], holdout: NDArray[np.intp], before: float
     ) -> dict[str, float]:
-        """``active`` units, whose mean varies over the fit rows by more than 0.01; on the held-out rows ``gain``, the share of
-        the median image's error that the network explains, ``linear``, what principal axes do, and ``fall`` of its own error.
+        """``active``: latent units whose mean has a variance above 0.01 over the fit rows. On the held-out rows ``gain``: share
+        of the error explained; ``pca_explained``: the same by a PCA; ``fall`` of the error since before training.
         """
         with torch.no_grad():
             means = [
                 net.encode(self._tensor(x[i : i + CHUNK]))[0].flatten(1).cpu().numpy() for i in range(0, len(x), CHUNK)
             ]
-        l1 = self._l1(net, x[held])
-        blank = scored(net, x[held], lambda rows: rows.abs().mean(dim=(1, 2, 3)), self._tensor)
+        l1 = self._l1(net, x[holdout])
+        blank = scored(net, x[holdout], lambda rows: rows.abs().mean(dim=(1, 2, 3)), self._tensor)
         found = {
             "active": float((np.concatenate(means).var(axis=0) > ACTIVE).sum()),
             "gain": explained(l1, blank),
-            "linear": linear(self._pixels.apply, x, rows, held, lambda rest: np.abs(rest).mean(axis=1)),
+            "pca_explained": pca_explained(
+                self._pixels.apply, x, rows, holdout, lambda rest: np.abs(rest).mean(axis=1)
+            ),
             "fall": float(1 - np.median(l1) / before),
         }
         sound = (
-            found["active"] >= LEAST_ACTIVE and enough(found["gain"], found["linear"]) and found["fall"] > LEAST_FALL
+            found["active"] >= LEAST_ACTIVE
+            and explains_enough(found["gain"], found["pca_explained"])
+            and found["fall"] > LEAST_FALL
         )
         return found | {"failed": float(not sound)}
 
 
-def _location(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median and 1.4826 MAD, the latter not below a thousandth of the median."""
-    middle = np.median(value)
-    return np.array([middle, max(1.4826 * np.median(np.abs(value - middle)), 1e-3 * abs(middle), 1e-9)])
-
-
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``hetero_vae``."""
     register(HeteroVae)

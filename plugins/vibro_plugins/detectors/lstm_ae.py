@@ -1,7 +1,8 @@
-"""LSTM auto-encoder: a record is normal if it can be rebuilt from a short code of its sequence."""
+"""LSTM auto-encoder: a record is normal if it can be reconstructed from a short code of its sequence."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -12,28 +13,33 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import NotApplicableError, Params, State
-from vibro_plugins.deep.detector import LINES, Network, refuse, split
-from vibro_plugins.deep.diagnostics import enough, explained, linear
-from vibro_plugins.deep.early_stopping import Plateau
+from vibro.api import Detector, NotApplicableError, Params, State
+from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.sampling import Trimming, minibatches
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 
 MOST_STEPS = 1024
-PATCH, USUAL_STEPS = 25, 64  # values a step where nothing is said, more where that leaves more steps
+PATCH, USUAL_STEPS = 25, 64  # default values of a step, more where that leaves more steps than this
 LIMIT = 100.0  # standardised values are clipped here
-STEPS = 25  # fewest an epoch: few rows are gone through more than once
+STEPS = 25  # optimiser steps of an epoch at least: few rows are passed more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 
 
 @dataclass(frozen=True)
 class LstmAeParams(Params):
-    """``patch``: values a step, a vector or record being cut into patches; unset: 25, or as many as leave 64 steps; 0 = the view
-    is a sequence (steps, values).
+    """Settings of ``lstm_ae``.
 
-    ``hidden`` units of the outer LSTMs, ``code`` units of the inner ones; ``trim``: share of rows, the worst rebuilt, not
-    trained on after a warm-up; ``patience``: epochs without gain on held-out rows before it stops.
+    ``patch``: values of a step; unset: 25, or as many as leave 64 steps; 0: rows are sequences (steps, values) already
+    ``hidden``: units of the outer LSTMs
+    ``code``: units of the inner LSTMs; few, so that faults cannot be reconstructed
+    ``epochs``: epochs at most, each of 25 steps or more
+    ``batch``: rows of a step
+    ``lr``: learning rate of Adam
+    ``trim``: share of rows with the largest error, not trained on after a warm-up; more was tried without gain
+    ``patience``: epochs without a lower error on held-out rows before training stops
     """
 
     patch: Annotated[int, Field(ge=0, le=8192)] | None = None
@@ -47,7 +53,7 @@ class LstmAeParams(Params):
 
 
 class AutoEncoder(nn.Module):
-    """Two LSTMs to a code (the last state of the inner one), the code at every step, two LSTMs and a line back."""
+    """Two LSTMs to a code (the last state of the inner one), repeated at every step; two LSTMs and a linear layer back."""
 
     def __init__(self, values: int, hidden: int, code: int) -> None:
         super().__init__()
@@ -58,22 +64,22 @@ class AutoEncoder(nn.Module):
         self.out = nn.Linear(hidden, values)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, steps, values) -> the same shape, rebuilt; each record from its own code alone."""
+        """(b, steps, values) -> the reconstruction, same shape."""
         y = self.encoder[1](self.encoder[0](x)[0])[1][0][-1]
         y = y.unsqueeze(1).expand(-1, x.shape[1], -1)
         return self.out(self.decoder[1](self.decoder[0](y)[0])[0])
 
 
 class LstmAe(Network):
-    """score = root mean squared error of a record (steps, values) rebuilt by an LSTM auto-encoder.
+    """score = root mean squared error of a record (steps, values) reconstructed by an LSTM auto-encoder.
 
     Encoder-decoder of Malhotra et al. (ICML Workshop 2016, arXiv 1607.00148) with the code repeated at every decoder step.
-    Values are centred at each step by the fit rows and share one scale. A tenth of the rows is held out: training stops
-    when their median error no longer falls, and the best weights seen are the ones kept. The rows that are rebuilt worst
-    are left out of training after a warm-up and chosen again every few epochs, so that anomalies are not learned.
+    Values are centred one by one over the fit rows and share one scale. A tenth of the rows is held out: training stops
+    when their median error no longer falls, and the best weights are kept. Rows with the largest error are trimmed after a
+    warm-up and chosen again every few epochs, so that anomalies are not learned.
 
-    On a long vector, such as ``zerone`` in units of each sensor, a step is a band of neighbouring values; a record as such
-    can be rebuilt only where its phase is fixed (heart beats, the ``cycles`` view).
+    On a long vector, such as ``zerone`` in units of each sensor, a step is a band of neighbouring values; a waveform can be
+    reconstructed only where its phase is fixed (heart beats, the ``cycles`` view).
     """
 
     name = "lstm_ae"
@@ -96,7 +102,7 @@ class LstmAe(Network):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, values) or (n, channels, samples) in patches, or from (n, steps, values) with ``patch`` 0."""
         p = self.params
-        refuse(x)
+        require_trainable(x)
         sequences = self._sequences(x)
         if sequences.shape[1] > MOST_STEPS:
             raise NotApplicableError(
@@ -107,41 +113,43 @@ class LstmAe(Network):
             raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         z = self._standardised(sequences)
         rng = self.ctx.rng()
-        held, rows = split(len(z), self.ctx, rng)
+        holdout, rows = split(len(z), self.ctx, rng)
         with seeded(self.ctx):
             net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-            plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
-            epochs = self._epochs(z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, plateau=plateau, trimming=trimming)
+            stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+            epochs = self._epochs(
+                z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, stopping=stopping, trimming=trimming
+            )
             for epoch in epochs:
-                trimming.look(epoch, lambda chosen: self._errors(net, z[chosen]))
+                trimming.update(epoch, lambda chosen: self._errors(net, z[chosen]))
                 passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
                 for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
                     batch = as_tensor(z[part], self.ctx.device)
                     with mixed(self.ctx.device):
                         loss = torch.mean((net(batch) - batch) ** 2)
                     step(optimizer, loss, clip=1.0)
-                if plateau.stop(float(np.median(self._errors(net, z[held])))):
+                if stopping.stop(float(np.median(self._errors(net, z[holdout])))):
                     break
-            plateau.restore()
-        self._settle(net, self._examined(net, z, rows, held))
+            stopping.restore()
+        self._set_fitted(net, self._diagnose(net, z, rows, holdout))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Root mean squared error in units of the fit rows' spread (n,)."""
+        """Root mean squared error of the standardised values (n,)."""
         net = self._fitted()
         return self._errors(net, self._standardised(self._sequences(x)))
 
     def _build(self) -> AutoEncoder:
         return AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code).to(self.ctx.device)
 
-    def _learned(self) -> State:
+    def _statistics(self) -> State:
         return {"centre": self._centre, "scale": np.array(self._scale)}
 
-    def _recall(self, state: State) -> None:
+    def _load_statistics(self, state: State) -> None:
         self._centre, self._scale = state["centre"], float(state["scale"])
 
     def _sequences(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, steps, values), the last patch filled with zeros."""
+        """(n, steps, values), the last patch zero-padded."""
         if self.params.patch == 0:
             if x.ndim != 3:
                 raise NotApplicableError(
@@ -173,32 +181,29 @@ class LstmAe(Network):
 
         return scored(net, z, rebuilt, lambda part: as_tensor(part, self.ctx.device))
 
-    def _examined(
-        self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], held: NDArray[np.intp]
+    def _diagnose(
+        self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], holdout: NDArray[np.intp]
     ) -> dict[str, float]:
-        """On the held-out rows ``gain``: share of the error of the median sequence, which is zero after centring, that the
-        network explains; ``linear``: what principal axes do.
-        """
+        """On the held-out rows ``gain``: share of the error explained; ``pca_explained``: the same by a PCA."""
 
         def length(rest: NDArray[np.float32]) -> NDArray[np.float64]:
             return np.sqrt(np.mean(rest.reshape(len(rest), -1).astype(np.float64) ** 2, axis=1))
 
-        gain = explained(self._errors(net, z[held]), length(z[held]))
-        found = {"gain": gain, "linear": linear(lambda part: part, z, rows, held, length)}
-        sound = gain > 0 and enough(gain, found["linear"]) and self.params.epochs
+        gain = explained(self._errors(net, z[holdout]), length(z[holdout]))
+        found = {"gain": gain, "pca_explained": pca_explained(lambda part: part, z, rows, holdout, length)}
+        sound = gain > 0 and explains_enough(gain, found["pca_explained"]) and self.params.epochs
         return found | {"failed": float(not sound)}
 
 
 def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """Median at each step and value, and one scale: the median row's root mean square about it.
-
-    One scale, so that steps where the fit rows hardly differ do not outweigh the others.
+    """Median of each value, and one scale, so that steps which hardly vary do not outweigh the others: the median over the
+    rows of their root mean square about it.
     """
     centre = medians(sequences)
     return centre, float(np.sqrt(np.median(mean_squares(sequences, centre, (1, 2)))))
 
 
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``lstm_ae``."""
     register(LstmAe)

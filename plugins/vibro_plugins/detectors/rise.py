@@ -1,4 +1,4 @@
-"""How far the features of a record rise above their usual values, on the mean over all of them."""
+"""Mean one-sided deviation of the features of a record above their medians."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from vibro_plugins.stats.columns import Columns, in_blocks
 
 @dataclass(frozen=True)
 class RiseParams(Params):
-    """``clip``: no feature counts for more than so many robust deviations."""
+    """Settings of ``rise``.
+
+    ``clip``: robust deviations at which a feature is clipped; 6, so that no single feature decides
+    """
 
     clip: Annotated[float, Field(gt=0, le=1000)] = 6.0
 
 
 class Rise(Detector):
-    """score = mean over the features of min(max(z, 0), clip), z = (value - median) / robust deviation at fit.
+    """score = mean over the features of min(max(z, 0), clip), z = (value - median) / robust deviation of the fit rows.
 
-    Wear, imbalance, looseness and impacts put energy into a machine's vibration: band levels, crest and kurtosis rise, many of
-    them a little. Along that direction the sound records vary too (load, speed), so a distance in units of their covariance
-    discounts it; a plain one-sided sum does not. Median and quartiles stand up to a quarter of faulty rows, and to
-    faults that are many and alike, which form a neighbourhood of their own.
+    Wear, imbalance, looseness and impacts add energy to a machine's vibration: band levels, crest and kurtosis rise, many of
+    them a little. Normal records vary along that direction too (load, speed), so a distance in units of their covariance
+    discounts it; a one-sided mean does not. Median and quartiles tolerate a quarter of faulty rows, and faults that are
+    many and alike, which a neighbourhood method would take for normal.
 
-    Blind to faults that lower levels or change the shape alone, and misled where faults are quieter than sound records: a
-    member of an ensemble, not a detector to be used alone. View: a vector a row whose values grow with damage.
+    Blind to faults that lower levels or change only the shape: a member of an ensemble, not a detector to be used alone.
+    View: vectors whose values grow with damage.
     """
 
     name = "rise"
@@ -42,16 +45,16 @@ class Rise(Detector):
     _columns: Columns | None = None
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns median and spread of every feature from (n, *item); NotApplicableError where none varies."""
+        """Learns median and scale of every feature from (n, *item); NotApplicableError where none varies."""
         self._columns = Columns.fit(x)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Mean rise (n,), 0 = no feature above its median."""
+        """Mean rise (n,) in robust deviations, 0 = no feature above its median."""
         columns = self._fitted()
         return in_blocks(lambda rows: np.clip(columns.apply(rows), 0.0, self.params.clip).mean(axis=1), x)
 
     def state(self) -> State:
-        """Columns, their median and spread."""
+        """Columns, their median and scale."""
         return dict(self._fitted().state())
 
     def load_state(self, state: State) -> None:

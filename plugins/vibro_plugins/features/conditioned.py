@@ -1,8 +1,8 @@
-"""``conditioned``: what load, temperature or any other covariate explains is taken out of a view."""
+"""``conditioned``: residuals of a view after regression on load, temperature or other covariates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -12,49 +12,50 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.scoring.regression import HUBER, PULL, Regression, or_pool, sensor_rows, spread, varying
-from vibro_plugins.stats.columns import row_keys
-from vibro_plugins.stats.shrinkage import drawn_spread
+from vibro.scoring.regression import HUBER, PULL, Regression, or_pool, robust_scale, sensor_rows, varying
+from vibro_plugins.stats.columns import FitRows
+from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
 
 @dataclass(frozen=True)
 class ConditionedParams(Params):
-    """``of``: the view; ``pull``: rows that the pool's coefficients count for; ``prior``: the same for its spread.
+    """Settings of ``conditioned``.
 
-    Values are cut to +-``clip``.
+    ``of``: the vector view that is regressed
+    ``shrinkage``: rows that the pooled coefficients count for in a sensor's own regression
+    ``prior``: rows that the pooled scale counts for in a sensor's own; 50, since scales need more rows than coefficients
+    ``clip``: scales at which values are clipped
     """
 
     of: str | dict[str, Any] = "mains"
-    pull: Annotated[float, Field(ge=0)] = PULL
+    shrinkage: Annotated[float, Field(ge=0)] = PULL
     prior: Annotated[float, Field(ge=0)] = 50.0
     clip: Annotated[float, Field(gt=0, le=1000)] = 12.0
 
 
 class Conditioned(FeatureExtractor):
-    """(value - regression on the covariates) / spread of what is left, for each column of a vector view.
+    """(value - regression on the covariates) / robust scale of the residuals, for each column of a vector view.
 
-    The regression is that of ``vibro.scoring.regression.Regression``: quadratic, robust, a sensor's own drawn to the pool's.
+    The regression is ``vibro.scoring.regression.Regression``: quadratic, robust, that of a sensor shrunk towards the pooled
+    estimate. A row that it was fitted on is scored as if it had been left out: a fit follows its own rows, and new ones
+    would all lie farther out.
 
-    A row that the regression was fitted to is measured as if it had been left out: a fit follows its own rows, and
-    new ones would all lie farther out than those.
-
-    On a view in units of each sensor's own variation (``per_sensor``) a sensor unknown at fit stays as it is: what the
-    pool's regression explains is in units that an unknown sensor does not have yet.
-
-    Without covariates, with none but NaN, or with fewer than 20 fit rows the view is its input, value for value.
+    On a view in units of each sensor's own scale (``per_sensor``) a sensor unknown at fit is left unchanged, since the
+    pooled regression is in units that it does not have yet. Without covariates or with fewer than 20 fit rows the view
+    equals its input.
     """
 
     name = "conditioned"
-    summary = "a view without what the covariates (load, temperature, ...) explain"
+    summary = "residuals of a view after regression on the covariates (load, temperature, ...)"
     Params = ConditionedParams
     item = "f"
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
     _kept: NDArray[np.bool_] | None = None  # (f,)
     _regression: Regression | None = None  # None: nothing to regress on
-    _spread: NDArray[np.float64]  # (sensors + 1, f)
-    _own: NDArray[np.uint64]  # keys of the fit rows, sorted
-    _pulled: NDArray[np.float32]  # for each of them, what leaving it out adds of its cut residual
+    _scale: NDArray[np.float64]  # (sensors + 1, f)
+    _own: FitRows
+    _leverage: NDArray[np.float32]  # of each fit row: share of its clipped residual that leaving it out adds
 
     @classmethod
     def inputs(cls, params: ConditionedParams) -> tuple[str | ViewKey, ...]:
@@ -66,23 +67,22 @@ class Conditioned(FeatureExtractor):
         x, covariates, sensor = self._split(inputs)
         self._kept, self._regression = varying(x), None
         sensors = int(sensor.max(initial=-1)) + 1
-        found = Regression.fit(x, covariates, sensor, sensors, self.params.pull)
+        found = Regression.fit(x, covariates, sensor, sensors, self.params.shrinkage)
         if found is None:
             return
-        regression, residual, pulled = found
+        regression, residual, leverage = found
         if self._relative():
             regression.coefficients[-1] = 0.0
         self._regression = replace(regression, coefficients=regression.coefficients.astype(np.float32))
         about_pool = regression.residual(x, covariates, np.full(len(x), -1))
-        log_spread = np.tile(np.log(spread(about_pool)), (sensors + 1, 1))
-        within = spread(residual)
+        log_scale = np.tile(np.log(robust_scale(about_pool)), (sensors + 1, 1))
+        within = robust_scale(residual)
         for s, rows in enumerate(sensor_rows(sensor)):
             if len(rows):
-                log_spread[s] = drawn_spread(residual[rows], within, np.log(within), self.params.prior)
-        self._spread = np.exp(log_spread)
-        keys = _keys(x, covariates, sensor)
-        order = np.argsort(keys, kind="stable")
-        self._own, self._pulled = keys[order], pulled[order].astype(np.float32)
+                log_scale[s] = shrunk_log_scale(residual[rows], within, np.log(within), self.params.prior)
+        self._scale = np.exp(log_scale)
+        self._own, order = FitRows.of(_joined(x, covariates, sensor))
+        self._leverage = leverage[order].astype(np.float32)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f), (n, k) and (n, 1) -> (n, f)."""
@@ -90,9 +90,9 @@ class Conditioned(FeatureExtractor):
         x, covariates, sensor = self._split(inputs)
         if self._regression is None:
             return x.astype(np.float32)
-        keys, row = _keys(x, covariates, sensor), or_pool(sensor, len(self._spread) - 1)
-        z = self._regression.residual(x, covariates, sensor) / self._spread[row]
-        z += self._left_out(keys)[:, None] * np.clip(z, -HUBER, HUBER)
+        place, row = self._own.find(_joined(x, covariates, sensor)), or_pool(sensor, len(self._scale) - 1)
+        z = self._regression.residual(x, covariates, sensor) / self._scale[row]
+        z += np.where(place < 0, np.float32(0), self._leverage[place])[:, None] * np.clip(z, -HUBER, HUBER)
         z = np.clip(z, -self.params.clip, self.params.clip)
         return np.where(self._kept, z, 0).astype(np.float32)
 
@@ -102,26 +102,21 @@ class Conditioned(FeatureExtractor):
         return self._kept
 
     def state(self) -> State:
-        """The mask and, where there is something to regress on, basis, coefficients and spread."""
+        """The mask and, where there is something to regress on, basis, coefficients, scale and fit rows."""
         kept = self._fitted()
         if self._regression is None:
             return {"kept": kept}
-        learned = {"spread": self._spread, "own": self._own, "pulled": self._pulled}
+        learned = {"scale": self._scale, "own": self._own.keys, "leverage": self._leverage}
         return {"kept": kept, **self._regression.state(), **learned}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         self._kept, self._regression = state["kept"].astype(bool), Regression.load(state)
         if self._regression is not None:
-            self._spread, self._own, self._pulled = state["spread"], state["own"], state["pulled"]
+            self._scale, self._own, self._leverage = state["scale"], FitRows(state["own"]), state["leverage"]
 
     def _relative(self) -> bool:
         return isinstance(self.params.of, dict) and self.params.of.get("use") == "per_sensor"
-
-    def _left_out(self, keys: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """What leaving out adds of their cut residual to rows with these keys (n,): nothing unless they were fitted to."""
-        place = np.minimum(np.searchsorted(self._own, keys), len(self._own) - 1)
-        return np.where(self._own[place] == keys, self._pulled[place], np.float32(0))
 
     def _fitted(self) -> NDArray[np.bool_]:
         if self._kept is None:
@@ -134,11 +129,11 @@ class Conditioned(FeatureExtractor):
         return x, covariates, np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
 
 
-def _keys(x: NDArray[Any], covariates: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.uint64]:
-    return row_keys(np.concatenate([x, covariates, sensor[:, None]], axis=1).astype(np.float32))
+def _joined(x: NDArray[Any], covariates: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
+    return np.concatenate([x, covariates, sensor[:, None]], axis=1).astype(np.float32)
 
 
 @hookimpl
-def register_features(register) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Offers ``conditioned``."""
     register(Conditioned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -104,6 +104,6 @@ class CwtImage(FeatureExtractor):
 
 
 @hookimpl
-def register_features(register: Any) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Registers ``cwt_image``."""
     register(CwtImage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -93,6 +93,6 @@ class Cycles(FeatureExtractor):
 
 
 @hookimpl
-def register_features(register: Any) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Registers ``cycles``."""
     register(Cycles)

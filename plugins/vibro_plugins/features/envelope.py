@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import Annotated, Any, Literal, NamedTuple
@@ -177,6 +177,6 @@ def kurtogram(spectrum: NDArray[np.complex64], bands: list[Band]) -> NDArray[np.
 
 
 @hookimpl
-def register_features(register: Any) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Registers ``envelope``."""
     register(Envelope)

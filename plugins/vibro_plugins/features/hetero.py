@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log2
 from typing import Annotated, Any, Literal
@@ -216,6 +216,6 @@ def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int, device: str
 
 
 @hookimpl
-def register_features(register: Any) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Registers ``hetero``."""
     register(Hetero)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -212,6 +212,6 @@ def _between(comb: Comb, power: Rows, f0: Rows, lines: Rows) -> Rows:
 
 
 @hookimpl
-def register_features(register) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Offers ``mains``."""
     register(Mains)

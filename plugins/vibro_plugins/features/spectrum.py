@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -67,6 +67,6 @@ def segment_length(length: int) -> int:
 
 
 @hookimpl
-def register_features(register) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Offers ``spectrum``."""
     register(Spectrum)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,6 +89,6 @@ class ZeroneImage(FeatureExtractor):
 
 
 @hookimpl
-def register_features(register) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Offers ``zerone_image``."""
     register(ZeroneImage)

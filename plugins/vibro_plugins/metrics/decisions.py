@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ class FalseAlarmRate(Metric):
 
 
 @hookimpl
-def register_metrics(register):  # type: ignore[no-untyped-def]
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
     """Metrics at a cut."""
     register(F1)
     register(FalseAlarmRate)

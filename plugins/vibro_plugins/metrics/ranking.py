@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -94,7 +95,7 @@ class RecallAtBudget(Metric):
 
 
 @hookimpl
-def register_metrics(register):  # type: ignore[no-untyped-def]
+def register_metrics(register: Callable[[type[Metric]], None]) -> None:
     """Ranking metrics."""
     for cls in (RocAuc, AveragePrecision, PartialAuc, PrecisionAtK, RecallAtBudget):
         register(cls)

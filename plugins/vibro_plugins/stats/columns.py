@@ -1,4 +1,4 @@
-"""What detectors on vectors share: usable columns, reduction to leading axes, and scoring in blocks of one fixed size."""
+"""What detectors on vectors share: standardised columns, leading axes, fit rows found again, scoring in blocks."""
 
 from __future__ import annotations
 
@@ -17,34 +17,39 @@ LIMIT = 1e6  # standardised values are clipped here, so that squares and float32
 
 
 def one_thread() -> threadpool_limits:
-    """Holds BLAS and OpenMP at one thread inside a ``with``: the same bits whatever the machine's settings."""
+    """Context in which BLAS and OpenMP use one thread, so that results do not depend on the machine's settings."""
     return threadpool_limits(1)
 
 
 def in_blocks(
     score: Callable[[NDArray[Any]], NDArray[np.float64]], x: NDArray[Any], size: int = BLOCK
 ) -> NDArray[np.float64]:
-    """``score`` of x (n, *item) in zero-padded blocks of ``size`` rows on one BLAS thread -> (n,).
+    """``score`` of x (n, *item) in zero-padded blocks of ``size`` rows on one BLAS thread -> (n,) or (n, d).
 
-    Matrix products round differently for different shapes; with one shape a row has the same score, to the last bit,
-    alone and in any company.
+    Matrix products round differently for different shapes; with one shape a row's score is independent of the batch, to the
+    last bit.
     """
-    out = np.empty(len(x), np.float64)
+    parts = [np.empty(0)] if not len(x) else []
     with one_thread():
         for start in range(0, len(x), size):
             rows = x[start : start + size]
             block = np.zeros((size, *x.shape[1:]), x.dtype)
             block[: len(rows)] = rows
-            out[start : start + len(rows)] = score(block)[: len(rows)]
-    return out
+            parts.append(score(block)[: len(rows)])
+    return np.concatenate(parts)
+
+
+def evenly_spaced(rows: int, most: int) -> NDArray[np.intp]:
+    """Indices of all rows, or of ``most`` of them evenly spaced from the first to the last."""
+    return np.linspace(0, rows - 1, min(rows, most)).astype(np.intp)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns that vary over the fit rows, with their median and robust spread.
+    """Columns that vary over the fit rows, with their median and robust scale.
 
-    The spread is IQR / 1.349, not below a twentieth of the standard deviation: a column that seldom moves would
-    otherwise own every distance.
+    The scale is IQR / 1.349, at least a twentieth of the standard deviation: a column that is mostly constant would otherwise
+    dominate every distance.
     """
 
     keep: NDArray[np.bool_]  # (features of the view,)
@@ -56,13 +61,13 @@ class Columns:
         """From (n, *item); NotApplicableError where no column varies."""
         flat = flatten(x)
         low, middle, high = np.quantile(flat, [0.25, 0.5, 0.75], axis=0)
-        spread = flat.std(axis=0)
-        keep = spread > 1e-6 * np.abs(flat).max(axis=0)
+        deviation = flat.std(axis=0)
+        keep = deviation > 1e-6 * np.abs(flat).max(axis=0)
         if not keep.any():
             raise NotApplicableError(
                 f"all {flat.shape[1]} columns of the view are constant over the {len(flat)} fit rows"
             )
-        return cls(keep, middle[keep], np.maximum((high - low) / 1.349, spread / 20)[keep])
+        return cls(keep, middle[keep], np.maximum((high - low) / 1.349, deviation / 20)[keep])
 
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(n, *item) -> standardised (n, kept), within +-1e6."""
@@ -83,15 +88,37 @@ def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(x, np.float64).reshape(len(x), -1)
 
 
-def row_keys(x: NDArray[Any]) -> NDArray[np.uint64]:
-    """One 64-bit key a row of float32 (n, *item): rows with the same values have the same key, others hardly ever."""
-    bits = (np.ascontiguousarray(x, np.float32).reshape(len(x), -1) + np.float32(0)).view(np.uint32)
-    factors = np.random.default_rng(0).integers(1, 2**64, bits.shape[1], dtype=np.uint64)
-    return np.sum((bits.astype(np.uint64) + np.uint64(1)) * factors, axis=1, dtype=np.uint64)
+@dataclass(frozen=True)
+class FitRows:
+    """Recognises the rows of a fit, so that they can be scored as if they had been left out: a fit follows its own rows.
+
+    Rows are known by a 64-bit hash of their values as float32: equal rows have equal keys, others practically never.
+    """
+
+    keys: NDArray[np.uint64]  # (n,) sorted
+
+    @classmethod
+    def of(cls, x: NDArray[Any]) -> tuple[Self, NDArray[np.intp]]:
+        """From the fit rows (n, *item); also the order (n,) in which they are kept."""
+        keys = cls._hash(x)
+        order = np.argsort(keys, kind="stable")
+        return cls(keys[order]), order
+
+    def find(self, x: NDArray[Any]) -> NDArray[np.intp]:
+        """(n,) place in the kept order of the fit row that equals each row of x (n, *item); -1 for none."""
+        keys = self._hash(x)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, place, -1)
+
+    @staticmethod
+    def _hash(x: NDArray[Any]) -> NDArray[np.uint64]:
+        bits = (np.ascontiguousarray(x, np.float32).reshape(len(x), -1) + np.float32(0)).view(np.uint32)
+        factors = np.random.default_rng(0).integers(1, 2**64, bits.shape[1], dtype=np.uint64)
+        return np.sum((bits.astype(np.uint64) + np.uint64(1)) * factors, axis=1, dtype=np.uint64)
 
 
 def leading_axes(z: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:
-    """The k leading principal axes of z (n, p) as (p, k), found on values within +-10 so that few rows cannot own one."""
+    """The k leading principal axes of z (n, p) as (p, k), of values clipped to +-10, so that few rows cannot define one."""
     from sklearn.utils.extmath import randomized_svd
 
     clipped = np.clip(z, -10, 10)

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours among stored rows, and the two scores made of them: kNN distance and local outlier factor."""
+"""Exact nearest neighbours, and the two scores made of them: kNN distance and local outlier factor."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from vibro.api import ConfigError, NotApplicableError, State
 from vibro_plugins.stats.columns import BLOCK
 
-SPARE = 8  # candidates beyond k whose exact distances are compared, against rounding in the fast ones
+SPARE = 8  # candidates beyond k whose distances are recomputed, since the fast ones are rounded
 
 
 class Neighbours:
-    """k nearest stored rows by Euclidean distance; one stored row equal to the asked one is left out.
+    """k nearest fit rows by Euclidean distance; one at distance 0 is left out.
 
-    So a training row is scored as if it had not been in the reference, and a record that comes again like the first time.
+    So a fit row is not its own neighbour: it is scored as if it had been left out, whenever it comes again.
     """
 
     def __init__(self, k: int) -> None:
@@ -34,7 +34,7 @@ class Neighbours:
         self._k = min(self.k, len(rows) - 1)
 
     def query(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Distances and indices (n, k), nearest first. Products give the candidates, differences their distances."""
+        """Distances and indices (n, k), nearest first: candidates by inner products, their distances by differences."""
         asked = rows.astype(np.float64)
         fast = self._square - 2 * (asked @ self._stored.T)
         near = min(self._k + 1 + SPARE, len(self._stored))
@@ -80,7 +80,7 @@ class NearestDistance:
 
 
 class LocalOutlierFactor:
-    """LOF: how much sparser a row lies than its k neighbours (Breunig et al., SIGMOD 2000), novelty form."""
+    """LOF: density of the k neighbours over that of the row (Breunig et al., SIGMOD 2000), as novelty detection."""
 
     block = BLOCK
     settings: ClassVar[dict[str, Any]] = {"n_neighbors": 20}

@@ -1,25 +1,25 @@
-"""Spread of one sensor's rows in every column, drawn to the pool's: shared by the views that standardise others."""
+"""Scale of one sensor's rows in every column, shrunk towards the pooled estimate: for the views that standardise others."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.scoring.regression import spread
+from vibro.scoring.regression import robust_scale
 
-COMMON = 5.0  # times the rows of the prior that a widening of all columns together must stand up to
+COMMON = 5.0  # times the prior's rows by which a widening of all columns is shrunk
 
 
-def drawn_spread(
+def shrunk_log_scale(
     residual: NDArray[np.float64], within: NDArray[np.float64], base: NDArray[np.float64], prior: float
 ) -> NDArray[np.float64]:
-    """Logarithm of the spread (f,) of the residuals (n, f) of one sensor, drawn to ``base`` (f,) by n / (n + ``prior``).
+    """Logarithm of the scale (f,) of one sensor's residuals (n, f), shrunk towards ``base`` (f,) by prior / (n + prior).
 
-    What all columns are wider in than ``within``, the spread (f,) of all sensors, counts by n / (n + 5 ``prior``) alone:
-    sensors differ from column to column, while a fault among a sensor's own rows, a quarter of them or more, widens most
-    columns at once and would hide behind the spread that it makes.
+    The median excess over ``within``, the scale (f,) of all sensors, is shrunk by 5 prior / (n + 5 prior): sensors differ from
+    column to column, while a fault in a quarter of a sensor's rows or more widens most columns at once and would mask
+    itself.
     """
     n = len(residual)
-    own = np.log(spread(residual, within))
+    own = np.log(robust_scale(residual, within))
     common = max(float(np.median(own - np.log(within))), 0.0)
     return np.asarray(base + n / (n + prior) * (own - common - base) + n / (n + COMMON * prior) * common)

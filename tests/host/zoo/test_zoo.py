@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from hostile import ZOO
 
 from vibro.context import Context
 from vibro.core.engine import Engine
@@ -26,6 +22,8 @@ from vibro.host.isolation.worker import MARK
 from vibro.host.manager import PluginHost
 from vibro.injection.fit import fit_ensemble
 from vibro.testing.signals import FS, records
+
+from .hostile import ZOO
 
 LIMITS = Limits(seconds=3.0, import_seconds=8.0, memory=8 << 30, file=100 << 20, open_files=256)
 SHORT = Limits(seconds=3.0, import_seconds=2.0, memory=8 << 30)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from kinds import CASES, HARMLESS, source
-from test_zoo import GOOD, LIMITS, marked, new_host, run
-from test_zoo import batch as batch  # the fixtures of the zoo
-from test_zoo import calm as calm
 
 from vibro.context import Context
 from vibro.core.engine import Engine
@@ -24,6 +16,11 @@ from vibro.events import DetectorFailed
 from vibro.host.isolation import load_isolated
 from vibro.ingest import IngestOptions, ingest
 from vibro.injection.fit import fit_ensemble
+
+from .kinds import CASES, HARMLESS, source
+from .test_zoo import GOOD, LIMITS, marked, new_host, run
+from .test_zoo import batch as batch  # the fixtures of the zoo
+from .test_zoo import calm as calm
 
 QUICK = {("feature", "raises"), ("fuser", "none"), ("thresholder", "nan"), ("reader", "quiet_death")}
 

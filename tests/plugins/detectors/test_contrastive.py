@@ -492,7 +492,7 @@ def upside_down(monkeypatch):
 
 
 def best_never_kept(monkeypatch):
-    monkeypatch.setattr(contrastive.Plateau, "stop", lambda self, loss: False)
+    monkeypatch.setattr(contrastive.EarlyStopping, "stop", lambda self, loss: False)
 
 
 BROKEN = {

@@ -106,12 +106,12 @@ def test_trap_34_images_are_read_by_minibatch(tmp_path, monkeypatch):
 def test_trap_52_the_best_weights_after_the_warm_up_are_put_back(monkeypatch):
     looks = []
 
-    class Watched(hetero_vae.Plateau):
+    class Watched(hetero_vae.EarlyStopping):
         def stop(self, loss):
             looks.append(loss)
             return super().stop(loss)
 
-    monkeypatch.setattr(hetero_vae, "Plateau", Watched)
+    monkeypatch.setattr(hetero_vae, "EarlyStopping", Watched)
     detector = fitted(lr=0.03, patience=3, epochs=40)
     assert 4 <= len(looks) < 38  # none in the warm-up, and it stopped by itself
     held = np.sort(Context().rng().permutation(len(FIT))[:12])
@@ -201,7 +201,7 @@ def encoded(change):
 
 
 def best_never_kept(monkeypatch):
-    monkeypatch.setattr(hetero_vae.Plateau, "stop", lambda self, loss: False)
+    monkeypatch.setattr(hetero_vae.EarlyStopping, "stop", lambda self, loss: False)
 
 
 def one_row(monkeypatch):

@@ -136,7 +136,7 @@ def shaken(optimizer, loss):
 
 
 def best_never_kept(monkeypatch):
-    monkeypatch.setattr(lstm_ae.Plateau, "stop", lambda self, loss: False)
+    monkeypatch.setattr(lstm_ae.EarlyStopping, "stop", lambda self, loss: False)
 
 
 def one_row(monkeypatch):
@@ -213,7 +213,7 @@ def test_health_tells_it_where_principal_axes_explain_little_too(many_modes, nam
     if breakage:
         breakage(monkeypatch)
     health = fitted(many_modes.reshape(240, 12, 16), **{"epochs": 4, **settings}).health()
-    assert health["linear"] < 0.1 and health["failed"] == 1
+    assert health["pca_explained"] < 0.1 and health["failed"] == 1
 
 
 @pytest.mark.slow

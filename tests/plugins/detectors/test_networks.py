@@ -11,11 +11,11 @@ import torch
 from vibro.api import ConfigError, Context, NotApplicableError, NotFittedError
 from vibro.core.planning import make_plan
 from vibro.host.manager import PluginHost
-from vibro_plugins.deep import detector as _network
+from vibro_plugins.deep import standardise
 from vibro_plugins.deep.checkpoint import Epochs, key_of
 from vibro_plugins.deep.detector import split
-from vibro_plugins.deep.diagnostics import effective_rank, enough, linear
-from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.diagnostics import effective_rank, explains_enough, pca_explained
+from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.images import Pixels
 from vibro_plugins.deep.sampling import Trimming, minibatches, nearest
 from vibro_plugins.deep.standardise import mean_squares, medians
@@ -250,13 +250,15 @@ def test_enough_is_measured_against_principal_axes():
     noise = rng.standard_normal((300, 200))
     rows, held = np.arange(200), np.arange(200, 300)
     found = [
-        linear(lambda part: part, x, rows, held, lambda rest: np.sqrt((rest**2).mean(axis=1)))
+        pca_explained(lambda part: part, x, rows, held, lambda rest: np.sqrt((rest**2).mean(axis=1)))
         for x in (modes + 0.3 * noise, noise)
     ]
     assert found[0] > 0.5 and abs(found[1]) < 0.1
-    assert enough(0.3, found[0]) and not enough(0.05, found[0])  # there was something to learn
-    assert enough(0.0, found[1]) and not enough(-0.1, found[1])  # there was not; but worse than nothing is wrong
-    assert not enough(np.nan, found[1])
+    assert explains_enough(0.3, found[0]) and not explains_enough(0.05, found[0])  # there was something to learn
+    assert explains_enough(0.0, found[1]) and not explains_enough(
+        -0.1, found[1]
+    )  # there was not; but worse than nothing is wrong
+    assert not explains_enough(np.nan, found[1])
 
 
 def test_rows_of_a_group_are_held_out_together():
@@ -284,14 +286,14 @@ def test_groups_decide_whether_a_training_goes_on():
 
 
 def test_a_loss_that_is_no_number_ends_a_training():
-    plateau = Plateau(torch.nn.Linear(1, 1), 3)
-    assert not plateau.stop(1.0)
+    stopping = EarlyStopping(torch.nn.Linear(1, 1), 3)
+    assert not stopping.stop(1.0)
     with pytest.raises(NotApplicableError, match="diverged"):
-        plateau.stop(np.nan)
+        stopping.stop(np.nan)
 
 
 def test_medians_and_mean_squares_in_blocks_are_those_of_the_whole(monkeypatch):
-    monkeypatch.setattr(_network, "PLACES", 7)
+    monkeypatch.setattr(standardise, "PLACES", 7)
     x = np.random.default_rng(0).standard_normal((150, 3, 11)).astype(np.float32)
     centre = medians(x)
     assert np.array_equal(centre, np.median(x, axis=0))
@@ -341,18 +343,18 @@ def test_minibatches_drop_no_row_and_trimming_drops_the_worst():
     assert [len(part) for part in minibatches(rows[:7], 32, np.random.default_rng(0))] == [7]
     assert list(nearest(np.array([3.0, 1.0, 9.0, 2.0]), 0.25)) == [0, 1, 3]
     trimming = Trimming(np.array([5, 6, 7, 8]), 0.25, 2, 3)
-    looks = [epoch for epoch in range(9) if trimming.look(epoch, lambda chosen: -chosen.astype(float))]
+    looks = [epoch for epoch in range(9) if trimming.update(epoch, lambda chosen: -chosen.astype(float))]
     assert looks == [2, 5, 8] and list(trimming.kept) == [6, 7, 8]
 
 
 def test_plateau_keeps_the_best_weights():
     net = torch.nn.Linear(1, 1)
-    plateau, stops = Plateau(net, patience=2), []
+    stopping, stops = EarlyStopping(net, patience=2), []
     for loss in (3.0, 1.0, 2.0, 2.0):
         with torch.no_grad():
             net.weight.fill_(loss)
-        stops.append(plateau.stop(loss))
-    plateau.restore()
+        stops.append(stopping.stop(loss))
+    stopping.restore()
     assert stops == [False, False, False, True] and net.weight.item() == 1.0
 
 

@@ -148,12 +148,12 @@ def test_trap_52_the_weights_of_the_best_look_are_put_back(name, monkeypatch):
     """The LSTM-AE reference keeps the best model and scores with the last one."""
     module, seen = sys.modules[NETWORKS[name][0].__module__], []
 
-    class Told(_torch.Plateau):
+    class Told(_torch.EarlyStopping):
         def stop(self, loss):
             seen.append(_torch.arrays(self.module))
             return super().stop([3.0, 1.0, 2.0, 2.0][len(seen) - 1])
 
-    monkeypatch.setattr(module, "Plateau", Told)
+    monkeypatch.setattr(module, "EarlyStopping", Told)
     state = fitted(name, 4, NETWORKS[name][1](90, 0)).state()
     assert len(seen) == 4
     same = [all(np.array_equal(state[key], value) for key, value in weights.items()) for weights in seen]

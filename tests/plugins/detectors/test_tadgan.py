@@ -280,7 +280,7 @@ def skipped(name):
 
 
 def best_never_kept(monkeypatch):
-    monkeypatch.setattr(tadgan.Plateau, "stop", lambda self, loss: False)
+    monkeypatch.setattr(tadgan.EarlyStopping, "stop", lambda self, loss: False)
 
 
 def shuffled(net, code, x):
@@ -341,7 +341,7 @@ def test_health_tells_it_where_principal_axes_explain_little_too(many_modes, nam
     if breakage:
         breakage(monkeypatch)
     health = fitted(many_modes, **{"epochs": 4, **settings}).health()
-    assert health["linear"] < 0.1 and health["failed"] == 1
+    assert health["pca_explained"] < 0.1 and health["failed"] == 1
 
 
 @pytest.mark.slow

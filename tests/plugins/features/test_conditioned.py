@@ -216,7 +216,7 @@ def test_on_views_of_each_sensor_unknown_sensors_stay_as_they_are():
 
 
 @pytest.mark.parametrize("kind", [PerSensor, Conditioned])
-def test_a_row_is_the_same_in_any_company_and_after_loading(kind):
+def test_a_row_is_independent_of_the_batch_and_after_loading(kind):
     x, covariates, sensor, _ = plant()
     inputs = {"spectrum": x, "covariates": covariates, "sensor": sensor}
     view, again = (kind.make({"of": "spectrum"}, Context()) for _ in range(2))

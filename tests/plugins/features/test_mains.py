@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotFittedError
-from vibro_plugins.dsp.harmonics import Comb, find_family
-from vibro_plugins.dsp.spectrum import scaled, welch
-from vibro_plugins.dsp.statistics import determinism
 from vibro_plugins.features.mains import NAMES, Mains
 
-FS = 8192
+from ..signals import FS, comb
+
 AT = {name: i for i, name in enumerate(NAMES)}
-
-
-def comb(f0: float, amplitudes: dict[int, float], fs: float = FS, length: int = FS, noise: float = 1e-3, seed: int = 0):
-    """Lines at n f0 of these amplitudes on white noise: (length,)."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(length) / fs
-    lines = sum(a * np.sin(2 * np.pi * n * f0 * t + rng.uniform(0, 6)) for n, a in amplitudes.items())
-    return lines + noise * rng.standard_normal(length)
 
 
 def fitted(x: np.ndarray, fs: float = FS) -> Mains:
@@ -37,22 +27,6 @@ def transformer(n: int, seed: int = 0) -> np.ndarray:
         for i in range(n)
     ]
     return np.stack(rows)[:, None].astype(np.float32)
-
-
-@pytest.mark.parametrize("f0", [49.6, 49.93, 50.0, 50.07, 50.44])
-def test_fundamental_is_found_between_bins(f0):
-    x = comb(f0, {2: 1.0, 4: 0.5, 6: 0.3, 8: 0.2, 14: 0.1, 3: 0.05})[None]
-    power = welch(scaled(x).y, FS, FS)
-    assert Comb(50, FS, FS).fundamental(power) == pytest.approx([f0], abs=0.01)
-
-
-@pytest.mark.parametrize("family", [50.0, 60.0])
-def test_family_is_found_and_noise_has_none(family):
-    lines = {n: 1 / n for n in range(2, 20, 2)}
-    x = np.stack([comb(family + d, lines, seed=i) for i, d in enumerate((-0.1, 0.0, 0.1, 0.2))])
-    assert find_family(welch(scaled(x).y, FS, FS), FS, FS) == family
-    noise = np.random.default_rng(1).standard_normal((20, FS))
-    assert find_family(welch(scaled(noise).y, FS, FS), FS, FS) == 0
 
 
 def test_lines_and_ratios_against_their_definition():
@@ -100,25 +74,6 @@ def test_each_fault_moves_its_indicator(change, name, rises):
     assert (moved > normal.max()).all() if rises else (moved < normal.min()).all()
 
 
-def test_determinism_of_periodic_and_random_rows():
-    rng = np.random.default_rng(0)
-    periodic = np.sin(2 * np.pi * 8 * np.arange(256) / 256)
-    rows = np.stack([periodic, rng.standard_normal(256), np.zeros(256)])
-    sure, random, constant = determinism(rows, 256)
-    assert sure > 0.6 and random < 0.3 and constant == 1  # where both slopes of a sine cross they recur alone
-    # share of points with a neighbour on their diagonal, the slow way
-    y = rows[1] - rows[1].mean()
-    near = np.abs(y[:, None] - y[None]) <= 0.1 * y.std()
-    n = len(y)
-    found = alone = 0
-    for i in range(n):
-        for j in range(i + 1, n):
-            if near[i, j] and j - i < n - 1:
-                found += 1
-                alone += not (i > 0 and near[i - 1, j - 1]) and not (j + 1 < n and near[i + 1, j + 1])
-    assert determinism(y[None], 256)[0] == pytest.approx(1 - alone / found)
-
-
 @pytest.mark.parametrize(
     ("fs", "length"),
     [
@@ -155,7 +110,7 @@ def test_short_records_of_a_current_at_60_hz():
     assert kept["line_6"] and not kept["line_8"] and not kept["log_above_1000_hz"]
 
 
-def test_a_row_is_the_same_in_any_company_and_after_loading():
+def test_a_row_is_independent_of_the_batch_and_after_loading():
     x = np.concatenate([transformer(40), transformer(40, 1)], axis=1)
     view = fitted(x)
     whole = view.transform({"raw": x})

@@ -69,7 +69,7 @@ def test_statistics_of_known_rows():
 
 
 @pytest.mark.parametrize(("fs", "length"), [(200, 140), (1000, 200), (48_000, 2048), (100_000, 100_000)])
-def test_a_row_is_the_same_in_any_company(fs, length):
+def test_a_row_is_independent_of_the_batch(fs, length):
     x = np.concatenate([noise(20, length), noise(20, length, 1)], axis=1)
     whole = view(fs).transform({"raw": x})
     parts = [view(fs).transform({"raw": x[i:j]}) for i, j in ((0, 1), (1, 7), (7, 20))]

@@ -9,33 +9,16 @@ import torch
 
 from vibro.context import Context
 from vibro.errors import NotFittedError
-from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.reference_level import fit_sigma, unit_records
 from vibro_plugins.features.cwt_image import CwtImage
 from vibro_plugins.features.hetero import Hetero
-from vibro_plugins.timefrequency import device as _maps_on_device
 from vibro_plugins.timefrequency.bank import FLOOR, SIGMA
-from vibro_plugins.timefrequency.classic import classic_bank, column_means
-from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
-from vibro_plugins.timefrequency.resize import adaptive_weights, area_weights, banded, point_weights
+from vibro_plugins.timefrequency.morlet import log_frequencies
+from vibro_plugins.timefrequency.resize import area_weights, point_weights
+
+from ..signals import waves
 
 RNG = np.random.default_rng(0)
-
-
-def waves(samples, fs):
-    """Records that break short cuts in different ways, (n, 1, samples)."""
-    t = np.arange(samples) / fs
-    rng = np.random.default_rng(samples)
-    noise = rng.standard_normal(samples)
-    burst = np.exp(-(((t - t[samples // 3]) / (30 / fs)) ** 2)) * np.sin(2 * np.pi * 0.21 * fs * t)
-    x = {
-        "sine": np.sin(2 * np.pi * 0.05 * fs * t),
-        "chirp": np.sin(2 * np.pi * (0.02 + 0.2 * t / t[-1]) * fs * t),
-        "noise": noise,
-        "burst": burst + 0.01 * noise,
-        "lines": sum(np.cos(2 * np.pi * 0.0125 * fs * k * t + k) / k for k in range(1, 8)) + 0.02 * noise,
-        "slope": np.cumsum(noise) / 20,
-    }
-    return np.stack(list(x.values()))[:, None].astype(np.float32)
 
 
 def image(x, fs, sensor=None, **settings):
@@ -189,27 +172,6 @@ def test_odd_records_stay_finite_and_alone(cls, layout):
     np.testing.assert_allclose(alone, whole, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("samples", [8192, 1009, 140])
-def test_a_torch_device_gives_the_same_maps(samples):
-    """The route of a GPU, made to run on the CPU."""
-    x = waves(samples, 4096.0)[:, 0]
-    unit = unit_records(x[:, None])[0][:, 0]
-    bank = morlet_bank(samples, 32, log_frequencies(4096.0, samples) / 4096)
-    here, there = pooled_power(bank, unit), _maps_on_device.power_on("cpu", bank, unit)
-    np.testing.assert_allclose(decibels(there), decibels(here), atol=0.02)
-    classic = classic_bank(samples, 32, "area")
-    here, there = column_means(classic, x), _maps_on_device.means_on("cpu", classic, x)
-    for a, b, record in zip(here, there, x, strict=True):
-        assert correlation(a, b) >= 0.999
-        magnitude = np.abs(pywt.cwt(record.astype(np.float64), np.arange(1, 129), "morl", method="fft")[0])
-        np.testing.assert_allclose(b, magnitude @ adaptive_weights(samples, 32).T, atol=1e-4 * magnitude.max())
-    windows = np.hanning(64).astype(np.float32), 8, banded(area_weights((samples - 64) // 8 + 1, 16))
-    power = np.abs(np.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, 64, axis=1)[:, ::8] * windows[0])) ** 2
-    want = area_weights(33, 16) @ power.swapaxes(1, 2) @ area_weights((samples - 64) // 8 + 1, 16).T
-    got = _maps_on_device.stft_on("cpu", x, *windows, banded(area_weights(33, 16)))
-    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5 * want.max())
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     ("cls", "layout"), [(CwtImage, "v2"), (CwtImage, "classic"), (Hetero, "v2"), (Hetero, "classic")]
@@ -225,21 +187,6 @@ def test_views_on_a_gpu(cls, layout):
         maps.append(extractor.transform(inputs))
     for a, b in zip(*maps, strict=True):
         assert correlation(a, b) >= 0.999
-
-
-def test_frequencies_of_slow_and_short_records():
-    assert log_frequencies(8192.0, 8192)[[0, -1]] == pytest.approx([3686.4, 25.0], rel=0.06)
-    slow = log_frequencies(200.0, 4000)
-    assert slow[0] == pytest.approx(90) and slow[0] / slow[-1] == pytest.approx(16, rel=0.06)
-    short = log_frequencies(50000.0, 140)
-    assert short[-1] >= 2 * 50000 / 140
-
-
-def test_sigma_is_the_median_rms_of_sound_records():
-    x = np.array([1, 1, 100, 0, 7, 9], np.float32)[:, None, None] * np.array([1, -1] * 20, np.float32)
-    table = fit_sigma(x, np.array([0, 0, 0, 0, 2, -1]))
-    assert table[:, 0] == pytest.approx([1, 7, 7, 7])  # sensor 1 was never seen; the pool is the last row
-    assert sigma_of(table, np.array([2, -1, 5]))[:, 0] == pytest.approx([7, 7, 7])
 
 
 def test_images_refuse_to_work_unfitted():

@@ -12,7 +12,6 @@ from vibro.api import Context, NotFittedError
 from vibro_plugins.dsp.spectrum import scaled
 from vibro_plugins.features.zerone import Zerone
 from vibro_plugins.features.zerone.values import Grid, values
-from vibro_plugins.features.zerone_image import ZeroneImage
 
 EPS = 1e-9
 RATES = [(8192, 8192), (10_000, 20_000), (25_600, 2560), (1000, 1000), (1000, 198), (200, 140), (50_000, 4097)]
@@ -25,7 +24,7 @@ RATIOS = slice(1192, 1200)
 @pytest.fixture(scope="module")
 def plain():
     """The plain loop of the benchmark: scipy.signal and NumPy, one record at a time."""
-    path = Path(__file__).parents[2] / "benchmarks" / "speed" / "zerone.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "speed" / "zerone.py"
     spec = importlib.util.spec_from_file_location("plain_zerone", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -140,7 +139,7 @@ def test_odd_records_are_finite(fs, length):
 
 
 @pytest.mark.parametrize(("fs", "length"), [(8192, 8192), (1000, 1000)])
-def test_a_row_is_the_same_in_any_company(fs, length):
+def test_a_row_is_independent_of_the_batch(fs, length):
     x = np.random.default_rng(2).standard_normal((70, 2, length)).astype(np.float32)
     sensor = (np.arange(70) % 3).astype(np.float32)[:, None]
     view = Zerone.make({}, Context(fs=fs))
@@ -196,47 +195,3 @@ def test_eps_follows_the_sensor():
     assert not np.array_equal(
         view.transform(unknown)[:, LINES], view.transform({"raw": raw[:5], "sensor": sensor[:5]})[:, LINES]
     )
-
-
-def test_image_layout():
-    rng = np.random.default_rng(5)
-    x = rng.standard_normal((50, 2400)).astype(np.float32)
-    x[:, 7] = 3.0
-    view = ZeroneImage.make({"of": {"use": "per_sensor", "of": "zerone"}}, Context())
-    inputs = {"per_sensor(of=zerone)": x}
-    assert [str(k) for k in view.inputs(view.params)] == list(inputs)
-    view.fit(inputs)
-    image = view.transform(inputs)
-    assert image.shape == (50, 2, 30, 40) and 0 <= image.min() and image.max() <= 1
-    assert np.quantile(image[:, 1], [0.01, 0.99]) == pytest.approx([0.25, 0.75], abs=0.02)
-    assert (image[:, 0, 0, 7] == 0.5).all()
-    far = view.transform(
-        {name: value + 1e3 * np.arange(1, 51, dtype=np.float32)[:, None] for name, value in inputs.items()}
-    )
-    assert len(np.unique(far[:, 1, 0, 0])) == 50  # gross values stay apart
-    order = np.argsort(x[:, 1200 + 40 * 3 + 5], kind="stable")
-    assert (np.diff(image[order, 1, 3, 5]) > 0).all()  # value 40 r + c of channel 1 stands in row r, column c
-
-
-@pytest.mark.parametrize("values", [2, 70, 120, 161])
-def test_a_short_vector_is_a_picture_of_four_rows_at_least(values):
-    x = np.random.default_rng(5).standard_normal((50, values)).astype(np.float32)
-    view = ZeroneImage.make({"of": "spectrum"}, Context())
-    view.fit({"spectrum": x})
-    image = view.transform({"spectrum": x})
-    assert image.shape == (50, 1, max(4, -(-values // 40)), 40)
-    flat = image.reshape(50, -1)
-    assert (flat[:, values:] == 0).all() and flat[:, :values].std(axis=0).min() > 0
-
-
-def test_straight_pictures_show_values_in_proportion():
-    x = np.random.default_rng(5).standard_normal((200, 80)).astype(np.float32)
-    view = ZeroneImage.make({"of": "spectrum", "curve": "straight"}, Context())
-    view.fit({"spectrum": x})
-    shade = view.transform({"spectrum": np.stack([x[0], x[0] + 2, x[0] + 4, x[0] + 1e6])}).reshape(4, -1)[:, :80]
-    np.testing.assert_allclose(shade[2] - shade[1], shade[1] - shade[0], atol=1e-6)
-    assert (shade[1] > shade[0]).all() and (shade[3] == 1).all()
-    before = view.state()["reach"][7]
-    x[:10, 7] += 8  # anomalies among the fit rows do not set the scale of their own line
-    view.fit({"spectrum": x})
-    assert view.state()["reach"][7] < 1.2 * before

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context, NotApplicableError
-from vibro_plugins.stats import pareto as _gpd
 from vibro_plugins.thresholders import conformal, labelled, mad, mixture, pot, pythresh_cut, quantile
 from vibro_plugins.thresholders import normal_body as _cuts
 
@@ -159,30 +158,6 @@ def test_trap_22_pot_finds_known_quantiles(draw, exact):
     )
     assert (np.abs(error.mean(axis=0)) < 0.05).all()
     assert (np.median(np.abs(error), axis=0) < [0.08, 0.15]).all()
-
-
-def test_pareto_quantile_is_continuous_through_shape_zero():
-    shapes = np.array([-1e-3, -1.0001e-6, -0.9999e-6, -1e-9, 0.0, 1e-9, 0.9999e-6, 1.0001e-6, 1e-3])
-    for ratio in (0.5, 0.01, 1e-6):
-        values = np.array([_gpd.quantile(2.0, shape, ratio) for shape in shapes])
-        assert (np.diff(values) > 0).all()
-        assert np.abs(values[1:-1] / (-2.0 * np.log(ratio)) - 1).max() < 1e-4
-        assert abs(values[2] - values[1]) < 1e-7 and abs(values[7] - values[6]) < 1e-7
-    x = np.linspace(0.0, 5.0, 50)
-    near = [_gpd.log_likelihood(x, 2.0, shape) for shape in (-1.1e-6, -0.9e-6, 0.0, 0.9e-6, 1.1e-6)]
-    assert np.ptp(near) < 1e-3 and near[2] == pytest.approx(np.sum(-np.log(2.0) - x / 2.0))
-
-
-@pytest.mark.parametrize("shape", [-0.4, -0.1, 0.0, 0.2, 0.4])
-def test_likelihood_beats_the_moments_and_comes_near_the_truth(shape):
-    rng = np.random.default_rng(6)
-    u = rng.uniform(size=4_000)
-    excess = -3.0 * np.log(u) if shape == 0 else 3.0 * (u**-shape - 1) / shape
-    scale, found = _gpd.fit(excess)
-    assert abs(found - shape) < 0.08 and abs(scale - 3.0) < 0.3
-    assert _gpd.log_likelihood(excess, scale, found) >= _gpd.log_likelihood(excess, *_gpd.fit_moments(excess)) - 1e-6
-    assert np.mean(excess > _gpd.quantile(scale, found, 0.05)) == pytest.approx(0.05, abs=0.01)
-    assert _gpd.survival(np.array([_gpd.quantile(scale, found, 0.02)]), scale, found)[0] == pytest.approx(0.02)
 
 
 def test_pot_says_when_it_falls_back_and_gives_an_interval_when_it_does_not():

@@ -1,4 +1,4 @@
-"""The process of an isolated plugin: takes its limits, imports the plugin, then answers requests until nobody asks."""
+"""The process of an isolated plugin: sets its limits, imports the plugin, then answers requests until its input closes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     try:
         classes = load(setup)
         send({"answer": [describe(cls) for cls in classes]})
-    except BaseException as error:  # whatever an import raises is the parent's to judge
+    except BaseException as error:  # the parent decides what to do about an error of the import
         send({"error": said(error)})
         os._exit(1)
     objects: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def lock(value: Any) -> None:
 
 
 def facts(component: Any) -> dict[str, Any]:
-    """State and what else a component tells after a call; what cannot be told yet is left out."""
+    """State and other attributes of a component after a call; those that are not available yet are left out."""
     from vibro.errors import NotFittedError
 
     found: dict[str, Any] = {}
@@ -178,7 +178,7 @@ def context(request: dict[str, Any], send: Send) -> Any:
 
 
 def said(error: BaseException) -> dict[str, str]:
-    """Class and message of an error; it survives a broken ``__str__``."""
+    """Class and message of an error, also if ``__str__`` raises."""
     try:
         message = " ".join(str(error).split())
     except Exception:

@@ -39,7 +39,7 @@ class Worker:
         self.file = file
         self.limits = limits
         self.generation = 0
-        self.forgotten: list[str] = []  # tokens of objects that nobody needs any more
+        self.forgotten: list[str] = []  # tokens of objects that are not used any more
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._token = ""
@@ -148,7 +148,7 @@ class Worker:
 
     @staticmethod
     def _drain(stream: Any, kept: bytearray) -> None:
-        """Reads away what the process prints and keeps the end of it."""
+        """Reads what the process prints, so that it never blocks, and keeps the end of it."""
         with stream:
             while block := stream.read1(1 << 16):
                 kept += block
@@ -212,10 +212,10 @@ class Worker:
         assert process is not None
         self.close()
         code = process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         said = self._printed.decode("utf-8", "replace").strip().splitlines()
         tail = f"; it printed last: {said[-1][:200]}" if said else ""
-        return PluginError(f"plugin {self.plugin} ended its process during {what} ({how}){tail}", plugin=self.plugin)
+        return PluginError(f"plugin {self.plugin} ended its process during {what} ({ended}){tail}", plugin=self.plugin)
 
     def _raised(self, error: Mapping[str, Any]) -> VibroError:
         """The plugin's own error: vibro's by its class, any other as a PluginError."""

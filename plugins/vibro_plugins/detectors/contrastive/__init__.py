@@ -1,7 +1,8 @@
-"""Contrastive learning: an encoder that tells records apart by what a fault changes, and a head that scores its codes."""
+"""Contrastive learning: an encoder trained to ignore what may change in a normal record, and a head that scores its codes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,43 +13,55 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import NotApplicableError, Params, State
-from vibro_plugins.deep.detector import Network, refuse, split
+from vibro.api import Detector, NotApplicableError, Params, State
+from vibro_plugins.deep.detector import Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import effective_rank
-from vibro_plugins.deep.early_stopping import Plateau
+from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.images import PICTURE
 from vibro_plugins.deep.sampling import Trimming, minibatches, nearest
-from vibro_plugins.deep.standardise import BLOCK, heard, mean_squares, medians
-from vibro_plugins.deep.training import as_tensor, exact, mixed, seeded, step
+from vibro_plugins.deep.standardise import BLOCK, floor_scale, mean_squares, medians
+from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
+from vibro_plugins.stats.columns import evenly_spaced
 from vibro_plugins.stats.neighbours import Neighbours
 
 LEAST_LENGTH = 4  # values of a line or pixels of the shorter side
 LIMIT = 20.0  # standardised values are clipped here
 MASK = 0.05  # longest gap in a record, a share of it
-STEPS = 25  # fewest an epoch: few rows are gone through more than once
+STEPS = 25  # optimiser steps of an epoch at least: few rows are passed more than once
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
-LEAST_GAIN = 0.05  # fall of the loss of a sound fit
-LEAST_RANK, UNIFORM = 1.5, -0.2  # and its effective rank, low since records of few kinds have codes of few dimensions
-LEAST_FOUND = 0.1  # and the share of windows that are known again from another view
-SAMPLE = 512  # rows that health looks at
+LEAST_GAIN = 0.05  # of a sound fit: relative fall of the loss,
+LEAST_RANK, UNIFORM = 1.5, -0.2  # effective rank (low: records of few kinds have codes of few dimensions), uniformity,
+LEAST_FOUND = 0.1  # and share of windows that are recognised in another view
+SAMPLE = 512  # windows that the diagnostics use
 
 
 @dataclass(frozen=True)
 class ContrastiveParams(Params):
-    """``loss``: NT-Xent, or a momentum queue (MoCo) with keys by an encoder that follows at ``momentum``.
+    """Settings of ``contrastive``.
 
-    ``head`` scores codes, with ``neighbours`` for knn. Positives differ by ``shift``, the largest circular shift as a share
-    of the last axis, by ``noise`` in floors of the record, ``gain`` and ``mask``, the longest gap in it. Only time may be
-    shifted or have gaps: where nothing is said, 1 and .05 for records, 0 for vectors and images, whose last axis may be
-    frequency. To be set: ``shift`` 0 for records that begin at a fixed phase, both for maps over time. ``shifted``: how many
-    times a record edited as by a fault counts as a negative, 0 for none. ``window``: samples, 0 = the whole record, the last
-    one ending with it; the code of a record is the mean over its windows, which are no negatives of each other. ``trim``:
-    share of rows, the most remote, neither trained on nor kept for scoring.
+    ``loss``: NT-Xent, or MoCo with a queue of keys for larger batches of negatives
+    ``head``: score of a code; the Mahalanobis distance, since normal codes spread in some directions more than in others
+    ``neighbours``: nearest codes of the knn heads
+    ``window``: samples of a window; 0: the whole record. The code of a record is the mean over its windows
+    ``shift``: largest circular shift of a positive, a share of the last axis; unset: 1 for records, 0 where it may be frequency
+    ``noise``: noise added to a positive, in units of the record's own noise floor
+    ``gain``: largest relative change of a positive's level; small, since many faults change the level
+    ``mask``: longest gap in a positive, a share of the last axis; unset: 0.05 for records, 0 where it may be frequency
+    ``shifted``: weight of records edited as by a fault among the negatives; 0: none
+    ``width``: channels of the first layer
+    ``code``: dimensions of the code; 32 to 128 were tried alike
+    ``temperature``: temperature of the softmax; others were tried without gain
+    ``momentum``: share of the key encoder's weights kept at a step of MoCo
+    ``epochs``: epochs at most, each of 25 steps or more
+    ``batch``: windows of a step, and so their negatives
+    ``lr``: learning rate of Adam
+    ``trim``: share of rows, the farthest from their neighbours, neither trained on nor kept for scoring
+    ``patience``: epochs without a lower loss on held-out rows before training stops
     """
 
     loss: Literal["nt_xent", "moco"] = "nt_xent"
@@ -76,20 +89,20 @@ class ContrastiveParams(Params):
 class Contrastive(Network):
     """score = distance of a record's code from the codes of the fit rows, by the chosen head.
 
-    The encoder learns that two augmented views of one record belong together, against other records and against edited
-    copies (shifted instances: Tack et al., CSI, NeurIPS 2020), by NT-Xent (Chen et al., SimCLR, ICML 2020) or by a queue of
-    keys (He et al., MoCo, CVPR 2020). What an augmentation changes becomes invisible; ``augment`` says what may. Scored is
-    the encoder's output for the record as it is, without the projection that the loss sees.
+    The encoder learns to recognise a record in an augmented view, among other records and edited copies (shifted instances:
+    Tack et al., CSI, NeurIPS 2020), by NT-Xent (Chen et al., SimCLR, ICML 2020) or with a queue of keys (He et al., MoCo,
+    CVPR 2020). What an augmentation changes becomes invisible; ``augment`` says what may change. The score uses the
+    encoder's output for the unchanged record, without the projection head.
 
-    Instance discrimination spreads normal records over the sphere, so that the distance from their centroid says least:
-    mahalanobis measures it in units of their scatter. Where records fall into groups, the mixture of gmm follows them; knn
-    is the mean distance to the k nearest codes. Where a view is centred on each sensor's normal, as ``per_sensor`` is, a
-    normal code is short and its direction is noise: cosines are for records and images as they are.
+    Instance discrimination spreads normal records over the sphere, so that the distance from their centroid says little:
+    mahalanobis measures it in units of their scatter; gmm follows groups of records; knn is the mean distance to the k
+    nearest codes. On a view centred for each sensor, as ``per_sensor``, a normal code is short and its direction is noise:
+    use the cosine heads for records and images as they are.
 
-    Lines (vectors, records) and images have encoders of their own. Values are centred by place (by channel where records
-    begin anywhere) and share one scale a channel. A tenth of the rows is held out: training stops when their loss no longer
-    falls, with the best weights kept. The rows most remote from their neighbours, more of them than a cluster of anomalies
-    holds, are not trained on after five epochs, chosen again every fifth, and not kept as neighbours.
+    Vectors and records share one kind of encoder, images have another. Values are centred one by one (by channel where
+    records start anywhere) and share one scale per channel. A tenth of the rows is held out: training stops when their loss
+    no longer falls, and the best weights are kept. After five epochs the rows farthest from their neighbours are trimmed,
+    chosen again every fifth epoch.
     """
 
     name = "contrastive"
@@ -103,7 +116,7 @@ class Contrastive(Network):
     _wave: bool  # rows are records, not vectors or images
     _centre: NDArray[np.float32]  # (channels, length) or (channels, h, w) as the network sees them
     _scale: NDArray[np.float32]  # (channels, 1, ...)
-    _varies: Tensor  # 1 where the fit rows differ; for training alone
+    _varies: Tensor  # 1 where the fit rows differ; used in training only
     _head: Head
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
@@ -115,7 +128,7 @@ class Contrastive(Network):
                 f"the view has rows of shape {x.shape[1:]}; vectors, records or images (c, h, w)"
                 f" of {LEAST_LENGTH} values a side are needed"
             )
-        refuse(x)
+        require_trainable(x)
         self._wave = x.ndim == 3
         windows = self._windows(x)
         self._centre, self._scale = self._standard(windows)
@@ -125,31 +138,31 @@ class Contrastive(Network):
         rng = self.ctx.rng()
         count = len(windows) // len(x)
         record = np.arange(len(windows)) // count
-        held, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
-        held = held.reshape(-1, count).T.reshape(-1)  # many records in a block of windows
-        sample = windows[np.linspace(0, len(windows) - 1, min(SAMPLE, len(windows))).astype(int)]
+        holdout, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
+        holdout = holdout.reshape(-1, count).T.reshape(-1)  # many records in a block of windows
+        sample = windows[evenly_spaced(len(windows), SAMPLE)]
         with seeded(self.ctx):
             net = self._build()
-            before = self._mean_loss(net, windows, record, held)
-            self._train(net, windows, record, rows, held, rng)
-            gain = 1 - self._mean_loss(net, windows, record, held) / before
+            before = self._mean_loss(net, windows, record, holdout)
+            self._train(net, windows, record, rows, holdout, rng)
+            gain = 1 - self._mean_loss(net, windows, record, holdout) / before
         codes = self._coded(net, x)
         if not effective_rank(codes):
             raise NotApplicableError("training collapsed: the codes of all fit rows are one, or not finite")
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
-        self._settle(net, self._examined(net, sample, gain))
+        self._set_fitted(net, self._diagnose(net, sample, gain))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
         codes = self._coded(self._fitted(), x)
         return self._head.score(codes)
 
-    def _learned(self) -> State:
+    def _statistics(self) -> State:
         head = {f"head.{name}": value for name, value in self._head.arrays.items()}
         return {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave), **head}
 
-    def _recall(self, state: State) -> None:
+    def _load_statistics(self, state: State) -> None:
         self._centre, self._scale, self._wave = state["centre"], state["scale"], bool(state["wave"])
         found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
         self._head = head_of(self.params.head, found)
@@ -165,18 +178,19 @@ class Contrastive(Network):
         windows: NDArray[np.float32],
         record: NDArray[np.intp],
         rows: NDArray[np.intp],
-        held: NDArray[np.intp],
+        holdout: NDArray[np.intp],
         rng: np.random.Generator,
     ) -> None:
-        """Epochs of the chosen loss over ``rows`` of the windows, whose records are ``record``, until that of ``held`` rests."""
+        """Trains on ``rows`` of the windows, whose records are ``record``, until the loss of ``holdout`` no longer falls."""
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
         queue = self._first_queue(net, windows, record, rows) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-        plateau, trimming = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
-        how = {"net": net, "rng": rng, "draw": draw, "plateau": plateau, "trimming": trimming}
-        for epoch in self._epochs(windows, p.epochs, optimizer, 1 / 30, **how, **({"queue": queue} if queue else {})):
-            trimming.look(epoch, lambda chosen: self._remoteness(self._embedded(net, windows[chosen])))
+        stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+        checkpointed = {"net": net, "rng": rng, "draw": draw, "stopping": stopping, "trimming": trimming}
+        checkpointed |= {"queue": queue} if queue else {}
+        for epoch in self._epochs(windows, p.epochs, optimizer, 1 / 30, **checkpointed):
+            trimming.update(epoch, lambda chosen: self._remoteness(self._embedded(net, windows[chosen])))
             passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
             for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
                 first, second, shifted = self._three(self._tensor(windows[part]), draw)
@@ -190,14 +204,14 @@ class Contrastive(Network):
                 step(optimizer, loss, clip=1.0)
                 if queue is not None:
                     queue.follow(net, key, record[part])
-            if plateau.stop(self._mean_loss(net, windows, record, held)):
+            if stopping.stop(self._mean_loss(net, windows, record, holdout)):
                 break
-        plateau.restore()
+        stopping.restore()
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Two views of each row, and one of an edited copy; what fills a picture up, the same in all fit rows, stays blank.
+        """Two views of each row and one of an edited copy; values that are constant over the fit rows stay 0.
 
-        A picture without time is a folded spectrum: bands and harmonics run on from one of its lines to the next.
+        An image without a time axis is a folded spectrum: it is edited as one vector, since bands continue on the next line.
         """
         p = self.params
         view = Augmentation(self._shift, p.noise, p.gain, self._in_time(p.mask, MASK))
@@ -213,7 +227,7 @@ class Contrastive(Network):
         return self._in_time(self.params.shift, 1.0)
 
     def _in_time(self, given: float | None, usual: float) -> float:
-        """What may be done along the last axis: ``usual`` for records where nothing is given; a vector has no time."""
+        """A setting of the last axis: ``usual`` for records where it is unset; 0 for vectors, which have no time axis."""
         if given is None:
             return usual if self._wave else 0.0
         return given if self._wave or self._centre.ndim == 3 else 0.0
@@ -228,7 +242,7 @@ class Contrastive(Network):
     def _mean_loss(
         self, net: nn.ModuleDict, windows: NDArray[np.float32], record: NDArray[np.intp], rows: NDArray[np.intp]
     ) -> float:
-        """NT-Xent of some rows in equal blocks, with the same draws at every look."""
+        """NT-Xent of some rows in equal blocks, with the same random numbers at every call."""
         draw, losses = Generator().manual_seed(self.ctx.seed + 1), []
         with torch.no_grad():
             for part in np.array_split(rows, -(-len(rows) // BLOCK)):
@@ -239,15 +253,15 @@ class Contrastive(Network):
     def _first_queue(
         self, net: nn.ModuleDict, windows: NDArray[np.float32], record: NDArray[np.intp], rows: NDArray[np.intp]
     ) -> Queue:
-        """A queue of 6 % of the rows, at least a batch (a longer one would hold a record's own kin)."""
+        """A queue of 6 % of the rows, at least a batch; a longer one would hold more keys of the record itself."""
         count = max(int(0.06 * len(rows)), min(self.params.batch, len(rows)))
-        chosen = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+        chosen = rows[evenly_spaced(len(rows), count)]
         with torch.no_grad():
             keys = net["project"](net["encode"](self._tensor(windows[chosen])))
         return Queue(net, self.params.momentum, keys, record[chosen])
 
     def _remoteness(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mean distance to so many neighbours that a cluster as large as what is trimmed cannot hide in itself."""
+        """Mean distance to the neighbours, more of them than are trimmed, so that a cluster of that size stands out too."""
         found = Neighbours(int(self.params.trim * len(codes)) + self.params.neighbours)
         found.store(codes.astype(np.float32))
         parts = np.array_split(codes.astype(np.float32), max(1, len(codes) // 256))
@@ -261,12 +275,12 @@ class Contrastive(Network):
         return cut(x, length, length)
 
     def _standard(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Median at each place, or of each channel of records that begin anywhere; the median row's root mean square."""
+        """Median of each value, or of each channel of records that start anywhere; the median of the rows' RMS."""
         centre = medians(windows)
         if self._wave and self.params.shift != 0:
             centre = np.array(np.broadcast_to(np.median(centre, axis=1, keepdims=True), centre.shape))
         square = mean_squares(windows, centre, tuple(range(2, windows.ndim)))
-        return centre, heard(np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2)))
+        return centre, floor_scale(np.sqrt(np.median(square, axis=0)).reshape(-1, *(1,) * (windows.ndim - 2)))
 
     def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
         z = (windows.astype(np.float64) - self._centre) * (1 / self._scale)
@@ -278,20 +292,13 @@ class Contrastive(Network):
         return self._embedded(net, windows).reshape(len(x), -1, self.params.code).mean(axis=1)
 
     def _embedded(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Codes (m, code) in blocks of one size, so that a row has the same one in any company."""
-        out = np.empty((len(windows), self.params.code))
-        with exact(), torch.no_grad():
-            for start in range(0, len(windows), BLOCK):
-                part = windows[start : start + BLOCK]
-                block = np.zeros((BLOCK, *windows.shape[1:]), np.float32)
-                block[: len(part)] = part
-                out[start : start + BLOCK] = net["encode"](self._tensor(block)).cpu().numpy()[: len(part)]
-        return out
+        """Codes (m, code)."""
+        return scored(net, windows, net["encode"], self._tensor)
 
-    def _examined(self, net: nn.ModuleDict, sample: NDArray[np.float32], gain: float) -> dict[str, float]:
-        """``gain``: fall of the loss of rows held out. Of two views of each window of ``sample``: ``alignment`` (0 = the same),
-        ``uniformity`` (lower = spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other view is
-        the nearest of all.
+    def _diagnose(self, net: nn.ModuleDict, sample: NDArray[np.float32], gain: float) -> dict[str, float]:
+        """``gain``: relative fall of the loss on held-out rows. Of two views of each window of ``sample``: ``alignment`` (0 = the
+        same), ``uniformity`` (lower = spread out), ``effective_rank`` of the codes, ``rank_one``: share of windows whose other
+        view is the nearest of all.
         """
         draw, codes = Generator().manual_seed(self.ctx.seed + 2), []
         with exact(), torch.no_grad():
@@ -313,6 +320,6 @@ class Contrastive(Network):
 
 
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``contrastive``."""
     register(Contrastive)

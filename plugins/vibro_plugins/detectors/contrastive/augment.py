@@ -1,10 +1,9 @@
-"""What may change in a record without a fault, and what may not: positives and shifted instances of the contrastive detector.
+"""Augmentations: what may change in a record without a fault (positives), and what faults change (shifted instances).
 
-Augmentations decide what becomes invisible. Allowed: a circular shift in time, noise at the record's own floor, a gain within
-a few per cent, a short gap. Edits of level, of a band, of frequency or of time structure are what faults do: they are never
-positives, but negatives (the shifted instances of Tack et al., CSI, NeurIPS 2020). All take and return standardised
-tensors, lines (b, c, t) or images (b, c, h, w) with time (or, of a vector, the order of its values) along the last axis.
-Shifts and gaps are for time alone: along frequency a gap would be a lost band.
+Positives differ by a circular shift in time, noise at the record's own floor, a gain of a few per cent and a short gap: the
+detector becomes blind to these. Edits of level, bands, frequencies or time structure are what faults do: they are negatives
+(Tack et al., CSI, NeurIPS 2020). All functions take and return standardised tensors, (b, c, t) or images (b, c, h, w). Shifts
+and gaps are for a time axis only: along frequency a gap would be a lost band.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ STRENGTH = (0.5, 3.0)  # of an edit, in units of the usual spread
 
 @dataclass(frozen=True)
 class Augmentation:
-    """``shift``, ``mask``: most of the last axis; ``noise`` in floors of the record; ``gain``: most relative change."""
+    """Largest ``shift`` and ``mask`` as shares of the last axis; ``noise`` in noise floors; largest relative ``gain``."""
 
     shift: float
     noise: float
@@ -27,7 +26,7 @@ class Augmentation:
     mask: float
 
     def __call__(self, x: Tensor, draw: Generator) -> Tensor:
-        """A view of each row with draws of its own."""
+        """A random view of each row."""
         b, length = len(x), x.shape[-1]
         column = (b, *(1,) * (x.ndim - 1))
         y = x
@@ -44,9 +43,8 @@ class Augmentation:
 
 
 def own_floor(x: Tensor) -> Tensor:
-    """Noise floor of each row and channel from its second differences, whose median is 1.652 floors for white noise.
-
-    Those of 0 are of stretches that hold nothing, and do not count.
+    """Noise floor of each row and channel: median absolute second difference / 1.652, its value for white noise of unit
+    variance. Differences of 0, from constant stretches, are left out.
     """
     if x.shape[-1] < 3:
         return torch.zeros_like(x[..., :1])
@@ -56,14 +54,14 @@ def own_floor(x: Tensor) -> Tensor:
 
 
 def rolled(x: Tensor, offset: Tensor) -> Tensor:
-    """Each row turned round by its own ``offset`` (b,) along the last axis."""
+    """Each row circularly shifted by its own ``offset`` (b,) along the last axis."""
     length = x.shape[-1]
     index = (torch.arange(length) + offset[:, None]) % length
     return x.gather(-1, index.to(x.device).reshape(len(x), *(1,) * (x.ndim - 2), length).expand_as(x))
 
 
 def edited(x: Tensor, draw: Generator, waveform: bool) -> Tensor:
-    """Shifted instances: each row with an edit that a fault could make, its kind, place and strength drawn by row."""
+    """Shifted instances: each row with a random edit that a fault could make."""
     edits = WAVE_EDITS if waveform else MAP_EDITS
     kind = torch.randint(0, len(edits), (len(x),), generator=draw)
     low, high = STRENGTH
@@ -77,7 +75,7 @@ def edited(x: Tensor, draw: Generator, waveform: bool) -> Tensor:
 
 
 def level_of_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """All of it louder or quieter."""
+    """The whole record louder or quieter."""
     sign = _signs(len(x), draw)
     return x * _column((1 + strength) ** sign, x)
 
@@ -94,13 +92,13 @@ def band_of_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
 
 
 def clipped_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """Flat tops."""
+    """Peaks clipped."""
     limit = x.abs().amax(dim=-1, keepdim=True) / _column(1 + strength, x)
     return torch.clamp(x, -limit, limit)
 
 
 def stretched_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """Every frequency off by one ratio, up to a quarter."""
+    """All frequencies shifted by one ratio, up to a quarter."""
     ratio = 1 + _signs(len(x), draw) * strength / STRENGTH[1] / 4
     length = x.shape[-1]
     at = (torch.arange(length) * ratio[:, None]) % (length - 1)
@@ -111,7 +109,7 @@ def stretched_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
 
 
 def struck_wave(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """A train of short rings, evenly spaced."""
+    """A periodic train of decaying impacts."""
     length = x.shape[-1]
     period = length / (4 + 28 * torch.rand(len(x), 1, generator=draw))
     since = (torch.arange(length) + period * torch.rand(len(x), 1, generator=draw)) % period
@@ -162,7 +160,7 @@ def line_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
 
 
 def burst_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """A part of the last axis higher: a burst in an image, a second band in a vector."""
+    """A stretch of the last axis higher: a burst in an image, another band in a vector."""
     length = x.shape[-1]
     gap = 1 + length / 8 * torch.rand(len(x), generator=draw)
     start = torch.rand(len(x), generator=draw) * (length - gap)
@@ -171,7 +169,7 @@ def burst_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
 
 
 def rough_of_map(x: Tensor, strength: Tensor, draw: Generator) -> Tensor:
-    """Every value off by itself."""
+    """Independent noise on every value."""
     return x + _column(strength, x) * _like(torch.randn(x.shape, generator=draw), x)
 
 

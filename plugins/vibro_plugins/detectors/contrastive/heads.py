@@ -1,8 +1,8 @@
-"""Scoring heads: what is far from the codes of the fit rows.
+"""Scoring heads: how far a code is from the codes of the fit rows.
 
-Every head is two functions: one makes arrays from the stored codes (m, d), the number of neighbours and a seed; the other
-makes from those arrays alone a function from codes (n, d) to scores (n,), larger = farther. So a loaded head scores to the
-last bit like the fitted one, whatever version of a library fitted it.
+Every head is two functions: one makes arrays from the codes of the fit rows (m, d), the number of neighbours and a seed; the
+other makes from these arrays a function from codes (n, d) to scores (n,), larger = farther. So a loaded head gives the same
+scores as the fitted one, whatever version of a library fitted it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro_plugins.stats.columns import Columns, in_blocks, one_thread
+from vibro_plugins.detectors.contrastive.losses import unit
+from vibro_plugins.stats.columns import Columns, evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.covariance import concentrate
 from vibro_plugins.stats.neighbours import Neighbours
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Floats], Floats]
-FEW = 8  # dimensions left for densities
+FEW = 8  # dimensions for density estimates
 MOST_PARTS = 8
-MOST_ROWS = 4096  # codes that a one-class SVM is made from; its cost grows with their square
+MOST_ROWS = 4096  # codes that a one-class SVM is fitted on; its cost grows with their square
 
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted head: what it is made of, and its scorer, which takes blocks of one size so that no row depends on others."""
+    """A fitted head: its arrays, and the scorer made of them."""
 
     arrays: State
     scorer: Scorer
@@ -55,7 +56,7 @@ def store_codes(codes: Floats, neighbours: int, seed: int) -> State:
 
 
 def knn(arrays: State) -> Scorer:
-    """Mean distance to the nearest codes; a stored code does not count as its own neighbour."""
+    """Mean distance to the nearest codes; a fit row is not its own neighbour."""
     found = Neighbours(int(arrays["neighbours"]))
     found.store(arrays["codes"])
     return lambda asked: found.query(asked.astype(np.float32))[0].mean(axis=1)
@@ -200,8 +201,7 @@ def fit_svm(codes: Floats, neighbours: int, seed: int) -> State:
     from sklearn.svm import OneClassSVM
 
     columns = Columns.fit(codes)
-    chosen = np.unique(np.linspace(0, len(codes) - 1, MOST_ROWS).astype(int)) if len(codes) > MOST_ROWS else slice(None)
-    z = columns.apply(codes)[chosen]
+    z = columns.apply(codes)[evenly_spaced(len(codes), MOST_ROWS)]
     svm = OneClassSVM(nu=0.05, gamma=1 / (z.shape[1] * max(z.var(), 1e-12))).fit(z)
     inner = {"vectors": svm.support_vectors_, "shares": svm.dual_coef_[0], "offset": svm.intercept_}
     return {**columns.state(), **inner, "gamma": np.array(svm.gamma)}
@@ -237,14 +237,14 @@ HEADS: dict[str, tuple[Callable[[Floats, int, int], State], Callable[[State], Sc
 
 @dataclass(frozen=True)
 class Axes:
-    """The leading principal axes of the codes, each in units of its own spread."""
+    """The leading principal axes of the codes, each scaled to unit variance."""
 
     centre: Floats
     axes: Floats  # (d, k)
 
     @classmethod
     def fit(cls, codes: Floats) -> Self:
-        """At most ``FEW`` axes, those with a spread."""
+        """At most ``FEW`` axes, those along which the codes vary."""
         centre = codes.mean(axis=0)
         _, size, axes = np.linalg.svd(codes - centre, full_matrices=False)
         keep = np.flatnonzero(size[:FEW] > 1e-6 * max(size[0], 1e-30))
@@ -262,8 +262,3 @@ class Axes:
     def apply(self, codes: Floats) -> Floats:
         """(n, d) -> (n, k)."""
         return (codes - self.centre) @ self.axes
-
-
-def unit(codes: Floats) -> Floats:
-    """Rows at length 1; a row of zeros stays."""
-    return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""The contrastive losses, and what tells whether an embedding is any good."""
+"""The contrastive losses, and measures of the quality of an embedding."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def nt_xent(
 ) -> Tensor:
     """-log exp(s_ij / T) / sum over k != i of exp(s_ik / T), mean over the 2 B views; s the cosine (Chen et al., ICML 2020).
 
-    a, b (B, d): two views of each window; ``record`` (B,) says whose, and other windows of one record are left out of the
-    sum; ``shifted`` (m, d) are further negatives of every view, each counted ``times``.
+    a, b (B, d): two views of each window; other windows of the same ``record`` (B,) are left out of the sum; ``shifted``
+    (m, d): further negatives of every view, each with weight ``times``.
     """
     z = F.normalize(torch.cat([a, b]))
     half, places = len(a), torch.arange(2 * len(a))
     partner = (places + half) % (2 * half)
-    kin = torch.from_numpy(record == record[:, None]).repeat(2, 2)
-    kin[places, partner] = False
-    similar = (z @ z.T / temperature).masked_fill(kin.to(z.device), -torch.inf)
+    same = torch.from_numpy(record == record[:, None]).repeat(2, 2)
+    same[places, partner] = False
+    similar = (z @ z.T / temperature).masked_fill(same.to(z.device), -torch.inf)
     if shifted is not None:
         similar = torch.cat([similar, z @ F.normalize(shifted).T / temperature + math.log(times)], dim=1)
     return F.cross_entropy(similar, partner.to(z.device))
@@ -42,10 +42,10 @@ def moco(
     temperature: float,
     times: float = 1.0,
 ) -> Tensor:
-    """The key of the same record against those of a queue, cosine over T (He et al., MoCo, CVPR 2020).
+    """Cross entropy of the query's own key against the keys of a queue, cosine / T (He et al., MoCo, CVPR 2020).
 
-    query, key (B, d), queue (K, d) of earlier keys and (B, K) whether they are another record's; the positive stands at
-    index 0; only the query carries a gradient.
+    query, key (B, d); queue: earlier keys (K, d), and whether each is of another record (B, K); only the query has a
+    gradient.
     """
     q, (keys, others) = F.normalize(query), queue
     logits = [(q * F.normalize(key)).sum(dim=1, keepdim=True), (q @ F.normalize(keys).T).where(others, -torch.inf)]
@@ -56,8 +56,8 @@ def moco(
 
 
 class Queue:
-    """Keys (K, d) of earlier batches and whose ``rows`` (K,) they are, made by networks that follow the trained ones slowly:
-    m own + (1 - m) theirs.
+    """Keys (K, d) of earlier batches and their records ``rows`` (K,), by an exponential moving average of the trained networks
+    with decay ``momentum``.
     """
 
     def __init__(self, net: nn.ModuleDict, momentum: float, keys: Tensor, rows: NDArray[np.intp]) -> None:
@@ -74,14 +74,14 @@ class Queue:
         return self.keys, torch.from_numpy(self.rows != rows[:, None]).to(self.keys.device)
 
     def follow(self, net: nn.ModuleDict, key: Tensor, rows: NDArray[np.intp]) -> None:
-        """After a step: the networks follow, the new keys (b, d) of ``rows`` push out the oldest."""
-        for own, theirs in zip(self.net.parameters(), net.parameters(), strict=True):
-            own.lerp_(theirs.detach(), 1 - self.momentum)
+        """After a step: updates the moving average; the new keys (b, d) of ``rows`` replace the oldest."""
+        for average, trained in zip(self.net.parameters(), net.parameters(), strict=True):
+            average.lerp_(trained.detach(), 1 - self.momentum)
         self.keys = torch.cat([self.keys, key.float()])[len(key) :]
         self.rows = np.append(self.rows, rows)[len(rows) :]
 
     def state(self) -> State:
-        """The following networks, the keys and their rows."""
+        """The averaged networks, the keys and their rows."""
         return {**arrays(self.net), "keys": self.keys.cpu().numpy(), "rows": self.rows}
 
     def load_state(self, state: State) -> None:
@@ -110,5 +110,5 @@ def rank_one(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def unit(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows at length 1; a row of zeros stays."""
+    """Rows scaled to length 1; a row of zeros stays."""
     return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)

@@ -1,7 +1,7 @@
-"""Encoders of the contrastive detector: one along a line, one over an image, neither with a normalising layer.
+"""Encoders of the contrastive detector, for vectors and records and for images, without normalisation layers.
 
-Batch norm tells a record which others are in its batch (moco issue 46), group and layer norm take away its level, which is
-what many faults change; so there is none, and the weights start at the scale that keeps variances (He et al., ICCV 2015).
+Batch norm leaks which records share a batch (moco issue 46); group and layer norm remove a record's level, which many faults
+change. Weights are initialised to keep variances instead (He et al., ICCV 2015).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vibro_plugins.deep.blocks import StridedConv, shortened, strides_for
+from vibro_plugins.deep.resnet import SLOPE, start
 
-SLOPE = 0.1
-SHORT = 16  # places along a line at which it is no longer halved
+SHORT = 16  # places at which a line is no longer shortened
 SMALL = 8  # pixels of the longer side at which an image is no longer halved
 
 
 class LineEncoder(nn.Module):
-    """(b, channels, length) -> (b, code) by strided convolutions; ``places`` 0: the mean and the largest over the line."""
+    """(b, channels, length) -> (b, code) by strided convolutions, pooled to ``places``; 0: to mean and maximum."""
 
     def __init__(self, channels: int, length: int, width: int, code: int, places: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class LineEncoder(nn.Module):
         self.layers = nn.ModuleList(StridedConv(*pair) for pair in zip(sizes, sizes[1:], strides, strict=False))
         self.places = min(places, shortened(length, strides)[-1])
         self.out = nn.Linear(sizes[-1] * (self.places or 2), code)
-        _start(self)
+        start(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, length) -> (b, code)."""
@@ -40,7 +40,7 @@ class LineEncoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """(b, channels, h, w) -> (b, code); rows keep their ``places``, columns only where ``locked``."""
+    """(b, channels, h, w) -> (b, code) by convolutions; rows pooled to ``places``, columns too if ``locked``, else to one."""
 
     def __init__(self, channels: int, size: tuple[int, int], width: int, code: int, places: int, locked: bool) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ImageEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.places = (places, places if locked else 1)
         self.out = nn.Linear(inside * self.places[0] * self.places[1], code)
-        _start(self)
+        start(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) -> (b, code)."""
@@ -62,19 +62,12 @@ class ImageEncoder(nn.Module):
 
 
 def encoder(shape: tuple[int, ...], width: int, code: int, locked: bool) -> nn.Module:
-    """For lines (channels, length) or images (channels, h, w); ``locked``: places along the last axis mean something."""
+    """For shapes (channels, length) or (channels, h, w); ``locked``: positions along the last axis are meaningful."""
     if len(shape) == 2:
         return LineEncoder(*shape, width, code, SHORT if locked else 0)
     return ImageEncoder(shape[0], shape[1:], width, code, SMALL // 2, locked)
 
 
 def projection(code: int) -> nn.Module:
-    """The head that the loss sees and scoring leaves out (Chen et al., SimCLR, ICML 2020)."""
+    """The projection head, which the loss uses and the score does not (Chen et al., SimCLR, ICML 2020)."""
     return nn.Sequential(nn.Linear(code, code), nn.ReLU(), nn.Linear(code, code))
-
-
-def _start(module: nn.Module) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, SLOPE, nonlinearity="leaky_relu")
-            nn.init.zeros_(layer.bias)

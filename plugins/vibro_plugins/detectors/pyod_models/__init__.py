@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -30,33 +30,36 @@ COMPUTED_HERE: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a bundled model needs: fewest rows, leading axes (0: all), settings before the user's.
+    """Defaults of a bundled model: fewest rows, leading principal axes (0: all columns), settings.
 
-    With fewer than ``rows_an_axis`` rows an axis it gets ``few`` axes, or as many as that leaves. ``few`` is for a model
-    the scale of whose score goes with the number of axes: the folds of a calibration have fewer rows than the final fit.
+    With fewer than ``rows_per_axis`` rows per axis it gets ``few`` axes, or as many as that allows. ``few`` is for a model
+    whose scores scale with the number of axes: calibration folds have fewer rows than the final fit.
     """
 
     min_rows: int = 20
     axes: int = 0
-    rows_an_axis: int = 1
+    rows_per_axis: int = 1
     few: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 RECIPES = {
-    "gmm": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "gmm": Recipe(min_rows=50, axes=32, rows_per_axis=10),
     "lof": Recipe(min_rows=25),
-    "mcd": Recipe(min_rows=50, axes=32, rows_an_axis=10),
+    "mcd": Recipe(min_rows=50, axes=32, rows_per_axis=10),
     "rod": Recipe(axes=6),
-    "pca": Recipe(axes=64, rows_an_axis=2, few=8, settings={"n_components": 0.99, "svd_solver": "full"}),
+    "pca": Recipe(axes=64, rows_per_axis=2, few=8, settings={"n_components": 0.99, "svd_solver": "full"}),
 }
 
 
 @dataclass(frozen=True)
 class PyODParams(Params):
-    """``model``: class name in PyOD; ``settings``: its parameters; ``pca``: leading axes kept first, unset: by model, 0: none,
-    and the model with PyOD's own settings; ``clean``: share of the fit rows, the farthest by Mahalanobis distance, without
-    which that distance is found; what it then puts beyond the reach of the bulk, the model does not see; 0: it sees all.
+    """Settings of ``pyod``.
+
+    ``model``: class name in PyOD, any case; ECOD has no parameters to choose
+    ``settings``: parameters of that class
+    ``pca``: leading principal axes kept; unset: by model; 0: all columns, and PyOD's own settings
+    ``clean``: trim of a Mahalanobis distance whose outliers are left out of the fit; 0: the model sees all rows
     """
 
     model: str = "ECOD"
@@ -69,10 +72,10 @@ class PyOD(Detector):
     """A model of PyOD (Zhao, Nasrullah, Li, JMLR 20, 2019) on standardised columns of a vector view.
 
     Bundled: ECOD, COPOD, HBOS, IForest, KNN, LOF, PCA, MCD, LODA, OCSVM, INNE, GMM; any other class of PyOD that works
-    without labels and without other detectors goes by its name. ECOD, COPOD, HBOS, KNN and LOF are computed here, equal to
-    PyOD's on the fit rows; the others are PyOD's own. ``contamination`` has no part in a score. Where PyOD's score of
-    a record would move with the batch, records are scored one at a time, if need be beside a few fit rows. PCA sees the 64
-    leading principal axes (eight below 128 rows), MCD and GMM 32 (one for ten rows), ROD six; ``pca`` asks the same of any
+    without labels and without other detectors can be named. ECOD, COPOD, HBOS, KNN and LOF are computed here, equal to
+    PyOD's on the fit rows; the others are PyOD's own. ``contamination`` does not affect scores. Where PyOD's score of
+    a record would depend on the batch, records are scored one at a time, if need be beside a few fit rows. PCA uses the 64
+    leading principal axes (eight below 128 rows), MCD and GMM 32 (one for ten rows), ROD six; ``pca`` sets them for any
     model.
 
     Seconds to fit / to score 2,000 rows of 1,200 values on one core: GMM 0.8 / 0.1, HBOS 0.6 / 0.6, LODA 0.7 / 0.2,
@@ -94,7 +97,7 @@ class PyOD(Detector):
     _axes: NDArray[np.float64]  # (kept columns, axes), (0, 0) without reduction
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from (n, *item); ConfigError for a model or setting that PyOD has not, NotApplicableError with too few rows."""
+        """Learns from (n, *item); ConfigError for an unknown model or setting, NotApplicableError with too few rows."""
         name = self.params.model
         recipe = self._recipe()
         model = self._make(recipe)
@@ -107,8 +110,8 @@ class PyOD(Detector):
                 x = x[reweighted(z, *concentrate(z, self.params.clean, ROUNDS), ROUNDS)[1]]
                 z = columns.apply(x)
             axes = recipe.axes if self.params.pca is None else self.params.pca
-            if len(z) < axes * recipe.rows_an_axis:
-                axes = min(axes, recipe.few or len(z) // recipe.rows_an_axis)
+            if len(z) < axes * recipe.rows_per_axis:
+                axes = min(axes, recipe.few or len(z) // recipe.rows_per_axis)
             self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
             model.fit(self._reduce(columns, x))
         self._columns, self._model = columns, model
@@ -154,6 +157,6 @@ class PyOD(Detector):
 
 
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``pyod``."""
     register(PyOD)

@@ -1,4 +1,4 @@
-"""A PyOD class behind fit, score and state: seeded, row-independent, and restored by refitting instead of a pickle."""
+"""A PyOD class behind fit, score and state: seeded, independent of the batch, and restored by refitting, not by a pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import ConfigError, NotApplicableError, State
-from vibro_plugins.stats.columns import BLOCK
+from vibro_plugins.stats.columns import BLOCK, FitRows
 
 NOT_ALONE = {
     "combination": "it combines detectors; vibro's fusers do that",
@@ -29,9 +29,9 @@ NOT_ALONE = {
 }
 OWN = {"contamination": "vibro sets cuts by budgets", "random_state": "the seed comes from the run"}
 QUIET = {"verbose": 0, "n_jobs": 1}
-LEAVE_ONE_OUT = ("abod", "cof", "sod")  # keep their training rows and leave a row out of its own training score
-PROBES = 3  # fit rows on which the dependence on the batch is tried
-COMPANY = 64  # fit rows beside which a record is scored that cannot be scored alone
+LEAVE_ONE_OUT = ("abod", "cof", "sod")  # compute training scores with the row left out, other scores without
+PROBES = 3  # fit rows on which dependence on the batch is tested
+BESIDE = 64  # fit rows in the batch of a record that cannot be scored alone
 
 
 def find_class(model: str) -> type[Any]:
@@ -76,7 +76,7 @@ class Refitted:
         self.needs_width = "n_features" in parameters
 
     def fit(self, rows: NDArray[np.float32]) -> None:
-        """Fits on (n, p) and finds out in what company a record must be scored to be independent of its batch."""
+        """Fits on (n, p) and finds out which batch makes a record's score independent of other records."""
         self.rows = rows
         wide = rows.astype(np.float64)
         width = {"n_features": rows.shape[1]} if self.needs_width else {}
@@ -91,53 +91,54 @@ class Refitted:
                 raise NotApplicableError(
                     f"PyOD's {self.cls.__name__} cannot be fitted on {rows.shape} values: {error}"
                 ) from error
-        self._stored = {}
+        self._own = None
         if self.cls.__name__.lower() in LEAVE_ONE_OUT:
-            self._stored = {row.tobytes(): i for i, row in enumerate(rows)}
-        self._company = self._company_needed(wide)
+            self._own, order = FitRows.of(rows)
+            self._own_scores = self.model.decision_scores_[order]
+        self._beside = self._rows_beside(wide)
 
     @property
     def block(self) -> int:
         """Rows to be scored in one call."""
-        return BLOCK if self._company is None else 1
+        return BLOCK if self._beside is None else 1
 
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, p) -> (n,), finite."""
-        scores = self._decide(rows.astype(np.float64), self._company)
-        for i, row in enumerate(rows if self._stored else ()):
-            if row.tobytes() in self._stored:
-                scores[i] = self.model.decision_scores_[self._stored[row.tobytes()]]
+        scores = self._decide(rows.astype(np.float64), self._beside)
+        if self._own is not None:
+            place = self._own.find(rows)
+            scores = np.where(place < 0, scores, self._own_scores[place])
         return np.nan_to_num(scores, nan=0.0, posinf=1e300, neginf=-1e300)
 
     def state(self) -> State:
-        """The fit rows: the recipe for the same model."""
+        """The fit rows."""
         return {"rows": self.rows}
 
     def load_state(self, state: State) -> None:
         """Fits again on the stored rows."""
         self.fit(state["rows"])
 
-    def _company_needed(self, wide: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    def _rows_beside(self, wide: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """None: a batch is scored at once. Else each record is scored by itself, beside these fit rows (maybe none)."""
         together = self._tried(wide[:PROBES], None)
-        for company in (wide[:0], wide[-COMPANY:]):
-            apart = self._tried(wide[:PROBES], company)
+        for beside in (wide[:0], wide[-BESIDE:]):
+            apart = self._tried(wide[:PROBES], beside)
             if together is not None and apart is not None and np.allclose(together, apart, rtol=1e-9, atol=0):
                 return None
             if apart is not None and np.ptp(apart) > 0:
-                return company
+                return beside
         raise NotApplicableError(f"PyOD's {self.cls.__name__} gives a record no score of its own")
 
-    def _tried(self, wide: NDArray[np.float64], company: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    def _tried(self, wide: NDArray[np.float64], beside: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         try:
-            return self._decide(wide, company)
+            return self._decide(wide, beside)
         except (ValueError, IndexError, ArithmeticError):
             return None
 
-    def _decide(self, wide: NDArray[np.float64], company: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        if company is None:
+    def _decide(self, wide: NDArray[np.float64], beside: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        if beside is None:
             return self._raw(wide)
-        return np.array([self._raw(np.concatenate([company, row[None]]))[-1] for row in wide])
+        return np.array([self._raw(np.concatenate([beside, row[None]]))[-1] for row in wide])
 
     def _raw(self, wide: NDArray[np.float64]) -> NDArray[np.float64]:
         with forked(self.seed):
@@ -146,7 +147,7 @@ class Refitted:
 
 @contextmanager
 def forked(seed: int) -> Iterator[None]:
-    """Seeds the global generators of random, numpy and torch (where loaded) and gives them back as they were."""
+    """Seeds the global generators of random, numpy and torch (where loaded), and restores them afterwards."""
     torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
     hash_seed = os.environ.get("PYTHONHASHSEED")

@@ -1,4 +1,4 @@
-"""Detectors that sum over columns how rare each value is: ECOD, COPOD and HBOS against what the fit rows showed."""
+"""Detectors that sum the rarity of each value over the columns: ECOD, COPOD and HBOS, against the fit rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vibro_plugins.stats.columns import BLOCK
 
 
 class Tails:
-    """Sum over columns of -log tail probabilities, from the empirical distribution of the fit rows.
+    """Sum over columns of -log tail probabilities in the empirical distribution of the fit rows.
 
-    With L, R the shares of fit rows not above, not below a value (at least 1/n) and S the one on the long side of the
-    column by the sign of its skewness (both, summed, at skewness 0):
+    L, R: shares of the fit rows <= and >= a value (at least 1/n); -log S: that of the longer tail of the column by the sign of
+    its skewness, their sum at skewness 0.
     ECOD sums max(-log L, -log R, -log S) (Li et al., IEEE TKDE 35, 2023),
     COPOD sums max(-log S, (-log L - log R) / 2) (Li et al., ICDM 2020).
-    On the fit rows this is what PyOD gives; PyOD's score of any other row moves with the batch it comes in.
+    On the fit rows this equals PyOD's; PyOD's score of other rows depends on the batch.
     """
 
     block = BLOCK

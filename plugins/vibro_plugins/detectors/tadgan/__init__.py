@@ -1,7 +1,8 @@
-"""TadGAN: a window is normal if a generator can give it back from its latent and a critic takes it for real."""
+"""TadGAN: a window is normal if a generator can reconstruct it from its code and a critic takes it for real."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,12 +14,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import NotApplicableError, Params, State
-from vibro_plugins.deep.detector import LINES, Network, refuse, split
-from vibro_plugins.deep.diagnostics import enough, explained, linear
-from vibro_plugins.deep.early_stopping import Plateau
-from vibro_plugins.deep.sampling import Deck, Trimming
-from vibro_plugins.deep.standardise import heard, mean_squares, medians
+from vibro.api import Detector, NotApplicableError, Params, State
+from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.early_stopping import EarlyStopping
+from vibro_plugins.deep.sampling import BatchSampler, Trimming
+from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.tadgan.networks import (
@@ -32,24 +33,37 @@ from vibro_plugins.detectors.tadgan.networks import (
 
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
-SMALL_BATCH = 8  # down to which a batch shrinks where windows are few
-STEPS = 50  # of the critics an epoch, however many windows there are
+SMALL_BATCH = 8  # windows of a batch at least, where windows are few
+STEPS = 50  # critic steps of an epoch, however many windows there are
 WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
-BLOCK = 256  # windows that the critic's slope is taken on
+BLOCK = 256  # windows on which the critic's gradient is evaluated
 BETAS = (0.5, 0.9)  # of Adam, as usual for Wasserstein critics
-SLOPES = (0.2, 5.0)  # between which the critic's gradient has to be; its penalty wants 1
+SLOPES = (0.2, 5.0)  # bounds of the critic's gradient length for a sound fit; the penalty pulls it to 1
 
 
 @dataclass(frozen=True)
 class TadGanParams(Params):
-    """``window`` and ``hop`` cut a record along its last axis (0: the whole, and no overlap), the last window ending where it
-    ends; ``pool``: record from windows.
+    """Settings of ``tadgan``.
 
-    ``latent`` values a window; ``critic`` of signals: convolutions, or a Transformer over patches of ``patch`` values;
-    ``epochs`` of 50 critic steps, ``critic_steps`` of them for each step of encoder and generator; ``penalty`` on the
-    gradient of both critics; ``cycle``: weight of the reconstruction. ``error``: by point, or of the running mean over
-    ``area`` values. ``combine``: ``alpha`` of the error and 1 - alpha of the critic, or their product. ``trim``: share of
-    windows, the worst rebuilt, not trained on. ``batch`` at most: few windows are taken in smaller ones.
+    ``window``: samples of a window along the last axis; 0: the whole row, as for vectors
+    ``hop``: samples between the starts of two windows; 0: windows do not overlap
+    ``pool``: score of a record from those of its windows
+    ``latent``: values of a window's code; 20 as in the paper
+    ``width``: channels of the convolutions
+    ``critic``: critic of windows: convolutions (conv) or a Transformer over patches
+    ``patch``: values of a patch of the Transformer critic
+    ``critic_steps``: critic steps for one step of encoder and generator; 5 as usual for Wasserstein critics
+    ``penalty``: weight of the gradient penalty of both critics; 10 as in Gulrajani et al.
+    ``cycle``: weight of the reconstruction error in the loss; 10 as in the paper
+    ``error``: reconstruction error by point, or of the running mean (area)
+    ``area``: values of the running mean
+    ``combine``: error and critic as a weighted sum or as a product
+    ``alpha``: weight of the error in the sum; the critic has the rest
+    ``epochs``: epochs at most, each of 50 critic steps
+    ``batch``: windows of a step at most; fewer where windows are few
+    ``lr``: learning rate of Adam
+    ``trim``: share of windows with the largest error, not trained on; more was tried without gain
+    ``patience``: epochs without a lower error on held-out windows before training stops
     """
 
     window: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
@@ -77,17 +91,17 @@ class TadGan(Network):
     """score = alpha z(e) + (1 - alpha) z(|Cx(x) - m| / s), or the product of both.
 
     Geiger et al., TadGAN (IEEE Big Data 2020, arXiv 2009.07769). Encoder E and generator G against two Wasserstein critics
-    of the unit gradient penalty, Cx on windows and Cz on latents:
+    with gradient penalty, Cx on windows and Cz on codes:
     min over E, G, max over Cx, Cz of E[Cx(x)] - E[Cx(G(z))] + E[Cz(z)] - E[Cz(E(x))] + cycle |x - G(E(x))|, z ~ N(0, I);
-    the length |.| is taken over a whole window, as that of the critic's gradient is. Five critic steps a step of
-    E and G. e is the root mean square of x - G(E(x)), by point or of its running integral. The critic's value has an
-    unusual side at either end: m and s are mean and standard deviation of the middle half of the fit windows. z(.) are
-    median and 1.4826 MAD over the fit windows, frozen, so that no window depends on those scored beside it. product:
-    p(e) p(c) with p(u) = v + sqrt(v^2 + 1/4), v = (1 + z(u)) / 2: the positive part of 1 + z, smooth so that it has no ties.
+    |.| is the Euclidean length over a whole window. e is the root mean square of x - G(E(x)), by point or of its running
+    mean. The critic's value is unusual at either end: m and s are mean and standard deviation of the middle half of the fit
+    windows. z(.) is standardised by median and 1.4826 MAD over the fit windows, so that scores are independent of the
+    batch. product: p(e) p(c) with p(u) = v + sqrt(v^2 + 1/4), v = (1 + z(u)) / 2: the positive part of 1 + z, smoothed so
+    that it has no ties.
 
-    Values are centred by place and share one scale a channel. A tenth of the windows is held out: training stops when their
-    median error no longer falls, with the best networks kept. A view whose phase or order is fixed: a vector such as
-    ``zerone``, ``cycles``, heart beats; the waveform of a record that begins anywhere cannot be rebuilt from few values.
+    Values are centred one by one and share one scale per channel. A tenth of the windows is held out: training stops when
+    their median error no longer falls, and the best networks are kept. For views whose phase or order is fixed: a vector
+    such as ``zerone``, ``cycles``, heart beats; a waveform that starts anywhere cannot be reconstructed from few values.
     """
 
     name = "tadgan"
@@ -106,7 +120,9 @@ class TadGan(Network):
 
     _centre: NDArray[np.float32]  # (channels, length) of a window
     _scale: NDArray[np.float32]  # (channels, 1)
-    _frozen: NDArray[np.float64]  # median and MAD of the error, m and s of the critic, median and MAD of its distance
+    _reference: NDArray[
+        np.float64
+    ]  # median and MAD of the error, m and s of the critic, median and MAD of its distance
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from vectors (n, values) or sequences and records (n, channels, length)."""
@@ -115,7 +131,7 @@ class TadGan(Network):
             raise NotApplicableError(
                 f"the view has rows of shape {x.shape[1:]}; tadgan reads vectors or (channels, samples), no images"
             )
-        refuse(x)
+        require_trainable(x)
         windows = self._windows(x)
         size = min(p.batch, max(SMALL_BATCH, len(windows) // (2 * LEAST_BATCHES)))
         if len(windows) < LEAST_BATCHES * size:
@@ -127,23 +143,23 @@ class TadGan(Network):
             raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
         count = len(windows) // len(x)
-        held, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
+        holdout, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
-            self._train(net, windows, rows, held, size, rng)
+            self._train(net, windows, rows, holdout, size, rng)
         error, value = self._errors(net, windows), self._values(net, windows)
-        middle, spread = _middle_half(value)
-        distance = np.abs(value - middle) / spread
-        self._frozen = np.array([*_centre_and_mad(error), middle, spread, *_centre_and_mad(distance)])
-        self._settle(net, self._examined(net, windows, rows, held, value))
+        middle, deviation = _middle_half(value)
+        distance = np.abs(value - middle) / deviation
+        self._reference = np.array([*median_and_mad(error), middle, deviation, *median_and_mad(distance)])
+        self._set_fitted(net, self._diagnose(net, windows, rows, holdout, value))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Scores of the records (n,), pooled over their windows."""
+        """(n,) pooled over the windows of each record."""
         net = self._fitted()
         windows = self._windows(x)
         error, value = self._errors(net, windows), self._values(net, windows)
-        e0, e1, middle, spread, c0, c1 = self._frozen
-        z_error, z_critic = (error - e0) / e1, (np.abs(value - middle) / spread - c0) / c1
+        e0, e1, middle, deviation, c0, c1 = self._reference
+        z_error, z_critic = (error - e0) / e1, (np.abs(value - middle) / deviation - c0) / c1
         if self.params.combine == "sum":
             both = self.params.alpha * z_error + (1 - self.params.alpha) * z_critic
         else:
@@ -151,11 +167,11 @@ class TadGan(Network):
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
 
-    def _learned(self) -> State:
-        return {"centre": self._centre, "scale": self._scale, "frozen": self._frozen}
+    def _statistics(self) -> State:
+        return {"centre": self._centre, "scale": self._scale, "reference": self._reference}
 
-    def _recall(self, state: State) -> None:
-        self._centre, self._scale, self._frozen = state["centre"], state["scale"], state["frozen"]
+    def _load_statistics(self, state: State) -> None:
+        self._centre, self._scale, self._reference = state["centre"], state["scale"], state["reference"]
 
     def _build(self) -> nn.ModuleDict:
         p = self.params
@@ -179,27 +195,32 @@ class TadGan(Network):
         net: nn.ModuleDict,
         windows: NDArray[np.float32],
         rows: NDArray[np.intp],
-        held: NDArray[np.intp],
+        holdout: NDArray[np.intp],
         size: int,
         rng: np.random.Generator,
     ) -> None:
-        """The adversarial game."""
+        """Adversarial training."""
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
-        plateau, trimming, deck = Plateau(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY), Deck(size, rng)
-        how = {"net": net, "critics": critics, "rng": rng, "plateau": plateau, "trimming": trimming, "deck": deck}
-        for epoch in self._epochs(windows, p.epochs, makers, None, **how):
-            if trimming.look(epoch, lambda chosen: self._errors(net, windows, chosen)):
-                deck.clear()
+        stopping, trimming, sampler = (
+            EarlyStopping(net, p.patience),
+            Trimming(rows, p.trim, WARM_UP, TRIM_EVERY),
+            BatchSampler(size, rng),
+        )
+        checkpointed = {"net": net, "critics": critics, "rng": rng}
+        checkpointed |= {"stopping": stopping, "trimming": trimming, "sampler": sampler}
+        for epoch in self._epochs(windows, p.epochs, makers, None, **checkpointed):
+            if trimming.update(epoch, lambda chosen: self._errors(net, windows, chosen)):
+                sampler.clear()
             for turn in range(epoch * STEPS, (epoch + 1) * STEPS):
-                batch = self._tensor(windows, deck.deal(trimming.kept))
+                batch = self._tensor(windows, sampler.next(trimming.kept))
                 self._critic_step(net, critics, batch)
                 if (turn + 1) % p.critic_steps == 0:
                     self._maker_step(net, makers, batch)
-            if plateau.stop(float(np.median(self._errors(net, windows, held)))):
+            if stopping.stop(float(np.median(self._errors(net, windows, holdout)))):
                 break
-        plateau.restore()
+        stopping.restore()
 
     def _critic_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
         """Both critics learn to tell x from G(z), and z from E(x); in float32, since their penalty differentiates twice."""
@@ -214,7 +235,7 @@ class TadGan(Network):
         step(optimizer, loss + self.params.penalty * (steep_signal + steep_latent))
 
     def _maker_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
-        """Encoder and generator deceive both critics and give x back."""
+        """Encoder and generator learn to deceive both critics and to reconstruct x."""
         z = torch.randn(len(x), self.params.latent, device=x.device)
         with mixed(self.ctx.device):
             code = net["encode"](x)
@@ -223,7 +244,7 @@ class TadGan(Network):
         step(optimizer, loss)
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, values) or (n, channels, length) -> (n * windows, channels, window), windows of a record in turn."""
+        """(n, values) or (n, channels, length) -> (n * windows, channels, window), those of one record after another."""
         p = self.params
         lines = x.reshape(len(x), -1, x.shape[-1])
         length = min(p.window, x.shape[-1]) or x.shape[-1]
@@ -234,7 +255,7 @@ class TadGan(Network):
         return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
 
     def _errors(self, net: nn.ModuleDict, windows: NDArray[np.float32], part: Any = slice(None)) -> NDArray[np.float64]:
-        """Length of what the generator does not give back (n,)."""
+        """Reconstruction error of windows (n,)."""
 
         def error(x: Tensor) -> Tensor:
             return self._length(x - net["generate"](net["encode"](x)))
@@ -248,38 +269,39 @@ class TadGan(Network):
         return torch.sqrt(torch.mean(rest**2, dim=(1, 2)))
 
     def _values(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """What the critic of signals says (n,)."""
+        """Value of the critic of windows (n,)."""
         return scored(net, windows, lambda x: net["signals"](x), self._tensor)
 
-    def _examined(
+    def _diagnose(
         self,
         net: nn.ModuleDict,
         windows: NDArray[np.float32],
         rows: NDArray[np.intp],
-        held: NDArray[np.intp],
+        holdout: NDArray[np.intp],
         value: NDArray[np.float64],
     ) -> dict[str, float]:
-        """On the held-out windows ``gain``: share of the error of the median window, which is zero after centring, that the
-        networks explain; ``linear``: what principal axes do; ``slope``: gradient length of the critic of signals, 1 where its
-        penalty holds. ``value``: spread of that critic over all windows.
+        """On the held-out windows ``gain``: share of the error explained; ``pca_explained``: the same by a PCA; ``slope``:
+        gradient length of the critic of windows, near 1 where its penalty works. ``value``: standard deviation of that critic.
         """
-        usual = scored(net, windows[held], self._length, self._tensor)
+        usual = scored(net, windows[holdout], self._length, self._tensor)
         found = {
-            "gain": explained(self._errors(net, windows, held), usual),
-            "linear": linear(lambda part: self._tensor(part).cpu().numpy(), windows, rows, held, _root_mean_square),
-            "slope": self._slope(net, windows[held]),
+            "gain": explained(self._errors(net, windows, holdout), usual),
+            "pca_explained": pca_explained(
+                lambda part: self._tensor(part).cpu().numpy(), windows, rows, holdout, _root_mean_square
+            ),
+            "slope": self._slope(net, windows[holdout]),
             "value": float(value.std()),
         }
         sound = (
             found["gain"] > 0
-            and enough(found["gain"], found["linear"])
+            and explains_enough(found["gain"], found["pca_explained"])
             and SLOPES[0] < found["slope"] < SLOPES[1]
             and found["value"] > 1e-6
         )
         return found | {"failed": float(not sound)}
 
     def _slope(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> float:
-        """Mean gradient length of the critic of signals between windows and what the generator makes of prior samples."""
+        """Mean gradient length of the critic of windows between windows and generated ones."""
         draw = torch.Generator().manual_seed(self.ctx.seed)
         x = self._tensor(windows[:BLOCK])
         z = torch.randn(len(x), self.params.latent, generator=draw).to(x.device)
@@ -295,14 +317,14 @@ def _root_mean_square(rest: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def positive(u: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The positive part of u, smooth and rising everywhere, so that no two values become one."""
+    """The positive part of u, smooth and strictly increasing, so that it makes no ties."""
     return (u + np.sqrt(u * u + 1)) / 2
 
 
 def _standard(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Median at each place (channels, length), and one scale a channel (channels, 1): the median window's root mean square."""
+    """Median of each value (channels, length), and one scale per channel (channels, 1): the median of the windows' RMS."""
     centre = medians(windows)
-    return centre, heard(np.sqrt(np.median(mean_squares(windows, centre, (2,)), axis=0))[:, None])
+    return centre, floor_scale(np.sqrt(np.median(mean_squares(windows, centre, (2,)), axis=0))[:, None])
 
 
 def _middle_half(value: NDArray[np.float64]) -> tuple[float, float]:
@@ -312,13 +334,7 @@ def _middle_half(value: NDArray[np.float64]) -> tuple[float, float]:
     return float(inside.mean()), float(max(inside.std(), 1e-9))
 
 
-def _centre_and_mad(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Median and 1.4826 MAD."""
-    middle = np.median(values)
-    return float(middle), float(max(1.4826 * np.median(np.abs(values - middle)), 1e-9))
-
-
 @hookimpl
-def register_detectors(register) -> None:
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     """Offers ``tadgan``."""
     register(TadGan)

@@ -1,4 +1,4 @@
-"""The four networks of TadGAN: encoder, generator, a critic of signals (two kinds) and a critic of latents."""
+"""The networks of TadGAN: encoder, generator, two kinds of critic of windows, and a critic of codes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SHORT = 16  # places at which a window is no longer shortened
 
 
 class Encoder(nn.Module):
-    """Window to values: strided convolutions, then a dense layer over all places, so that nothing of the phase is pooled away.
+    """Window to values: strided convolutions, then a dense layer over all places, since pooling would lose the phase.
 
-    No norms: batch norm would make the penalty on a critic depend on the other samples.
+    No normalisation: batch norm would make a critic's gradient penalty depend on the other samples.
     """
 
     def __init__(self, channels: int, length: int, width: int, values: int) -> None:
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latent to window: a dense layer and transposed convolutions; the output is linear and reaches any value."""
+    """Code to window: a dense layer and transposed convolutions with a linear output."""
 
     def __init__(self, channels: int, length: int, width: int, latent: int) -> None:
         super().__init__()
@@ -117,9 +117,9 @@ def latent_critic(latent: int, width: int) -> nn.Module:
 
 
 def penalty(critic: nn.Module, real: Tensor, fake: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """mean (|gradient| - 1)^2 between real and fake, and the mean length (Gulrajani et al., NeurIPS 2017).
+    """Gradient penalty mean (|gradient| - 1)^2 (Gulrajani et al., NeurIPS 2017), and the mean length of the gradient.
 
-    The length is taken over all values of one sample; ``share`` (b,) in 0..1 says where between the two.
+    Evaluated at share real + (1 - share) fake, ``share`` (b,) in 0..1; the length is over all values of one sample.
     """
     share = share.reshape(-1, *(1,) * (real.ndim - 1))
     between = (share * real + (1 - share) * fake).detach().requires_grad_(True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -110,6 +110,6 @@ def _median_floor(raw: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
 
 
 @hookimpl
-def register_features(register) -> None:
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     """Offers ``zerone``."""
     register(Zerone)

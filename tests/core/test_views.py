@@ -1,0 +1,117 @@
+"""Views: fitted on fit rows, checked, spilled, released, and held in memory a chunk at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vibro.api import FeatureExtractor, ViewKey
+from vibro.context import Context
+from vibro.core.views import CHUNK_BYTES, ViewStore, check_view, let_go
+from vibro.data import make_batch
+from vibro.errors import ContractError
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((3, 2)),
+        np.zeros(3, np.float32),
+        np.zeros((2, 2), np.float32),
+        np.full((3, 1), np.nan, np.float32),
+        [1.0],
+    ],
+)
+def test_the_guard_refuses_bad_views(values):
+    with pytest.raises(ContractError):
+        check_view(values, 3, "v")
+
+
+class Doubler(FeatureExtractor):
+    name = "doubler"
+    fitted_on = 0
+
+    def fit(self, inputs):
+        type(self).fitted_on = len(inputs["raw"])
+        self.mean = inputs["raw"].mean(dtype=np.float64)
+
+    def transform(self, inputs):
+        return (2 * inputs["raw"][:, 0, :]).astype(np.float32)
+
+    def state(self):
+        return {"mean": np.asarray(self.mean)}
+
+    def load_state(self, state):
+        self.mean = float(state["mean"])
+
+
+def test_the_store_fits_on_fit_rows_spills_to_disk_and_releases(tmp_path):
+    key = ViewKey("doubler")
+    batch = make_batch(np.random.default_rng(0).standard_normal((50, 40)), fs=1.0)
+    store = ViewStore(
+        batch, {key: Doubler.make({}, Context())}, {key: 2}, fit_rows=np.arange(30), memory=0, folder=tmp_path
+    )
+    array = store.get(key)
+    assert Doubler.fitted_on == 30
+    assert isinstance(array, np.memmap) and not array.flags.writeable
+    np.testing.assert_array_equal(array, 2 * batch.x[:, 0])
+    assert store.get(key) is array
+    store.release(key)
+    assert len(list(tmp_path.iterdir())) == 1
+    store.release(key)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_fit_is_thinned_evenly_over_sensors(monkeypatch):
+    monkeypatch.setattr("vibro.core.views.FIT_BYTES", 100 * 40 * 4)
+    key = ViewKey("doubler")
+    sensor = ["a"] * 300 + ["b"] * 100
+    batch = make_batch(np.random.default_rng(0).standard_normal((400, 40)), fs=1.0, sensor=sensor)
+    store = ViewStore(batch, {key: Doubler.make({}, Context())}, {key: 1}, fit_rows=np.arange(400))
+    store.get(key)
+    assert Doubler.fitted_on == 100
+
+
+def resident_files() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("RssFile")).split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
+def test_pages_that_are_let_go_leave_the_process_and_keep_their_content(tmp_path):
+    size = 32 << 20
+    array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (size // 4,))
+    array[:] = 3
+    held = resident_files()
+    let_go(array[5:])
+    assert resident_files() < held - size // 2
+    assert (array == 3).all()
+    array.flush()
+    private = np.load(tmp_path / "a.npy", mmap_mode="c")
+    private[:] = 4
+    let_go(private, np.ones(3, np.float32))
+    assert (private == 4).all() and (np.load(tmp_path / "a.npy") == 3).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the memory of a process is told by /proc")
+def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
+    rows, length = 1024, 16384
+    np.save(tmp_path / "x.npy", np.zeros((rows, 1, length), np.float32))
+    index = make_batch(np.arange(rows)[:, None], fs=10.0)
+    batch = replace(index, x=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    held: list[int] = []
+
+    class Watched(Doubler):
+        def transform(self, inputs):
+            found = inputs["raw"].sum(axis=2)
+            held.append(resident_files())
+            return found
+
+    before = resident_files()
+    key = ViewKey("doubler")
+    store = ViewStore(batch, {key: Watched.make({}, Context())}, {key: 1}, states={key: {"mean": np.zeros(())}})
+    store.get(key)
+    assert len(held) == 8 and max(held) - before < 3 * CHUNK_BYTES
