@@ -103,6 +103,9 @@ def at_cuts(
     assert alarms["all"] is not None
     fused |= {name: alarms["all"][name] for name in ("false_alarm_rate", "f1")}
     classes = per_class(y[use], verdict.score[use], fault_type[use], budget)
+    for name, row in classes.items():
+        mine = (y == 1) & (fault_type == ("" if name == "unnamed" else name))
+        row["recall"] = _number((verdict.level == ALARM)[mine].mean())
     return {**found, "fused": fused, "alarms": alarms, "per_class": classes}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -67,41 +68,37 @@ class Cutting:
         fused = self.trial.fused[[KINDS.index(kind) for kind in TELLING]]
         return Candidate(method, budget, cut, (fused > cut).mean(axis=2), int((self.reference > cut).sum()))
 
+    def candidate_of(self, method: str, budget: float) -> tuple[Candidate, Mapping[str, Any]]:
+        """The cut of a method, the run's own with its settings, and the method's details."""
+        table = self.thresholder if method == self.thresholder["use"] else {"use": method}
+        thresholder = make_thresholder(self.host, table, self.seed)
+        cut = guarded_cut(thresholder, self.reference, budget)
+        return self.candidate(method, budget, cut), thresholder.details()
+
     def at_budget(self) -> list[Candidate]:
         """The cuts of all thresholders at the alarm budget that keep it on the reference, and that of ``auto`` in any case.
 
         Kept: of the reference without the far-out scores that ``auto`` sets aside, no more than the budget lies above.
+        A method that needs labels, or fails on this reference, was not asked for by the user: it gives no candidate.
         """
-        known = self.reference[np.isfinite(self.reference)]
+        known, budget = int(np.isfinite(self.reference).sum()), self.budgets.alarm
         found, aside = [], 0
         for method in self.host.names("thresholder"):
-            cut, details = self._cut(method, self.budgets.alarm)
-            if method == AUTO:
-                aside = round(float(details.get("set_aside") or 0.0) * len(known))
-            if cut < inf:
-                found.append(self.candidate(method, self.budgets.alarm, cut))
-        allowed = aside + ceil(self.budgets.alarm * (len(known) - aside))
+            with suppress(Exception):
+                candidate, details = self.candidate_of(method, budget)
+                found.append(candidate)
+                if method == AUTO:
+                    aside = round(float(details.get("set_aside") or 0.0) * known)
+        allowed = aside + ceil(budget * (known - aside))
         return [c for c in found if c.over <= allowed or c.method == AUTO]
 
     def larger(self) -> Iterator[Candidate]:
         """The run's own method at larger budgets."""
-        method = str(self.thresholder["use"])
         for factor in LARGER:
             budget = float(f"{factor * self.budgets.alarm:.3g}")
-            cut, _ = self._cut(method, budget) if budget <= MOST else (inf, {})
-            if cut < inf:
-                yield self.candidate(method, budget, cut)
-
-    def _cut(self, method: str, budget: float) -> tuple[float, Mapping[str, Any]]:
-        """The cut of a method and its details; infinite where it cannot give one without labels."""
-        table = self.thresholder if method == self.thresholder["use"] else {"use": method}
-        try:
-            thresholder = make_thresholder(self.host, table, self.seed)
-            if thresholder.needs_labels:
-                return inf, {}
-            return guarded_cut(thresholder, self.reference, budget), thresholder.details()
-        except VibroError:
-            return inf, {}
+            if budget <= MOST:
+                with suppress(VibroError):
+                    yield self.candidate_of(str(self.thresholder["use"]), budget)[0]
 
 
 def make_thresholder(host: PluginHost, table: Mapping[str, Any], seed: int) -> Thresholder:
@@ -121,13 +118,12 @@ def best(now: Candidate, others: list[Candidate]) -> Candidate:
 
 def chosen(cutting: Cutting) -> tuple[str, str]:
     """The method that ``--method auto`` takes, and the sentence that says why; ``cutting`` holds ``auto``'s own table."""
-    others = cutting.at_budget()
-    now = next(c for c in others if c.method == AUTO)
-    found = best(now, others)
+    now, _ = cutting.candidate_of(AUTO, cutting.budgets.alarm)
+    found = best(now, cutting.at_budget())
     if not now.missed:
         return AUTO, f"auto: half of the injected faults of every kind are caught at severity {SEVERITIES[-1]:g}"
     shares = _shares(found, now.missed)
-    if found is now:
+    if found.method == AUTO:
         return AUTO, f"auto: no other cut within the budget on the reference catches more; at this one {shares}"
     return found.method, (
         f"{found.method} instead of {now.method}: within the budget on the reference it catches the most injected faults;"
@@ -144,8 +140,7 @@ def advice(cutting: Cutting, alarm: float) -> list[str]:
     from_here = [f"{s:g} ({_plain(kind)})" for kind, s in smallest if s is not None]
     said = f"of injected faults of severity {SEVERITIES[-1]:g} only {_shares(now, now.missed)} raise an alarm"
     said += f", at least half from severity {_listed(from_here)} on" if from_here else ""
-    others = cutting.at_budget()
-    better = best(now, others)
+    better = best(now, cutting.at_budget())
     if better is not now:
         return [f"{said}; vibro threshold RUN --method {better.method} would catch {_shares(better, now.missed)}"]
     for larger in cutting.larger():

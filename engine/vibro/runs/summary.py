@@ -142,10 +142,8 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     if not count or fitted.without_covariates is None:
         return []
     columns = fitted.without_covariates.arrays["columns"]
-    missing = list(np.isnan(coded.covariates[:, columns]).any(axis=0))
-    names = [
-        name for name, gone in zip(np.array(fitted.schema["covariate_names"])[columns], missing, strict=True) if gone
-    ]
+    missing = np.isnan(coded.covariates[:, columns]).any(axis=0)
+    names = np.array(fitted.schema["covariate_names"])[columns][missing].tolist()
     return [
         f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"

@@ -10,7 +10,7 @@ import numpy as np
 from vibro.data import SignalBatch
 from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, NORMAL, Verdict
+from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, Verdict
 
 NAMED = 3  # names in a sentence; the others are counted
 MINORITY = 0.5  # agreement below which a verdict stands against most of the detectors
@@ -30,7 +30,7 @@ def sentences(
     return [
         *quiet_machines(machines),
         *alone(sensors),
-        *minority(verdict),
+        *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
         *off_budget(verdict, thresholds),
     ]
@@ -97,23 +97,22 @@ def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{who}: look at the sensor and its mounting first"]
 
 
-def minority(verdict: Verdict) -> list[str]:
+def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
     """Verdicts against the greater part of the detectors' own cuts."""
-    known = np.isfinite(verdict.agreement)
-    against = known & (verdict.agreement < MINORITY)
+    against = np.isfinite(verdict.agreement) & (verdict.agreement < MINORITY)
+    alarm = verdict.level == ALARM
     said = []
-    alarms = int((verdict.level == ALARM).sum())
-    n = int((against & (verdict.level == ALARM)).sum())
+    n = int((against & alarm).sum())
     if n:
         said.append(
-            f"{n} of {counted(alarms, 'alarm')} {'rests' if n == 1 else 'rest'} on few detectors: most of the weight stays"
-            " below its own cuts (column agreement)"
+            f"{n} of {counted(int(alarm.sum()), 'alarm')} {'rests' if n == 1 else 'rest'} on few detectors: most of the"
+            " weight stays below its own cuts (column agreement)"
         )
-    n = int((against & (verdict.level < ALARM) & (verdict.level >= NORMAL)).sum())
+    n = int((against & (verdict.level < ALARM) & (verdict.score <= cuts.alarm)).sum())
     if n:
         said.append(
-            f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: none is"
-            " far over, and the fused score stays below its cut (column agreement)"
+            f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: each of"
+            " them is over by little, and the fused score stays below its cut (column agreement)"
         )
     return said
 
