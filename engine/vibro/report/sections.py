@@ -121,6 +121,7 @@ def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
     rows = [
         {
             **row,
+            "machine_id": row.get("machine_id") or "–",
             "score": _float(row.get("score")),
             "confidence": _float(row.get("confidence")),
             "since": row.get("since", "")[:16].replace("T", " "),

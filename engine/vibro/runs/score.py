@@ -79,7 +79,7 @@ def unknown_sensors(known: Sequence[str], batch: SignalBatch) -> list[str]:
     records = int(np.isin(batch.sensor, codes).sum())
     if not records:
         return []
-    who = f"{counted(len(codes), 'sensor')} ({names([batch.sensors[code] or '(no name)' for code in codes])})"
+    who = f"{counted(len(codes), 'sensor')} ({names([batch.sensors[code] for code in codes])})"
     return [f"the model does not know {who}: {counted(records, 'record')} judged by the calibration of all its sensors"]
 
 

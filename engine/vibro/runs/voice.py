@@ -12,6 +12,7 @@ from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, Verdict
 
+NAMELESS = "(no name)"
 NAMED = 3  # names in a sentence; the others are counted
 MINORITY = 0.5  # agreement below which a verdict stands against most of the detectors
 OFF = 2.0  # a share is told where it is off its budget by more than this factor
@@ -37,8 +38,8 @@ def sentences(
 
 
 def names(found: Sequence[str]) -> str:
-    """``A, B, C and 27 more``; never empty for a list that is not."""
-    shown = ", ".join(found[:NAMED])
+    """``A, B, C and 27 more``; what has no name is said to have none."""
+    shown = ", ".join(name or NAMELESS for name in found[:NAMED])
     return shown if len(found) <= NAMED else f"{shown} and {len(found) - NAMED} more"
 
 
@@ -81,7 +82,7 @@ def quiet_machines(machines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _machines(rows: Sequence[Mapping[str, Any]]) -> str:
     listed = [str(row["machine_id"]) for row in rows]
-    return f"machine {listed[0]}" if len(listed) == 1 else f"{len(listed)} machines ({names(listed)})"
+    return f"machine {names(listed)}" if len(listed) == 1 else f"{len(listed)} machines ({names(listed)})"
 
 
 def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -90,9 +91,9 @@ def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
     if not lone:
         return []
     if len(lone) == 1:
-        who = f"sensor {lone[0]['sensor_id']} of machine {lone[0]['machine_id']} deviates alone"
+        who = f"sensor {names([lone[0]['sensor_id']])} of machine {names([lone[0]['machine_id']])} deviates alone"
     else:
-        listed = [f"{row['sensor_id']} of {row['machine_id']}" for row in lone]
+        listed = [f"{names([row['sensor_id']])} of {names([row['machine_id']])}" for row in lone]
         who = f"{len(lone)} sensors deviate alone on their machines ({names(listed)})"
     return [f"{who}: look at the sensor and its mounting first"]
 
