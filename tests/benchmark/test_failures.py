@@ -94,7 +94,7 @@ def test_a_fuser_that_fails_costs_its_own_rows_only(place):
         assert (r["roc_auc"] == "", r["status"]) == (frail, "RuntimeError: not two" if frail else "ok")
     found = json.loads((place / "out" / "benchmark.json").read_text())
     assert found["per_class"]
-    told = "not judged under toy_frail in 3 of 3 combinations: RuntimeError: not two"
+    told = "not evaluated under toy_frail in 3 of 3 combinations: RuntimeError: not two"
     assert [f["message"] for f in found["failures"]] == [told] * 2
     assert "not two" in (place / "out" / "report.md").read_text()
 
@@ -109,7 +109,7 @@ def test_a_thresholder_that_fails_costs_its_own_cuts_only(place):
         assert (r["f1"] == "", r["status"]) == (never, "ZeroDivisionError: no cut" if never else "ok")
         assert r["roc_auc"]
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    told = "not judged under toy_never in 6 of 6 combinations: ZeroDivisionError: no cut"
+    told = "not evaluated under toy_never in 6 of 6 combinations: ZeroDivisionError: no cut"
     assert [f["message"] for f in found["failures"]] == [told] * 2
 
 
@@ -123,4 +123,4 @@ def test_a_thresholder_that_fails_for_one_set_is_said_to_fail_for_one(place):
     (place / "suite.toml").write_text(f'thresholders = ["toy_never"]\n{text}')
     assert bench(place, "--seeds", "1", "--fusers", "toy_frail") == 0
     (told,) = (f["message"] for f in json.loads((place / "out" / "benchmark.json").read_text())["failures"])
-    assert told == "not judged under toy_never in 1 of 6 combinations: ZeroDivisionError: no cut"
+    assert told == "not evaluated under toy_never in 1 of 6 combinations: ZeroDivisionError: no cut"

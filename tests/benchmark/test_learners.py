@@ -30,7 +30,7 @@ def test_shares_and_labels_that_cannot_be_had_are_told(place):
     assert "toy/c50: 5.0% anomalous, not 50.0%: there are no more anomalous records" in found["warnings"]
     (failure,) = found["failures"]
     assert failure["message"] == (
-        "toy, pool c50: 8 labels a class and their recordings leave no anomalous record to judge"
+        "toy, pool c50: 8 labels per class and their recordings leave no anomalous record to evaluate"
     )
     assert {r["labelled_k"] for r in results(place)} == {"0", "2"}
 
@@ -99,7 +99,7 @@ def test_who_learns_changes_nothing_for_the_members_beside_it(place, protocol):
     np.testing.assert_array_equal(alone["reference"], plain["reference"])
     assert (beside["known"] == 1).sum() == 2 and not beside["part"][beside["known"] >= 0].any()
     found = json.loads((place / "out" / "benchmark.json").read_text())
-    assert sum("2 labels a class are shown" in how for how in found["splits"]) == 1
+    assert sum("2 labels per class are shown" in how for how in found["splits"]) == 1
     told = any("toy_told: sees labels of normal records only" in text for text in found["warnings"])
     assert told == (protocol == "normals")
 

@@ -40,7 +40,7 @@ def test_an_interval_of_too_few_draws_is_no_finding():
         a, b = np.linspace(0.90, 0.91, draws), np.linspace(0.88, 0.86, draws)
         rows.append({"set": f"of {draws}", "metric": "average_precision"} | _difference([(a, b)], ["x"]))
         assert rows[-1]["hi"] < 0
-    assert [r["set"] for r in Limit("average_precision", 0.01).broken({"rows": rows})] == ["of 6"]
+    assert [r["set"] for r in Limit("average_precision", 0.01).violations({"rows": rows})] == ["of 6"]
     assert _noise(rows, 1, 2) == ["2 draws of one data set cannot show a difference at 5%: it takes 6"]
     assert _noise(rows, 5, 2) == ["5 data sets cannot show a difference at 5%: it takes 6"]
     assert not _noise(rows, 1, 6)
@@ -85,9 +85,9 @@ def test_what_cannot_be_judged_is_an_error_for_ci(place, capsys):
         assert run([*pair[:3], str(place / "a"), "--fail-on-worse", text]) == 2
     rows = [{"set": "baseline:rms", "metric": "f1", "diff": -0.5, "lo": None, "hi": None, "lost": 0}]
     with pytest.raises(ConfigError, match="share no f1"):
-        Limit("f1", 0.1).broken({"rows": rows})
+        Limit("f1", 0.1).violations({"rows": rows})
     rows.append(rows[0] | {"set": "toy"})
-    assert Limit("f1", 0.1).broken({"rows": rows}) == rows[1:]
+    assert Limit("f1", 0.1).violations({"rows": rows}) == rows[1:]
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"ensembles": {}, "data": []}'])

@@ -43,6 +43,21 @@ def test_results_report_and_manifest(place):
     assert "| toy | all | test |" in (place / "out" / "report.md").read_text()
 
 
+def test_trap_54_55_a_figure_stands_beside_chance_and_names_what_it_was_made_of(place):
+    """A reference boasts an F1 of "all anomalous" at 78 % anomalies; another names one data set and reads a second."""
+    assert bench(place, "--seeds", "1") == 0
+    rows = results(place)
+    for (part, prior), count in {(r["subset"], r["prior"]): r["n_anomalous"] for r in rows}.items():
+        assert float(prior) == pytest.approx(0.05, abs=1e-6) and count == "4"
+        beside = {r["set"] for r in rows if r["subset"] == part}
+        assert {"baseline:random", "baseline:rms", "baseline:kurtosis", "toy_level+toy_peak"} <= beside
+    found = json.loads((place / "out" / "benchmark.json").read_text())
+    assert all(len(d["fingerprint"]) == 64 for d in found["data"]) and found["seeds"] == [0]
+    assert found["vibro"] and {"python", "numpy", "torch"} <= set(found["libraries"])
+    report = (place / "out" / "report.md").read_text()
+    assert "| toy | all | test |  | 80 (4) |" in report and f"numpy {found['libraries']['numpy']}" in report
+
+
 def test_same_seed_same_results(place):
     assert bench(place, out="a") == bench(place, out="b") == 0
     drop = ("fit_seconds", "score_seconds")

@@ -67,7 +67,7 @@ def test_a_cut_that_misses_is_told_with_the_one_that_would_catch():
 def test_a_cut_beyond_the_budget_on_the_reference_is_not_chosen():
     reference = np.concatenate([np.linspace(-2, 2, 194), np.full(6, 26.0)])
     keeping, breaking = fixed("keeping", 2.5), fixed("breaking", 1.0)
-    aside = fixed(AUTO, 30.0, set_aside=0.03)
+    aside = fixed(AUTO, 30.0, far_out=6)
     assert chosen(cutting([aside, keeping, breaking], reference=reference))[0] == "keeping"
     assert chosen(cutting([fixed(AUTO, 30.0), keeping, breaking], reference=reference))[0] == AUTO  # six above it count
 

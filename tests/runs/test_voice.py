@@ -89,7 +89,7 @@ def test_a_share_far_from_its_budget_and_a_fallback_are_told():
     (said,) = voice.off_budget(verdict, told(0.0))
     assert said.startswith("0 % of the records") and said.endswith("the cut is cautious")
     (said,) = voice.off_budget(verdict, told(0.01, fallback="12 scores are too few"))
-    assert said == "the alarm cut is a fallback of quantile: 12 scores are too few"
+    assert said == "the alarm cut by quantile: 12 scores are too few"
 
 
 def test_an_alarm_never_stands_beside_a_normal_machine_without_a_sentence():

@@ -69,10 +69,13 @@ def _bounds(table: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def _docstring(params: type[Any]) -> dict[str, str]:
-    """Meanings from a docstring written as "``name``: meaning; ``other``: meaning"."""
-    text = " ".join(inspect.cleandoc(params.__doc__ or "").split())
-    parts = re.split(r"``(\w+)``:\s*", text)
-    return {name: meaning.strip().rstrip(";,.").strip() for name, meaning in zip(parts[1::2], parts[2::2], strict=True)}
+    """Meanings from docstrings written as "``name``: meaning", those of the classes it extends first."""
+    found: dict[str, str] = {}
+    for cls in reversed(params.__mro__):
+        text = " ".join(inspect.cleandoc(cls.__doc__ or "").split())
+        parts = re.split(r"``(\w+)``:\s*", text)
+        found |= {n: meaning.strip().rstrip(";,.").strip() for n, meaning in zip(parts[1::2], parts[2::2], strict=True)}
+    return found
 
 
 def _comments(params: type[Any]) -> dict[str, str]:

@@ -78,7 +78,7 @@ class Cutting:
     def at_budget(self) -> list[Candidate]:
         """The cuts of all thresholders at the alarm budget that keep it on the reference, and that of ``auto`` in any case.
 
-        Kept: of the reference without the far-out scores that ``auto`` sets aside, no more than the budget lies above.
+        Kept: of the reference without the scores that ``auto`` takes for faults, no more than the budget lies above.
         A method that needs labels, or fails on this reference, was not asked for by the user: it gives no candidate.
         """
         known, budget = int(np.isfinite(self.reference).sum()), self.budgets.alarm
@@ -88,7 +88,7 @@ class Cutting:
                 candidate, details = self.candidate_of(method, budget)
                 found.append(candidate)
                 if method == AUTO:
-                    aside = round(float(details.get("set_aside") or 0.0) * known)
+                    aside = int(details.get("far_out") or 0)
         allowed = aside + ceil(budget * (known - aside))
         return [c for c in found if c.over <= allowed or c.method == AUTO]
 

@@ -139,7 +139,7 @@ def off_budget(verdict: Verdict, thresholds: Mapping[str, Any]) -> list[str]:
     """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets."""
     said = []
     if thresholds["fallback"]:
-        said.append(f"the alarm cut is a fallback of {thresholds['method']}: {thresholds['fallback']}")
+        said.append(f"the alarm cut by {thresholds['method']}: {thresholds['fallback']}")
     judged = int(((verdict.level != INVALID) & (verdict.level != INDETERMINATE)).sum())
     for name in ("attention", "alarm"):
         share, budget = thresholds["realised"][name], thresholds["budget"][name]

@@ -18,7 +18,9 @@ SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as muc
 KNOTS = 1025  # points of the stored distribution of ``ecdf``
 TAIL = 20  # largest reference scores that make the generalised-Pareto tail of ``ecdf``, within 2 and 10 % of them
 CHUNK = 8_192  # rows worked on at a time
-PULL = 50.0  # rows that the pool's answer to the covariates counts for, so that few rows of a sensor are not their own norm
+REGRESSION_SHRINKAGE = (
+    50.0  # rows that the pooled regression counts for, so that few rows of a sensor are not their own norm
+)
 
 Floats = NDArray[np.float64]
 
@@ -89,7 +91,7 @@ class Calibration:
         if method == "ecdf":
             arrays |= _distribution(unit)
         fitted = cls(method, (float(clip[0]), float(clip[1])), arrays)
-        return fitted, fitted._bent(unit)
+        return fitted, fitted._transform(unit)
 
     def apply(self, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating] | None = None) -> Floats:
         """(n, d) raw scores, (n,) sensor codes, -1 = unknown, and (n, k) covariates to z (n, d).
@@ -104,7 +106,7 @@ class Calibration:
             part /= self.arrays["scale"][mine]
             if covariates is not None:
                 self._explain(part, raw[rows], mine, covariates[rows])
-            self._bent(part)
+            self._transform(part)
         return z
 
     def _explain(self, part: Floats, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating]) -> None:
@@ -118,7 +120,7 @@ class Calibration:
         left = regression.residual(raw[rows], given[rows], mine)
         part[rows] = (left - self.arrays["left_location"][mine]) / self.arrays["left_scale"][mine]
 
-    def _bent(self, part: Floats) -> Floats:
+    def _transform(self, part: Floats) -> Floats:
         """In place: standardised scores by the method's curve, within the clip."""
         if self.method == "ecdf":
             self._to_normal(part)
@@ -175,7 +177,9 @@ def _explained(unit: Floats, covariates: Floats, sensor: NDArray[np.int32], sens
     masks, group = np.unique(known, axis=1, return_inverse=True)
     for g, mask in enumerate(masks.T):
         rows, columns = np.flatnonzero(mask), np.flatnonzero(group.ravel() == g)
-        found = Regression.fit(unit[np.ix_(rows, columns)], covariates[rows], sensor[rows], sensors, PULL, basis)
+        found = Regression.fit(
+            unit[np.ix_(rows, columns)], covariates[rows], sensor[rows], sensors, REGRESSION_SHRINKAGE, basis
+        )
         if found is not None:
             regression, residual, _ = found
             left[np.ix_(rows, columns)] = residual + regression.coefficients[sensor[rows], 0]
@@ -198,27 +202,27 @@ def _standard(score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bo
     score, sensor = score[known], sensor[known]
     if not len(score):
         return location, scale
-    location[-1], scale[-1] = centre(score), _spread(score, robust)
+    location[-1], scale[-1] = centre(score), _scale(score, robust)
     rows = [np.flatnonzero(sensor == s) for s in range(sensors)]
     weight = np.array([len(mine) / (len(mine) + SHRINKAGE) for mine in rows])
     own = np.array([centre(score[mine]) if len(mine) else 0.0 for mine in rows])
     location[:-1] = weight * own + (1.0 - weight) * location[-1]
-    within = _spread(score - location[sensor], robust)
+    within = _scale(score - location[sensor], robust)
     for s, mine in enumerate(rows):
-        spread = _spread(score[mine], robust) if len(mine) > 1 else within
-        scale[s] = weight[s] * spread + (1.0 - weight[s]) * within
+        own_scale = _scale(score[mine], robust) if len(mine) > 1 else within
+        scale[s] = weight[s] * own_scale + (1.0 - weight[s]) * within
     return location, scale
 
 
-def _spread(score: Floats, robust: bool) -> float:
+def _scale(score: Floats, robust: bool) -> float:
     """1.4826 MAD, or where that is nothing IQR / 1.349, or the standard deviation, or next to nothing."""
     centre = float(np.median(score))
     tiny = 1e-9 * abs(centre) + 1e-12
     if robust:
         low, high = np.quantile(score, (0.25, 0.75))
-        for spread in (1.4826 * np.median(np.abs(score - centre)), (high - low) / 1.349):
-            if spread > tiny:
-                return float(spread)
+        for scale in (1.4826 * np.median(np.abs(score - centre)), (high - low) / 1.349):
+            if scale > tiny:
+                return float(scale)
     return max(float(np.std(score)), tiny)
 
 

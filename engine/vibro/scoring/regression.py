@@ -1,4 +1,4 @@
-"""What load, temperature or any other covariate explains of a quantity: one robust regression a sensor, drawn to the pool's."""
+"""Effect of load, temperature or other covariates on a quantity: one robust regression per sensor, shrunk to the pooled one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Columns = NDArray[np.float64]  # (rows, f)
-HUBER = 1.5  # residuals beyond this many spreads are cut
+HUBER = 1.5  # scales at which residuals are clipped
 INSIDE = 0.866  # share of normal residuals that are not
 ROUNDS = 12
 FEWEST = 20  # rows below which nothing is regressed
-PULL = 5.0  # rows that the pool's coefficients count for
+SHRINKAGE = 5.0  # rows that the pooled coefficients count for
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Regression:
 
     Quadratic with products (load acts through its square, and temperature shifts the modes through which it acts), linear
     where rows are few; robust by Huber's modified residuals (Robust Statistics, 1981, 7.8); fitted to all rows, then to each
-    sensor's with a ridge towards the pool's coefficients that counts for ``pull`` rows: sensors of one machine answer to
+    sensor's with a ridge towards the pool's coefficients that counts for ``shrinkage`` rows: sensors of one machine answer to
     load in their own way, often with opposite sign. Covariates are held within the range seen at fit. A missing one (NaN)
     is taken at the sensor's median; unknown sensors (code -1) use the pool's regression.
     """
@@ -39,7 +39,7 @@ class Regression:
         covariates: NDArray[np.float64],
         sensor: NDArray[np.signedinteger[Any]],
         sensors: int,
-        pull: float = PULL,
+        shrinkage: float = SHRINKAGE,
         basis: Basis | None = None,
     ) -> tuple[Self, Columns, NDArray[np.float64]] | None:
         """From values (n, f), covariates (n, k) with NaN for missing and sensor codes (n,), -1 = unknown; on a given basis.
@@ -59,17 +59,17 @@ class Regression:
             pool = huber_regression(design, x, np.zeros((width, x.shape[1])), np.zeros(width))
             coefficients = np.tile(pool, (sensors + 1, 1, 1))
             residual = x - design @ pool
-            pulled = np.zeros(len(x))
+            leverages = np.zeros(len(x))
             for s, rows in enumerate(sensor_rows(sensor)):
                 if not len(rows):
                     continue
-                ridge = np.append(50 / len(rows) ** 2, np.full(width - 1, pull))
+                ridge = np.append(50 / len(rows) ** 2, np.full(width - 1, shrinkage))
                 coefficients[s] = huber_regression(design[rows], x[rows], pool, ridge)
                 residual[rows] = x[rows] - design[rows] @ coefficients[s]
-                pulled[rows] = leverage(design[rows], ridge)
-                cut = HUBER * spread(residual[rows])
-                residual[rows] += pulled[rows, None] * np.clip(residual[rows], -cut, cut)
-        return cls(basis, coefficients), residual, pulled
+                leverages[rows] = leverage(design[rows], ridge)
+                cut = HUBER * robust_scale(residual[rows])
+                residual[rows] += leverages[rows, None] * np.clip(residual[rows], -cut, cut)
+        return cls(basis, coefficients), residual, leverages
 
     def residual(self, x: Columns, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]]) -> Columns:
         """What is left of values (n, f) without what the covariates explain; each row by itself."""
@@ -149,8 +149,8 @@ def _median(covariates: NDArray[np.float64], otherwise: NDArray[np.float64]) -> 
     return np.array([np.median(c) if len(c) else o for c, o in zip(known, otherwise, strict=True)], np.float64)
 
 
-def spread(residual: Columns, otherwise: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Spread (f,) of columns about zero: 1.4826 MAD, not below an eighth of the 80 % quantile of abs(residual).
+def robust_scale(residual: Columns, otherwise: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Robust scale (f,) of columns about zero: 1.4826 MAD, not below an eighth of the 80 % quantile of abs(residual).
 
     The floor keeps a column that is nearly one value from owning every distance, and is blind to a fifth of anomalies
     however far. Where both are 0 the root mean square stands in, then ``otherwise`` (f,), then 1.
@@ -177,7 +177,7 @@ def or_pool(sensor: NDArray[np.signedinteger[Any]], sensors: int) -> NDArray[np.
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:
-    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, drawn to ``prior`` (p, f) by ``ridge`` (p,) rows.
+    """Coefficients (p, f) of x (n, f) on design (n, p) under Huber's loss, shrunk to ``prior`` (p, f) by ``ridge`` (p,) rows.
 
     Huber's modified residuals: least squares on fitted value + cut residual, again and again; one factorisation serves
     every column and round.
@@ -189,7 +189,7 @@ def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray
     for turn in range(ROUNDS):
         residual = x - design @ b
         if turn < 4:
-            cut = HUBER * spread(residual)
+            cut = HUBER * robust_scale(residual)
         b = prior + solve @ (design @ (b - prior) + np.clip(residual, -cut, cut))
     return b
 

@@ -1,5 +1,6 @@
 """A complete plugin for vibro: the envelope spectrum of a record as a view, and a detector that looks at it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,14 +12,19 @@ from vibro.api import Detector, FeatureExtractor, NotFittedError, Params
 
 
 @dataclass(frozen=True)
-class Bands(Params):
-    bands: Annotated[int, Field(ge=4, le=256)] = 32  # of equal width, over the lower half of the envelope's spectrum
+class EnvelopeSpectrumParams(Params):
+    """Settings of ``envelope_spectrum``.
+
+    ``bands``: bands of equal width over the lower half of the envelope's spectrum
+    """
+
+    bands: Annotated[int, Field(ge=4, le=256)] = 32
 
 
 class EnvelopeSpectrum(FeatureExtractor):
     """Log band levels of the envelope's spectrum: a train of impacts shows at its repetition rate."""
 
-    name, item, Params = "envelope_spectrum", "f", Bands
+    name, item, Params = "envelope_spectrum", "f", EnvelopeSpectrumParams
 
     def transform(self, inputs):
         """(n, C, T) -> (n, C * bands); the envelope is the analytic signal's magnitude above a tenth of the band."""
@@ -55,10 +61,10 @@ class Envelope(Detector):
 
 
 @hookimpl
-def register_features(register):
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
     register(EnvelopeSpectrum)
 
 
 @hookimpl
-def register_detectors(register):
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
     register(Envelope)

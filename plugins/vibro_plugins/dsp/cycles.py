@@ -1,7 +1,7 @@
-"""Folding records into cycles: by the mains comb, else by the record's own dominant period, else into plain patches.
+"""Folding records into cycles: by the mains comb, else by the record's dominant period, else into patches of fixed length.
 
-Periods and positions are in samples. Records are centred and of RMS 1 (``_sigma.unit_records``); everything is found
-row by row.
+Periods and positions are in samples. Records are centred and of RMS 1 (``reference_level.unit_records``); rows are
+independent of each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATCHES, PERIOD, MAINS = 0, 1, 2
 MODES = ("patches", "period", "mains")
 MAINS_SHARE = 0.2  # of the power in 20..2000 Hz that must lie on the comb
 MAINS_CYCLES = 6  # a shorter record does not resolve the comb
-PERIODIC = 0.3  # autocorrelation that must be left after several periods
+PERIODIC = 0.3  # least autocorrelation after several periods
 PAD = 2
 HARMONICS = 40
 SHORTEST = 8  # samples of a period
@@ -29,7 +29,7 @@ ROWS_AT_LEAST = 4
 
 @dataclass(frozen=True)
 class Lock:
-    """Of every row: the period, the position where a cycle begins, and whether it follows the row's own signal."""
+    """Period and start of a cycle of every row (n,), and whether they come from the row's own signal."""
 
     period: NDArray[np.float64]
     start: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Fold:
-    """How the records of a data set are folded, decided at fit: ``mode``, the usual ``period`` and the number of ``rows``."""
+    """How the records of a data set are folded: ``mode``, usual ``period`` in samples, number of ``rows``."""
 
     mode: int
     period: float
@@ -50,9 +50,9 @@ class Fold:
 
 
 def choose_fold(unit: NDArray[np.float32], fs: float, most_rows: int, columns: int) -> Fold:
-    """The fold that suits these rows (n, T): mains where half of them show the comb, else their usual period, else patches.
+    """The fold for these rows (n, T): mains where half of them show the comb, else their median period, else patches.
 
-    ``rows`` is one less than the cycles of a record, since a cycle begins anywhere, and at most ``most_rows``.
+    ``rows`` is one less than the cycles of a record, which starts within a cycle, and at most ``most_rows``.
     """
     samples = unit.shape[1]
     sound = unit[np.abs(unit).max(axis=1) > 0]
@@ -73,7 +73,7 @@ def choose_fold(unit: NDArray[np.float32], fs: float, most_rows: int, columns: i
 
 
 def lock(unit: NDArray[np.float32], fs: float, fold: Fold) -> Lock:
-    """Period and start of every row (n, T); a row that does not show the fold's kind of cycle takes the usual one from 0."""
+    """Period and start of every row (n, T); a row without the fold's kind of cycle gets the usual period from sample 0."""
     n = len(unit)
     period, start, locked = np.full(n, fold.period), np.zeros(n), np.zeros(n, bool)
     if fold.mode == PATCHES:
@@ -123,10 +123,10 @@ def _fold(unit, period, start, gain, out):
 def mains_comb(
     unit: NDArray[np.float32], fs: float, nominal: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.complex128], NDArray[np.complex128]]:
-    """The comb of a 50 or 60 Hz grid in each row: frequency within +-0.5 Hz, power share, and lines 1 and 2 (complex).
+    """The comb of a 50 or 60 Hz grid in each row: frequency within +-0.5 Hz, share of power, lines 1 and 2 (complex).
 
     The share is the power at up to 40 harmonics, less that half-way between them, over the power from 20 Hz to 2 kHz (or
-    0.45 fs). Phases refer to the middle of the record. A record of less than six cycles has share 0.
+    0.45 fs). Phases are relative to the middle of the record. A record of less than six cycles has share 0.
     """
     n, samples = unit.shape
     nothing = np.full(n, nominal), np.zeros(n), np.zeros(n, complex), np.zeros(n, complex)
@@ -190,7 +190,7 @@ def _line_power(power, fundamental, first, count):
 def even_start(
     period: NDArray[np.float64], first: NDArray[np.complex128], second: NDArray[np.complex128], samples: int
 ) -> NDArray[np.float64]:
-    """Where a cycle begins: the crest of line 2, of its two crests in a cycle the one where line 1 is not negative."""
+    """Start of a cycle: a crest of line 2, of its two crests in a cycle the one where line 1 is not negative."""
     middle = (samples - 1) / 2
     start = middle - np.angle(second) / (4 * np.pi) * period
     wrong = (first * np.exp(2j * np.pi * (start - middle) / period)).real < 0
@@ -198,7 +198,7 @@ def even_start(
 
 
 def phase_at(unit: NDArray[np.float32], frequency: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Phase of each row's component at its ``frequency`` (cycles a sample), referred to the middle of the record."""
+    """Phase of each row's component at its ``frequency`` (cycles per sample), relative to the middle of the record."""
     samples = unit.shape[1]
     t = np.arange(samples) - (samples - 1) / 2
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(samples) + 0.5) / samples)
@@ -207,9 +207,9 @@ def phase_at(unit: NDArray[np.float32], frequency: NDArray[np.float64]) -> NDArr
 
 
 def dominant_period(unit: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Period of each row by its autocorrelation, refined at its multiples, and the autocorrelation left there.
+    """Period of each row from its autocorrelation, refined at multiples of it, and the autocorrelation there.
 
-    Periods lie between 8 samples and a quarter of the record; where there is none the strength is 0.
+    Periods are from 8 samples to a quarter of the record; without any the autocorrelation is 0.
     """
     n, samples = unit.shape
     longest = samples // 4
@@ -262,7 +262,7 @@ def _periods(correlation, shortest, longest):
 @njit(cache=True)
 def _crest(c, k):
     """Position of the maximum of the parabola through three neighbours."""
-    bend = c[k - 1] - 2 * c[k] + c[k + 1]
-    if bend >= 0:
+    curvature = c[k - 1] - 2 * c[k] + c[k + 1]
+    if curvature >= 0:
         return float(k)
-    return k + min(max(0.5 * (c[k - 1] - c[k + 1]) / bend, -0.5), 0.5)
+    return k + min(max(0.5 * (c[k - 1] - c[k + 1]) / curvature, -0.5), 0.5)

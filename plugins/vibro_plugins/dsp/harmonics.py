@@ -11,15 +11,15 @@ FAMILIES = (50.0, 60.0)
 HALF_RANGE = 0.5  # Hz, the grid frequency may be off by this much
 STEP = 0.05  # Hz between candidates
 LINES = 40
-SEEN_LINES = 20  # lines that tell whether there is a comb
-SHORTEST = 0.2  # s: shorter records cannot tell a comb from the floor between its lines
+SEEN_LINES = 20  # lines by which a comb is recognised
+SHORTEST = 0.2  # s; shorter records do not resolve the floor between the lines
 
 
 class Comb:
-    """Reads lines at n f0, n = 1..40, from power spectra of one sampling rate and length.
+    """Lines at n f0, n = 1..40, in power spectra of one sampling rate and length.
 
-    A line's power is the sum of its Hann lobe, two bins to each side or 1 Hz if that is more, and so does not depend
-    on where between two bins it falls. ``lines`` says how many lie below 0.9 Nyquist; 0: no comb can be seen.
+    A line's power is the sum over its Hann main lobe, two bins to each side or 1 Hz if that is more, so that it does not
+    depend on where the line falls between two bins. ``lines``: number below 0.9 Nyquist; 0 where no comb is resolved.
     """
 
     def __init__(self, family: float, fs: float, length: int) -> None:
@@ -30,9 +30,9 @@ class Comb:
         self.lines = 0 if length < SHORTEST * fs or reachable < 2 else min(reachable, LINES)
 
     def fundamental(self, power: Rows) -> Rows:
-        """f0 (rows,) in Hz from power spectra (rows, bins): the best of a grid, then the lines' own centres of gravity.
+        """f0 (rows,) in Hz from power spectra (rows, bins): the best of a grid, refined by the lines' centres of gravity.
 
-        With lines at f_n of power P_n the least-squares fundamental is sum n P_n f_n / sum n^2 P_n.
+        For lines at f_n of power P_n the least-squares fundamental is sum n P_n f_n / sum n^2 P_n.
         """
         total = _running_sum(power)
         grid = self.family + np.arange(-HALF_RANGE, HALF_RANGE + STEP / 2, STEP)
@@ -63,9 +63,9 @@ class Comb:
         return np.diff(np.take_along_axis(running, np.minimum(edges, running.shape[1] - 1), axis=1), axis=1)
 
     def presence(self, power: Rows) -> tuple[Rows, Rows]:
-        """How much there is of a comb in each spectrum (rows,): its share of lines and of power.
+        """Evidence of a comb in each spectrum (rows,): share of the lines present, and share of power.
 
-        A line counts if it holds four times what lies half a line spacing to either side; the share of power is that
+        A line is present if it has four times the power half a line spacing to either side; the share of power is that
         of the lines against lines and the places between them.
         """
         running = _running_sum(power)

@@ -1,6 +1,6 @@
 """Compiled passes over the samples of one row at a time: scale, moments, differences, interpolation, runs, recurrences.
 
-Sums may be reordered by the compiler (``REORDER``), but alike for every row: a row's result does not depend on its company.
+The compiler may reorder sums (``REORDER``), but in the same way for every row: results are independent of the batch.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def differences(y, out):
     """Mean squares of the first and second differences (rows, 2)."""
     for r in range(len(y)):
         row = y[r]
-        slope = bend = 0.0
+        slope = curvature = 0.0
         for i in range(1, len(row)):
             slope += (row[i] - row[i - 1]) ** 2
         for i in range(2, len(row)):
-            bend += (row[i] - 2 * row[i - 1] + row[i - 2]) ** 2
-        out[r, 0], out[r, 1] = slope / (len(row) - 1), bend / (len(row) - 2)
+            curvature += (row[i] - 2 * row[i - 1] + row[i - 2]) ** 2
+        out[r, 0], out[r, 1] = slope / (len(row) - 1), curvature / (len(row) - 2)
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""The reference level of a sensor: the median RMS of its fit records, what every level-keeping view divides by."""
+"""The reference level of a sensor: the median RMS of its fit records, by which views that keep the level divide."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from vibro.scoring.regression import or_pool
 
 CHUNK = 64
 RESOLUTION = 1e-7  # an RMS below this share of the largest sample is the rounding of a constant
@@ -46,7 +48,7 @@ def _standardise(x, unit, level):
 def fit_sigma(raw: NDArray[np.float32], sensor: NDArray[Any]) -> NDArray[np.float64]:
     """Reference levels (sensors + 1, C): the median RMS by sensor code, and of all records in the last row.
 
-    Silent records do not count. A sensor without any sound record takes the pool's value; a silent pool takes 1.
+    Constant records do not count. A sensor without other records takes the pooled level; where there is none it is 1.
     """
     chunks = (unit_records(raw[start : start + CHUNK])[1] for start in range(0, len(raw), CHUNK))
     level = np.concatenate([np.empty((0, raw.shape[1])), *chunks])
@@ -61,10 +63,8 @@ def fit_sigma(raw: NDArray[np.float32], sensor: NDArray[Any]) -> NDArray[np.floa
 
 
 def sigma_of(table: NDArray[np.float64], sensor: NDArray[Any]) -> NDArray[np.float64]:
-    """Reference level of every row, (n, C); an unknown sensor (code -1 or beyond the table) takes the pool's."""
-    code = np.asarray(sensor, dtype=np.intp).reshape(-1)
-    pool = len(table) - 1
-    return table[np.where((code < 0) | (code > pool), pool, code)]
+    """Reference level of every row, (n, C); an unknown sensor (code -1 or beyond the table) takes the pooled one."""
+    return table[or_pool(np.asarray(sensor, dtype=np.intp).reshape(-1), len(table) - 1)]
 
 
 def decibel(power: NDArray[np.floating], gain: NDArray[np.float64], floor: float) -> NDArray[np.float32]:

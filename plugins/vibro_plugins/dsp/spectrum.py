@@ -1,7 +1,7 @@
 """What the vector features share: rows in blocks, scaling that cannot overflow, log levels, power spectra.
 
-Every helper works along the last axis and row by row, so that a row's result is the same, to the last bit, alone and in
-any company: no matrix products, no statistics over rows.
+Every function works along the last axis, row by row, without matrix products, so that a row's result is independent of the
+batch, to the last bit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]  # (rows, samples) or (rows, values)
 BLOCK = 1 << 19  # samples worked on at a time: 4 MiB of float64
-LOWEST = -30.0  # log10 of the smallest amplitude told from nothing, in any unit
+LOWEST = -30.0  # log10 of the smallest amplitude, in any unit
 LOG2 = float(np.log10(2.0))
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -41,7 +41,7 @@ def by_channel(x: NDArray[Any], core: Callable[..., Rows], *beside: NDArray[Any]
 
 
 def finite32(values: NDArray[Any]) -> NDArray[np.float32]:
-    """As float32, what lies outside its range cut to it."""
+    """As float32, clipped to its range."""
     return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
 
 
@@ -99,6 +99,6 @@ def welch(y: Rows, segment: int, hop: int) -> Rows:
 def log_edges(bins: int, bands: int) -> NDArray[np.intp]:
     """First bins of at most ``bands`` bands, evenly spaced in log frequency over bins 1..``bins``, and ``bins`` + 1.
 
-    Low bands narrower than a bin are merged into whole bins, so that no band is empty.
+    Low bands narrower than a bin are merged, so that no band is empty.
     """
     return np.unique(np.round(np.geomspace(1, bins + 1, bands + 1)).astype(np.intp))

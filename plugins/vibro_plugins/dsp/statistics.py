@@ -27,11 +27,11 @@ SHAPE = (
 def shape_statistics(y: Rows) -> Rows:
     """The statistics of ``SHAPE`` (rows, 11) of centred rows (rows, samples); a row of zeros gives finite constants.
 
-    Mobility and complexity are Hjorth's (Electroencephalography and Clinical Neurophysiology 29, 1970). A block is one
-    of up to 16 equal parts of at least 32 samples; its variation is that of the blocks' RMS about their mean.
+    Mobility and complexity are Hjorth's (Electroencephalography and Clinical Neurophysiology 29, 1970). Blocks are up to 16
+    equal parts of at least 32 samples; their variation is that of the RMS of the blocks about its mean.
     """
     power, cube, fourth, size, root, crossings, high, low = moments_of(y)
-    slope, bend = np.sqrt(_filled(differences, y, 2))
+    slope, curvature = np.sqrt(_filled(differences, y, 2))
     rms, peak = np.sqrt(power), np.maximum(high, -low)
     mobility = ratio(slope, rms, 1.0)
     blocks = block_rms(y)
@@ -45,7 +45,7 @@ def shape_statistics(y: Rows) -> Rows:
             log10(ratio(rms, size, 1.0)),
             crossings,
             log10(mobility),
-            log10(ratio(bend, slope * mobility, 1.0)),
+            log10(ratio(curvature, slope * mobility, 1.0)),
             ratio(high + low, high - low),
             log10(ratio(blocks.std(axis=1), middle) + 1e-3),
             log10(ratio(blocks.max(axis=1), middle, 1.0)),
@@ -131,7 +131,7 @@ def entropy(weight: Rows) -> Rows:
 
 
 def _filled(kernel: Any, y: Rows, count: int, *more: Rows) -> Rows:
-    """What a kernel writes to (rows, count), as (count, rows)."""
+    """Output (rows, count) of a kernel, transposed."""
     out = np.empty((len(y), count))
     kernel(y, *more, out)
     return out.T

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.scoring.regression import HUBER, PULL, Regression, or_pool, robust_scale, sensor_rows, varying
+from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, or_pool, robust_scale, sensor_rows, varying
 from vibro_plugins.stats.columns import FitRows
 from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
@@ -28,7 +28,7 @@ class ConditionedParams(Params):
     """
 
     of: str | dict[str, Any] = "mains"
-    shrinkage: Annotated[float, Field(ge=0)] = PULL
+    shrinkage: Annotated[float, Field(ge=0)] = SHRINKAGE
     prior: Annotated[float, Field(ge=0)] = 50.0
     clip: Annotated[float, Field(gt=0, le=1000)] = 12.0
 

@@ -1,4 +1,4 @@
-"""``cwt_image``: the wavelet map of a record as an image, in decibels of the sensor's own level or as the classic picture."""
+"""``cwt_image``: wavelet map of a record as an image, in dB of the sensor's own level or as the classic picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ from vibro_plugins.timefrequency.resize import area_weights
 
 @dataclass(frozen=True)
 class CwtImageParams(Params):
-    """``size`` rows and columns; ``f_min`` in Hz and ``per_octave`` bands apply to layout ``v2``, ``resize`` to ``classic``."""
+    """Settings of ``cwt_image``.
+
+    ``size``: rows and columns of the image; 64 for a CPU
+    ``layout``: power in dB (v2), or the magnitude picture of the reference study (classic)
+    ``f_min``: lowest frequency of v2 in Hz; 25, half of the lower mains frequency
+    ``per_octave``: bands per octave of v2; 12 lie 6 % apart, and a response is 18 % wide
+    ``resize``: resizing of classic: area averages, or linear interpolation without smoothing (point), as image libraries do
+    """
 
     size: Annotated[int, Field(ge=8, le=512)] = 64
     layout: Literal["v2", "classic"] = "v2"
@@ -33,13 +40,12 @@ class CwtImageParams(Params):
 class CwtImage(FeatureExtractor):
     """Wavelet image, (n, C, size, size); the highest frequency is row 0.
 
-    ``v2``: complex Morlet ``cmor1.5-1.0``, ``per_octave`` bands an octave from 0.45 fs down to ``f_min``; the power of the
-    centred record averaged over each column's time and each row's bands; dB against the sensor's median RMS at fit
-    (0 dB = a sine as strong as the whole usual signal), not below -80 dB.
+    ``v2``: complex Morlet ``cmor1.5-1.0``, ``per_octave`` bands per octave from 0.45 fs down to ``f_min``; power of the
+    centred record, averaged over the time of each column and the bands of each row, in dB of the sensor's median RMS at
+    fit (0 dB = a sine as strong as the usual signal), at least -80 dB.
 
     ``classic``: magnitude of the real Morlet ``morl`` at scales 1..128 of the record as it is, as ``pywt.cwt`` gives it,
-    resized by ``torch.nn.functional.interpolate(mode="area")`` (``resize="area"``) or, as image libraries do by default,
-    by linear interpolation at the pixel centres without smoothing (``resize="point"``). It learns nothing.
+    resized as by ``torch.nn.functional.interpolate(mode="area")`` or linearly at the pixel centres. It learns nothing.
     """
 
     name = "cwt_image"

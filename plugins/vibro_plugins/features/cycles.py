@@ -14,15 +14,20 @@ from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
 from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
+from vibro_plugins.stats.columns import evenly_spaced
 
-LARGEST = 1000.0  # a sample this many times the usual level says no more than that
+LARGEST = 1000.0  # times the usual level at which samples are clipped
 FIT_ROWS = 512
 BLOCK = 64
 
 
 @dataclass(frozen=True)
 class CyclesParams(Params):
-    """``columns`` phases a cycle and at most ``rows`` cycles a record."""
+    """Settings of ``cycles``.
+
+    ``columns``: phases of a cycle; 64 keep 32 harmonics
+    ``rows``: cycles of a record at most; longer records are thinned evenly, which bounds the sequence
+    """
 
     columns: Annotated[int, Field(ge=8, le=512)] = 64
     rows: Annotated[int, Field(ge=4, le=1024)] = 128
@@ -31,11 +36,11 @@ class CyclesParams(Params):
 class Cycles(FeatureExtractor):
     """Cycle map (n, cycles, C * columns): row = cycle in time order, column = phase, in units of the sensor's median RMS.
 
-    Fitting decides once how the data are folded, and the state says it: ``mode`` 2 = mains (50 or 60 Hz comb in at least
-    half of the fit rows), 1 = the record's own dominant period, 0 = plain patches; ``period`` in samples, ``rows``, and
-    ``locked``, the share of fit rows that follow their own cycle. Mains cycles begin at a crest of twice the mains
-    frequency, others at the crest of their fundamental, so the map does not depend on when the record began. A row
-    that lacks the cycle is folded at the usual period from its first sample.
+    Fitting decides how the data are folded, and the state records it: ``mode`` 2 = mains (50 or 60 Hz comb in at least half
+    of the fit rows), 1 = the record's dominant period, 0 = patches of fixed length; ``period`` in samples, ``rows``, and
+    ``locked``, the share of fit rows that follow their own cycle. Mains cycles start at a crest of twice the mains frequency,
+    others at the crest of their fundamental, so that the map does not depend on when the record started. A row without the
+    cycle is folded at the usual period from its first sample.
     """
 
     name = "cycles"
@@ -57,7 +62,7 @@ class Cycles(FeatureExtractor):
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns the sensors' levels and how to fold."""
         raw = inputs["raw"]
-        sample = unit_records(raw[np.linspace(0, len(raw) - 1, min(len(raw), FIT_ROWS)).astype(int)])[0]
+        sample = unit_records(raw[evenly_spaced(len(raw), FIT_ROWS)])[0]
         records = sample.reshape(-1, raw.shape[-1])
         fold = choose_fold(records, self.ctx.fs, self.params.rows, self.params.columns)
         locked = lock(records, self.ctx.fs, fold).locked.mean()

@@ -14,10 +14,12 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
+from vibro.scoring.regression import or_pool
 from vibro_plugins.dsp.reference_level import unit_records
+from vibro_plugins.stats.columns import evenly_spaced
 
-FLOOR = 1e-3  # modulation depth that counts as none
-EMPTY = 1e-6  # share of a record's power below which a band has no say
+FLOOR = 1e-3  # least modulation depth
+EMPTY = 1e-6  # share of a record's power below which a band is empty
 SHORTEST = 32  # samples of an envelope at least
 DEEPEST = 5  # levels of the kurtogram at most
 FIT_ROWS = 512
@@ -26,7 +28,12 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class EnvelopeParams(Params):
-    """``bins`` cells of the spectrum from 0 to ``top`` Hz (at most fs / 16); ``band`` as told in ``Envelope``."""
+    """Settings of ``envelope``.
+
+    ``bins``: cells of the spectrum
+    ``top``: its upper end in Hz, at most fs / 16; 1000 holds several harmonics of the fault frequencies of most bearings
+    ``band``: band of highest kurtosis of each record (own), since a fault may excite a new one, or of the sensor's fit rows
+    """
 
     bins: Annotated[int, Field(ge=8, le=2048)] = 128
     top: Annotated[float, Field(gt=0)] = 1000.0
@@ -47,11 +54,10 @@ class Envelope(FeatureExtractor):
     Systems and Signal Processing 21, 2007): 1, 2, 3, 4, 6, 8, 12.. equal parts of 0..fs / 2, none narrower than ``top``. The
     last three values are that kurtosis (log10(1 + K)), and the centre and width of the band over fs / 2.
 
-    ``band="own"``, the default, chooses it in every record by itself: the fit rows are mostly sound, so the band of a
-    resonance that a fault will one day excite cannot be read from them, and a frozen band would look past it. Depths are
-    relative to the band's own mean envelope, so bands compare. ``band="sensor"`` takes the band where the median kurtosis
-    of the sensor's fit rows is highest (an unknown sensor: of all rows): a steadier baseline where the fault is present from
-    the start.
+    ``band="own"`` chooses the band in every record: the fit rows are mostly normal, so the resonance that a fault will excite
+    cannot be found in them, and a fixed band would miss it. Depths are relative to the band's mean envelope and so
+    comparable between bands. ``band="sensor"`` takes the band of highest median kurtosis of the sensor's fit rows (an
+    unknown sensor: of all rows): a steadier baseline where the fault is present from the start.
     """
 
     name = "envelope"
@@ -76,7 +82,7 @@ class Envelope(FeatureExtractor):
             self._chosen = np.empty((0, 0), np.int64)
             return
         raw = inputs["raw"]
-        rows = np.linspace(0, len(raw) - 1, min(len(raw), FIT_ROWS)).astype(int)
+        rows = evenly_spaced(len(raw), FIT_ROWS)
         code = np.asarray(inputs["sensor"])[rows].astype(np.intp).reshape(-1)
         bands = self._bands(raw.shape[-1])
         shape = (len(rows), raw.shape[1], -1)
@@ -131,8 +137,7 @@ class Envelope(FeatureExtractor):
         if self.params.band == "own":
             return None
         code = np.asarray(inputs["sensor"]).astype(np.intp).reshape(-1)
-        pool = len(chosen) - 1
-        return chosen[np.where((code < 0) | (code > pool), pool, code)].reshape(n * channels)
+        return chosen[or_pool(code, len(chosen) - 1)].reshape(n * channels)
 
     def _spectrum(self, spectrum: NDArray[np.complex64], band: Band, samples: int) -> NDArray[np.float64]:
         """log10 modulation depth, the largest in each cell, (n, bins)."""
@@ -170,9 +175,9 @@ def kurtogram(spectrum: NDArray[np.complex64], bands: list[Band]) -> NDArray[np.
         power = squared_envelope(spectrum, band)
         mean = power.mean(axis=1, dtype=np.float64)
         share = mean * (band.last - band.first) ** 2
-        heard = share > EMPTY * np.maximum(whole, 1e-30) * (band.last - band.first)
+        filled = share > EMPTY * np.maximum(whole, 1e-30) * (band.last - band.first)
         square = (power.astype(np.float64) ** 2).mean(axis=1)
-        out[:, b] = np.divide(square, mean**2, out=np.zeros_like(mean), where=heard) - 2
+        out[:, b] = np.divide(square, mean**2, out=np.zeros_like(mean), where=filled) - 2
     return out
 
 

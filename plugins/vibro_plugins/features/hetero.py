@@ -18,6 +18,8 @@ from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
 from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.spectrum import hann
+from vibro_plugins.stats.columns import evenly_spaced
 from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
 from vibro_plugins.timefrequency.classic import classic_bank, classic_map
 from vibro_plugins.timefrequency.device import stft_on
@@ -31,7 +33,11 @@ QUANTILES = (0.01, 0.99)
 
 @dataclass(frozen=True)
 class HeteroParams(Params):
-    """``size`` rows and columns of each channel."""
+    """Settings of ``hetero``.
+
+    ``size``: rows and columns of each channel; 64 for a CPU, 224 for a large network
+    ``layout``: levels relative to the sensor's (v2), or the three pictures of the reference study (classic)
+    """
 
     size: Annotated[int, Field(ge=8, le=512)] = 64
     layout: Literal["v2", "classic"] = "v2"
@@ -41,9 +47,9 @@ class Hetero(FeatureExtractor):
     """Three-channel image (n, 3 C, size, size) with values in 0..1; frequency falls from row 0 down.
 
     ``v2``: CWT as in ``cwt_image``; STFT (Hann window of about 1/16 s, 512 samples at 8192 Hz, hop one eighth of it, power
-    in dB of the sensor's level, area-resized); Context, the cycle map of ``cycles``, its rows area-resized and passed
-    through tanh(C / 4). Each channel is scaled from its 1 % and 99 % quantiles over fit records, the same for every
-    record, and clipped. ``mode``, ``period`` and ``locked`` in the state say how cycles were found.
+    in dB of the sensor's level, area-resized); tanh(C / 4) of the cycle map C of ``cycles``, its rows area-resized. Each
+    channel is scaled by its 1 % and 99 % quantiles over the fit records and clipped. ``mode``, ``period`` and ``locked``
+    in the state record how cycles were found.
 
     ``classic``: of the standardised record |CWT| (real ``morl``, scales 1..128), |STFT| (Hann 256, hop 128) and the samples
     in lines of 256; each area-resized and scaled by its own minimum and maximum. It learns nothing.
@@ -73,7 +79,7 @@ class Hetero(FeatureExtractor):
             return
         raw, sensor = inputs["raw"], inputs["sensor"]
         wanted = max(FIT_ROWS * 64**2 // self.params.size**2, FIT_ROWS // 4)
-        rows = np.linspace(0, len(raw) - 1, min(len(raw), wanted, FIT_ROWS)).astype(int)
+        rows = evenly_spaced(len(raw), min(wanted, FIT_ROWS))
         sigma = fit_sigma(raw, sensor)
         records = unit_records(raw[rows])[0].reshape(-1, raw.shape[-1])
         fold = choose_fold(records, self.ctx.fs, CYCLE_ROWS, self.params.size)
@@ -139,7 +145,7 @@ def stft_power(unit: NDArray[np.float32], fs: float, size: int, device: str = "c
     length = 2 ** int(np.clip(round(log2(max(fs / 16, 1))), 4, max(log2(samples / 4), 3)))
     hop = max(length // 8, 1)
     frames = (samples - length) // hop + 1
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    window = hann(length)
     window *= np.sqrt(2 / (length * np.sum(window**2)))
     window = window.astype(np.float32)
     columns, rows = banded(area_weights(frames, size)), banded(area_weights(length // 2 + 1, size)[::-1])
@@ -189,8 +195,8 @@ def _pool(z, column_start, column_weights, row_start, row_weights, out):
 
 def _frames(x: NDArray[np.float32], length: int, hop: int) -> NDArray[np.complex64]:
     """Spectra of Hann-windowed frames, (n, frames, bins)."""
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
-    return scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(x, length, axis=1)[:, ::hop] * window, axis=2)
+    frames = np.lib.stride_tricks.sliding_window_view(x, length, axis=1)[:, ::hop]
+    return scipy.fft.rfft(frames * hann(length).astype(np.float32), axis=2)
 
 
 def _classic(bank: ClassicBank, raw: NDArray[np.float32], size: int, device: str) -> NDArray[np.float32]:

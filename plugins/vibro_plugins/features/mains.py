@@ -1,4 +1,4 @@
-"""``mains``: indicators of transformers and other machines on the grid, and what stands in for them elsewhere."""
+"""``mains``: indicators of transformers and other machines on the grid, with general ones where there are no mains lines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vibro_plugins.dsp.statistics import (
 )
 
 OCTAVES = 8
-PATCHES = 32  # parts of a record that stand for cycles where there is no comb
-POINTS = 256  # of a record, for its recurrences
-SINGLE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20)  # lines with a level of their own
+PATCHES = 32  # parts of a record that replace cycles where there is no comb
+POINTS = 256  # samples of a record for its recurrences
+SINGLE = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20)  # lines whose level is an indicator
 SHAPES = [SHAPE.index(name) for name in ("log_crest", "log_kurtosis", "skewness", "log_mobility")]
 GENERAL = (
     "log_rms",
@@ -58,12 +58,12 @@ NAMES = (*GENERAL, *HERTZ, *(f"line_{n}" for n in SINGLE), *RATIOS)
 
 
 class Mains(FeatureExtractor):
-    """The 46 indicators of ``NAMES`` a channel; amplitudes, powers and ratios that span decades are logarithms.
+    """The 46 indicators of ``NAMES`` per channel; amplitudes, powers and ratios that span decades are logarithms.
 
-    Whether there is a comb of mains lines, and at 50 or 60 Hz, is found from the fit rows; each record's f0 is then
+    Whether there is a comb of mains lines, and at 50 or 60 Hz, is decided on the fit rows; each record's f0 is then
     estimated within 0.5 Hz of it. Without a comb (bearings, heart beats) its lines are 0 and masked in ``kept``, patches
-    of a 32nd of the record take the place of cycles, and the likeness of cycles is that at the record's own dominant
-    period. Thresholds and octaves that the rate and length cannot give are 0 and masked as well.
+    of a 32nd of the record replace cycles, and the likeness of cycles is that at the record's dominant period. Indicators
+    that the rate and length cannot give are 0 and masked as well.
 
     With A_n the amplitude at n f0 and sums over n >= 2: base ratio A_2^2 / sum A_n^2; main ratio max A_n^2 / sum A_n^2;
     odd / even sum A_odd^2 / sum A_even^2; harmonic entropy of A_n^2 in bits; between lines 1 - sum A_n^2 / power in

@@ -15,6 +15,7 @@ from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Lock, cycle_map
 from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
+from vibro_plugins.dsp.spectrum import hann
 
 LEAST = -5.0  # log10 of the smallest amplitude, in units of the sensor's level
 OVERSAMPLE = 4
@@ -23,9 +24,12 @@ REVOLUTIONS = 2  # fewer do not resolve orders
 
 @dataclass(frozen=True)
 class OrderSpectrumParams(Params):
-    """Orders 0..``orders`` in ``per_order`` cells each; ``column`` names the shaft speed among the covariates.
+    """Settings of ``order_spectrum``.
 
-    A number counts the covariates from 0, as the run lists them. ``unit`` is that of the speed.
+    ``column``: name of the shaft speed among the covariates, or its number from 0
+    ``unit``: unit of the speed
+    ``orders``: highest shaft order
+    ``per_order``: cells per order; 8 resolve sidebands of an eighth of the speed
     """
 
     column: str | Annotated[int, Field(ge=0)] = "speed"
@@ -37,10 +41,10 @@ class OrderSpectrumParams(Params):
 class OrderSpectrum(FeatureExtractor):
     """Order spectrum, (n, C * orders * per_order): log10 of the RMS in each cell over the sensor's median RMS.
 
-    Cell i is centred at i / per_order shaft orders. The record is limited to the orders shown, resampled at equal shaft
-    angles over whole revolutions and transformed with a Hann window. The shaft speed is one covariate column. A row
-    without a speed takes the median of the fit rows; where no fit row has one, the view is skipped. Marked as not given
-    are orders above 0.45 fs, and all of them where a record usually holds fewer than two revolutions.
+    Cell i is centred at i / per_order shaft orders. The record is low-pass filtered, resampled at equal shaft angles over
+    whole revolutions and transformed with a Hann window. A row without a speed takes the median speed of the fit rows;
+    without any the view is not applicable. Masked in ``kept``: orders above 0.45 fs, and all orders where a record usually
+    holds fewer than two revolutions.
     """
 
     name = "order_spectrum"
@@ -136,7 +140,7 @@ class OrderSpectrum(FeatureExtractor):
         lock = Lock(period, np.zeros(channels), np.ones(channels, bool))
         wave = cycle_map(fine.astype(np.float32), lock, revolutions, angles, np.ones(channels)).reshape(channels, -1)
         length = wave.shape[1]
-        window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+        window = hann(length)
         power = np.abs(scipy.fft.rfft(wave * window, axis=1)) ** 2 * (2 / (length * np.sum(window**2)))
         cell = np.rint(np.arange(power.shape[1]) / revolutions * p.per_order).astype(int)
         out = np.zeros((channels, p.orders * p.per_order))

@@ -15,13 +15,17 @@ from vibro.api import FeatureExtractor, Params
 from vibro_plugins.dsp.spectrum import Rows, by_channel, log_edges, log_level, scaled, welch
 from vibro_plugins.dsp.statistics import shape_statistics
 
-LEAST_SEGMENT = 256  # samples of the shortest segment worth averaging
+LEAST_SEGMENT = 256  # samples of a segment at least
 MOST_SEGMENTS = 15
 
 
 @dataclass(frozen=True)
 class SpectrumParams(Params):
-    """``bands``: most bands; ``statistics``: whether the time statistics stand behind them."""
+    """Settings of ``spectrum``.
+
+    ``bands``: log-spaced bands at most; low ones narrower than a bin are merged
+    ``statistics``: whether the 11 time statistics follow the bands
+    """
 
     bands: Annotated[int, Field(ge=1, le=4096)] = 64
     statistics: bool = True
@@ -30,11 +34,10 @@ class SpectrumParams(Params):
 class Spectrum(FeatureExtractor):
     """log10 RMS, log10 RMS in log-spaced bands from the first bin to Nyquist, then 11 scale-free time statistics.
 
-    The bands follow the record, not Hz: they are evenly spaced in log frequency over the bins that its length gives,
-    low bands narrower than a bin merged, so that 140 samples at any rate give bands too. Power is averaged over as many
-    half-overlapping Hann segments as leave each 256 samples, at most 15: a stationary record gets steady bands, a
-    short transient keeps its full resolution. Levels are in log10 of the record's unit; a gain shifts them all alike and
-    leaves the statistics as they are. One row of C channels: C times (1 + bands + 11) values.
+    The bands are evenly spaced in log frequency over the FFT bins of a segment, low bands narrower than a bin merged, so that
+    records of any rate and length have bands. Power is averaged over up to 15 half-overlapping Hann segments of at least
+    256 samples: low variance for long records, full resolution for short ones. Levels are log10 of the record's unit; a
+    gain shifts them all alike and leaves the statistics unchanged. C channels give C times (1 + bands + 11) values.
     """
 
     name = "spectrum"
@@ -61,7 +64,7 @@ class Spectrum(FeatureExtractor):
 
 
 def segment_length(length: int) -> int:
-    """Samples of a segment: as many half-overlapping ones as keep ``LEAST_SEGMENT`` samples each, 1 to 15."""
+    """Samples of a segment, for the most half-overlapping ones (1 to 15) that have ``LEAST_SEGMENT`` samples each."""
     segments = min(max(2 * length // LEAST_SEGMENT - 1, 1), MOST_SEGMENTS)
     return 2 * length // (segments + 1)
 

@@ -14,12 +14,16 @@ from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, 
 
 HEIGHT, WIDTH, LEAST_HEIGHT = 30, 40, 4
 RANGE = {"arctan": (0.01, 0.99), "straight": (0.25, 0.75)}  # quantiles of the fit rows whose middle is 1/2
-STRAIGHT = 18.0  # half ranges that the straight curve shows to either side: 12 standard deviations of a Gaussian
+STRAIGHT = 18.0  # half ranges at which the straight curve clips: 12 standard deviations of a Gaussian
 
 
 @dataclass(frozen=True)
 class ZeroneImageParams(Params):
-    """``of``: the vector view to lay out: ``zerone`` or what is made from it; ``curve`` from a value to its shade."""
+    """Settings of ``zerone_image``.
+
+    ``of``: the vector view that is laid out: zerone or any other
+    ``curve``: from value to shade: arctan never clips, straight keeps large values apart
+    """
 
     of: str | dict[str, Any] = "zerone"
     curve: Literal["arctan", "straight"] = "arctan"
@@ -28,14 +32,13 @@ class ZeroneImageParams(Params):
 class ZeroneImage(FeatureExtractor):
     """(C, 30, 40) in [0, 1]: value 40 r + c of a channel stands in row r, column c.
 
-    So the top row begins with the 15 time values; the short frames fill values 15..141 (rows 0..3), the spectrum 142..1191
-    from low to high frequency line by line, and the 8 ratios end the bottom row. Neighbours in a row are neighbours in
-    frequency; neighbours in a column lie 40 values apart. Each value is scaled by its own quantiles over the fit rows, never
-    by the picture it stands in. ``arctan``: 1 % and 99 % become 1/4 and 3/4 by 1/2 + arctan / pi, which never makes two values
-    equal but draws large ones together. ``straight``: in proportion, up to 18 half inter-quartile ranges from the median, so
-    that a few lines far from normal weigh as much as they are far, and so that anomalies among the fit rows, which own the
-    99 % of the very lines that tell them, do not set the scale. Values that do not vary are 1/2. A vector of another length
-    than 1,200 a channel becomes one picture of as many rows of 40 as it needs, four at least, filled up with 0.
+    Values 0..14 are those of time, 15..141 the short frames, 142..1191 the spectrum from low to high frequency, the last 8
+    the ratios. Neighbours in a row are neighbours in frequency; neighbours in a column are 40 values apart. Each value is
+    scaled by its own quantiles over the fit rows. ``arctan``: 1/2 + arctan / pi maps the 1 % and 99 % quantiles to 1/4 and
+    3/4; it makes no ties but compresses large values. ``straight``: linear up to 18 half inter-quartile ranges from the
+    median, so that a few values far from normal keep their weight, and anomalies among the fit rows, which move the 99 %
+    quantile, do not set the scale. Values that do not vary are 1/2. A vector of another length than 1,200 per channel
+    becomes one picture of as many rows of 40 as it needs, at least four, padded with 0.
     """
 
     name = "zerone_image"
@@ -43,8 +46,8 @@ class ZeroneImage(FeatureExtractor):
     Params = ZeroneImageParams
     item = "c h 40"
 
-    _middle: NDArray[np.float64] | None = None  # (1200 C,) of the range
-    _reach: NDArray[np.float64]  # (1200 C,) from there to its ends, 0 where a value does not vary
+    _middle: NDArray[np.float64] | None = None  # (1200 C,) centre of the range
+    _reach: NDArray[np.float64]  # (1200 C,) half of the range, 0 where a value does not vary
 
     @classmethod
     def inputs(cls, params: ZeroneImageParams) -> tuple[str | ViewKey, ...]:

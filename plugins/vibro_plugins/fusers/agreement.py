@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Fuser
-from vibro_plugins.fusers.linear_base import LinearFuser, normalised, spearman
+from vibro_plugins.fusers.linear_base import Floats, Labels, LinearFuser, normalised, spearman
 
 
 class Agreement(LinearFuser):
@@ -18,12 +17,7 @@ class Agreement(LinearFuser):
     name = "agreement"
     summary = "weights by each member's mean rank correlation with the others"
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Learns the weights on the held-out reference."""
         agreement = spearman(z)
         np.fill_diagonal(agreement, 0.0)
@@ -40,12 +34,7 @@ class Spectral(LinearFuser):
     name = "spectral"
     summary = "weights by the leading eigenvector of the members' rank correlations"
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Learns the weights on the held-out reference."""
         q = spearman(z)
         leading = np.ones(len(q))

@@ -1,4 +1,4 @@
-"""The default: members that agree in the tail count most; inverted, dead and cloned ones are found and named."""
+"""The default: members that agree in the tail count most; inverted, constant and cloned ones are found and named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Fuser, Params, State
 from vibro_plugins.fusers.linear_base import (
+    Floats,
+    Labels,
     LinearFuser,
     Order,
     correlation,
@@ -27,84 +29,84 @@ SAID = {
     DEAD: "is dead: its scores hardly vary; weight 0",
     INVERTED: "is inverted: it ranks records against the other members; weight 0",
     OPPOSED: "contradicts the only other member, and nothing tells which of the two is right",
-    CLONE: "repeats another member; they share one vote",
+    CLONE: "repeats another member; they share one prior weight",
     WEAK: "finds little of what the other members find; weight 0",
 }
 ROUNDS, SETTLED = 20, 1e-3
-FEWEST = 5  # records in the tail, and tail records at which the learned weights count half
-UPPER, NORMAL_UPPER = 0.75, 0.6745  # quantile that says how far a member's sound records reach up, and a Gaussian's
-TAILS = ((0.9, 1.2816), (0.98, 2.0537), (0.995, 2.5758))  # quantiles at which a tail may begin, and a Gaussian's
-CHANCE, PLAIN = 1.1, 1.5  # times a Gaussian's: a tail of chance, and one that must hold more than sound records
+FEWEST = 5  # records in a tail at least, and tail records at which the learned weights count half
+UPPER, NORMAL_UPPER = 0.75, 0.6745  # quantile that measures the upper half of a member's normal records; a Gaussian's
+TAILS = ((0.9, 1.2816), (0.98, 2.0537), (0.995, 2.5758))  # quantiles at which a tail may start; a Gaussian's
+CHANCE, PLAIN = 1.1, 1.5  # times a Gaussian's: length of a tail by chance, and of one that must hold faults
+
+
+@dataclass(frozen=True)
+class AutoParams(Params):
+    """Settings of ``auto``.
+
+    ``tail``: share of the reference taken as tail; 0.1, above the share of faults in most references
+    ``sharpness``: power of the agreement that gives the weights; 0: the prior weights stay
+    ``least``: share of the best member's gain over its prior weight below which a member is left out
+    ``clone``: rank correlation above which two members share one prior weight
+    ``prior_weights``: detector id -> weight before the tails decide; 1 where none is stated, absent detectors are ignored
+    """
+
+    tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    sharpness: Annotated[float, Field(ge=0)] = 6.0
+    least: Annotated[float, Field(ge=0, le=1)] = 0.2
+    clone: Annotated[float, Field(gt=0, le=1)] = 0.98
+    prior_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
 
 class Auto(LinearFuser):
     """Weighted mean of asinh(z), with weights from the scores alone.
 
-    A member weighs by how well it finds the records that the *others* place in their tails: the average precision above
-    chance for the tail of each other member, their mean by the weights of those members, to the power ``sharpness``,
-    iterated until it settles, and drawn to its ``votes`` where a tail holds few records. Members that then weigh little for
-    their votes are left out: many small weights blur the order of the records far out. Where the members so weighted have no
-    longer tails than a Gaussian, there was nothing to agree on but chance, and the votes stand. Before all that, constant
-    members and those that rank against the others are left out, and members alike share one vote and do not vouch for each
-    other.
+    1. Constant members and those that rank records against the others get weight 0; members whose ranks are all but equal
+       share one prior weight, and their agreement with each other does not count.
+    2. The agreement of a member is its average precision, above chance, for the tail of each other member, averaged with
+       the weights of those members. Weights are prior weight times agreement to the power ``sharpness``, iterated until
+       they converge.
+    3. They are shrunk towards the prior weights where the tail holds few records, and where the weighted members have tails
+       no longer than a Gaussian's: then they agree by chance only.
+    4. Members whose weight fell most relative to their prior weight get 0: many small weights blur the top ranks.
 
-    The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that a member
-    with a heavy tail cannot outvote all; r, at least 1, is how far the upper quartile of a member's reference lies above its
-    median in units of a Gaussian's, so that one whose sound records spread upwards is not louder for it.
+    The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that one member with a
+    heavy tail does not decide alone; r >= 1 is the upper quartile of a member's reference above its median over a
+    Gaussian's, so that one whose normal records are skewed upwards does not count more.
 
-    Sources: consensus selection of Rayana and Akoglu (TKDD 2016) and Schubert et al. (SDM 2012), whose whole-range
-    correlation is replaced by agreement in the tail.
+    Sources: consensus selection of Rayana and Akoglu (TKDD 2016) and Schubert et al. (SDM 2012), with agreement in the tail
+    instead of correlation over the whole range.
     """
 
     name = "auto"
     summary = "members weighted by agreement in the tail; inverted, dead and cloned ones found and named"
-
-    @dataclass(frozen=True)
-    class Params(Params):
-        """``tail``: share of the reference taken as tail; ``sharpness``: power of the weights, 0 = equal ones.
-
-        ``least``: share of the best member's weight a vote below which a member is left out. ``clone``: rank correlation
-        above which two members are one. ``votes``: detector id -> what it counts before it is judged, 1 where none is stated;
-        those of detectors that are not there do not matter.
-        """
-
-        tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-        sharpness: Annotated[float, Field(ge=0)] = 6.0
-        least: Annotated[float, Field(ge=0, le=1)] = 0.2
-        clone: Annotated[float, Field(gt=0, le=1)] = 0.98
-        votes: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
+    Params = AutoParams
 
     _status: NDArray[np.int8] | None = None
-    _reach: NDArray[np.float64]  # (d,)
+    _reach: Floats  # (d,)
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Screens and weighs the members on the held-out reference."""
         self._reach = _reach(z)
-        weights, status = self._settled(self.study(z), np.ones((1, z.shape[1]), np.bool_))
+        weights, status = self._converged(self.study(z), np.ones((1, z.shape[1]), np.bool_))
         self._weights, self._status = weights[0], status[0]
 
-    def study(self, z: NDArray[np.float64]) -> State:
-        """What the columns of the reference (n, d) say one by one and two by two; that of fewer columns is a part of it."""
+    def study(self, z: Floats) -> State:
+        """Statistics of single columns (d,) and pairs (d, d) of the reference (n, d); those of a subset of columns are a part."""
         order = ordered(z)
         return {
             "rows": np.full(z.shape[1], len(z)),
-            "votes": np.array([self.params.votes.get(name, 1.0) for name in self.ctx.names]),
+            "prior": np.array([self.params.prior_weights.get(name, 1.0) for name in self.ctx.names]),
             "length": _length(z),
             "silent": dead(order),
             "agreement": correlation(order.rank),
-            "vouched": _vouched(z, order, self.params.tail),
+            "tail_agreement": _tail_agreement(z, order, self.params.tail),
         }
 
-    def weigh_sets(self, study: State, members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def weigh_sets(self, study: State, members: NDArray[np.bool_]) -> Floats:
         """Weights (m, d) of m sets of members (m, d) from one study, each as ``fit`` finds them for its columns alone."""
-        return self._settled(study, members)[0]
+        return self._converged(study, members)[0]
 
-    def _settled(self, study: State, members: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    def _converged(self, study: State, members: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int8]]:
         """Weights and status (m, d) of m sets of members (m, d)."""
         n, agreement = int(study["rows"][0]), study["agreement"]
         status = _screen(study["silent"], agreement, n, members)
@@ -112,16 +114,16 @@ class Auto(LinearFuser):
         alive = (status == KEPT) | (status == OPPOSED)
         size = (together & alive[:, None]).sum(axis=2)
         status[alive & (size > 1)] = CLONE
-        equal = _shares(np.where(alive, study["votes"] / np.maximum(size, 1), 0.0), members)
+        equal = _shares(np.where(alive, study["prior"] / np.maximum(size, 1), 0.0), members)
         tail = max(FEWEST, self.params.tail * n)
         trust = np.where(alive.sum(axis=1) > 2, tail / (tail + FEWEST), 0.0)
         weights, apart = equal.copy(), np.where(together | ~alive[:, None], 0.0, 1.0)
-        vouched = study["vouched"] * apart
+        agreeing = study["tail_agreement"] * apart
         moving = np.flatnonzero(trust)
         for _ in range(ROUNDS):
             last = weights[moving]
-            said, heard = ((part[moving] @ last[:, :, None])[:, :, 0] for part in (vouched, apart))
-            mean = np.where(heard > 0, said, 1.0) / np.where(heard > 0, heard, 1.0)
+            total, weighed = ((part[moving] @ last[:, :, None])[:, :, 0] for part in (agreeing, apart))
+            mean = np.where(weighed > 0, total, 1.0) / np.where(weighed > 0, weighed, 1.0)
             weights[moving] = _shares(equal[moving] * mean**self.params.sharpness, members[moving])
             moving = moving[np.abs(weights[moving] - last).max(axis=1) >= SETTLED]
             if not len(moving):
@@ -133,12 +135,12 @@ class Auto(LinearFuser):
         status[weak] = WEAK
         return _shares(np.where(weak, 0.0, weights), members), status
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
-        return np.sinh(weighted_mean(z / self.reach(), self._fitted(), bend=np.arcsinh))
+        return np.sinh(weighted_mean(z / self.reach(), self._fitted(), transform=np.arcsinh))
 
-    def reach(self) -> NDArray[np.float64]:
-        """(d,) what each column is divided by before the mean, whichever columns stand beside it."""
+    def reach(self) -> Floats:
+        """(d,) scale of each column, independent of the other columns."""
         self._fitted()
         return self._reach
 
@@ -158,10 +160,9 @@ class Auto(LinearFuser):
         self._status = np.asarray(state["status"], dtype=np.int8)
 
 
-def _screen(
-    silent: NDArray[np.bool_], agreement: NDArray[np.float64], n: int, members: NDArray[np.bool_]
-) -> NDArray[np.int8]:
-    """(m, d) DEAD, INVERTED, OPPOSED or KEPT: of every set the most contrary member goes until none is contrary beyond chance.
+def _screen(silent: NDArray[np.bool_], agreement: Floats, n: int, members: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """(m, d) DEAD, INVERTED, OPPOSED or KEPT: of each set the member with the lowest mean correlation is dropped until none is
+    negative beyond chance.
 
     ABSENT where a column is no member of the set.
     """
@@ -192,15 +193,15 @@ def _groups(alike: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.boo
     return together
 
 
-def _shares(weights: NDArray[np.float64], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _shares(weights: Floats, members: NDArray[np.bool_]) -> Floats:
     """Weights (m, d) >= 0 made to sum to 1 in each row; equal ones for the members where nothing is left."""
     some = weights.any(axis=1, keepdims=True)
     weights = np.where(some, weights, members)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.float64]:
-    """(d, d) how well member i finds the tail of member j, 0 = chance, 1 = all of it first; over the rows both have."""
+def _tail_agreement(z: Floats, order: Order, tail: float) -> Floats:
+    """(d, d) average precision of member i for the tail of member j, 0 = chance, 1 = perfect; over the rows both have."""
     known = np.isfinite(z)
     if known.all():
         return tail_precisions(order.place, z, max(FEWEST, round(tail * len(z))))
@@ -212,18 +213,18 @@ def _vouched(z: NDArray[np.float64], order: Order, tail: float) -> NDArray[np.fl
     return found
 
 
-def _reach(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reach(z: Floats) -> Floats:
     """(d,) upper quartile above the median of each column, in units of a Gaussian's and at least 1."""
     return np.maximum((_quantiles(z, UPPER) - _quantiles(z, 0.5)) / NORMAL_UPPER, 1.0)
 
 
-def _length(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def _length(z: Floats) -> Floats:
     """(d,) largest quantile of ``TAILS`` above the median of each column, in units of a Gaussian of its reach."""
     above = [(_quantiles(z, q) - _quantiles(z, 0.5)) / normal for q, normal in TAILS]
     return np.asarray(np.max(above, axis=0) / _reach(z))
 
 
-def _quantiles(z: NDArray[np.float64], q: float) -> NDArray[np.float64]:
+def _quantiles(z: Floats, q: float) -> Floats:
     """(d,) quantile of the finite cells of each column, 0 without any."""
     return np.array([np.quantile(known, q) if len(known := column[np.isfinite(column)]) else 0.0 for column in z.T])
 

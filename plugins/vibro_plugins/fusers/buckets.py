@@ -13,6 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Fuser, NotFittedError, Params, State
 from vibro.context import child_seed
+from vibro_plugins.fusers.linear_base import Floats, Labels
 
 
 class Max(Fuser):
@@ -21,49 +22,50 @@ class Max(Fuser):
     name = "max"
     summary = "largest z of the usable members"
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         return _largest(z, np.arange(z.shape[1]))
 
-    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         if count.min() == len(ordered):
             return ordered[-1]
         return np.where(count > 0, ordered[np.maximum(count - 1, 0), np.arange(len(count))], np.nan)
 
 
+@dataclass(frozen=True)
+class AomParams(Params):
+    """Settings of ``aom``.
+
+    ``size``: members of a bucket; 3, between the mean (1) and the maximum (all)
+    ``deals``: random partitions that are averaged, so that the result depends little on any of them
+    """
+
+    size: Annotated[int, Field(ge=1)] = 3
+    deals: Annotated[int, Field(ge=1)] = 5
+
+
 class Aom(Fuser):
     """Average of maxima over random buckets of members (Aggarwal and Sathe, SIGKDD Explorations 2015).
 
-    The members are dealt ``deals`` times into buckets of ``size``; the mean over all buckets depends little on the deal.
+    The members are split at random into buckets of ``size``, ``deals`` times.
     """
 
     name = "aom"
     summary = "mean over random buckets of the largest z in each"
-
-    @dataclass(frozen=True)
-    class Params(Params):
-        """``size`` of a bucket; ``deals``: how often the members are dealt."""
-
-        size: Annotated[int, Field(ge=1)] = 3
-        deals: Annotated[int, Field(ge=1)] = 5
+    Params = AomParams
 
     _bucket: NDArray[np.int16] | None = None
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
-        """Deals the members by the seed and their names, so that the order of the columns does not matter."""
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
+        """Splits the members by the seed and their names, so that the order of the columns does not matter."""
         names = self.ctx.names or tuple(map(str, range(z.shape[1])))
         self._bucket = np.zeros((self.params.deals, len(names)), np.int16)
         for i, deal in enumerate(self._bucket):
             lot = [child_seed(self.ctx.seed, f"{name}:{i}") for name in names]
             deal[np.argsort(lot)] = np.arange(len(names)) // self.params.size
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         total, filled = np.zeros(len(z)), np.zeros(len(z))
         for deal in self.state()["bucket"]:
@@ -85,7 +87,7 @@ class Aom(Fuser):
         self._bucket = np.asarray(state["bucket"], dtype=np.int16)
 
 
-def _largest(z: NDArray[np.float64], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+def _largest(z: Floats, columns: NDArray[np.intp]) -> Floats:
     """(n,) largest usable z among some columns; NaN where there is none."""
     largest = np.full(len(z), np.nan)
     for j in columns:

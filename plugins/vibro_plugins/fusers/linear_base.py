@@ -1,4 +1,4 @@
-"""What fusers share: a masked weighted mean, rank agreement, and the base of every linear rule."""
+"""What fusers share: a weighted mean of the scores at hand, rank correlation, and the base of every linear rule."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from vibro.api import Fuser, NotFittedError, State
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int16]
 CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 
-def weighted_mean(z: Floats, weights: Floats, bend: Callable[[Floats], Floats] | None = None) -> Floats:
-    """Mean of the usable cells (n, d), bent or plain, by weights (d,) >= 0; NaN where no usable cell has weight.
+def weighted_mean(z: Floats, weights: Floats, transform: Callable[[Floats], Floats] | None = None) -> Floats:
+    """Mean of the finite cells (n, d), transformed if wanted, with weights (d,) >= 0; NaN where none of them has weight.
 
-    Column by column, so that a row's result does not depend on how many rows are in the call.
+    Summed column by column, so that a row's result is independent of the batch.
     """
     mean = np.full(len(z), np.nan)
     columns = np.flatnonzero(weights > 0)
@@ -28,17 +29,17 @@ def weighted_mean(z: Floats, weights: Floats, bend: Callable[[Floats], Floats] |
             column = z[rows, j]
             present = np.isfinite(column)
             column = np.where(present, column, 0.0)
-            total += weights[j] * (bend(column) if bend else column)
+            total += weights[j] * (transform(column) if transform else column)
             used += weights[j] * present
         np.divide(total, used, out=mean[rows], where=used > 0)
     return mean
 
 
 class Order(NamedTuple):
-    """How the finite cells of every column (n, d) stand to each other."""
+    """Ranks of the finite cells in every column (n, d)."""
 
     rank: Floats  # (n, d) mean rank from 1 = lowest, NaN where missing
-    place: NDArray[np.intp]  # (n, d) how many are as high or higher, itself included; 0 where missing
+    place: NDArray[np.intp]  # (n, d) number of cells as high or higher, itself included; 0 where missing
     known: NDArray[np.intp]  # (d,) finite cells
     alike: NDArray[np.intp]  # (d,) largest number of equal ones
 
@@ -87,15 +88,15 @@ def spearman(z: Floats) -> Floats:
 
 
 def dead(order: Order) -> NDArray[np.bool_]:
-    """(d,) columns that say nothing: fewer than two distinct finite values, or one value in more than 95 % of the rows."""
+    """(d,) constant columns: fewer than two distinct finite values, or one value in more than 95 % of the rows."""
     silent: NDArray[np.bool_] = (order.alike > np.maximum(0.95 * order.known, 1.0)) | (order.known == 0)
     return silent
 
 
 def tail_precisions(place: NDArray[np.intp], z: Floats, tail: int) -> Floats:
-    """(d, d) average precision of column i of z (n, d) for the ``tail`` largest of column j, from 0 at chance to 1.
+    """(d, d) average precision of column i of z (n, d) for the ``tail`` largest cells of column j, from 0 at chance to 1.
 
-    ``place`` is that of ``ordered``; what equals the last of the largest is one of them.
+    ``place`` as in ``Order``; ties with the smallest of these cells are included.
     """
     n, d = z.shape
     found = np.zeros((d, d))
@@ -113,7 +114,7 @@ def tail_precisions(place: NDArray[np.intp], z: Floats, tail: int) -> Floats:
 
 
 def normalised(weights: Floats) -> Floats:
-    """Weights without their negative part, summing to 1; equal ones where nothing is left."""
+    """Positive part of the weights, summing to 1; equal ones where nothing is left."""
     positive = np.maximum(weights, 0.0)
     total = positive.sum()
     return positive / total if total > 0 else np.full(len(weights), 1.0 / max(len(weights), 1))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Fuser, NotFittedError, State
-from vibro_plugins.fusers.linear_base import correlation
+from vibro_plugins.fusers.linear_base import Floats, Labels, correlation
 from vibro_plugins.stats import pareto
 
 KNOTS = 1025  # points of the stored reference of a member
@@ -20,15 +20,10 @@ SMALLEST = 1e-300
 class _Combination(Fuser):
     """A rule on p-values; what it learns is each member's reference, thinned to knots, and its tail."""
 
-    _knots: NDArray[np.float64] | None = None
-    _tail: NDArray[np.float64]
+    _knots: Floats | None = None
+    _tail: Floats
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Stores the distribution of every member on the held-out reference."""
         d = z.shape[1]
         self._knots, self._tail = np.full((KNOTS, d), np.nan), np.full((4, d), np.nan)
@@ -43,7 +38,7 @@ class _Combination(Fuser):
             scale, shape = pareto.fit_moments(excess) if len(excess) else (1.0, 0.0)
             self._tail[:, j] = share, start, scale, max(shape, 0.0)
 
-    def p_value(self, z: NDArray[np.float64], j: int) -> NDArray[np.float64]:
+    def p_value(self, z: Floats, j: int) -> Floats:
         """(n,) survival of member j's z: empirical below its tail, generalised Pareto above; NaN where z is."""
         if self._knots is None:
             raise NotFittedError(f"fuser {self.name} was used before fit")
@@ -75,19 +70,14 @@ class Stouffer(_Combination):
     name = "stouffer"
     summary = "sum of normal quantiles of p, scaled by the members' correlation"
 
-    _correlation: NDArray[np.float64]
+    _correlation: Floats
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Stores distributions and correlation."""
         super().fit(z, y, usefulness)
         self._correlation = correlation(np.column_stack([self._normal(z, j) for j in range(z.shape[1])]))
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         total = np.zeros(len(z))
         usable = np.empty(z.shape, np.bool_)
@@ -100,7 +90,7 @@ class Stouffer(_Combination):
         scale = np.sqrt(np.maximum(variance, 1e-12))
         return np.where(patterns.any(axis=1)[pattern], total / scale[pattern], np.nan)
 
-    def _normal(self, z: NDArray[np.float64], j: int) -> NDArray[np.float64]:
+    def _normal(self, z: Floats, j: int) -> Floats:
         from scipy.special import ndtri
 
         return np.asarray(-ndtri(self.p_value(z[:, j], j)), dtype=np.float64)
@@ -124,7 +114,7 @@ class Cauchy(_Combination):
     name = "cauchy"
     summary = "Cauchy combination of p-values, p capped at one half"
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         total, used = np.zeros(len(z)), np.zeros(len(z))
         for j in range(z.shape[1]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,8 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params
-
-CHUNK = 8_192  # rows whose columns stay in the processor's cache
+from vibro_plugins.fusers.linear_base import Floats
 
 
 class Median(Fuser):
@@ -22,11 +21,11 @@ class Median(Fuser):
     name = "median"
     summary = "median of z over the usable members"
 
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         return _fused(self.fuse_ordered, z)
 
-    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         d = len(ordered)
         if d and count.min() == d:
@@ -36,23 +35,28 @@ class Median(Fuser):
         return np.where(count > 0, middle, np.nan)
 
 
+@dataclass(frozen=True)
+class TrimmedMeanParams(Params):
+    """Settings of ``trimmed_mean``.
+
+    ``trim``: share of the members dropped at each end; 0.2 drops one of five
+    """
+
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
+
+
 class TrimmedMean(Fuser):
     """Mean of the usable z without the lowest and highest share ``trim`` of the members (Tukey 1962)."""
 
     name = "trimmed_mean"
     summary = "mean of z without the extreme members of each record"
+    Params = TrimmedMeanParams
 
-    @dataclass(frozen=True)
-    class Params(Params):
-        """``trim``: share of the members dropped at each end of every record."""
-
-        trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
-
-    def fuse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         return _fused(self.fuse_ordered, z)
 
-    def fuse_ordered(self, ordered: NDArray[np.float64], count: NDArray[np.intp]) -> NDArray[np.float64]:
+    def fuse_ordered(self, ordered: Floats, count: NDArray[np.intp]) -> Floats:
         """(n,) from the cells of n records in ascending order (d, n), of which the first ``count`` (n,) are usable."""
         drop, d = np.floor(self.params.trim * count).astype(np.intp), len(ordered)
         if d and count.min() == d:
@@ -63,51 +67,11 @@ class TrimmedMean(Fuser):
         return np.divide(total, count - 2 * drop, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _fused(
-    read: Callable[[NDArray[np.float64], NDArray[np.intp]], NDArray[np.float64]],
-    z: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """(n,) read from the usable cells (n, d) of each record in ascending order."""
-    fused = np.full(len(z), np.nan)
-    for rows, ordered, count in _ordered(z):
-        fused[rows] = read(ordered, count)
-    return fused
-
-
-def _ordered(
-    z: NDArray[np.float64],
-) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.intp]]]:
-    """Chunks of rows: their usable z in ascending order (d, rows), others last as inf, and their number (rows,)."""
-    network = exchanges(z.shape[1])
-    for start in range(0, len(z), CHUNK):
-        rows = slice(start, start + CHUNK)
-        usable = np.isfinite(z[rows])
-        ordered = np.ascontiguousarray(np.where(usable, z[rows], np.inf).T)
-        lower = np.empty(ordered.shape[1])
-        for i, j in network:
-            np.minimum(ordered[i], ordered[j], out=lower)
-            np.maximum(ordered[i], ordered[j], out=ordered[j])
-            ordered[i] = lower
-        yield rows, ordered, usable.sum(axis=1)
-
-
-def exchanges(d: int) -> tuple[tuple[int, int], ...]:
-    """Pairs i < j of d places that, put in order one after the other, sort whatever stands there.
-
-    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M). On whole columns it is many
-    times as fast as sorting thousands of rows of a dozen cells one by one.
-    """
-    top = 1 << max(d - 1, 0).bit_length() >> 1
-    pairs, p = [], top
-    while p:
-        q, r, gap = top, 0, p
-        while True:
-            pairs += [(i, i + gap) for i in range(d - gap) if i & p == r]
-            if q == p:
-                break
-            gap, q, r = q - p, q >> 1, p
-        p >>= 1
-    return tuple(pairs)
+def _fused(read: Callable[[Floats, NDArray[np.intp]], Floats], z: Floats) -> Floats:
+    """(n,) read from the finite cells (n, d) of each record in ascending order."""
+    here = np.isfinite(z)
+    ordered = np.ascontiguousarray(np.sort(np.where(here, z, np.inf), axis=1).T)
+    return read(ordered, here.sum(axis=1)) if len(z) else np.empty(0)
 
 
 @hookimpl

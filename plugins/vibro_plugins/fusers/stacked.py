@@ -12,7 +12,17 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Fuser, Params
-from vibro_plugins.fusers.linear_base import LinearFuser
+from vibro_plugins.fusers.linear_base import Floats, Labels, LinearFuser
+
+
+@dataclass(frozen=True)
+class StackParams(Params):
+    """Settings of ``stack``.
+
+    ``prior``: labels, twice the rarer class, at which the learned weights count half
+    """
+
+    prior: Annotated[float, Field(gt=0)] = 20.0
 
 
 class Stack(LinearFuser):
@@ -24,22 +34,12 @@ class Stack(LinearFuser):
 
     name = "stack"
     summary = "non-negative logistic weights from labels, shrunk to equal ones"
+    Params = StackParams
     needs_labels = True
-
-    @dataclass(frozen=True)
-    class Params(Params):
-        """``prior``: labels (twice the rarer class) at which the learned weights count half."""
-
-        prior: Annotated[float, Field(gt=0)] = 20.0
 
     _note: str | None = None
 
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Learns from rows with y 0 (normal) or >= 1 (fault); -1 and missing labels are left out."""
         d = z.shape[1]
         equal = np.full(d, 1.0 / max(d, 1))
@@ -59,7 +59,7 @@ class Stack(LinearFuser):
         return [self._note] if self._note else []
 
 
-def _logistic(z: NDArray[np.float64], fault: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _logistic(z: Floats, fault: NDArray[np.bool_]) -> Floats:
     """Weights (d,) >= 0 with sum 1 of the class-balanced logistic loss with a small ridge."""
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -67,7 +67,7 @@ def _logistic(z: NDArray[np.float64], fault: NDArray[np.bool_]) -> NDArray[np.fl
     sign = np.where(fault, 1.0, -1.0)
     balance = np.where(fault, 0.5 / fault.sum(), 0.5 / (~fault).sum())
 
-    def loss(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(theta: Floats) -> tuple[float, Floats]:
         margin = sign * (z @ theta[:-1] + theta[-1])
         slope = -balance * sign * expit(-margin)
         value = float(balance @ np.logaddexp(0.0, -margin)) + 0.005 * float(theta[:-1] @ theta[:-1])

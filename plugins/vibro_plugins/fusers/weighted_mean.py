@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import ConfigError, Fuser, Params
-from vibro_plugins.fusers.linear_base import LinearFuser
+from vibro_plugins.fusers.linear_base import Floats, Labels, LinearFuser
+
+
+@dataclass(frozen=True)
+class WeightedMeanParams(Params):
+    """Settings of ``weighted_mean``.
+
+    ``weights``: detector id -> weight >= 0; empty: equal ones
+    """
+
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
 
 class WeightedMean(LinearFuser):
@@ -23,19 +32,9 @@ class WeightedMean(LinearFuser):
 
     name = "weighted_mean"
     summary = "weighted mean of z with stated weights; equal ones by default"
+    Params = WeightedMeanParams
 
-    @dataclass(frozen=True)
-    class Params(Params):
-        """``weights``: detector id -> weight >= 0; empty = equal."""
-
-        weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = field(default_factory=dict)
-
-    def fit(
-        self,
-        z: NDArray[np.float64],
-        y: NDArray[np.int16] | None = None,
-        usefulness: NDArray[np.float64] | None = None,
-    ) -> None:
+    def fit(self, z: Floats, y: Labels | None = None, usefulness: Floats | None = None) -> None:
         """Takes the stated weights in the order of the columns; ConfigError if a detector has none."""
         stated, names = self.params.weights, self.ctx.names
         if not stated:

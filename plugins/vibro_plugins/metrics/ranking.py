@@ -39,7 +39,10 @@ class AveragePrecision(Metric):
 
 @dataclass(frozen=True)
 class PartialAucParams(Params):
-    """``max_fpr``: false-alarm rate up to which the curve counts."""
+    """Settings of ``partial_auc``.
+
+    ``max_fpr``: false-alarm rate up to which the curve counts; 0.1, more alarms than anybody would check
+    """
 
     max_fpr: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
@@ -58,7 +61,10 @@ class PartialAuc(Metric):
 
 @dataclass(frozen=True)
 class PrecisionAtKParams(Params):
-    """``k``: length of the list; 0 = number of anomalies."""
+    """Settings of ``precision_at_k``.
+
+    ``k``: length of the list in records; 0: the number of anomalies, for which a perfect ranking gives 1
+    """
 
     k: Annotated[int, Field(ge=0)] = 0
 
@@ -77,7 +83,10 @@ class PrecisionAtK(Metric):
 
 @dataclass(frozen=True)
 class RecallAtBudgetParams(Params):
-    """``budget``: false-alarm rate among normal records that may not be exceeded."""
+    """Settings of ``recall_at_budget``.
+
+    ``budget``: largest false-alarm rate among normal records; 0.01, the alarm budget of the bundled ensembles
+    """
 
     budget: Annotated[float, Field(ge=0, lt=1)] = 0.01
 

@@ -12,44 +12,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
-
-
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
-
-
 RATE = 4.5  # samples of a band's signal per standard deviation of its response
-
-
-FEW = 4  # samples a column up to which columns, not samples, are summed side by side
-
-
-NODES = 3  # samples a column at least
-
-
+FEW = 4  # samples per column up to which columns, not samples, are summed side by side
+NODES = 3  # samples per column at least
 INDEPENDENT = 1.0  # standard deviations of a response times the length of a column, above which bands are smooth
-
-
-LEAST = np.float32(1e-12)  # power of a unit record that is nothing
-
-
+LEAST = np.float32(1e-12)  # least power of a unit record
 CORRECTION = np.float32(0.25)  # at most this share of a mean may come from the cubic part of the interpolation
-
-
 CACHE = 1 << 19  # bytes of band signals worked on at a time
-
-
 BLOCK = 32  # records worked on at a time
-
-
 FLOOR = -80.0  # dB against the reference level
-
-
 REACH = 3.6  # standard deviations of the longest wavelet in time that the zero padding covers
+SCALES = 128  # of the classic picture
 
 
 @dataclass(frozen=True)
 class Grid:
-    """``length`` N of the FFT in which records of ``samples`` stand ``lead`` inside, and ``slots`` columns fill N."""
+    """FFT length N, the offset ``lead`` of a record of ``samples`` in it, and the ``slots`` columns that fill N."""
 
     samples: int
     columns: int
@@ -75,7 +54,7 @@ def block_size(device: str, channels: int = 1) -> int:
 
 
 def make_grid(samples: int, columns: int, pad: float) -> Grid:
-    """The cheapest even N of at least ``samples`` + ``pad`` and 8 spare columns that holds a whole number of columns."""
+    """The fastest even N that has room for ``samples`` + ``pad`` and 8 spare columns and holds whole columns."""
     step = columns // gcd(samples, columns)
     step *= 1 + samples * step // columns % 2
     least = max(columns + 8, ceil(columns * (1 + pad / samples)))
@@ -88,7 +67,7 @@ def make_grid(samples: int, columns: int, pad: float) -> Grid:
 
 
 def roughness(length: int) -> float:
-    """How much dearer an FFT is for its prime factors: 0 for 2, 3 and 5."""
+    """Relative extra cost of an FFT for its prime factors: 0 for 2, 3 and 5."""
     for prime in (2, 3, 5):
         while length % prime == 0:
             length //= prime
@@ -96,7 +75,7 @@ def roughness(length: int) -> float:
 
 
 def smooth(least: float) -> int:
-    """The smallest 2^a 3^b 5^c that is not below ``least``."""
+    """The smallest 2^a 3^b 5^c >= ``least``."""
     n = max(ceil(least), 1)
     while roughness(n):
         n += 1
@@ -239,17 +218,14 @@ def _fold(spectrum, first, offset, taps, folded):
                 at = 0
 
 
-SCALES = 128
-
-
 @dataclass(frozen=True)
 class ClassicBank:
-    """What images of records of a ``grid`` need.
+    """Filters and weights of the classic picture for records of a ``grid``.
 
-    ``groups`` hold the main bands, ``means`` the start and weights (bands, count, 3, columns) of their means.
-    ``response`` (128, bins) are
-    the whole filters, with ``whole_start`` and ``whole_weights`` for means of every sample; ``total`` and ``stray`` (128,
-    joined bins) their power gains, in all and outside the main band. ``row_start`` and ``row_weights`` resize the rows.
+    ``groups`` hold the main bands, ``means`` the start and weights (bands, count, 3, columns) of their means. ``response``
+    (128, bins): the whole filters, with ``whole_start`` and ``whole_weights`` for means of every sample; ``total`` and
+    ``stray`` (128, joined bins): their power gains, in all and outside the main band. ``row_start`` and ``row_weights``
+    resize the rows.
     """
 
     grid: Grid

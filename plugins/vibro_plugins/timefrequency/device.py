@@ -1,4 +1,4 @@
-"""The same maps on a torch device: a GPU computes whole batches at once and needs no shortcut that branches by record."""
+"""The same maps on a GPU: whole batches at once, without the shortcuts that branch by record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCALES_AT_ONCE = 8
 
 
 def power_on(device: str, bank: Bank, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``_cwt.pooled_power`` on ``device``."""
+    """``morlet.pooled_power`` on ``device``."""
     grid = bank.grid
     half = torch.fft.rfft(_padded(device, grid, x))
     mirror = half[:, grid.length - bank.bins + 1 : half.shape[1] - 1].flip(1).conj()
@@ -39,7 +39,7 @@ def power_on(device: str, bank: Bank, x: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def means_on(device: str, bank: ClassicBank, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``_cwt_classic.column_means`` on ``device``: every row at every sample, from the whole filters."""
+    """``classic.column_means`` on ``device``: every row at every sample, from the whole filters."""
     length = bank.grid.length
     spectrum = torch.fft.rfft(_padded(device, bank.grid, x))
     columns = _runs(device, bank.whole_start, bank.whole_weights, length)
@@ -62,7 +62,7 @@ def stft_on(device: str, x: NDArray[np.float32], window, hop: int, columns, rows
 
 
 def _padded(device, grid, x):
-    """Records where the grid wants them."""
+    """Records zero-padded to the grid."""
     padded = torch.zeros((len(x), grid.length), device=device)
     padded[:, grid.lead : grid.lead + grid.samples] = torch.from_numpy(np.ascontiguousarray(x)).to(device)
     return padded

@@ -4,81 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vibro.context import Context
-from vibro.core.engine import Engine
-from vibro.core.folds import make_rows
-from vibro.core.planning import make_plan
-from vibro.data import make_batch
 from vibro.errors import PluginError, PluginLoadError
 from vibro.events import DetectorFailed
 from vibro.host.isolation import load_isolated
 from vibro.host.isolation.limits import Limits
-from vibro.host.isolation.worker import MARK
 from vibro.host.manager import PluginHost
-from vibro.injection.fit import fit_ensemble
-from vibro.testing.signals import FS, records
 
 from .hostile import ZOO
+from .runs import GOOD, LIMITS, marked, new_host, run
 
-LIMITS = Limits(seconds=3.0, import_seconds=8.0, memory=8 << 30, file=100 << 20, open_files=256)
 SHORT = Limits(seconds=3.0, import_seconds=2.0, memory=8 << 30)
-GOOD = [
-    {"use": "mahalanobis", "view": "spectrum"},
-    {"use": "pyod", "id": "ecod", "model": "ECOD", "view": "spectrum"},
-    {"use": "pyod", "id": "knn", "model": "KNN", "view": "spectrum"},
-]
 QUICK = {"raises_in_score", "system_exit", "none", "an_object", "forces_input", "hangs", "forks", "segfault"}
-
-
-OURS = "VIBRO_TESTS"  # tells these processes from those of tests that run beside
-os.environ[OURS] = str(os.getpid())
-
-
-def marked() -> list[int]:
-    """Processes that were started for a plugin by these tests and still live."""
-    found, mine = [], f"{OURS}={os.environ[OURS]}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-            if mine in environ and any(line.startswith(MARK.encode()) for line in environ):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-@pytest.fixture(scope="module")
-def batch():
-    kind = (np.arange(80) >= 70).astype(np.int16)
-    return make_batch(records(kind, np.random.default_rng(0), samples=512), fs=FS)
-
-
-def run(host: PluginHost, batch, detectors):
-    table = {
-        "detectors": detectors,
-        "fuser": {"use": "weighted_mean"},
-        "thresholder": {"use": "quantile"},
-        "calibration": {"method": "robust"},
-        "quorum": 0.5,
-    }
-    engine = Engine(host, Context(seed=3, fs=FS))
-    fitted, _, matrix = fit_ensemble(engine, make_plan(host, "zoo", table), batch, make_rows(batch))
-    return fitted, matrix, engine.decide(fitted, matrix, batch)
-
-
-def new_host() -> PluginHost:
-    return PluginHost.create(autoload=False, environ={})
-
-
-@pytest.fixture(scope="module")
-def calm(batch):
-    """Raw scores and verdict of the good detectors alone."""
-    return run(new_host(), batch, GOOD)
 
 
 @pytest.fixture

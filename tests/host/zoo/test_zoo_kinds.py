@@ -18,9 +18,7 @@ from vibro.ingest import IngestOptions, ingest
 from vibro.injection.fit import fit_ensemble
 
 from .kinds import CASES, HARMLESS, source
-from .test_zoo import GOOD, LIMITS, marked, new_host, run
-from .test_zoo import batch as batch  # the fixtures of the zoo
-from .test_zoo import calm as calm
+from .runs import GOOD, LIMITS, marked, new_host, run
 
 QUICK = {("feature", "raises"), ("fuser", "none"), ("thresholder", "nan"), ("reader", "quiet_death")}
 

@@ -157,7 +157,7 @@ def test_auto_names_a_planted_inverted_dead_and_cloned_member_and_hardly_suffers
     assert 0.4 < (weights["b"] + weights["echo"]) / fitted(auto.Auto, z).weights()[1] < 1.6
     told = {note.split()[0]: note for note in fuser.notes()}
     assert set(told) == {"upside_down", "stone", "b", "echo"}
-    assert "inverted" in told["upside_down"] and "dead" in told["stone"] and "share one vote" in told["echo"]
+    assert "inverted" in told["upside_down"] and "dead" in told["stone"] and "share one prior weight" in told["echo"]
     assert precision(y, fuse(fuser, bad)) > clean - 0.01
 
 
@@ -190,7 +190,7 @@ def test_auto_leaves_out_members_that_find_little_of_what_the_others_find():
     assert kept.weights()[3:].min() > 0
 
 
-def test_auto_keeps_the_votes_where_there_is_no_tail_to_agree_on():
+def test_auto_keeps_the_prior_weights_where_there_is_no_tail_to_agree_on():
     z = np.random.default_rng(3).multivariate_normal(np.zeros(4), 0.5 * np.eye(4) + 0.5, 2_000)
     z[:, 3] = z[:, 0] + 0.5 * np.random.default_rng(4).normal(size=2_000)  # these two share their noise, no fault
     np.testing.assert_allclose(fitted(auto.Auto, z).weights(), 0.25, atol=0.03)
@@ -219,10 +219,10 @@ def test_auto_divides_a_member_by_how_far_its_sound_records_reach_up():
     assert abs(precision(y, fuse(fuser, skewed)) - precision(y, fuse(plain, z))) < 0.01
 
 
-def test_votes_count_until_the_tails_decide():
+def test_prior_weights_count_until_the_tails_decide():
     rng = np.random.default_rng(0)
-    names, votes = ("a", "b", "c"), {"b": 0.25, "elsewhere": 9.0}
-    few, many = (make(auto.Auto, names, votes=votes) for _ in range(2))
+    names, prior = ("a", "b", "c"), {"b": 0.25, "elsewhere": 9.0}
+    few, many = (make(auto.Auto, names, prior_weights=prior) for _ in range(2))
     few.fit(rng.standard_normal((8, 3)) + rng.standard_normal((8, 1)))
     assert few.weights()[1] < 0.5 * min(few.weights()[[0, 2]])
     z = rng.standard_normal((2000, 3))
@@ -255,7 +255,7 @@ def test_auditioned_counts_a_member_that_could_not_be_tried_like_the_mean_of_the
     fuser.fit(z, None, np.array([0.6, 0.2, np.nan, 0.0]))
     np.testing.assert_allclose(fuser.weights(), np.array([0.36, 0.04, 0.16, 0.0]) / 0.56)
     assert fuser.notes() == [
-        "d catches no injected fault: dead, inverted or blind; weight 0",
+        "d detects no injected fault: constant, inverted or blind; weight 0",
         "c could not be tried on injected faults: it counts like the mean of the others",
     ]
 

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from vibro_plugins.stats.covariance import RIDGE, Scatter, ledoit_wolf
-
-
-def test_ledoit_wolf_equals_scikit_learn():
-    from sklearn.covariance import ledoit_wolf as peer
-
-    for n, p in ((40, 90), (300, 12)):
-        x = np.random.default_rng(n).standard_normal((n, p)) * np.linspace(0.2, 3, p)
-        covariance, shrink = ledoit_wolf(x - x.mean(axis=0))
-        expected, expected_shrink = peer(x)
-        np.testing.assert_allclose(covariance, expected, atol=1e-10)
-        assert shrink == pytest.approx(expected_shrink)
+from vibro_plugins.stats.covariance import RIDGE, Scatter
 
 
 def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
@@ -26,7 +14,9 @@ def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
     slow = []
     for i in range(60):
         rest = np.delete(u, i, axis=0)
-        covariance = (1 - fitted.shrink) * np.cov(rest.T, bias=True) * 59 / 60 + (fitted.shrink + RIDGE) * np.eye(25)
+        covariance = (1 - fitted.shrinkage) * np.cov(rest.T, bias=True) * 59 / 60 + (fitted.shrinkage + RIDGE) * np.eye(
+            25
+        )
         away = u[i] - rest.mean(axis=0)
         slow.append(np.sqrt(away @ np.linalg.solve(covariance, away) / 25))
     quick = fitted.distance(x, np.arange(60))

@@ -16,12 +16,15 @@ from vibro_plugins.dsp.spectrum import by_channel, scaled
 from vibro_plugins.features.zerone.values import Grid, noise_floor, values
 
 BELOW_FLOOR = 1e-3  # eps in units of the noise floor
-MOST_ROWS = 64  # of a sensor, evenly taken, for its noise floor
+MOST_ROWS = 64  # evenly spaced rows of a sensor that its noise floor is taken from
 
 
 @dataclass(frozen=True)
 class ZeroneParams(Params):
-    """``layout``: ``v2``, or ``classic`` for the definition of the reference study."""
+    """Settings of ``zerone``.
+
+    ``layout``: v2, or classic for the definition of the reference study
+    """
 
     layout: Literal["v2", "classic"] = "v2"
 
@@ -41,7 +44,7 @@ class Zerone(FeatureExtractor):
     of its density; classic: the density.
     ratios: for 1, 2, 3, 4 kHz the mean density from there up / below, and the share of power from there up. v2 up to
     Nyquist, thresholds above 0.9 Nyquist absent; classic up to 4 kHz.
-    What the sampling rate and length cannot give is 0 and masked in ``kept``.
+    Values that the sampling rate and length cannot give are 0 and masked in ``kept``.
     """
 
     name = "zerone"
@@ -54,7 +57,7 @@ class Zerone(FeatureExtractor):
 
     @classmethod
     def inputs(cls, params: ZeroneParams) -> tuple[str, ...]:
-        """The records and, for v2, whose they are."""
+        """The records and, for v2, their sensors."""
         return ("raw", "sensor") if params.layout == "v2" else ("raw",)
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:

@@ -28,7 +28,7 @@ TIME_CLASSIC = tuple({"l4_factor": "std", "clearance": "margin"}.get(name, name)
 
 
 class Grid:
-    """What the sampling rate and length of a record decide: bins, places of the 1 Hz values, and what cannot be given."""
+    """Constants of a sampling rate and record length: bins, places of the 1 Hz values, values that are not available."""
 
     def __init__(self, fs: float, length: int, layout: str) -> None:
         self.fs, self.length, self.layout = fs, length, layout
@@ -49,7 +49,7 @@ class Grid:
         self.kept = self._kept()
 
     def _kept(self) -> NDArray[np.bool_]:
-        """(1200,) False where this rate and length give no value: it is 0 there."""
+        """(1200,) False for values that this rate and length cannot give, which are 0."""
         if self.layout == "v2":
             frames = np.repeat([self.frames > 0, self.frames > 1], [64, 63])
             ratios = np.array(THRESHOLDS) <= 0.45 * self.fs
@@ -154,7 +154,7 @@ def _time_classic(rows: Scaled, gain: Rows) -> Rows:
 
 
 def _in_units(columns: dict[str, Rows], names: tuple[str, ...], gain: Rows) -> Rows:
-    """The columns in this order, amplitudes and the variance back in the record's unit."""
+    """The columns in this order, amplitudes and the variance in the record's unit."""
     out = np.stack([columns[name] for name in names], axis=1)
     powers = np.array([{"var": 2}.get(name, int(name in _AMPLITUDES)) for name in names])
     return out * gain**powers

@@ -1,0 +1,20 @@
+"""The summary of a run: figures that are counted."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from vibro.runs.summary import realised
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import INVALID
+
+
+def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
+    """As a comment of the reference plan does: "about 5 %"."""
+    verdict = SimpleNamespace(
+        score=np.append(np.arange(100.0), [1e3, np.nan]), level=np.append(np.zeros(100), [INVALID, 0])
+    )
+    shares = realised(verdict, Cuts(89.5, 97.5, np.zeros(1)))
+    assert shares == {"attention": 0.1, "alarm": 0.02}  # of valid records with a score, whatever the budget
