@@ -93,7 +93,7 @@ def test_an_alarm_fails_where_asked_and_is_told_by_machine_and_metrics(run, tmp_
     alarms = found["levels"]["alarm"]
     assert alarms and found["machines"] == {"normal": 0, "attention": 1, "alarm": 0, "invalid": 0, "indeterminate": 0}
     (machine,) = (tmp_path / "out" / "machines.csv").read_text().splitlines()[1:]
-    assert machine.startswith(f"a,attention,isolated,,{alarms},0,1,")
+    assert machine.startswith(f"a,attention,isolated,,,{alarms},0,1,")
     raised = found["metrics"]["alarms"]["all"]
     assert raised["confusion"]["alarm"]["anomalous"] + raised["confusion"]["alarm"]["normal"] == alarms
     assert any(text.startswith(f"{alarms} records raise alarms too seldom") for text in found["warnings"])

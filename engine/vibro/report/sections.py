@@ -124,6 +124,7 @@ def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
             "machine_id": row.get("machine_id") or "–",
             "score": _float(row.get("score")),
             "confidence": _float(row.get("confidence")),
+            "growth": _float(row.get("growth_per_day")),
             "since": row.get("since", "")[:16].replace("T", " "),
             "why": why(row, t),
         }

@@ -75,6 +75,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "level": ("level", "级别"),
     "since": ("since", "起始时间"),
     "why": ("why", "原因"),
+    "growth": ("rise per day", "每日上升"),
     "records_in_alarm": ("records in alarm", "报警记录"),
     "sensors_in_alarm": ("sensors that keep up an alarm", "持续报警的传感器"),
     "score": ("score", "分数"),

@@ -42,7 +42,8 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     instants the same shares. ``reason``: ``sustained`` as just said; ``single_sensor``: a sensor keeps up an alarm by
     itself, which the mean with the next one does not reach; ``isolated``: records in alarm, none kept up; empty where
     nothing was found. ``score``: the highest score that 3 of 5 instants reached; ``since``: when the latest such episode
-    began; ``records_alarm``; ``sensors_alarm``: sensors that keep up an alarm by themselves; ``confidence``: mean of that
+    began; ``growth_per_day``: by how much the worst sensor's score rises per day since then (slope of Theil and Sen), NaN
+    without one; ``records_alarm``; ``sensors_alarm``: sensors that keep up an alarm by themselves; ``confidence``: mean of that
     of the deciding records. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since``
     is empty.
     """
@@ -50,7 +51,13 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     for name, mine, kept in _by_machine(batch, verdict):
         raised = kept[verdict.level[kept] == ALARM]
         row: dict[str, Any] = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine]))}
-        row |= {"records_alarm": len(raised), "sensors_alarm": 0, "reason": "", "since": NO_TIME}
+        row |= {
+            "records_alarm": len(raised),
+            "sensors_alarm": 0,
+            "reason": "",
+            "since": NO_TIME,
+            "growth_per_day": np.nan,
+        }
         if not len(kept):
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
             rows.append(row | {"level": LEVELS[level], "score": np.nan, "confidence": np.nan})
@@ -65,13 +72,14 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
         elif level < ALARM and len(raised):
             latest = batch.time[raised].max() if machine.timed else NO_TIME
             level, reason, since = ATTENTION, ISOLATED, latest if level < ATTENTION else since
+        growth = np.nan if reason == ISOLATED else _growth(machine, since)
         deciding = kept[verdict.level[kept] >= level] if level else kept
         known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
         confidence = float(known.mean()) if len(known) else np.nan
         rows.append(
             row
             | {"level": LEVELS[level], "reason": reason, "since": since, "sensors_alarm": len(keeping)}
-            | {"score": score, "confidence": confidence}
+            | {"growth_per_day": growth, "score": score, "confidence": confidence}
         )
     return rows
 
@@ -163,6 +171,20 @@ def _worst_two(table: Floats, cuts: Cuts) -> Floats:
     second = ordered[:, 1] if table.shape[1] > 1 else np.full(len(table), np.nan)
     value = np.where(np.isnan(second), ordered[:, 0], 0.5 * (ordered[:, 0] + np.maximum(second, 0.0)))
     return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
+
+
+def _growth(machine: _Machine, since: np.datetime64) -> float:
+    """Median slope per day of the worst sensor's score since then, over at most 200 evenly spaced instants."""
+    if np.isnat(since):
+        return float("nan")
+    place = np.flatnonzero(machine.times >= since)
+    place = place[np.unique(np.linspace(0, len(place) - 1, min(len(place), 200)).astype(np.intp))]
+    worst = np.nanmax(machine.table[place], axis=1)
+    days = (machine.times[place] - since) / np.timedelta64(1, "D")
+    first, second = np.triu_indices(len(place), 1)
+    if not len(first):
+        return float("nan")
+    return float(np.median((worst[second] - worst[first]) / (days[second] - days[first])))
 
 
 def _judge(series: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:

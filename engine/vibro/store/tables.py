@@ -46,8 +46,17 @@ QUARANTINE_COLUMNS = (
     "excerpt",
 )
 MACHINE_COLUMNS = (
-    "machine_id", "level", "reason", "since", "records_alarm", "sensors_alarm", "sensors_total", "score", "confidence",
-)  # fmt: skip
+    "machine_id",
+    "level",
+    "reason",
+    "since",
+    "growth_per_day",
+    "records_alarm",
+    "sensors_alarm",
+    "sensors_total",
+    "score",
+    "confidence",
+)
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level")
 _CHUNK = 1 << 16  # rows converted to text at a time
