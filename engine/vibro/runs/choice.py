@@ -136,8 +136,11 @@ def advice(cutting: Cutting, alarm: float) -> list[str]:
     now = cutting.candidate(str(cutting.thresholder["use"]), cutting.budgets.alarm, alarm)
     if not now.missed:
         return []
-    smallest = [(TELLING[i], _smallest(row)) for i, row in enumerate(now.caught)]
-    from_here = [f"{s:g} ({_plain(kind)})" for kind, s in smallest if s is not None]
+    smallest: dict[float, list[str]] = {}
+    for kind, row in zip(TELLING, now.caught, strict=True):
+        if (severity := _smallest(row)) is not None:
+            smallest.setdefault(severity, []).append(_plain(kind))
+    from_here = [f"{severity:g} ({_listed(smallest[severity])})" for severity in sorted(smallest)]
     said = f"of injected faults of severity {SEVERITIES[-1]:g} only {_shares(now, now.missed)} raise an alarm"
     said += f", at least half from severity {_listed(from_here)} on" if from_here else ""
     better = best(now, cutting.at_budget())
