@@ -67,9 +67,10 @@ def test_a_cut_that_misses_is_told_with_the_one_that_would_catch():
 def test_a_cut_beyond_the_budget_on_the_reference_is_not_chosen():
     reference = np.concatenate([np.linspace(-2, 2, 194), np.full(6, 26.0)])
     keeping, breaking = fixed("keeping", 2.5), fixed("breaking", 1.0)
-    aside = fixed(AUTO, 30.0, far_out=6)
-    assert chosen(cutting([aside, keeping, breaking], reference=reference))[0] == "keeping"
-    assert chosen(cutting([fixed(AUTO, 30.0), keeping, breaking], reference=reference))[0] == AUTO  # six above it count
+    alarming = fixed(AUTO, 24.0, far_out=6)
+    assert chosen(cutting([alarming, keeping, breaking], reference=reference))[0] == "keeping"
+    silent = fixed(AUTO, 30.0, far_out=6)  # the six that it takes for faults and does not alarm count as normal
+    assert chosen(cutting([silent, keeping, breaking], reference=reference))[0] == AUTO
 
 
 def test_the_next_larger_budget_is_named_where_no_cut_within_it_is_enough():

@@ -78,7 +78,8 @@ class Cutting:
     def at_budget(self) -> list[Candidate]:
         """The cuts of all thresholders at the alarm budget that keep it on the reference, and that of ``auto`` in any case.
 
-        Kept: of the reference without the scores that ``auto`` takes for faults, no more than the budget lies above.
+        Kept: of the reference without the scores that ``auto`` takes for faults and alarms, no more than the budget lies
+        above.
         A method that needs labels, or fails on this reference, was not asked for by the user: it gives no candidate.
         """
         known, budget = int(np.isfinite(self.reference).sum()), self.budgets.alarm
@@ -88,7 +89,7 @@ class Cutting:
                 candidate, details = self.candidate_of(method, budget)
                 found.append(candidate)
                 if method == AUTO:
-                    aside = int(details.get("far_out") or 0)
+                    aside = min(int(details.get("far_out") or 0), candidate.over)
         allowed = aside + ceil(budget * (known - aside))
         return [c for c in found if c.over <= allowed or c.method == AUTO]
 
