@@ -111,10 +111,16 @@ def make_thresholder(host: PluginHost, table: Mapping[str, Any], seed: int) -> T
 
 
 def best(now: Candidate, others: list[Candidate]) -> Candidate:
-    """``now`` unless it misses a kind; else the one that catches most over all kinds and severities, the highest of equals."""
-    if not now.missed:
-        return now
-    return max([now, *others], key=lambda c: (float(c.caught.mean()), c.cut))
+    """The cut that catches most severe faults of the kinds that ``now`` misses, then of all; ``now`` where none catches more.
+
+    Of cuts that catch as much the highest.
+    """
+
+    def missed(c: Candidate) -> float:
+        return float(c.caught[now.missed, -1].sum())
+
+    better = [c for c in others if missed(c) > missed(now)]
+    return max(better, key=lambda c: (missed(c), float(c.caught.mean()), c.cut), default=now)
 
 
 def chosen(cutting: Cutting) -> tuple[str, str]:
@@ -127,7 +133,7 @@ def chosen(cutting: Cutting) -> tuple[str, str]:
     if found.method == AUTO:
         return AUTO, f"auto: no other cut within the budget on the reference catches more; at this one {shares}"
     return found.method, (
-        f"{found.method} instead of {now.method}: within the budget on the reference it catches the most injected faults;"
+        f"{found.method} instead of {now.method}: within the budget on the reference it catches the most of what was missed;"
         f" at severity {SEVERITIES[-1]:g} {shares}, before {_shares(now, now.missed)}"
     )
 
