@@ -32,7 +32,9 @@ def judged(score, y, *, level=None, machine=None, fault=None, x=None):
     z = np.stack([score, -np.asarray(score)], axis=1)
     matrix = ScoreMatrix(("good", "bad"), batch.ids, z, z)
     level = np.zeros(n, np.int8) if level is None else level
-    verdict = Verdict(score, level, score, score, z, z > 1, score, score, score > 99, score > 99)
+    verdict = Verdict(
+        score, level, score, score, z, z > 1, score, score, score > 99, score > 99, np.zeros(len(score), np.int8)
+    )
     fault = np.where(y == 1, "worn", "") if fault is None else fault
     return evaluate(batch, Truth(y, fault), verdict, matrix, budget=0.1)
 

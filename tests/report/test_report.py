@@ -51,6 +51,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "score": score,
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
+        "reason": np.where(level == "invalid", "data", ""),
         "agreement": np.clip(rng.normal(0.85, 0.1, n), 0, 1),
         "confidence": np.clip(rng.normal(0.9, 0.1, n), 0, 1),
         **{f"z_{d}": z[:, j] for j, d in enumerate(DETECTORS)},
@@ -266,9 +267,11 @@ def test_every_text_is_used_and_translated():
         "pooled",
     }  # values in files
     for key, text in english.items():
-        assert key in tokens or key.startswith(("i_", "k_", "raised_", "why_")) or re.search(rf"\b{key}\b", sources), (
-            f"text {key!r} is not used"
-        )
+        assert (
+            key in tokens
+            or key.startswith(("i_", "k_", "raised_", "reason_", "why_"))
+            or re.search(rf"\b{key}\b", sources)
+        ), f"text {key!r} is not used"
         assert text and chinese[key]
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", chinese[key])), key
 

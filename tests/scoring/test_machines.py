@@ -31,7 +31,17 @@ def plant(table, *, timed=True, machine="m", skew=0, levels=None):
         level = np.full(n, levels, np.int8)
     ones = np.ones(n)
     return batch, Verdict(
-        score, level, ones, ones, ones[:, None], level[:, None] == ALARM, ones, 0.8 * ones, ones > 1, ones > 1
+        score,
+        level,
+        ones,
+        ones,
+        ones[:, None],
+        level[:, None] == ALARM,
+        ones,
+        0.8 * ones,
+        ones > 1,
+        ones > 1,
+        np.zeros(n, np.int8),
     )
 
 
@@ -214,6 +224,7 @@ def test_missing_records_and_the_order_of_rows_do_not_matter():
         "confidence",
         "unseen",
         "alarm_suppressed",
+        "reason",
     )
     mixed = Verdict(**{name: getattr(verdict, name)[rows] for name in names})
     assert machine_rows(batch.take(rows), mixed, CUTS) == machine_rows(batch, verdict, CUTS)

@@ -19,8 +19,8 @@ from vibro.ingest.files import find_files
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
+from vibro.store.lookup import find_record
 
-PREFIX = 6  # fewest digits of a record id that are accepted as its beginning
 BASELINE = 100  # records at most
 BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
@@ -64,7 +64,7 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     meant; sources that are gone or changed leave the signal out with a note.
     """
     run = load(folder)
-    row = find_record(run, record)
+    row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
     signals, notes = read_signals(host, run, [row, *mates], data)
     empty = np.zeros((0, 0), np.float32)
@@ -73,25 +73,6 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
     table = build(found)
     return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
-
-
-def find_record(run: RunData, wanted: str) -> int:
-    """Row of the record meant by an id, a prefix of an id, or ``SOURCE:ROW``."""
-    ids = run.scores["record_id"]
-    source, _, number = wanted.rpartition(":")
-    if source and number.isdecimal():
-        hits = np.flatnonzero((run.scores["source"] == source) & (run.scores["row"] == int(number)))
-    elif len(wanted) < PREFIX:
-        raise ConfigError(
-            f"{wanted!r} is too short", hint=f"give at least {PREFIX} digits of the record id, or SOURCE:ROW"
-        )
-    else:
-        hits = np.flatnonzero(np.char.startswith(ids, wanted.lower()))
-    if len(hits) == 1:
-        return int(hits[0])
-    if len(hits):
-        raise ConfigError(f"{wanted!r} means {len(hits)} records", hint=f"give more digits: {', '.join(ids[hits[:5]])}")
-    raise ConfigError(f"no record {wanted!r} in {run.folder}", hint="scores.csv lists record_id, source and row")
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -150,6 +131,7 @@ def build(found: Explanation) -> dict[str, Any]:
         "score": float(scores["score"][row]),
         "p_value": float(scores["p_value"][row]),
         "level": LEVELS[run.level[row]],
+        "reason": str(scores["reason"][row]),
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),

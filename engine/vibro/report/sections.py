@@ -35,6 +35,7 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "say": say(run, t),
         "summary": run.summary,
         "machines": machines(run, t),
+        "transients": transients(run),
         "when": when(run, order, t),
         "timed": run.timed,
         "trend": trend(run, order, t),
@@ -143,6 +144,11 @@ def why(row: Mapping[str, str], t: Texts) -> str:
     return words.format(bad=row["sensors_alarm"], total=row["sensors_total"], n=row.get("records_alarm", ""))
 
 
+def transients(run: RunData) -> list[dict[str, Any]]:
+    """The events of the run, by machine and time."""
+    return [{**event, "time": event["time"][:16].replace("T", " ")} for event in run.summary.get("transients", [])]
+
+
 def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     """The map of sensors by time, or None where there is too little to map."""
     known = np.isfinite(run.x)
@@ -242,6 +248,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "score": float(score[i]),
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
+                "reason": str(run.scores["reason"][i]),
                 "agreement": float(run.scores["agreement"][i]),
                 "confidence": float(run.scores["confidence"][i]),
                 "cells": cells,

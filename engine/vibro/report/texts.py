@@ -80,6 +80,17 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "sensors_in_alarm": ("sensors that keep up an alarm", "持续报警的传感器"),
     "score": ("score", "分数"),
     "confidence": ("confidence", "置信度"),
+    "h_transients": ("Transients", "瞬态事件"),
+    "p_transients": (
+        "Tap changes, starts and the like: at once on most sensors of a machine, impulsive, gone at the next instant. Their "
+        "records deserve attention but raise no alarm.",
+        "分接开关动作、启动等：同一时刻出现在设备的多数传感器上，呈冲击性，下一时刻即消失。相应记录列为关注，不报警。",
+    ),
+    "reason_transient": ("transient", "瞬态"),
+    "reason_unseen_state": ("unseen operating state", "未见过的工况"),
+    "reason_single_sensor": ("deviates alone", "单个传感器异常"),
+    "reason_data": ("bad data", "数据不良"),
+    "reason_benign": ("labelled benign", "已标为无害"),
     "h_when": ("When and where", "何时何处"),
     "p_when": (
         "The highest score of each sensor in each stretch of time; stronger blue is nearer to the attention cut, ◆ attention, "

@@ -31,6 +31,7 @@ from vibro.runs.session import check_input, job, read_input
 from vibro.scoring.contamination import find_contamination
 from vibro.scoring.verdict import Verdict
 from vibro.store import manifest
+from vibro.store.marks import marks_in, read_marks
 from vibro.store.viewcache import ViewCache
 
 
@@ -56,6 +57,7 @@ def run_ensemble(
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
+        replaced = read_marks(work.run.out)  # of the run that is replaced
         got = read_input(work, data)
         batch = got.batch
         rows, said = rows_to_fit(batch, got.labels, options.fit_on)
@@ -85,6 +87,9 @@ def run_ensemble(
         if y is not None:
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
+        assert matrix.look is not None  # the fit has seen to it
+        marks = marks_in(replaced, batch.ids, matrix.look, fitted.marks.near)
+        fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
             got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))

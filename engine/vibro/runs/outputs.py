@@ -26,9 +26,10 @@ from vibro.runs.choice import Cutting, advice
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
+from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
 from vibro.store.index import index_state
+from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
 
 SCORES = "stages/50-score/scores.safetensors"
@@ -60,6 +61,8 @@ def finish(
             save_tensors(stage.path / "scores.safetensors", kept)
         machines = machine_rows(batch, verdict, fitted.cuts)
         write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
+        if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
+            write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
         for name in ("10-ingest", "work"):
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
     metrics = None
@@ -126,6 +129,7 @@ def write_tables(
         "score": verdict.score,
         "p_value": verdict.p_value,
         "level": np.array(LEVELS)[verdict.level],
+        "reason": np.array(REASONS)[verdict.reason],
         "agreement": verdict.agreement,
         "confidence": verdict.confidence,
     }
@@ -138,10 +142,14 @@ def stored_scores(
     batch: SignalBatch, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
 ) -> dict[str, Any]:
     """All that deciding anew needs, without samples and without the model."""
+    assert matrix.look is not None  # scoring has seen to it
     return {
         **index_state(batch),
         "raw": matrix.raw,
         "z": matrix.z,
+        "signature": matrix.look.signature,
+        "group": matrix.look.group,
+        **{f"marks/{name}": a for name, a in marks_state(fitted.marks).items()},
         "fused": verdict.score,
         "unseen": verdict.unseen,
         "level": verdict.level,

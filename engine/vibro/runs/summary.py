@@ -18,7 +18,7 @@ from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -65,6 +65,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
             "level": LEVELS[verdict.level[i]],
+            "reason": REASONS[verdict.reason[i]],
         }
         for i in order
         if np.isfinite(score[i])
@@ -106,6 +107,14 @@ def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]
     return rows
 
 
+def transients(verdict: Verdict) -> list[dict[str, Any]]:
+    """One row an event, in order of machine and time."""
+    return [
+        {"machine_id": e.machine, "time": e.time, "sensors": e.sensors, "records": len(e.rows)}
+        for e in verdict.transients.events
+    ]
+
+
 def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[str, Any]:
     """How the columns became one score, how alike they are, and what the fuser noticed."""
     plan, z = fitted.plan, fitted.reference["z"]
@@ -122,7 +131,7 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
         "fuser": plan.ensemble.fuser["use"],
         "calibration": {
             "method": fitted.calibration.method,
-            "clip": list(fitted.calibration.clip),
+            "linear": fitted.calibration.linear,
             "groups": {"own": int(own.sum()), "pooled": int((~own).sum())},
         },
         "weights": {i: float(w) for i, w in zip(fitted.detectors, fitted.weights, strict=True)},
@@ -214,6 +223,7 @@ def decided(
         "levels": levels(verdict),
         "machines": {name: sum(row["level"] == name for row in machines) for name in LEVELS},
         "thresholds": {**thresholds, "warnings": [*said, *advice]},
+        "transients": transients(verdict),
         "fault_injection": injected,
         "top": top(batch, verdict),
     }

@@ -31,10 +31,13 @@ from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import SCORES, decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.scoring.machines import machine_rows
+from vibro.scoring.marks import Look
+from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
+from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
 
 
@@ -94,14 +97,14 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if not {"unseen", "level", *(["label"] if found["metrics"] else [])} <= set(stored):
+    if not {"signature", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
     budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))
     trial = None
     if found["fault_injection"] is not None:
-        trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
+        trial = Trial(**_part(stored, "trial/"))
 
     def cutting(method: str) -> Cutting | None:
         if trial is None:
@@ -122,12 +125,16 @@ def rethreshold(
     seed = Context(seed=kept["seed"]).child("resample").seed
     cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
     ids = tuple(map(str, decode_text(stored["detectors"])))
-    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"])
+    look = Look(stored["signature"], stored["z"], stored["group"])
+    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], look)
     quorum = float(stored["quorum"])
     unseen = stored["unseen"].astype(np.bool_)
     verdict = decide(
         matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
     )
+    marks = marks_of(_part(stored, "marks/"))
+    marks = marks.joined(marks_in(read_marks(path), batch.ids, look, marks.near))
+    verdict = with_reasons(batch, verdict, cuts, stored["reference_fused"], look, marks)
     injected = None
     if trial is not None:
         names = tuple(map(str, decode_text(stored["model_sensors"])))
@@ -175,6 +182,11 @@ def rethreshold(
             write_report(run.path, run.path / "report.html", lang=lang)
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
+
+
+def _part(stored: State, prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)}
 
 
 def _told_anew(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from vibro.data import SignalBatch
+from vibro.io import files
 from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, Verdict
+from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, REASONS, Verdict
 
 NAMELESS = "(no name)"
 NAMED = 3  # names in a sentence; the others are counted
@@ -31,6 +32,7 @@ def sentences(
     return [
         *quiet_machines(machines),
         *alone(sensors),
+        *passing(verdict),
         *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
         *off_budget(verdict, thresholds),
@@ -98,6 +100,33 @@ def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{who}: look at the sensor and its mounting first"]
 
 
+def passing(verdict: Verdict) -> list[str]:
+    """Transients, those that are not over yet, and records that the user said are benign."""
+    said, found = [], verdict.transients
+    if found.events:
+        times: dict[str, list[str]] = {}
+        for event in found.events:
+            times.setdefault(event.machine, []).append(files.iso_time(event.time))
+        when = "; ".join(f"{names([machine])} {names(mine)}" for machine, mine in times.items())
+        records = sum(len(event.rows) for event in found.events)
+        said.append(
+            f"{counted(len(found.events), 'transient')} (at once on most sensors of a machine, impulsive, gone at the next"
+            f" instant): {when}; {counted(records, 'record')} of theirs count as attention, not as alarm"
+        )
+    for event in found.pending:
+        said.append(
+            f"machine {names([event.machine])} at {files.iso_time(event.time)}, its newest instant: {event.sensors} sensors"
+            " stand out at once and impulsively, as in a transient; only a later instant can show it, until then the level"
+            " stands"
+        )
+    if benign := int((verdict.reason == REASONS.index("benign")).sum()):
+        said.append(
+            f"{benign} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign"
+            " one as normal records to each other"
+        )
+    return said
+
+
 def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
     """Verdicts against the greater part of the detectors' own cuts."""
     against = np.isfinite(verdict.agreement) & (verdict.agreement < MINORITY)
@@ -121,8 +150,8 @@ def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     """Records over the alarm cut whose operating state the model has not seen."""
     over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    suppressed = int((over & verdict.alarm_suppressed).sum())
-    alarms = int(over.sum()) - suppressed
+    suppressed = int((verdict.reason == REASONS.index("unseen_state")).sum())
+    alarms = int((over & (verdict.level == ALARM)).sum())
     of = f" ({', '.join(batch.covariate_names)})" if batch.covariate_names else ""
     state = f"operating state{of} lies beyond those that the model was fitted on"
     said = []

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, SignalBatch
+from vibro.scoring.instants import instants
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, REASONS, Verdict
 
 K, N = 3, 5  # an alarm stands when K of N consecutive instants are over the cut; attention when all N are
 COMPANY = 3  # sensors present from which one alone can be told from a machine
@@ -108,9 +109,14 @@ def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple
 
 
 def _held(verdict: Verdict, cuts: Cuts) -> Floats:
-    """(n,) scores, at most the cut that a record is held below: what is no alarm by itself is none of its machine."""
-    held = np.where(verdict.level < ALARM, np.minimum(verdict.score, cuts.alarm), verdict.score)
-    return np.where(verdict.level < ATTENTION, np.minimum(held, cuts.attention), held)
+    """(n,) scores as far as they speak of the machine's state.
+
+    At most the cut that a record is held below, for what is no alarm by itself is none of its machine; at most the
+    attention cut in a transient and where the user said that it is benign.
+    """
+    passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
+    most = np.where(verdict.level < ALARM, cuts.alarm, np.inf)
+    return np.minimum(verdict.score, np.where(passing | (verdict.level < ATTENTION), cuts.attention, most))
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:
@@ -131,28 +137,10 @@ def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machi
     if np.isnat(time).any():
         table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
         return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
-    times, instant = _instants(time.astype("datetime64[ns]"), column)
-    table = np.full((len(times), len(sensors)), np.nan)
-    np.fmax.at(table, (instant, column), score[rows])
-    return _Machine(table, times, sensors, timed=True)
-
-
-def _instants(
-    time: NDArray[np.datetime64], sensor: NDArray[np.intp]
-) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
-    """Starts of the instants and each record's instant; records within half a sensor's usual period are one instant."""
-    order = np.lexsort((time, sensor))
-    gaps = np.diff(time[order].view(np.int64))[np.diff(sensor[order]) == 0]
-    gaps = gaps[gaps > 0]
-    tolerance = int(np.median(gaps)) // 2 if len(gaps) and len(np.unique(sensor)) > 1 else 0
-    distinct, where = np.unique(time.view(np.int64), return_inverse=True)
-    group, start, count = np.empty(len(distinct), np.intp), int(distinct[0]), 0
-    for i, t in enumerate(distinct.tolist()):
-        if t - start > tolerance:
-            start, count = t, count + 1
-        group[i] = count
-    first = np.searchsorted(group, np.arange(count + 1))
-    return distinct[first].view("datetime64[ns]"), group[where]
+    found = instants(time, column)
+    table = np.full((len(found.times), len(sensors)), np.nan)
+    np.fmax.at(table, (found.of, column), score[rows])
+    return _Machine(table, found.times, sensors, timed=True)
 
 
 def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:

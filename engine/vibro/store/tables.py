@@ -27,6 +27,7 @@ SCORE_COLUMNS = (
     "score",
     "p_value",
     "level",
+    "reason",
     "agreement",
     "confidence",
 )
@@ -58,7 +59,7 @@ MACHINE_COLUMNS = (
     "confidence",
 )
 EXCERPT = 120  # characters
-_TEXT = ("record_id", "source", "sensor_id", "level")
+_TEXT = ("record_id", "source", "sensor_id", "level", "reason")
 _CHUNK = 1 << 16  # rows converted to text at a time
 _FORMULA = ("=", "+", "-", "@")
 _TO_QUOTE = re.compile('[",\r\n]')
