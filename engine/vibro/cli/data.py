@@ -248,11 +248,11 @@ def _with_ingested(
     """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
     from tempfile import TemporaryDirectory
 
-    from vibro.cli import console
+    from vibro.cli.progress import progress
     from vibro.ingest import ingest
 
     host = session.host()
-    with TemporaryDirectory(prefix="vibro-") as folder, console.progress(host):
+    with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
         return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
 
 

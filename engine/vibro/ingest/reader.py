@@ -108,6 +108,8 @@ def ingest(
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
     warnings = [*([told] if told else []), *_grouped(intake.notes), *shaper.told(), *_defaults(batch), *sift.warnings]
+    if sift.taken:
+        warnings.append(f"the data state none, so the model's is taken: {', '.join(sift.taken)}")
     return Ingested(
         batch,
         intake.books,

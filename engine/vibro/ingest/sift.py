@@ -43,7 +43,7 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rate:
-    """The sampling rate of a batch and where it comes from: ``data``, ``option``, ``estimated`` or ``unknown`` (0)."""
+    """The sampling rate of a batch and where it comes from: ``data``, ``option``, ``model``, ``estimated``, ``unknown`` (0)."""
 
     fs: float
     origin: str
@@ -59,6 +59,7 @@ class Sift:
         self.options = options
         self.alive = np.ones(len(index), bool)
         self.warnings: list[str] = []
+        self.taken: list[str] = []  # what the data do not state and the model does
 
     # --- steps, in their order ----------------------------------------------------------------------------------------
 
@@ -73,6 +74,9 @@ class Sift:
         given = declared > 0
         wanted = self.options.resample or self.options.fs
         if wanted is None:
+            if not given.any() and self.options.prefer_fs:
+                self.taken.append(f"sampling rate {self.options.prefer_fs:g} Hz")
+                return Rate(self.options.prefer_fs, "model")
             if not given.any():
                 return self._estimated()
             wanted = _most_frequent(declared[given])
@@ -84,7 +88,9 @@ class Sift:
     def length(self) -> tuple[int, int]:
         """Channels and samples of the batch: the most frequent shape, the longer one of two; others are Q008."""
         channels, samples = self.index.channels, self.index.samples
-        wanted = self.options.length
+        wanted, preferred = self.options.length, self.options.prefer_length
+        if wanted is None and preferred in samples[self.alive]:
+            wanted = preferred
         shapes = Counter(zip(channels[self.alive].tolist(), samples[self.alive].tolist(), strict=True))
         if wanted is not None:
             shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] == wanted})
@@ -154,8 +160,10 @@ class Sift:
                 tally[units[code] or "unknown"] += n
             tally.pop("unknown", None)
             target = max(sorted(tally), key=lambda name: tally[name], default="unknown")
-            preferred = self.options.prefer_unit
-            if preferred is not None and factor(target, preferred) is not None:
+            preferred = self.options.prefer_unit or "unknown"
+            if target == "unknown" != preferred:
+                self.taken.append(f"unit {preferred}")
+            if target == "unknown" or factor(target, preferred) is not None:
                 target = preferred
         for code in sorted(used):
             own, rows = units[code], np.flatnonzero(self.alive & (codes == code))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,14 +113,20 @@ def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
                 raise
 
 
-def read_input(work: Job, data: DataOptions) -> Input:
-    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit."""
+def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = None) -> Input:
+    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit.
+
+    ``schema``: that of a model, whose sampling rate, unit and length count where the data state none.
+    """
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
+    how = data.reading
+    if schema is not None:
+        how = replace(how, **{f"prefer_{name}": schema[name] for name in ("fs", "unit", "length")})
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
         cache = ViewCache(cache_folder() / "records")
-        got = ingest(data.paths, readers, data.reading, stage.path, host.emit, cache, side_by_side=True)
+        got = ingest(data.paths, readers, how, stage.path, host.emit, cache, side_by_side=True)
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}
