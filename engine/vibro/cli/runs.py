@@ -62,9 +62,9 @@ def score(
     csv_bom: CsvBom = False,
 ) -> None:
     """Scores data with a frozen model: no fitting, calibration and cuts as stored."""
-    from vibro.cli import console
     from vibro.cli.ensemble import show_result
     from vibro.cli.options import check_fail_on
+    from vibro.cli.progress import progress
     from vibro.runs.options import DataOptions, RunOptions
     from vibro.runs.score import score_data
 
@@ -95,7 +95,7 @@ def score(
         sensors=sensors,
         max_quarantine=max_quarantine,
     )
-    with console.progress(host):
+    with progress(host):
         found = score_data(host, model, source, options, out)
     show_result(session, found, out, report=not no_report, fail_on=fail_on)
 
@@ -178,6 +178,7 @@ def explain(
 ) -> None:
     """Why a record got its verdict: detectors, features and lines against its sensor's own baseline, neighbours."""
     from vibro.cli import console
+    from vibro.cli.run_tables import show_explanation
     from vibro.report.explain import explain as explain_record
     from vibro.report.explain_page import write_explanation
 
@@ -187,7 +188,7 @@ def explain(
     if not session.result(found.table):
         for text in found.notes:
             console.note(f"warning: {text}")
-        console.explanation(found.table)
+        show_explanation(found.table)
         if out is not None:
             console.line(f"page: {out}")
 
