@@ -16,8 +16,8 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
         f"{word['read']} {records['read']} = {word['accepted']} {records['accepted']}"
         f" + {word['quarantined']} {records['quarantined']}"
     )
-    shown = [(word.get(level, level), count) for level, count in found["levels"].items()]
-    table((word["level"], word["records"]), shown)
+    shown = [(word.get(level, level), count, found["machines"][level]) for level, count in found["levels"].items()]
+    table((word["level"], word["records"], word["machines"]), shown)
     if found["transients"]:
         records = sum(event["records"] for event in found["transients"])
         line(f"{word['transients']}: {len(found['transients'])} ({records} {word['records']})")
@@ -46,9 +46,27 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     if found["metrics"]:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{name} {fused[key]:.3f}" for name, key in _METRICS if fused.get(key) is not None)
-        line(f"{word['metrics']}: {text}")
+        line(f"{word['metrics']}: {text or '-'}")
+        show_alarms(found["metrics"]["alarms"], word)
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
+
+
+def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
+    """Precision and recall of the alarms, with the records of each label by level; rows fitted and left out apart."""
+    for part in [name for name in ("train", "test") if found[name]] or ["all"]:
+        judged = found[part]
+        figures = [
+            f"{word[key]} {'-' if judged[key] is None else format(judged[key], '.3f')}"
+            for key in ("precision", "recall", "false_alarm_rate")
+        ]
+        rows = [
+            (word.get(level, level), n["anomalous"], n["normal"])
+            for level in ("alarm", "attention", "normal", "invalid", "indeterminate")
+            if any((n := judged["confusion"][level]).values()) or level in ("alarm", "attention", "normal")
+        ]
+        title = f"{word['raised']}{'' if part == 'all' else f' ({word[part]})'}: {', '.join(figures)}"
+        table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
 def show_explanation(found: Mapping[str, Any]) -> None:
@@ -103,6 +121,15 @@ _WORDS: dict[str, dict[str, str]] = {
         "weight": "weight",
         "health": "health or reason",
         "metrics": "against the labels",
+        "machines": "machines",
+        "raised": "alarms as raised",
+        "train": "rows fitted on",
+        "test": "rows left out of the fit",
+        "precision": "precision",
+        "recall": "recall",
+        "false_alarm_rate": "false-alarm rate",
+        "anomalous_labels": "labelled anomalous",
+        "normal_labels": "labelled normal",
     },
     "zh": {
         "read": "读取",
@@ -127,6 +154,15 @@ _WORDS: dict[str, dict[str, str]] = {
         "weight": "权重",
         "health": "健康或原因",
         "metrics": "与标签对照",
+        "machines": "设备数",
+        "raised": "实际发出的报警",
+        "train": "参与拟合的记录",
+        "test": "未参与拟合的记录",
+        "precision": "精确率",
+        "recall": "召回率",
+        "false_alarm_rate": "误报率",
+        "anomalous_labels": "标签异常",
+        "normal_labels": "标签正常",
     },
 }
 

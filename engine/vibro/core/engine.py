@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -246,7 +245,11 @@ class Engine:
         """An excluded detector does not count; of the others the quorum must survive, and at least one."""
         ok = [r for r in results if r.status == "ok"]
         lost = len(plan.absent) + sum(r.status == "failed" for r in results)
-        reasons = "; ".join(Counter(r.reason for r in results if r.status != "ok"))
+        why: dict[str, list[str]] = {}
+        for r in results:
+            if r.status != "ok":
+                why.setdefault(r.reason, []).append(r.id)
+        reasons = "; ".join(f"{', '.join(ids)}: {reason}" for reason, ids in why.items())
         if not ok:
             raise QuorumError(
                 f"no detector could be used: {reasons}", hint="give more records, or vibro ensemble show NAME"
