@@ -117,6 +117,7 @@ def texts() -> Iterator[Broken]:
     yield Broken("no such encoding", "a.csv", text(content), "Q001", ("klingon", "gb18030"), unknown)
     yield Broken("bytes for text", "a.dat", raw(struct.pack("<64h", *range(64))), "Q001", ("no text",))
     yield Broken("an archive cut off", "a.csv.gz", raw(gzip.compress(content.encode())[:-20]), "Q001", ("gzip",))
+    yield Broken("no archive at all", "a.txt.gz", text(content), "Q001", ("gzip",))
     bomb = gzip.compress(b"x,y\n" + b"1,2\n" * (4 << 20))
     yield Broken("an archive that swells", "a.csv.gz", raw(bomb), "Q019", ("100 times",))
     yield Broken("a zip for a table", "a.csv", raw(b"PK\x03\x04" + content.encode()), "Q019", ("unpack it first",))
