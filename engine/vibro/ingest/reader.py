@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.api import Component
 from vibro.core.views import Cache
@@ -18,6 +19,7 @@ from vibro.events import Event
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
+from vibro.ingest.index import Index
 from vibro.ingest.intake import Intake, configured, take_all
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.nothing import nothing_accepted
@@ -37,7 +39,7 @@ class Ingested:
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
     file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
     ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
-    every kind was understood; ``shortest`` is the least number of samples that a record had before any was refused.
+    every kind was understood; ``shortest`` is the least number of samples of a record at the batch's sampling rate.
     """
 
     batch: SignalBatch
@@ -85,10 +87,10 @@ def ingest(
         take_all(intake, listing, ahead.reading(listing))
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
         preview = first_of_kinds(listing.files, sift.index)
-        shortest = int(sift.index.samples.min()) if len(sift.index) else 0
         for span in intake.withdrawn:
             sift.withdraw(*span)
         rate = sift.rate()
+        shortest = int(sift.index.samples[sift.alive].min(initial=1 << 40)) if sift.alive.any() else 0
         shape = sift.length()
         unit = sift.unit()
         sift.standing_clocks()
@@ -107,7 +109,13 @@ def ingest(
         intake.books.accept(batch.sources[code], invalid=not valid)
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
-    warnings = [*([told] if told else []), *_grouped(intake.notes), *shaper.told(), *_defaults(batch), *sift.warnings]
+    warnings = [
+        *([told] if told else []),
+        *_grouped(intake.notes),
+        *shaper.told(),
+        *_defaults(sift.index, keep, batch),
+        *sift.warnings,
+    ]
     if sift.taken:
         warnings.append(f"the data state none, so the model's is taken: {', '.join(sift.taken)}")
     return Ingested(
@@ -134,6 +142,7 @@ def _grouped(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"{sources[0]}: {note}" if len(sources) == 1 else f"{note} ({len(sources)} files, {sources[0]} first)"
 
 
-def _defaults(batch: SignalBatch) -> Iterator[str]:
-    if batch.machines == batch.sensors and np.array_equal(batch.machine, batch.sensor) and len(batch.sensors) > 1:
+def _defaults(index: Index, keep: NDArray[np.intp], batch: SignalBatch) -> Iterator[str]:
+    unnamed = np.array([not text for text in index.names["machine"]])
+    if len(batch.sensors) > 1 and unnamed[index.machine[keep]].all():
         yield "no machine_id: every sensor counts as a machine of its own"
