@@ -39,7 +39,7 @@ class Ingested:
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
     file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
     ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
-    every kind was understood; ``shortest`` is the least number of samples of a record at the batch's sampling rate.
+    every kind was understood; ``window`` is one that all recordings could be cut into.
     """
 
     batch: SignalBatch
@@ -52,7 +52,7 @@ class Ingested:
     root: Path = Path()
     options: IngestOptions = field(default_factory=IngestOptions)
     preview: list[dict[str, Any]] = field(default_factory=list)
-    shortest: int = 0
+    window: int = 0
 
 
 def ingest(
@@ -90,7 +90,7 @@ def ingest(
         for span in intake.withdrawn:
             sift.withdraw(*span)
         rate = sift.rate()
-        shortest = int(sift.index.samples[sift.alive].min(initial=1 << 40)) if sift.alive.any() else 0
+        window = sift.window()
         shape = sift.length()
         unit = sift.unit()
         sift.standing_clocks()
@@ -100,7 +100,7 @@ def ingest(
         sift.quality(intake.words)
         keep = np.flatnonzero(sift.alive)
         if not len(keep):
-            raise nothing_accepted(listing, intake.books, preview, shortest, options)
+            raise nothing_accepted(listing, intake.books, preview, window, options)
         x = samples.finish(sift.index.start[keep], shape)
     mains = sift.mains(x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
@@ -129,7 +129,7 @@ def ingest(
         root=listing.root,
         options=options,
         preview=preview,
-        shortest=shortest,
+        window=window,
     )
 
 

@@ -18,7 +18,6 @@ from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.units import factor, scaled, unit_named
-from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
 PROBES = 64  # records that are looked at for the comb of the mains
@@ -100,7 +99,7 @@ class Sift:
             low, high = min(shape[1] for shape in shapes), max(shape[1] for shape in shapes)
             self.warnings.append(
                 f"the records have {low} to {high} samples, and those of {best[1]} stay:"
-                f" --window {window_for(low)} cuts them all into records of one length"
+                f" --window {self.window()} cuts them all into records of one length"
             )
         for i in np.flatnonzero(self.alive & ((channels != best[0]) | (samples != best[1]))):
             several = best[0] > 1 or channels[i] > 1
@@ -108,6 +107,12 @@ class Sift:
             want = f"{best[0]} x {best[1]}" if several else f"{best[1]}"
             self._out(int(i), "Q008", f"{got} samples, wanted {want}")
         return best
+
+    def window(self) -> int:
+        """A window that all recordings could be cut into: the length of a model, else a power of two up to 8,192 samples."""
+        shortest = int(self.index.samples[self.alive].min()) if self.alive.any() else 0
+        preferred = self.options.prefer_length or 0
+        return preferred if 0 < preferred <= shortest else 1 << max(0, min(13, shortest.bit_length() - 1))
 
     def standing_clocks(self) -> None:
         """Times that all files of a sensor share are a clock that stands, not instants: they are left out, and told."""
