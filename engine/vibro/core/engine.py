@@ -18,7 +18,7 @@ from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows, evenly_spaced
 from vibro.core.scheduler import SerialExecutor, TaskRunner
-from vibro.core.views import Cache, ViewStore
+from vibro.core.views import Cache, ViewStore, let_go
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
 from vibro.data import SignalBatch, check_schema, schema_of
 from vibro.errors import PluginError, QuorumError
@@ -32,6 +32,7 @@ from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.transients import standing_out
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
+ROWS = 512  # records whose signatures are measured at a time
 PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
 
 
@@ -121,7 +122,7 @@ class Engine:
         fused = fuse(fuser, z)
         seed = self.ctx.child("resample").seed
         cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
-        levels = measure(batch)
+        levels = _measured(batch)
         signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
         normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
         probes = evenly_spaced(rows.fit, PROBES)
@@ -173,7 +174,7 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        return _matrix(fitted, batch, raw, measure(batch)), failed
+        return _matrix(fitted, batch, raw, _measured(batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores, and gives the reasons."""
@@ -257,6 +258,15 @@ class Engine:
                 f" {plan.ensemble.quorum:g}: {reasons}",
                 hint="vibro plugins list",
             )
+
+
+def _measured(batch: SignalBatch) -> Floats:
+    """(n, k) raw signatures; the samples do not stay in memory."""
+    parts = []
+    for start in range(0, max(1, len(batch)), ROWS):
+        parts.append(measure(batch.x[start : start + ROWS]))
+        let_go(batch.x)
+    return np.concatenate(parts)
 
 
 def _matrix(fitted: FittedEnsemble, batch: SignalBatch, raw: Floats, levels: Floats) -> ScoreMatrix:
