@@ -22,7 +22,7 @@ detectors = [
   { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
   { use = "pyod", id = "knn", model = "KNN", view = { use = "per_sensor", of = "spectrum" } },
 ]
-calibration = { method = "robust", clip = [-5.0, 30.0], on = "auto" }
+calibration = { method = "robust", linear = 10.0, on = "auto" }
 fuser = { use = "auditioned" }
 thresholder = { use = "quantile" }
 budgets = { attention = 0.1, alarm = 0.02 }

@@ -168,8 +168,8 @@ def test_machines_csv(tmp_path):
     )
     lines = (tmp_path / "machines.csv").read_text().splitlines()
     assert lines == [
-        "machine_id,level,since,sensors_alarm,sensors_total,score,confidence",
-        "T1,alarm,2024-03-01T05:00:00Z,2,5,0.5,",
+        "machine_id,level,reason,since,growth_per_day,records_alarm,sensors_alarm,sensors_total,score,confidence",
+        "T1,alarm,,2024-03-01T05:00:00Z,,,2,5,0.5,",
     ]
 
 

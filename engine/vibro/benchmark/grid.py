@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Thresholder
 from vibro.benchmark.baselines import rank_consensus, z_mean
-from vibro.benchmark.combos import FuserSpec, Subset, equivalent, fuse_subsets
+from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets
+from vibro.benchmark.drawing import POOL, TEST
 from vibro.benchmark.metrics import Floats, flag_table, score_table
-from vibro.benchmark.trial import POOL, TEST, Trial
+from vibro.benchmark.trial import Trial
 from vibro.context import Context
 from vibro.errors import VibroError
 
@@ -45,15 +46,6 @@ PARTS = {"pool": POOL, "test": TEST}
 ONE_CLASS = "one class only"
 
 Table = dict[str, NDArray[Any]]
-
-
-@runtime_checkable
-class Batched(Protocol):
-    """A thresholder that can set the cuts of many references at once."""
-
-    def cut_each(self, scores: Floats, budget: float) -> Floats:
-        """The cuts (m,) of finite scores (m, r), the same as ``cut`` gives for each row."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -172,12 +164,7 @@ def told(error: Exception) -> str:
 def _cuts(cut: Thresholding, holdout: Floats) -> Floats:
     """The cuts (m,) of held-out scores (m, r); NaN where a row holds no score."""
     levels, known = np.full(len(holdout), np.nan), np.isfinite(holdout)
-    left = known.any(axis=1)
-    whole = left & known.all(axis=1)
-    many = cut.thresholder
-    if isinstance(many, Batched) and equivalent(type(many), "cut_each", "cut") and whole.any():
-        levels[whole], left = many.cut_each(holdout[whole], cut.budget), left & ~whole
-    for i in np.flatnonzero(left):
+    for i in np.flatnonzero(known.any(axis=1)):
         levels[i] = cut.thresholder.cut(holdout[i, known[i]], cut.budget, None)
     return levels
 

@@ -31,7 +31,7 @@ class Suite(Params):
     """What a suite file may say (benchmarks/README.md); ``limit`` bounds the size of a pool, 0 = no bound.
 
     The ensembles ``in_sample`` are fitted once on all rows, as with a library that has no held-out reference: z is
-    (score - mean) / sd over these rows, the same for all sensors, clipped as in the ensemble's calibration, and no detector
+    (score - mean) / sd over these rows, the same for all sensors, compressed as in the ensemble's calibration, and no detector
     is excluded by the sensitivity check.
     """
 

@@ -240,13 +240,13 @@ def _with_ingested(
     """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
     from tempfile import TemporaryDirectory
 
-    from vibro.cli import console
+    from vibro.cli.progress import progress
     from vibro.context import Context
     from vibro.ingest import ingest
 
     host = session.host()
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    with TemporaryDirectory(prefix="vibro-") as folder, console.progress(host):
+    with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
         return body(ingest(paths, readers, options, Path(folder) / "ingest", host.emit, prepare))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -247,7 +246,11 @@ class Engine:
         """An excluded detector does not count; of the others the quorum must survive, and at least one."""
         ok = [r for r in results if r.status == "ok"]
         lost = len(plan.absent) + sum(r.status == "failed" for r in results)
-        reasons = "; ".join(Counter(r.reason for r in results if r.status != "ok"))
+        why: dict[str, list[str]] = {}
+        for r in results:
+            if r.status != "ok":
+                why.setdefault(r.reason, []).append(r.id)
+        reasons = "; ".join(f"{', '.join(ids)}: {reason}" for reason, ids in why.items())
         if not ok:
             raise QuorumError(
                 f"no detector could be used: {reasons}", hint="give more records, or vibro ensemble show NAME"
@@ -287,7 +290,7 @@ def _calibrate_masked(
 ) -> Calibration:
     """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
     batch, entry = detectors.batch, detectors.plan.ensemble.calibration
-    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.clip)
+    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.linear)
     wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
     return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 

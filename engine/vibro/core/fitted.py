@@ -81,7 +81,7 @@ class FittedDetectors:
             batch.sensor[rows],
             len(batch.sensors),
             entry.method,
-            entry.clip,
+            entry.linear,
             batch.covariates[rows],
         )
 

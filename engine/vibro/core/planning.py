@@ -27,8 +27,6 @@ def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
             raise ConfigError(f"ensemble.{name}.{part}: needs a 'use' that names a {part}")
     if not 0 < entry.budgets.alarm <= entry.budgets.attention < 1:
         raise ConfigError(f"ensemble.{name}.budgets: needs 0 < alarm <= attention < 1")
-    if not entry.calibration.clip[0] < entry.calibration.clip[1]:
-        raise ConfigError(f"ensemble.{name}.calibration.clip: {list(entry.calibration.clip)} is not an interval")
     if not 0 <= entry.quorum <= 1:
         raise ConfigError(f"ensemble.{name}.quorum: should be a share between 0 and 1")
     return entry

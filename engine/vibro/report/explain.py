@@ -70,8 +70,9 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
     baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, tuple(notes))
-    return Explanation(run, row, build(found), signal, baseline, baseline_of, tuple(notes))
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
+    table = build(found)
+    return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -166,6 +167,26 @@ def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def at_odds(table: Mapping[str, Any]) -> list[str]:
+    """Sentences where the level of an explained record and the cuts of score and detectors do not say the same."""
+    alarm, score, level = table["cuts"]["alarm"], table["score"], table["level"]
+    judged = [d for d in table["detectors"] if d["exceeds"] is not None and d["weight"]]
+    over = [d["id"] for d in judged if d["exceeds"]]
+    few = sum(d["weight"] for d in judged if d["exceeds"]) < 0.5 * sum(d["weight"] for d in judged)
+    if alarm is None or not np.isfinite(score) or level not in LEVELS[:3] or not judged:
+        return []
+    if score > alarm and level != "alarm":
+        return [
+            f"the score is above the alarm cut, yet the level is {level}: the warnings of the run say what holds it back"
+        ]
+    if level == "alarm" and few:
+        by = f"by {', '.join(over)} far above" if over else "by many that are near"
+        return [f"{len(over)} of {len(judged)} detectors exceed their own cut: the alarm is made {by} theirs"]
+    if level != "alarm" and not few:
+        return [f"{', '.join(over)} exceed their own cut, each by little: the fused score stays below the alarm cut"]
+    return []
 
 
 def features(found: Explanation) -> list[dict[str, Any]]:

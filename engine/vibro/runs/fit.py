@@ -97,7 +97,7 @@ def run_ensemble(
         work.parts["decisions"] = [
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
         ]
-        return finish(work, got, fitted, report, matrix, verdict)
+        return finish(work, got, fitted, report, matrix, verdict, rows.fit)
 
 
 def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:

@@ -51,7 +51,7 @@ def save_model(
         "seed": fitted.seed,
         "detectors": list(fitted.detectors),
         "views": [{"name": key.name, "params": key.params} for key in views],
-        "calibration": {"method": fitted.calibration.method, "clip": list(fitted.calibration.clip)},
+        "calibration": {"method": fitted.calibration.method, "linear": fitted.calibration.linear},
         "cuts": fitted.cuts.named,
         "cut_details": dict(report.cut_details),
         "results": [
@@ -108,8 +108,7 @@ def load_model(
                 f"the model needs detector {lost[0]}, which this installation cannot give: {reason}",
                 hint="vibro plugins list; --allow-missing goes on without it as long as the quorum holds",
             )
-        clip = meta["calibration"]["clip"]
-        calibration = Calibration(meta["calibration"]["method"], (clip[0], clip[1]), tensors["calibration"])
+        calibration = Calibration(**meta["calibration"], arrays=tensors["calibration"])
         fitted = FittedEnsemble(
             plan=plan,
             schema=meta["schema"],

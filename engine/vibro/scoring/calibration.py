@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from vibro.api import Params, State
 from vibro.errors import ConfigError
 from vibro.scoring.pareto import _pareto
 from vibro.scoring.regression import FEWEST, Basis, Regression
 
-METHODS = ("robust", "z", "ecdf", "unify")
+METHODS = ("robust", "z", "ecdf")
+LINEAR = 10.0  # robust deviations up to which z is left as it is
 SHRINKAGE = 50  # reference rows at which a sensor's own statistic weighs as much as the pool's
 KNOTS = 1025  # points of the stored distribution of ``ecdf``
 TAIL = 20  # largest reference scores that make the generalised-Pareto tail of ``ecdf``, within 2 and 10 % of them
@@ -33,9 +35,8 @@ class Calibration:
     (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
     them is compared with the reference as it is. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
     (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
-    generalised-Pareto upper tail to the normal quantile. ``unify``: max(0, erf(z / sqrt 2)), the Gaussian scaling of
-    Kriegel, Kroeger, Schubert and Zimek, SDM 2011; it lies in [0, 1] and saturates, so that the order of extremes is
-    lost. All are clipped to ``clip``.
+    generalised-Pareto upper tail to the normal quantile. What lies beyond +-``linear`` is then compressed, never cut off, so
+    that no two scores become equal and no single detector can outvote all others.
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
@@ -44,7 +45,7 @@ class Calibration:
     """
 
     method: str
-    clip: tuple[float, float]
+    linear: float
     arrays: State
 
     @classmethod
@@ -54,7 +55,7 @@ class Calibration:
         sensor: NDArray[np.int32],
         sensors: int,
         method: str = "robust",
-        clip: tuple[float, float] = (-5.0, 30.0),
+        linear: float = LINEAR,
         covariates: NDArray[np.floating] | None = None,
     ) -> tuple[Calibration, Floats]:
         """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, and covariates (r, k).
@@ -65,8 +66,6 @@ class Calibration:
         """
         if method not in METHODS:
             raise ConfigError(f"unknown calibration {method!r}", hint=f"known: {', '.join(METHODS)}")
-        if not clip[0] < clip[1]:
-            raise ConfigError(f"calibration clip {list(clip)} is not an interval")
         reference = np.asarray(reference, dtype=np.float64)
         if reference.ndim != 2 or len(reference) != len(sensor):
             raise ConfigError(f"reference {reference.shape} does not fit {len(sensor)} sensor codes")
@@ -90,13 +89,13 @@ class Calibration:
             arrays |= Regression(regression.basis, in_raw).state()
         if method == "ecdf":
             arrays |= _distribution(unit)
-        fitted = cls(method, (float(clip[0]), float(clip[1])), arrays)
+        fitted = cls(method, float(linear), arrays)
         return fitted, fitted._transform(unit)
 
     def apply(self, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating] | None = None) -> Floats:
         """(n, d) raw scores, (n,) sensor codes, -1 = unknown, and (n, k) covariates to z (n, d).
 
-        NaN stays NaN, +-inf meets the clip.
+        NaN stays NaN, +-inf becomes finite.
         """
         z = np.empty(raw.shape, np.float64)
         for start in range(0, len(raw), CHUNK):
@@ -121,18 +120,15 @@ class Calibration:
         part[rows] = (left - self.arrays["left_location"][mine]) / self.arrays["left_scale"][mine]
 
     def _transform(self, part: Floats) -> Floats:
-        """In place: standardised scores by the method's curve, within the clip."""
+        """In place: standardised scores by the method's curve, compressed far out."""
         if self.method == "ecdf":
             self._to_normal(part)
-        elif self.method == "unify":
-            from scipy.special import erf
-
-            np.maximum(erf(part / np.sqrt(2.0)), 0.0, out=part)
-        return np.clip(part, *self.clip, out=part)
+        part[...] = compressed(part, self.linear)
+        return part
 
     def _to_normal(self, part: Floats) -> None:
         """In place: standardised scores to the normal quantiles of their rank in the reference."""
-        from scipy.special import ndtri
+        from scipy.special import ndtri_exp
 
         knots, quantiles, tail = self.arrays["knots"], self.arrays["quantiles"], self.arrays["tail"]
         for j in range(part.shape[1]):
@@ -142,7 +138,7 @@ class Calibration:
             above = column > start
             excess = (column[above] - start) / sigma
             logp = -excess if shape < 1e-6 else -np.log1p(shape * excess) / shape
-            part[above, j] = -ndtri(np.maximum(share * np.exp(logp), 1e-300))
+            part[above, j] = -ndtri_exp(np.log(share) + logp)
             part[np.isnan(column), j] = np.nan
 
     def own(self) -> NDArray[np.bool_]:
@@ -159,9 +155,18 @@ class Calibration:
         return dict(self.arrays)
 
     @classmethod
-    def from_state(cls, method: str, clip: tuple[float, float], arrays: State) -> Calibration:
-        """What ``state`` gave, with its method and clip."""
-        return cls(method, (float(clip[0]), float(clip[1])), dict(arrays))
+    def from_state(cls, method: str, linear: float, arrays: State) -> Calibration:
+        """What ``state`` gave, with its method and the limit of its linear part."""
+        return cls(method, float(linear), dict(arrays))
+
+
+def compressed(z: Floats, linear: float = LINEAR) -> Floats:
+    """z as it is up to +-``linear``, beyond it linear + linear asinh((abs(z) - linear) / linear) with the sign of z.
+
+    Slope and curvature are the same on both sides of the join; the order of scores stays, and infinite ones become finite.
+    """
+    size = np.minimum(np.abs(z), 1e300)
+    return np.asarray(np.where(size > linear, np.sign(z) * linear * (1.0 + np.arcsinh(size / linear - 1.0)), z))
 
 
 def _explained(unit: Floats, covariates: Floats, sensor: NDArray[np.int32], sensors: int) -> tuple[Regression, Floats]:
@@ -248,10 +253,13 @@ def _distribution(z: Floats) -> State:
 
 @dataclass(frozen=True)
 class CalibrationEntry(Params):
-    """How raw scores become z: method, clip, and whether cheap detectors are cross-fitted (``auto``) or all held out."""
+    """How raw scores become z: method, from where on z is compressed, and whether all detectors are held out.
 
-    method: Literal["robust", "z", "ecdf", "unify"] = "robust"
-    clip: tuple[float, float] = (-5.0, 30.0)
+    ``on``: ``auto`` cross-fits cheap detectors.
+    """
+
+    method: Literal["robust", "z", "ecdf"] = "robust"
+    linear: Annotated[float, Field(gt=0, allow_inf_nan=False)] = LINEAR
     on: Literal["auto", "held-out"] = "auto"
 
 

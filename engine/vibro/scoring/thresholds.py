@@ -15,6 +15,7 @@ from vibro.errors import ContractError
 
 STRICT, FARTHER = 0.1, 1.5  # share of the alarm budget, and how much farther out, for states that the reference lacks
 DRAWS = 25  # resampled references
+CEILING = 0.2  # largest share of equal scores on top that are told from the body of the others
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int16]
@@ -63,12 +64,21 @@ def fuse(fuser: Fuser, z: Floats) -> Floats:
     return np.where(some, fused, np.nan).astype(np.float64)
 
 
-def _cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None) -> float:
+def guarded_cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None = None) -> float:
     """One cut, guarded."""
     cut: object = thresholder.cut(scores, budget, y)
     if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
         raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
-    return float(np.real(cut))
+    return min(float(np.real(cut)), _below_ceiling(scores))
+
+
+def _below_ceiling(scores: Floats) -> float:
+    """Halfway to the highest score that several share, at most CEILING of all: they may be unable to rise; inf without such."""
+    known = np.sort(scores[np.isfinite(scores)])
+    below = known[: np.searchsorted(known, known[-1], "left")] if len(known) else known
+    if not len(below) or not 2 <= len(known) - len(below) <= CEILING * len(known):
+        return np.inf
+    return float(0.5 * (below[-1] + known[-1]))
 
 
 def own_cuts(thresholder: Thresholder, z: Floats, budget: float) -> Floats:
@@ -78,9 +88,7 @@ def own_cuts(thresholder: Thresholder, z: Floats, budget: float) -> Floats:
         known = column[np.isfinite(column)]
         if not len(known):
             continue
-        own[j] = _cut(thresholder, known, budget, None)
-        if known.min() < own[j] == known.max():  # a clipped z that many records share is above its cut, not equal to it
-            own[j] = np.nextafter(own[j], -np.inf)
+        own[j] = guarded_cut(thresholder, known, budget, None)
     return own
 
 
@@ -96,13 +104,13 @@ def find_cuts(
 
     Also gives what the thresholder says of its alarm cut.
     """
-    attention = _cut(thresholder, scores, budgets.attention, y)
-    alarm = _cut(thresholder, scores, budgets.alarm, y)
+    attention = guarded_cut(thresholder, scores, budgets.attention, y)
+    alarm = guarded_cut(thresholder, scores, budgets.alarm, y)
     details = dict(thresholder.details())
-    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    strict = max(alarm, guarded_cut(thresholder, scores, STRICT * budgets.alarm, y))
     unseen = max(strict, FARTHER * strict)
     rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
+    resampled = resampled_cuts(partial(guarded_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
     return Cuts(min(attention, alarm), alarm, own, unseen, resampled), details
 
 

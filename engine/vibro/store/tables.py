@@ -49,8 +49,10 @@ QUARANTINE_COLUMNS = (
 MACHINE_COLUMNS = (
     "machine_id",
     "level",
+    "reason",
     "since",
     "growth_per_day",
+    "records_alarm",
     "sensors_alarm",
     "sensors_total",
     "score",

@@ -78,17 +78,24 @@ def log_likelihood(excess: Floats, scale: float, shape: float) -> float:
     return float(-len(y) * np.log(scale) - (1.0 + 1.0 / shape) * np.log(inside).sum())
 
 
-def quantile(scale: float, shape: float, ratio: float) -> float:
+def quantile(scale: Floats | float, shape: Floats | float, ratio: Floats | float) -> Floats:
     """Excess that a share ``ratio`` of the tail exceeds: scale / shape (ratio^-shape - 1), its series near shape 0."""
-    if abs(shape) < NEAR_ZERO:
-        log = -np.log(ratio)
-        return float(scale * log * (1.0 + 0.5 * shape * log))
-    return float(scale * np.expm1(-shape * np.log(ratio)) / shape)
+    log, near = -np.log(ratio), np.abs(shape) < NEAR_ZERO
+    far = np.expm1(np.where(near, 0.0, shape) * log) / np.where(near, 1.0, shape)
+    return np.asarray(scale * np.where(near, log * (1.0 + 0.5 * shape * log), far))[()]
 
 
-def survival(excess: Floats, scale: float, shape: float) -> Floats:
+def survival(excess: Floats | float, scale: Floats | float, shape: Floats | float) -> Floats:
     """Share of the tail beyond each excess >= 0."""
-    y = np.maximum(excess, 0.0) / scale
-    if abs(shape) < NEAR_ZERO:
-        return np.exp(-y)
-    return np.asarray(np.maximum(1.0 + shape * y, 0.0) ** (-1.0 / shape))
+    y, near = np.maximum(excess, 0.0) / scale, np.abs(shape) < NEAR_ZERO
+    safe = np.where(near, 1.0, shape)
+    return np.asarray(np.where(near, np.exp(-y), np.maximum(1.0 + safe * y, 0.0) ** (-1.0 / safe)))[()]
+
+
+def density(excess: Floats, scale: Floats | float, shape: Floats | float) -> Floats:
+    """Density of the tail at each excess >= 0; 0 beyond the end of a bounded one."""
+    y, near = excess / scale, np.abs(shape) < NEAR_ZERO
+    safe = np.where(near, 1.0, shape)
+    inside = np.maximum(1.0 + safe * y, 0.0)
+    powered = np.where(inside > 0.0, np.maximum(inside, 1e-300) ** (-1.0 / safe - 1.0), 0.0)
+    return np.asarray(np.where(near, np.exp(-y), powered) / scale)[()]

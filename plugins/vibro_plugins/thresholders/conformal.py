@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
 from vibro_plugins.stats import pareto
-from vibro_plugins.thresholders.normal_body import BENIGN, far_out, too_few, usable, without_faults
+from vibro_plugins.thresholders.normal_body import too_few, usable, without_far_out
 
 TAIL, FEWEST = 0.1, 20  # share of the reference that its tail is fitted to, and the fewest scores for that
 
@@ -24,8 +24,8 @@ class Conformal(Thresholder):
     ``control = "alarms"``: p <= budget, so that a fresh normal record raises an alarm with probability at most the
     budget, whatever the distribution. ``control = "discoveries"``: the budget is the false share among the alarms;
     Benjamini and Hochberg (1995) over the reference taken as a report, frozen as a cut. There the reference stands for the
-    normals with its far-out scores weighted down to their share ``benign``: a healthy plant has such ones, as extreme as
-    faults, and they would be false discoveries. Where no discovery can be made, the cut lies so far beyond the reference
+    normals: its far-out scores are left out, or weighted down to the share ``benign`` that is known to be no faults, which are
+    as extreme as faults and would be false discoveries. Where no discovery can be made, the cut lies so far beyond the normals
     that a report of its size has one false alarm with probability at most the budget.
     """
 
@@ -34,10 +34,10 @@ class Conformal(Thresholder):
 
     @dataclass(frozen=True)
     class Params(Params):
-        """``control``: what the budget limits; ``benign``: far-out share that a healthy plant has by itself."""
+        """``control``: what the budget limits; ``benign``: share of far-out scores that is known to be no faults."""
 
         control: Literal["alarms", "discoveries"] = "alarms"
-        benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
+        benign: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     _details: Mapping[str, Any] = {}
 
@@ -45,11 +45,11 @@ class Conformal(Thresholder):
         """The cut."""
         whole = usable(scores, budget)
         if self.params.control == "alarms":
-            known, aside = without_faults(whole, self.params.benign)
+            known, aside = without_far_out(whole, self.params.benign)
             self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
             kept = max(int(budget * (len(known) + 1) + 1e-9), 1)
             return float(known[len(known) - kept])
-        far, n = float(far_out(whole)), len(whole)
+        far, n = without_far_out(whole)[1], len(whole)
         chance = 2.0 * np.sqrt(self.params.benign * (1.0 - self.params.benign) / n)
         expected = self.params.benign + chance if self.params.benign else 0.0
         weight = np.where(np.arange(n) < n - round(far * n), 1.0, min(1.0, expected / far) if far else 1.0)
@@ -61,7 +61,7 @@ class Conformal(Thresholder):
         said = {"fallback": none, "n": n, "far_out": far, "benign_among_them": float(weight[-1]), "discoveries": count}
         self._details = said
         if not count:
-            return _beyond(whole, budget)
+            return _beyond(without_far_out(whole, self.params.benign)[0], budget)
         return float(whole[n - 1 - count]) if count < n else float(np.nextafter(whole[0], -np.inf))
 
     def details(self) -> Mapping[str, Any]:

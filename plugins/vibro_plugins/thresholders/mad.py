@@ -29,17 +29,17 @@ class Mad(Thresholder):
         """The cut."""
         known = usable(scores, budget)
         shape = body(known)
-        if shape.none:
+        if shape is None:
             self._details = {"fallback": "half of the reference scores are equal: the cut is the largest of them"}
             return float(known[-1])
-        scale = np.log(np.maximum(known - shape.shift, 1e-300)) if shape.log else known
+        scale = known if shape.shift is None else np.log(np.maximum(known - shape.shift, 1e-300))
         centre = float(np.median(scale))
         value = centre - NORMAL.inv_cdf(budget) * 1.4826 * float(np.median(np.abs(scale - centre)))
-        self._details = {"fallback": None, "log": bool(shape.log), "shift": float(shape.shift)}
-        return float(shape.shift + np.exp(value)) if shape.log else float(value)
+        self._details = {"fallback": None, "shift": shape.shift}
+        return value if shape.shift is None else float(shape.shift + np.exp(min(value, 700.0)))
 
     def details(self) -> Mapping[str, Any]:
-        """Of the last cut: whether it worked on the logarithm, and the shift."""
+        """Of the last cut: the ``shift`` of the logarithm, None where it worked on the scores themselves."""
         return self._details
 
 

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Thresholder
-from vibro_plugins.thresholders.normal_body import body, far_out, usable
+from vibro_plugins.thresholders.normal_body import body, usable
 
 DRAWS = 100
+FAR = 1e-3  # share of the normal scores that the body places beyond what is called far out
+MOST, ROUNDS = 0.2, 12  # share of faults from which the search for their number comes down, and its steps
+HIDDEN = 1.25  # faults for each one far out: some lie within the reach of the normals
 
 
 class Mixture(Thresholder):
@@ -34,7 +37,7 @@ class Mixture(Thresholder):
         known = usable(scores, budget)
         shape = body(known, far_out(known))
         self._known, self._budget = known, budget
-        self._value = None if shape.none else float(shape.quantile(budget))
+        self._value = None if shape is None else shape.quantile(budget)
         return float(known[-1]) if self._value is None else self._value
 
     def details(self) -> Mapping[str, Any]:
@@ -44,13 +47,13 @@ class Mixture(Thresholder):
             return {}
         if value is None:
             return {"fallback": "half of the reference scores are equal: the cut is the largest of them"}
-        rng, share = self.ctx.rng(), float(far_out(known))
+        rng, share = self.ctx.rng(), far_out(known)
         shares, cuts = [share], [value]
         for _ in range(DRAWS):
             drawn = np.sort(rng.choice(known, len(known)))
             shares.append(far_out(drawn))
             other = body(drawn, shares[-1])
-            cuts.append(value if other.none else other.quantile(self._budget))
+            cuts.append(value if other is None else other.quantile(self._budget))
         low, high = np.quantile(cuts, (0.05, 0.95))
         return {
             "fallback": None,
@@ -58,6 +61,20 @@ class Mixture(Thresholder):
             "contamination": share,
             "contamination_interval": [float(q) for q in np.quantile(shares, (0.05, 0.95))],
         }
+
+
+def far_out(known: NDArray[np.float64]) -> float:
+    """Share of sorted scores (n,) beyond the point that the body of the others leaves a share FAR to."""
+    share = MOST  # from above: begun at 0, many faults hide behind the spread they make
+    for _ in range(ROUNDS):
+        normal = body(known, HIDDEN * share)
+        if normal is None:
+            return 0.0
+        beyond = 1.0 - np.searchsorted(known, normal.quantile(FAR), side="right") / len(known)
+        last, share = share, min(float(beyond), 2.0 * MOST)
+        if share == last:
+            break
+    return share
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
 from vibro_plugins.stats import pareto
-from vibro_plugins.thresholders.normal_body import BENIGN, too_few, upper_quantile, usable, without_faults
+from vibro_plugins.thresholders.normal_body import too_few, upper_quantile, usable, without_far_out
 
 FEWEST = 50  # exceedances below which no tail is fitted
 WIDEST = 0.2  # share of the scores that the tail may take to reach them
@@ -37,17 +37,17 @@ class Pot(Thresholder):
 
     @dataclass(frozen=True)
     class Params(Params):
-        """``tail``: share of the scores in the tail; ``benign``: far-out share that a healthy plant has by itself."""
+        """``tail``: share of the scores in the tail; ``benign``: share of far-out scores that is known to be no faults."""
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-        benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
+        benign: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     _said: Mapping[str, Any] = {}
     _tail: tuple[Floats, float, float, float] | None = None  # excesses, start, ratio and cut, for the interval
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
-        known, aside = without_faults(usable(scores, budget), self.params.benign)
+        known, aside = without_far_out(usable(scores, budget), self.params.benign)
         start, excess = tail_of(known, self.params.tail)
         self._said, self._tail = {"fallback": None, "n": len(known), "set_aside": aside}, None
         if budget >= len(excess) / len(known) and len(excess) >= FEWEST:
@@ -94,12 +94,12 @@ class Spot(Thresholder):
     class Params(Params):
         """``tail``: share of the scores in the tail; ``risk``: probability below which a score is not learned.
 
-        ``benign``: far-out share that a healthy plant has by itself.
+        ``benign``: share of far-out scores that is known to be no faults.
         """
 
         tail: Annotated[float, Field(gt=0, le=0.5)] = 0.1
         risk: Annotated[float, Field(gt=0, lt=0.1)] = 1e-4
-        benign: Annotated[float, Field(ge=0, le=1)] = BENIGN
+        benign: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     _details: Mapping[str, Any] = {}
 
@@ -108,11 +108,11 @@ class Spot(Thresholder):
         whole = usable(scores, budget)
         order = self.ctx.rng().permutation(len(whole))
         half = len(whole) // 2
-        first, _ = without_faults(np.sort(whole[order[:half]]) if half else whole, self.params.benign)
+        first, _ = without_far_out(np.sort(whole[order[:half]]) if half else whole, self.params.benign)
         start, excess = tail_of(first, self.params.tail)
         few = len(excess) < FEWEST
         if few or budget >= len(excess) / len(first):
-            known, _ = without_faults(whole, self.params.benign)
+            known, _ = without_far_out(whole, self.params.benign)
             said = f"{len(excess)} exceedances are too few for a tail: empirical quantile"
             self._details = {"fallback": said if few else None, "n": len(known)}
             return upper_quantile(known, budget) if few else min(upper_quantile(known, budget), start)
