@@ -14,6 +14,7 @@ from vibro.api import Fuser, Thresholder
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan
 from vibro.core.rows import evenly_spaced
+from vibro.core.views import let_go
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch, schema_of
 from vibro.errors import QuorumError
@@ -25,6 +26,7 @@ from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.transients import standing_out
 from vibro.scoring.verdict import ScoreMatrix
 
+ROWS = 512  # records whose signatures are measured at a time
 PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
 
 
@@ -49,7 +51,7 @@ def combine(
     fuser.fit(z, labels, usefulness(own) if usefulness is not None and fuser.wants_trial else None)
     fused = fuse(fuser, z)
     cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seeds[1])
-    levels = measure(batch)
+    levels = signatures(batch)
     signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
     normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
     ensemble = FittedEnsemble(
@@ -77,6 +79,15 @@ def combine(
         {"fit": len(rows.fit), "reference": len(fused), "strategy": rows.strategy},
     )
     return ensemble, report, score_matrix(ensemble, batch, detectors.raw, levels)
+
+
+def signatures(batch: SignalBatch) -> Floats:
+    """(n, k) raw signatures; the samples do not stay in memory."""
+    parts = []
+    for start in range(0, max(1, len(batch)), ROWS):
+        parts.append(measure(batch.x[start : start + ROWS]))
+        let_go(batch.x)
+    return np.concatenate(parts)
 
 
 def score_matrix(fitted: FittedEnsemble, batch: SignalBatch, raw: Floats, levels: Floats) -> ScoreMatrix:

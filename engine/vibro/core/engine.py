@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
-from vibro.core.combination import check_quorum, combine, score_matrix
+from vibro.core.combination import check_quorum, combine, signatures
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows
@@ -24,7 +24,6 @@ from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
 from vibro.scoring.reasons import with_reasons
-from vibro.scoring.signature import measure
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
@@ -127,7 +126,7 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        return score_matrix(fitted, batch, raw, measure(batch)), failed
+        return score_matrix(fitted, batch, raw, signatures(batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores, and gives the reasons."""
