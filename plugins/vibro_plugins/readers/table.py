@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import zlib
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ class Table(WaveReader):
                 with open_text(path, None)[0] as stream:
                     head = stream.read(HEAD)
                 layout = _layout(head, complete=len(head) < HEAD)
-        except (EOFError, zlib.error, ArchiveLimit):
+        except (EOFError, gzip.BadGzipFile, zlib.error, ArchiveLimit):
             return True  # whoever reads it will say what is wrong
         except BadField as error:
             return error.code == "Q006"

@@ -83,6 +83,9 @@ def headers() -> Iterator[Dialect]:
     yield Dialect("a column that counts", "a.csv", text(samples), {"x": X})
     speed = "x,RPM\n" + rows(X, np.full(len(X), 1797.0))
     yield Dialect("a column of speed", "a.csv", text(speed), {"x": X}, covariates={"speed": 1797.0}, notes=("speed",))
+    marked = "datetime;x;y;anomaly\n" + rows(clock("{day} {time}"), X, Y, ["0"] * len(X), mark=";")
+    said = ("anomaly was left out", "--labels", "no zone")
+    yield Dialect("SKAB: labels beside the samples", "0.csv", text(marked), {"x": X, "y": Y}, FS, START, notes=said)
     some = {"channels": ("acc_*",)}
     picked = "time,acc_x,acc_y,temp\n" + rows(T, X, Y, Z)
     yield Dialect("channels by a pattern", "a.csv", text(picked), {"acc_x": X, "acc_y": Y}, FS, settings=some)

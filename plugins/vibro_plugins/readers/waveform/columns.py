@@ -15,6 +15,7 @@ from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_
 from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, seconds_of_day
 from vibro_plugins.readers.waveform.waves import Wave
 
+WIDEST = 64  # columns; a wider table has its samples along the lines
 Values = NDArray[np.float64] | NDArray[np.datetime64] | list[str]
 
 
@@ -42,6 +43,11 @@ class Recording:
 
 def recording(table: Columns, patterns: Sequence[str]) -> Recording:
     """The channels of a table that fit the patterns; BadField says what is wrong with it."""
+    if len(table.names) > WIDEST:
+        detail = f"{len(table.names)} columns, and a recording has at most {WIDEST} channels"
+        raise BadField(
+            "Q004", "", f"{detail}; where each line is a record, write it below sensor_id,data_time,v0,v1,..."
+        )
     notes: list[str] = []
     clock, used = _clock(table)
     clock = told(clock, table.about)
@@ -54,8 +60,11 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         if isinstance(values, list) or values.dtype.kind == "M":
             notes.append(f"column {name} holds {'text' if isinstance(values, list) else 'times'} and was left out")
             continue
+        if table.named and words.plain(name) in words.LABELS and not _asked(name, patterns):
+            notes.append(f"column {name} was left out: labels come from a table of their own (--labels)")
+            continue
         condition = words.covariate(name) if table.named else ""
-        if condition and not any(matches(pattern, name) for pattern in patterns if pattern != "*"):
+        if condition and not _asked(name, patterns):
             known = values[np.isfinite(values)]
             if len(known):
                 covariates.setdefault(condition, float(known.mean()))
@@ -77,6 +86,11 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         name = table.prefix + ("" if alone else table.names[i])
         waves.append((place, Wave(name, values, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
+
+
+def _asked(name: str, patterns: Sequence[str]) -> bool:
+    """Whether the user names a column, rather than all of them."""
+    return any(matches(pattern, name) for pattern in patterns if pattern != "*")
 
 
 def _clock(table: Columns) -> tuple[Clock, set[int]]:
