@@ -99,7 +99,13 @@ class Table(WaveReader):
                 values = self._parsed(path, block, stream, layout)
         got = recording(Columns(layout.names, layout.units, values, layout.named, layout.about), self.params.channels)
         self._notes += [note, *layout.notes, *got.notes]
-        yield from records(got.waves, got.covariates, lambda sample: self._line(path, layout, sample), got.machine)
+        yield from records(
+            got.waves,
+            got.covariates,
+            lambda sample: self._line(path, layout, sample),
+            got.machine,
+            gaps=self.params.gaps,
+        )
 
     def _parsed(self, path: Path, block: bytes, stream: BinaryIO, layout: Layout) -> list[Values]:
         """The columns; BadField names the first row that is none."""

@@ -110,7 +110,7 @@ def remarks() -> Iterator[Dialect]:
         "remarks: sensor, unit, start", "a.txt", text(head + "acc\n" + rows(X)), named, FS, START, "PUMP-1", "mm/s"
     )
     dated = "Date:\t01.03.2024\nTime:\t08:00:00\n" + rows(X, Y, mark="\t")
-    yield Dialect("remarks: date and time", "a.asc", text(dated), TWO, time=START, notes=("name no zone",))
+    yield Dialect("remarks: date and time", "a.asc", text(dated), TWO, time=START, notes=("no zone",))
     yield Dialect("a header behind a hash", "a.txt", text("# x y\n" + rows(X, Y, mark=" ")), both)
     long = "".join(f"# remark {i} of a long preface\n" for i in range(300))
     yield Dialect("remarks: hundreds of lines", "a.csv", text(long + body), both)

@@ -23,6 +23,7 @@ class Clock:
     pieces: tuple[int, ...] = (0,)
     times: NDArray[np.float64] | None = None  # seconds of every sample since the first one, where there are leaps
     notes: tuple[str, ...] = field(default=())
+    zoned: bool = True  # False: the times name no zone and were read as UTC
 
     def at(self, index: int) -> np.datetime64:
         """The time of a sample at which a piece begins."""

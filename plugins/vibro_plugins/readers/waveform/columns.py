@@ -167,7 +167,7 @@ def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set
 def _of_instants(texts: Sequence[str], name: str) -> Clock:
     found, zoned = instants(texts, name)
     clock = clock_of_stamps(found, name, found[0])
-    return clock if zoned else replace(clock, notes=(*clock.notes, "times name no zone and were read as UTC"))
+    return replace(clock, zoned=zoned)
 
 
 def _parted_clock(table: Columns) -> Clock | None:
@@ -211,5 +211,4 @@ def told(clock: Clock, about: Mapping[str, str]) -> Clock:
         start, zoned = instant(text)
     except ValueError:
         return replace(clock, notes=(*clock.notes, f"the start {text[:40]!r} cannot be read and was left out"))
-    note = () if zoned else ("times name no zone and were read as UTC",)
-    return replace(clock, start=start, notes=(*clock.notes, *note))
+    return replace(clock, start=start, zoned=zoned)
