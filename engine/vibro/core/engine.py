@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
-from vibro.core.combination import check_quorum, combine, signatures
+from vibro.core.combination import check_quorum, combine, score_matrix, signatures
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows
