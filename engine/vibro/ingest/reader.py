@@ -21,6 +21,7 @@ from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
 from vibro.ingest.index import Index
 from vibro.ingest.intake import Intake, configured, take_all
+from vibro.ingest.mains import mains_of
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.nothing import nothing_accepted
 from vibro.ingest.options import IngestOptions, check_options
@@ -102,7 +103,7 @@ def ingest(
         if not len(keep):
             raise nothing_accepted(listing, intake.books, preview, window, options)
         x = samples.finish(sift.index.start[keep], shape)
-    mains = sift.mains(x, keep, rate.fs)
+    mains = mains_of(sift, x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
     accepted: Counter[str] = Counter()
     for code, valid in zip(batch.source, batch.valid, strict=True):
