@@ -30,15 +30,27 @@ _MANY = 20  # files from which on they are one task
 
 def configured(readers: Iterable[Component], options: IngestOptions) -> list[Reader]:
     """The readers, each with those of its settings that are options of every command."""
-    columns = {**columns_named(options), **options.columns}
-    given: dict[str, Any] = {"channels": options.channels, "columns": columns, "encoding": options.encoding}
-    given["gaps"] = options.repair > 0 or options.window is not None
+    given = {**_given(options), "gaps": options.repair > 0 or options.window is not None}
     found = []
     for reader in readers:
         if isinstance(reader, Reader):
             own = {f.name: given[f.name] for f in fields(reader.params) if given.get(f.name)}
             found.append(type(reader).make(own, reader.ctx) if own else reader)
     return found
+
+
+def without_effect(listing: Listing, options: IngestOptions) -> Iterator[str]:
+    """Options that no reader of these files takes, in words."""
+    used = {type(found.reader).name: {f.name for f in fields(found.reader.params)} for found in listing.files}
+    for name, value in _given(options).items():
+        if value and used and not any(name in own for own in used.values()):
+            yield f"--{name} has no effect: files of this kind ({', '.join(sorted(used))}) do not take it"
+
+
+def _given(options: IngestOptions) -> dict[str, Any]:
+    """The options that readers take as settings of the same name."""
+    columns = {**columns_named(options), **options.columns}
+    return {"channels": options.channels, "columns": columns, "encoding": options.encoding}
 
 
 def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Packed | None]]) -> None:
