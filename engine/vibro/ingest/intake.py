@@ -125,7 +125,7 @@ class Intake:
         ``before`` was taken ahead of the hash: a file that has changed since is not kept under it.
         """
         if self.cache is None or not type(found.reader).parses or found.size < SMALL:
-            self._read(found, _guarded(found))
+            self._read(found, guarded(found))
             return *digest(found.path), list(found.reader.notes())
         sha256, size = digest(found.path)
         key = key_of(found, sha256)
@@ -134,7 +134,7 @@ class Intake:
             self._read(found, recall(kept))
             return sha256, size, said(kept)
         first, memory = self.samples.end, Memory()
-        self._read(found, memory.listen(_guarded(found)))
+        self._read(found, memory.listen(guarded(found)))
         notes = list(found.reader.notes())
         if key and before == state_of(found.path):
             memory.keep(self.cache, key, self.samples.since(first), notes)
@@ -166,7 +166,7 @@ class Intake:
             yield item
 
 
-def _guarded(found: Found) -> Iterator[Record | Rejected]:
+def guarded(found: Found) -> Iterator[Record | Rejected]:
     """The reader's items; what it raises becomes an error that names it."""
     try:
         yield from found.reader.read(found.path)
