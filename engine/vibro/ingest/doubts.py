@@ -59,7 +59,7 @@ def clock_doubts(index: Index, alive: NDArray[np.bool_]) -> Iterator[tuple[str, 
     """Files in which the time of a sensor goes back within a recording, or counts from 1970, with words."""
     rows = np.flatnonzero(alive & ~np.isnat(index.time))
     columns = (index.recording, index.sensor, index.source)
-    order = rows[np.lexsort((index.start[rows], *(column[rows] for column in columns)))]
+    order = rows[np.lexsort([index.start[rows], *(column[rows] for column in columns)])]
     same = np.all([np.diff(column[order]) == 0 for column in columns], axis=0)
     back = np.flatnonzero(same & (np.diff(index.time[order]) < np.timedelta64(0, "ns")))
     for source in np.unique(index.source[order[back]]):
