@@ -6,8 +6,9 @@ anywhere beyond an edge, evenly on a log scale. Neither the share of faults, nor
 averaged over, each by how well it explains the excesses (Bayesian model averaging). Where the scores cannot tell a long tail
 from faults, the average lies between what the two would mean, so that neither guess is paid in full.
 
-The model is simple and a large sample would contradict any such: the likelihood of k excesses counts as that of
-100 k / (100 + k) (coarsened posterior: Miller and Dunson, JASA 2019).
+The model is simple and a large sample would contradict any such. Therefore the likelihood of k excesses counts as that of
+100 k / (100 + k) (coarsened posterior: Miller and Dunson, JASA 2019), and as far as there are no faults, the scores
+themselves are the reference, with weight k against 100 of the model.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from vibro_plugins.stats import pareto
 Floats = NDArray[np.float64]
 
 TOP = 0.25  # share of the scores whose excesses are looked at; more faults than that cannot be found
-CLEAN = 0.98  # probability, before the scores are seen, that none of them is a fault's
+CLEAN = 0.95  # probability, before the scores are seen, that none of them is a fault's
 SHARES = np.concatenate([[0.0], np.geomspace(0.005, 0.2, 8)])  # of faults
 LENGTHS = np.geomspace(0.5, 5.0, 10)  # of the normal tail, 1 = a Gaussian's
 LONGER = 3.0  # a tail twice as long is 2^3 times less likely before the scores are seen
 SHAPES = np.array([-0.2, 0.0, 0.2])  # a tail that ends, an exponential one, one of a power
 EDGES = np.geomspace(3.0, 320.0, 12)  # of the faults above the start, in mean excesses of a Gaussian
 POINTS = 100  # excesses looked at; more are thinned to their quantiles
-ENOUGH = 100.0  # excesses beyond which more add little certainty
+ENOUGH = 100.0  # excesses that weigh as much as the model
 FEWEST = 8  # scores with a body
 
 
@@ -105,8 +106,11 @@ class ContaminatedTail:
 
     def survival(self, score: float) -> float:
         """Expected share of normal records above a score that is not below the start."""
-        tail = pareto.survival(score - self.start, self.scale, SHAPES)
-        return float(np.sum(self._tails * ABOVE[:, None, None] * tail))
+        n = len(self.known)
+        by_model = np.sum(self._tails * pareto.survival(score - self.start, self.scale, SHAPES), axis=(1, 2)) * ABOVE
+        empirical = self.clean * (1.0 - np.interp(score, self.known, np.arange(1, n + 1), right=n + 1) / (n + 1))
+        weight = TOP * n / (TOP * n + ENOUGH)
+        return float(by_model[1:].sum() + (1.0 - weight) * by_model[0] + weight * empirical)
 
     def quantile(self, share: float) -> float:
         """The score that a share of the normal records is expected to exceed; it falls as the share grows."""
