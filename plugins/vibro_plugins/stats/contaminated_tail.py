@@ -74,15 +74,13 @@ class ContaminatedTail:
             return None
         unit = (start - middle) / AT * EXCESS
         scale = (unit[:, None] * LENGTHS)[:, :, None]
-        excess, weight = known[n - top :] - start, 1.0
-        if top > POINTS:
-            excess = np.interp((np.arange(POINTS) + 0.5) / POINTS * (top - 1), np.arange(top), excess)
-            weight = top / POINTS
-        weight *= ENOUGH / (ENOUGH + top)
+        farthest = float(known[-1] - start)
+        excess = _thinned(known[n - top :] - start)
+        weight = top / len(excess) * ENOUGH / (ENOUGH + top)
         prior = np.broadcast_to(-LONGER * np.log(LENGTHS)[:, None], (len(LENGTHS), len(SHAPES)))
         chance = np.empty((len(SHARES), len(LENGTHS), len(SHAPES), len(EDGES)))
         for i, share in enumerate(SHARES):
-            normal, faulty = _densities(excess, known[-1] - start, unit[i], scale[i])
+            normal, faulty = _densities(excess, farthest, unit[i], scale[i])
             mixed = _mixed(share, normal, faulty)
             said = CLEAN if share == 0.0 else (1.0 - CLEAN) / (len(SHARES) - 1)
             chance[i] = weight * np.log(mixed).sum(axis=0) + prior[:, :, None] + np.log(said)
@@ -108,9 +106,17 @@ class ContaminatedTail:
         """Expected share of normal records above a score that is not below the start."""
         n = len(self.known)
         by_model = np.sum(self._tails * pareto.survival(score - self.start, self.scale, SHAPES), axis=(1, 2)) * ABOVE
-        empirical = self.clean * (1.0 - np.interp(score, self.known, np.arange(1, n + 1), right=n + 1) / (n + 1))
+        empirical = self.clean * (1.0 - self._rank(score) / (n + 1))
         weight = TOP * n / (TOP * n + ENOUGH)
         return float(by_model[1:].sum() + (1.0 - weight) * by_model[0] + weight * empirical)
+
+    def _rank(self, score: float) -> float:
+        """How many of the scores lie below one that is not below the start, between two of them linearly."""
+        below = int(np.searchsorted(self.known, score, "right"))
+        if below == len(self.known):
+            return below + 1.0
+        low, high = self.known[below - 1 : below + 1]
+        return float(below + (score - low) / (high - low))
 
     def quantile(self, share: float) -> float:
         """The score that a share of the normal records is expected to exceed; it falls as the share grows."""
@@ -135,19 +141,24 @@ class ContaminatedTail:
         return self.start + float(low), self.start + float(high)
 
     def faulty(self) -> Floats:
-        """(n,) probability of each score to be a fault's."""
-        found = np.zeros(len(self.known))
-        top = len(self.known) - round(TOP * len(self.known))
-        excess = self.known[top:] - self.start
+        """(n,) probability of each score to be a fault's, between the points that are looked at linearly."""
+        top = round(TOP * len(self.known))
+        excess = self.known[-top:] - self.start
+        points = np.unique(np.append(_thinned(excess), excess[-1]))
+        chance = np.zeros(len(points))
         for i, share in enumerate(SHARES):
-            if share == 0.0 or self.probability[i].sum() < 1e-4:
-                continue
-            for block in range(0, len(excess), POINTS):
-                rows = slice(block, block + POINTS)
-                normal, faulty = _densities(excess[rows], excess[-1], self.unit[i], self.scale[i])
-                odds = share / TOP * faulty[:, None, None, :] / _mixed(share, normal, faulty)
-                found[top:][rows] += np.sum(self.probability[i] * odds, axis=(1, 2, 3))
-        return found
+            normal, faulty = _densities(points, excess[-1], self.unit[i], self.scale[i])
+            odds = share / TOP * faulty[:, None, None, :] / _mixed(share, normal, faulty)
+            chance += np.sum(self.probability[i] * odds, axis=(1, 2, 3))
+        return np.append(np.zeros(len(self.known) - top), np.interp(excess, points, chance))
+
+
+def _thinned(excess: Floats) -> Floats:
+    """At most POINTS of the excesses, evenly spaced in rank."""
+    top = len(excess)
+    if top <= POINTS:
+        return excess
+    return np.asarray(np.interp((np.arange(POINTS) + 0.5) / POINTS * (top - 1), np.arange(top), excess))
 
 
 def _densities(excess: Floats, farthest: float, unit: float, scale: Floats) -> tuple[Floats, Floats]:

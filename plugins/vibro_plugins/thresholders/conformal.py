@@ -61,7 +61,7 @@ class Conformal(Thresholder):
         said = {"fallback": none, "n": n, "far_out": far, "benign_among_them": float(weight[-1]), "discoveries": count}
         self._details = said
         if not count:
-            return _beyond(without_far_out(whole, self.params.benign)[0], budget)
+            return _beyond(whole if self.params.benign else without_far_out(whole)[0], budget)
         return float(whole[n - 1 - count]) if count < n else float(np.nextafter(whole[0], -np.inf))
 
     def details(self) -> Mapping[str, Any]:
