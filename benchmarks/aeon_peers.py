@@ -26,10 +26,11 @@ def main() -> int:
     from vibro.api import without_use
     from vibro.benchmark.combos import FuserSpec, fuse_subsets
     from vibro.benchmark.datasets import load_set
+    from vibro.benchmark.drawing import TrialKey, draw_rows
     from vibro.benchmark.metrics import average_precision
     from vibro.benchmark.run import pools_of
     from vibro.benchmark.suite import read_suite
-    from vibro.benchmark.trial import TrialKey, draw_rows, fit_trial
+    from vibro.benchmark.trial import fit_trial
     from vibro.context import Context
     from vibro.core.planning import make_plan
     from vibro.host.manager import PluginHost

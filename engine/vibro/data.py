@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import IntFlag
 from hashlib import sha256
 from typing import Any
@@ -53,6 +54,23 @@ def parse_time(text: str) -> tuple[np.datetime64, bool]:
         shift = np.timedelta64(hours * 60 + minutes, "m")
         instant += -shift if zone[0] == "+" else shift
     return instant, zone is not None
+
+
+_EPOCHS = ((1e17, "ns", 0), (1e14, "us", 3), (1e11, "ms", 6), (1e8, "s", 9))  # from this magnitude on; decimals to ns
+
+
+def parse_epoch(value: float) -> tuple[np.datetime64, str]:
+    """The instant of a count since 1970-01-01 UTC, datetime64[ns], and its unit by magnitude: s, ms, us or ns.
+
+    The magnitudes do not meet for the years 1973 to 2261. ValueError for a smaller number, and for a later year.
+    """
+    for least, unit, decimals in _EPOCHS:
+        if abs(value) >= least:
+            count = int(Decimal(repr(value)).scaleb(decimals))
+            if abs(count) < 1 << 63:
+                return np.datetime64(count, "ns"), unit
+            raise ValueError("year outside 1678..2261")
+    raise ValueError("too small for a time since 1970 in s, ms, us or ns")
 
 
 def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> str:

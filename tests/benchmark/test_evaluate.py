@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vibro.benchmark.baselines import rank_consensus, trivial_scores, z_mean
-from vibro.benchmark.evaluate import evaluate, intervals, tell_apart
+from vibro.benchmark.evaluate import alarms_as_raised, at_cuts, evaluate, intervals, tell_apart
 from vibro.data import make_batch
 from vibro.scoring.verdict import ScoreMatrix, Verdict
 
@@ -32,7 +32,9 @@ def judged(score, y, *, level=None, machine=None, fault=None, x=None):
     z = np.stack([score, -np.asarray(score)], axis=1)
     matrix = ScoreMatrix(("good", "bad"), batch.ids, z, z)
     level = np.zeros(n, np.int8) if level is None else level
-    verdict = Verdict(score, level, score, score, z, z > 1, score, score, score > 99, score > 99)
+    verdict = Verdict(
+        score, level, score, score, z, z > 1, score, score, score > 99, score > 99, np.zeros(len(score), np.int8)
+    )
     fault = np.where(y == 1, "worn", "") if fault is None else fault
     return evaluate(batch, Truth(y, fault), verdict, matrix, budget=0.1)
 
@@ -130,3 +132,26 @@ def test_baselines_see_what_their_names_say():
     raw = np.stack([np.arange(60.0), np.arange(60.0) ** 3], axis=1)
     assert rank_consensus(raw).argmax() == z_mean(raw).argmax() == 59
     assert np.isnan(tell_apart(np.zeros(20, np.int32), rng.random(20)))
+
+
+def test_alarms_are_judged_as_they_were_raised_train_and_test_apart():
+    y = np.array([1, 1, 1, 0, 0, 0, 0, -1])
+    level = np.array([2, 1, 3, 2, 0, 1, 0, 2], np.int8)
+    found = alarms_as_raised(y, level)
+    assert found["train"] is None and found["test"] is None
+    every = found["all"]
+    assert (every["precision"], every["recall"], every["false_alarm_rate"]) == pytest.approx((1 / 2, 1 / 3, 1 / 4))
+    assert every["confusion"]["alarm"] == {"anomalous": 1, "normal": 1}
+    assert every["confusion"]["invalid"] == {"anomalous": 1, "normal": 0}  # a missed fault, though its data are bad
+    assert sum(n for row in every["confusion"].values() for n in row.values()) == 7
+    parts = alarms_as_raised(y, level, np.array([1, 1, 0, 1, 0, 0, 0, 1], bool))
+    assert parts["train"]["recall"] == 0.5 and parts["test"]["recall"] == 0.0 and parts["test"]["precision"] is None
+    assert alarms_as_raised(y, level, np.ones(8, bool))["test"] is None
+
+
+def test_other_cuts_change_what_depends_on_them_and_nothing_else(ranked):
+    y, score = ranked
+    strict, loose = (judged(score, y, level=np.where(score > cut, 2, 0).astype(np.int8)) for cut in (2.5, 1.0))
+    verdict = Verdict(score, np.where(score > 1.0, 2, 0).astype(np.int8), *[score] * 8)
+    again = at_cuts(strict, y, np.where(y == 1, "worn", ""), verdict, 0.1)
+    assert again == loose and again["alarms"] != strict["alarms"] and again["per_class"]["worn"]["recall"] > 0.3

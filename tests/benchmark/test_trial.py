@@ -16,8 +16,9 @@ from vibro.benchmark.trial import standardised
 )
 def test_the_key_of_a_trial_holds_whatever_its_rows_follow_from(change):
     from vibro.benchmark.datasets import SetEntry, load_set
+    from vibro.benchmark.drawing import TrialKey
     from vibro.benchmark.suite import PoolEntry, Suite
-    from vibro.benchmark.trial import TrialKey, cache_key
+    from vibro.benchmark.trial import cache_key
     from vibro.core.planning import make_plan
     from vibro.host.manager import PluginHost
 

@@ -294,7 +294,7 @@ def test_small_inputs_give_a_result_or_one_sentence(plant, tmp_path, capsys, cou
         (["--set", "mahalanobis.trimm=0.1"], 2, "unknown parameter"),
         (["--set", "mahalanobis"], 2, "DETECTOR.PARAMETER=VALUE"),
         (["--fit-on", "normal"], 2, "needs --labels"),
-        (["--fit-on", "some"], 2, "use all, normal or split:NAME"),
+        (["--fit-on", "some"], 2, "use all, normal, split:NAME, first:0.2"),
         (["--budget", "0"], 2, "no share between 0 and 1"),
         (["--device", "cuda:7"], 2, "no GPU"),
         (["--executor", "threads"], 2, "unknown executor"),

@@ -115,7 +115,7 @@ def test_below_the_quorum_there_is_no_verdict(host, ensemble, batch):
 
 
 def test_too_few_records_are_named(host, ensemble, batch):
-    with pytest.raises(QuorumError, match="distance needs at least 4 rows to learn from, here it gets 3"):
+    with pytest.raises(QuorumError, match="distance: needs at least 4 rows to learn from, here it gets 3"):
         run(host, ensemble(DISTANCE), batch.take(np.arange(3)))
 
 

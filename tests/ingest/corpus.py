@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import socket
 import tarfile
 import zipfile
@@ -234,7 +235,7 @@ def _numbers() -> list[Case]:
             _between("numbers", f"good token {token[:12]!r}", line(1, signal_value=with_token(1, token)), None)
         )
     lists = {
-        "[NaN]": "Q007", "[1e999]": "Q007", "[true]": "Q006", "[null]": "Q006", '["1.5"]': "Q006", "[[1]]": "Q006",
+        "[NaN]": "Q007", "[1e999]": "Q007", "[true]": "Q006", "[null]": "Q006", '["1.5"]': "Q006", "[[1]]": "Q008",
         "[{}]": "Q006", "[01]": "Q002", "[+1]": "Q002", "[.5]": "Q002", "[1.]": "Q002", "[1,]": "Q002", "[0x1]": "Q002",
         "[-Infinity]": "Q007", "true": "Q006", "12.5": "Q006", "{}": "Q006", "[1" + "0" * 400 + "]": "Q007",
     }  # fmt: skip
@@ -293,8 +294,10 @@ def _times() -> list[Case]:
            "2024-03-01T00:00:00+99:00", "2024-03-01T00:00:00 Z", "２０２４-03-01T00:00:00Z", "2024-W09-5T00:00:00Z",
            "2024-3-1T0:0:0Z", "2024/03/01 00:00:00", "0001-01-01T00:00:00Z", "NaT")  # fmt: skip
     found = [_between("time", f"time {text!r}", line(1, data_time=text), "Q010") for text in bad]
-    for number in (1709251200, 1709251200000, 1.5, True, [1]):
+    for number in (1.5, 99999999, 10**19, True, [1]):
         found.append(_between("time", f"time {number!r} as JSON", line(1, data_time=number), "Q010"))
+    for number in (1709251261, 1709251261.25, 1709251261000, 1709251261000000, 1709251261000000000):
+        found.append(_between("time", f"good time {number!r} as JSON", line(1, data_time=number), None))
     for text in (
         "2024-03-01T08:01:00+08:00",
         "2024-03-01 00:01",
@@ -473,7 +476,7 @@ def _tables() -> list[Case]:
         for name, (bad, code) in broken.items()
     ]
     headers = {
-        "semicolons": _csv(2).replace(b",", b";"),
+        "semicolons for all commas": _csv(2).replace(b",", b";"),
         "no header": b"\n".join(rows[1:]),
         "no sensor column": good.replace(b"sensor_id", b"sensor"),
         "no time column": good.replace(b"data_time", b"when"),
@@ -482,12 +485,13 @@ def _tables() -> list[Case]:
         "samples apart": _wide(2).replace("v1,", "x,", 1).encode(),
     }
     for name, content in headers.items():
-        code = "Q003" if name == "samples not in order" else "Q005"
-        found.append(Case("tables", name, _file("a.csv", content), 0, {code: 1}))
+        codes = {"samples not in order": {"Q003": 1}, "semicolons for all commas": {"Q006": 2}}.get(name, {"Q005": 1})
+        found.append(Case("tables", name, _file("a.csv", content), 0, codes))
     short = _wide(3).replace("," + ",".join(values(1)[-2:]), ",,", 1)
     return [
         *found,
         Case("tables", "quoted", _file("a.csv", good), 3),
+        Case("tables", "semicolons", _file("a.csv", re.sub(rb"(_\w+),|(s1),|(Z),", rb"\1\2\3;", good)), 3),
         Case("tables", "CRLF and byte-order mark", _file("a.csv", b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")), 3),
         Case("tables", "column twice", _file("a.csv", good.replace(b"data_time", b"sensor_id")), 0, {"Q003": 1}),
         Case("tables", "columns", _file("a.csv", _wide(3).encode()), 3),
@@ -853,7 +857,7 @@ def _file_system() -> list[Case]:
         Case(
             "files", "missing beside a good one", beside(lambda folder: folder / "nowhere", named=True), 1, {"Q020": 1}
         ),
-        Case("files", "unknown ending, named", _file("a.txt", line(0)), 0, {"Q020": 1}),
+        Case("files", "unknown ending, named", _file("a.xyz", line(0)), 0, {"Q020": 1}),
         Case("files", "unknown ending in a folder", beside(lambda folder: (folder / "a.txt").write_bytes(b"x")), 1),
         Case("files", "pipe, named", beside(pipe, named=True), 1, {"Q020": 1}),
         Case("files", "pipe in a folder", beside(pipe), 1, {"Q020": 1}),

@@ -13,10 +13,11 @@ from vibro.data import NO_TIME, Record, record_id
 from vibro.errors import ConfigError
 from vibro.io import files
 from vibro.report import indicators
-from vibro.report.explain import explain, find_record
+from vibro.report.explain import explain
 from vibro.report.explain_page import render_explanation, write_explanation
 from vibro.report.texts import texts
 from vibro.store import manifest, tables
+from vibro.store.lookup import find_record
 
 FS, LENGTH, N = 4096.0, 2048, 60
 ODD = 41  # the record with the stronger second harmonic
@@ -72,6 +73,7 @@ def made_run(folder: Path, mains: float | None = 50.0, channels: int = 1, sensor
         "score": score,
         "p_value": np.full(N, 0.1),
         "level": np.where(score > 4, "alarm", "normal"),
+        "reason": np.full(N, ""),
         "agreement": np.full(N, 0.9),
         "confidence": np.full(N, 0.9),
         "z_ecod": z[:, 0],
@@ -104,7 +106,7 @@ def found(run):
 
 
 def test_table_has_the_promised_keys(found):
-    keys = "record_id source row sensor_id data_time score p_value level agreement cuts"
+    keys = "record_id source row sensor_id data_time score p_value level reason agreement cuts"
     assert list(found.table) == [*keys.split(), "detectors", "features", "lines", "neighbours", "quality"]
     assert found.table["row"] == ODD and found.table["level"] == "alarm"
     assert set(found.table["features"][0]) == {"name", "value", "baseline_median", "baseline_mad", "z"}
@@ -141,7 +143,7 @@ def test_neighbours_are_the_sensors_own_in_order_of_time(found, run):
 
 def test_records_are_named_by_prefix_or_place(run, found):
     data = found.run
-    assert find_record(data, found.table["record_id"][:6].upper()) == ODD
+    assert find_record(data.scores, found.table["record_id"][:6].upper(), data.folder) == ODD
     for wanted, words in (
         ("abc", "too short"),
         ("zzzzzzzz", "no record"),
@@ -149,11 +151,11 @@ def test_records_are_named_by_prefix_or_place(run, found):
         ("a.npz:99", "no record"),
     ):
         with pytest.raises(ConfigError, match=words):
-            find_record(data, wanted)
+            find_record(data.scores, wanted, data.folder)
     data.scores["record_id"][:2] = ["0123456789abcdef", "0123456789abcde0"]
     with pytest.raises(ConfigError, match="means 2 records"):
-        find_record(data, "0123456789")
-    assert find_record(data, "0123456789abcde0") == 1
+        find_record(data.scores, "0123456789", data.folder)
+    assert find_record(data.scores, "0123456789abcde0", data.folder) == 1
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -51,6 +51,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "score": score,
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
+        "reason": np.where(level == "invalid", "data", ""),
         "agreement": np.clip(rng.normal(0.85, 0.1, n), 0, 1),
         "confidence": np.clip(rng.normal(0.9, 0.1, n), 0, 1),
         **{f"z_{d}": z[:, j] for j, d in enumerate(DETECTORS)},
@@ -82,9 +83,10 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
     tables.write_machines(
         folder,
         [
-            {"machine_id": "T2", "level": "normal", "sensors_alarm": 0, "sensors_total": 5, "score": 0.4, "confidence": 0.98},
-            {"machine_id": "T1", "level": "alarm", "since": np.datetime64("2024-02-04T02:00"), "sensors_alarm": 2,
-             "sensors_total": 5, "score": 11.25, "confidence": 0.93},
+            {"machine_id": "T2", "level": "normal", "records_alarm": 0, "sensors_alarm": 0, "sensors_total": 5, "score": 0.4,
+             "confidence": 0.98},
+            {"machine_id": "T1", "level": "alarm", "reason": "sustained", "since": np.datetime64("2024-02-04T02:00"),
+             "records_alarm": 9, "sensors_alarm": 2, "sensors_total": 5, "score": 11.25, "confidence": 0.93},
         ],
     )  # fmt: skip
     auc = {"mahalanobis": 0.95, "ecod": 0.91, "iforest": 0.9, "knn": 0.94, "pca": 0.88, "lof": 0.41}
@@ -200,7 +202,7 @@ def test_page_is_well_formed_and_says_the_verdict(html):
     assert page.open == []
     scores = re.search(r"(\d+) of 2,000 records reach the alarm level, (\d+) more deserve attention", page.text)
     assert scores
-    assert "T1: alarm since 2024-02-04 02:00, 2 of 5 sensors." in page.text
+    assert "T1: alarm since 2024-02-04 02:00; kept up; 2 of 5 sensors keep it up by themselves." in page.text
     for part in (
         "read 2,002 = accepted 2,000 + quarantined 2",
         "Q006",
@@ -265,9 +267,11 @@ def test_every_text_is_used_and_translated():
         "pooled",
     }  # values in files
     for key, text in english.items():
-        assert key in tokens or key.startswith(("i_", "k_")) or re.search(rf"\b{key}\b", sources), (
-            f"text {key!r} is not used"
-        )
+        assert (
+            key in tokens
+            or key.startswith(("i_", "k_", "raised_", "reason_", "why_"))
+            or re.search(rf"\b{key}\b", sources)
+        ), f"text {key!r} is not used"
         assert text and chinese[key]
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", chinese[key])), key
 

@@ -89,7 +89,7 @@ def test_the_run_states_the_smallest_fault_it_would_catch_on_each_sensor(finishe
     order = sorted(found["detectors"], key=lambda name: -found["detectors"][name])
     assert weight[order[0]] >= weight[order[1]]  # the fuser follows the trial
     page = (finished / "report.html").read_text("utf-8")
-    assert "What would be caught" in page and "Smallest severity caught on each sensor" in page
+    assert "Fault-injection trial" in page and "Smallest severity detected on each sensor" in page
 
 
 def test_scoring_goes_on_with_the_confidence_and_trial_of_the_model(plant, finished, tmp_path):

@@ -31,7 +31,17 @@ def plant(table, *, timed=True, machine="m", skew=0, levels=None):
         level = np.full(n, levels, np.int8)
     ones = np.ones(n)
     return batch, Verdict(
-        score, level, ones, ones, ones[:, None], level[:, None] == ALARM, ones, 0.8 * ones, ones > 1, ones > 1
+        score,
+        level,
+        ones,
+        ones,
+        ones[:, None],
+        level[:, None] == ALARM,
+        ones,
+        0.8 * ones,
+        ones > 1,
+        ones > 1,
+        np.zeros(n, np.int8),
     )
 
 
@@ -63,10 +73,12 @@ def test_a_persistent_fault_of_several_sensors_is_an_alarm_since_it_began():
 def test_one_odd_instant_and_two_of_five_are_no_alarm():
     table = healthy()
     table[[3, 9, 11]] = 12.0
-    assert only(table)["level"] == "normal"
+    row = only(table)
+    assert (row["level"], row["reason"], row["since"]) == ("attention", "isolated", START + 11 * HOUR)
+    assert row["records_alarm"] == 12 and row["sensors_alarm"] == 0
     table[7] = 12.0  # now 7, 9, 11: three of five
     row = only(table)
-    assert row["level"] == "alarm" and row["since"] == START + 7 * HOUR
+    assert (row["level"], row["reason"], row["since"]) == ("alarm", "sustained", START + 7 * HOUR)
 
 
 def test_since_is_the_start_of_the_latest_episode():
@@ -89,9 +101,51 @@ def test_one_sensor_that_deviates_alone_is_no_machine_alarm_and_is_named():
     table[6:, 2] = 30.0
     row = only(table)
     assert row["level"] == "attention" and row["sensors_alarm"] == 1 and row["score"] == CUTS.alarm
+    assert row["reason"] == "single_sensor" and row["since"] == START + 6 * HOUR
     assert lone_sensors(*plant(table), CUTS) == [("m", "s2")]
     table[6:, 3] = 9.0  # a second sensor joins in
     assert only(table)["level"] == "alarm" and lone_sensors(*plant(table), CUTS) == []
+
+
+def test_sensors_that_deviate_each_in_its_turn_are_not_alone():
+    table = healthy(60, sensors=6)
+    for j in range(2):
+        table[10 * j : 10 * j + 6, j] = 30.0
+    assert [name for _, name in lone_sensors(*plant(table), CUTS)] == ["s0", "s1"]
+    for j in range(2, 6):
+        table[10 * j : 10 * j + 6, j] = 30.0
+    row = only(table)
+    assert lone_sensors(*plant(table), CUTS) == [] and (row["reason"], row["sensors_alarm"]) == ("single_sensor", 6)
+
+
+def test_the_time_of_a_sensor_that_missed_instants_is_its_own():
+    table = healthy()
+    table[:4, 2] = np.nan
+    table[10:, 2] = 30.0
+    assert only(table)["since"] == START + 10 * HOUR
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_no_record_in_alarm_is_left_unsaid_by_its_machine(timed):
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        table = rng.uniform(-1, 1, (int(rng.integers(1, 9)), int(rng.integers(1, 5))))
+        table[rng.random(table.shape) < 0.2] = rng.uniform(2.5, 12)
+        batch, verdict = plant(table, timed=timed)
+        (row,) = machine_rows(batch, verdict, CUTS)
+        alarms = int((verdict.level == ALARM).sum())
+        assert row["records_alarm"] == alarms and (row["level"] != "normal") >= (alarms > 0)
+        assert bool(row["reason"]) == (row["level"] != "normal")
+        assert alarms or row["level"] != "alarm"
+
+
+def test_a_record_that_is_no_alarm_by_itself_makes_none_of_its_machine():
+    table = healthy()
+    table[8:] = 9.0
+    batch, verdict = plant(table)
+    calm = replace(verdict, level=np.zeros(len(batch), np.int8))
+    (row,) = machine_rows(batch, calm, CUTS)
+    assert row["level"] == "normal" and row["records_alarm"] == 0
 
 
 def test_a_state_that_was_never_seen_raises_no_machine_alarm():
@@ -129,7 +183,7 @@ def test_sensors_read_one_after_the_other_are_one_instant():
 
 
 @pytest.mark.parametrize(
-    ("instants", "bad", "level"), [(1, 1, "alarm"), (2, 1, "normal"), (2, 2, "alarm"), (3, 2, "alarm")]
+    ("instants", "bad", "level"), [(1, 1, "alarm"), (2, 1, "attention"), (2, 2, "alarm"), (3, 2, "alarm")]
 )
 def test_few_instants_need_the_same_share(instants, bad, level):
     table = healthy(instants)
@@ -140,7 +194,8 @@ def test_few_instants_need_the_same_share(instants, bad, level):
 def test_without_times_a_machine_counts_by_what_a_fifth_of_its_records_reach():
     table = healthy(50)
     table[:5] = 9.0
-    assert only(table, timed=False)["level"] == "normal"
+    row = only(table, timed=False)
+    assert (row["level"], row["reason"]) == ("attention", "isolated") and np.isnat(row["since"])
     table[:15] = 9.0
     row = only(table, timed=False)
     assert row["level"] == "alarm" and np.isnat(row["since"]) and row["sensors_alarm"] == 4
@@ -169,6 +224,7 @@ def test_missing_records_and_the_order_of_rows_do_not_matter():
         "confidence",
         "unseen",
         "alarm_suppressed",
+        "reason",
     )
     mixed = Verdict(**{name: getattr(verdict, name)[rows] for name in names})
     assert machine_rows(batch.take(rows), mixed, CUTS) == machine_rows(batch, verdict, CUTS)

@@ -45,6 +45,19 @@ def test_shares_of_the_default_set(plant):
     assert 0.045 < np.median(np.abs(healthy).max(axis=1)) < 0.1
 
 
+def test_tap_changes_have_the_share_that_is_asked_for_and_by_default_that_of_before():
+    def share(**more):
+        made = simulate(records=1000, units=1, faults=0, fs=1024, **more)
+        return made, (made.kind == "benign").mean()
+
+    default, asked, none = share(), share(tap_changes=0.012), share(tap_changes=0)
+    assert default[0].x.tobytes() == asked[0].x.tobytes() and 0.005 < default[1] < 0.015
+    assert none[1] == 0 and share(tap_changes=0.04)[1] == pytest.approx(0.04)
+    for wrong in ({"tap_changes": 0.6}, {"tap_changes": -0.1}, {"tap_changes": 0.01, "preset": "bearing"}):
+        with pytest.raises(ConfigError, match="tap change"):
+            simulate(records=10, **wrong)
+
+
 def test_machine_faults_take_a_unit_and_sensor_faults_one_sensor(plant):
     instant = list(zip(plant.time.astype(str), plant.machine, strict=True))
     for kind, width in (("machine", 5), ("sensor", 1)):

@@ -33,6 +33,7 @@ def scores(n: int = 5) -> dict[str, np.ndarray]:
         "score": score,
         "p_value": np.full(n, 1 / 3),
         "level": np.array(["indeterminate"] + ["normal"] * (n - 1)),
+        "reason": np.array([""] * n),
         "agreement": np.full(n, -0.0),
         "confidence": np.full(n, 0.5),
         "z_ecod": rng.normal(size=n) * 1e-12,
@@ -47,7 +48,7 @@ def test_scores_csv_to_the_letter(tmp_path):
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == [*tables.SCORE_COLUMNS, "z_ecod", "z_=x,y"]
     assert rows[1][:5] == [f"{0:016x}", "a.jsonl", "0", "'=cmd()", "2024-03-01T00:00:00Z"]
-    assert rows[1][5:10] == ["", "0.333333333", "indeterminate", "0", "0.5"]
+    assert rows[1][5:11] == ["", "0.333333333", "indeterminate", "", "0", "0.5"]
     assert [row[3] for row in rows[1:]] == ["'=cmd()", 'q"uo,te', "机\n1", "'-5", ""]
     assert rows[2][4] == "2024-03-01T00:01:30.5Z"
     assert rows[5][4] == ""
@@ -113,7 +114,8 @@ text = np.full(n, "0123456789abcdef")
 number = np.random.default_rng(0).normal(size=n)
 names = ["score", "p_value", "agreement", "confidence", *(f"z_{i}" for i in range(10))]
 columns = {"record_id": text, "source": np.zeros(n, "U4"), "row": np.arange(n), "sensor_id": text[:],
-           "data_time": np.zeros(n, "datetime64[ns]"), "level": np.zeros(n, "U6"), **{k: number for k in names}}
+           "data_time": np.zeros(n, "datetime64[ns]"), "level": np.zeros(n, "U6"),
+           "reason": np.zeros(n, "U1"), **{k: number for k in names}}
 tables.write_scores(Path(sys.argv[1]), columns)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
@@ -166,8 +168,8 @@ def test_machines_csv(tmp_path):
     )
     lines = (tmp_path / "machines.csv").read_text().splitlines()
     assert lines == [
-        "machine_id,level,since,sensors_alarm,sensors_total,score,confidence",
-        "T1,alarm,2024-03-01T05:00:00Z,2,5,0.5,",
+        "machine_id,level,reason,since,growth_per_day,records_alarm,sensors_alarm,sensors_total,score,confidence",
+        "T1,alarm,,2024-03-01T05:00:00Z,,,2,5,0.5,",
     ]
 
 

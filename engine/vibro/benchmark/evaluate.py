@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from vibro.benchmark.baselines import TRIVIAL, trivial_scores
 from vibro.benchmark.metrics import Floats, flag_table, midranks, roc_auc, score_table, weighted_table
 from vibro.data import SignalBatch
-from vibro.scoring.verdict import ALARM, INVALID, ScoreMatrix, Verdict
+from vibro.scoring.verdict import ALARM, INVALID, LEVELS, ScoreMatrix, Verdict
 
 REPEATS = 400  # bootstrap samples
 SHOWN = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")
@@ -43,12 +44,14 @@ def evaluate(
     budget: float = 0.01,
     seed: int = 0,
     learned_from: bool = False,
+    train: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """The ``metrics`` part of summary.json; undefined figures are None.
 
-    Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; alarms
-    are the decisions for ``f1`` and ``false_alarm_rate``. Intervals are 95 % percentile bootstraps over recordings of a
-    sensor, or over records where there are fewer than ten of those.
+    Rows count that have a label and a fused score. ``budget`` is the false-alarm rate of ``recall_at_budget``; ``alarms``,
+    ``f1`` and ``false_alarm_rate`` judge the alarms as they were raised, on every labelled record; ``train`` (n,) rows
+    that were fitted on. Intervals are 95 % percentile bootstraps over recordings of a sensor, or over records where there
+    are fewer than ten of those.
     """
     use = (labels.y >= 0) & np.isfinite(verdict.score)
     y, score = labels.y[use], verdict.score[use]
@@ -67,9 +70,7 @@ def evaluate(
     base = trivial_scores(batch, seed)
     columns += [base[name][use] for name in TRIVIAL]
     table = score_table(y, np.array(columns), budget=budget)
-    flags = flag_table(y, (verdict.level == ALARM)[use])
     out["fused"] = {name: _number(table[name][0]) for name in SHOWN}
-    out["fused"] |= {name: _number(flags[name][0]) for name in ("false_alarm_rate", "f1")}
     rng = np.random.default_rng(seed)
     out["fused"]["interval"] = intervals(y, score, groups_of(batch)[use], rng)
     pair = ("roc_auc", "average_precision")
@@ -79,11 +80,61 @@ def evaluate(
     out["baselines"] = {
         name: {key: _number(table[key][j]) for key in pair} for j, name in enumerate(TRIVIAL, start=first)
     }
-    out["per_class"] = per_class(y, score, labels.fault_type[use], budget)
+    out = at_cuts(out, labels.y, labels.fault_type, verdict, budget, train)
     out["confound"] = confound(batch, use, y, score, base["rms"][use])
     invalid = int((verdict.level == INVALID)[labels.y >= 0].sum())
     out["warnings"] = warnings(y, out, invalid, batch.machine[use])
     return out
+
+
+def at_cuts(
+    found: Mapping[str, Any],
+    y: NDArray[np.int16],
+    fault_type: NDArray[np.str_],
+    verdict: Verdict,
+    budget: float,
+    train: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
+    """Metrics ``found`` with all that depends on cuts and budget: the alarms as raised, recall at the budget, each class."""
+    use = (y >= 0) & np.isfinite(verdict.score)
+    table = score_table(y[use], verdict.score[use], budget=budget)
+    alarms = alarms_as_raised(y, verdict.level, train)
+    fused = {**found["fused"], "recall_at_budget": _number(table["recall_at_budget"][0])}
+    assert alarms["all"] is not None
+    fused |= {name: alarms["all"][name] for name in ("false_alarm_rate", "f1")}
+    classes = per_class(y[use], verdict.score[use], fault_type[use], budget)
+    for name, row in classes.items():
+        mine = (y == 1) & (fault_type == ("" if name == "unnamed" else name))
+        row["recall"] = _number((verdict.level == ALARM)[mine].mean())
+    return {**found, "fused": fused, "alarms": alarms, "per_class": classes}
+
+
+def alarms_as_raised(
+    y: NDArray[np.int16], level: NDArray[np.int8], train: NDArray[np.bool_] | None = None
+) -> dict[str, dict[str, Any] | None]:
+    """What the alarms of labelled records (n,) were worth: of ``all``, and apart of ``train`` and ``test`` where both are.
+
+    Each with ``precision``, ``recall``, ``false_alarm_rate``, ``f1`` and the ``confusion`` matrix {level: {anomalous: n,
+    normal: n}}. A record that got no verdict is no alarm.
+    """
+    known = y >= 0
+    out: dict[str, dict[str, Any] | None] = {"all": _judged(y[known], level[known]), "train": None, "test": None}
+    if train is not None and (known & train).any() and (known & ~train).any():
+        out["train"] = _judged(y[known & train], level[known & train])
+        out["test"] = _judged(y[known & ~train], level[known & ~train])
+    return out
+
+
+def _judged(y: NDArray[np.int16], level: NDArray[np.int8]) -> dict[str, Any]:
+    flags = flag_table(y, level == ALARM)
+    figures: dict[str, Any] = {
+        name: _number(flags[name][0]) for name in ("precision", "recall", "false_alarm_rate", "f1")
+    }
+    counts = {
+        name: {"anomalous": int((level[y == 1] == code).sum()), "normal": int((level[y == 0] == code).sum())}
+        for code, name in enumerate(LEVELS)
+    }
+    return {**figures, "confusion": counts}
 
 
 def groups_of(batch: SignalBatch) -> NDArray[np.intp]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from vibro.api import Thresholder
 from vibro.benchmark.baselines import rank_consensus, z_mean
 from vibro.benchmark.combos import FuserSpec, Subset, fuse_subsets
+from vibro.benchmark.drawing import POOL, TEST
 from vibro.benchmark.metrics import Floats, flag_table, score_table
-from vibro.benchmark.trial import POOL, TEST, Trial
+from vibro.benchmark.trial import Trial
 from vibro.context import Context
 from vibro.errors import VibroError
 

@@ -16,6 +16,7 @@ import numpy as np
 from vibro.api import Fuser, Metric, Thresholder, without_use
 from vibro.benchmark.combos import FuserSpec, subsets
 from vibro.benchmark.datasets import Labelled, SetEntry
+from vibro.benchmark.drawing import TrialKey
 from vibro.benchmark.grid import (
     COLUMNS,
     Table,
@@ -27,7 +28,7 @@ from vibro.benchmark.grid import (
 )
 from vibro.benchmark.headline import add_metrics, headline
 from vibro.benchmark.suite import PoolEntry, Suite
-from vibro.benchmark.trial import Trial, TrialKey, cache_key, fit_trial, from_state, to_state
+from vibro.benchmark.trial import Trial, cache_key, fit_trial, from_state, to_state
 from vibro.context import Context
 from vibro.core.plan import Plan, resolved
 from vibro.core.scheduler import SerialExecutor

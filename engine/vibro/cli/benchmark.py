@@ -91,7 +91,7 @@ def run(
     """Fits every detector once per seed and evaluates every combination against labels."""
     from vibro.api import check_settings
     from vibro.benchmark.suite import PoolEntry, Suite, read_suite
-    from vibro.cli import console
+    from vibro.cli.progress import progress
     from vibro.errors import ConfigError
     from vibro.runs.benchmark import BenchmarkOptions, run_benchmark, suite_of_data
     from vibro.runs.options import DataOptions, RunOptions
@@ -152,7 +152,7 @@ def run(
         argv=("vibro", *sys.argv[1:]),
     )
     host = session.host([*(plugin or ()), *(Path(name) for name in suite.plugins)])
-    with console.progress(host):
+    with progress(host):
         what = (
             BenchmarkOptions(suite, root=root, beside=data[0].parent) if is_suite else BenchmarkOptions(suite, source)
         )

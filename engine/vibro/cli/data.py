@@ -200,6 +200,15 @@ def simulate(
         str, typer.Option("--preset", help="transformer, transformer-60hz, transformer-field or bearing.")
     ] = "transformer",
     fs: Annotated[float, typer.Option("--fs", help="Sampling rate in Hz.")] = 8192.0,
+    tap_changes: Annotated[
+        float | None,
+        typer.Option(
+            "--tap-changes",
+            min=0,
+            max=0.5,
+            help="Share of a transformer's instants with a tap change.  [default: 0.012]",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     format: Annotated[str, typer.Option("--format", help="jsonl or npz.")] = "jsonl",
 ) -> None:
@@ -210,7 +219,7 @@ def simulate(
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"{out} is there already and not an empty folder", hint="choose another -o")
-    made = demo.simulate(records, units, sensors, faults, preset, fs, seed)
+    made = demo.simulate(records, units, sensors, faults, preset, fs, seed, tap_changes=tap_changes)
     demo.write(made, out, format)
     names = (f"data.{format}", "labels.csv", "covariates.csv", "README.txt")
     found = {"path": out, "files": list(names), "records": len(made), "anomalous": int(made.label.sum())}
@@ -231,13 +240,13 @@ def _with_ingested(
     """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
     from tempfile import TemporaryDirectory
 
-    from vibro.cli import console
+    from vibro.cli.progress import progress
     from vibro.context import Context
     from vibro.ingest import ingest
 
     host = session.host()
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    with TemporaryDirectory(prefix="vibro-") as folder, console.progress(host):
+    with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
         return body(ingest(paths, readers, options, Path(folder) / "ingest", host.emit, prepare))
 
 

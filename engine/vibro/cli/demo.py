@@ -24,6 +24,7 @@ def demo(
     """Simulates a power transformer's tank, runs an ensemble on it and writes a report."""
     from vibro.cli import console
     from vibro.cli.ensemble import show_result
+    from vibro.cli.progress import progress
     from vibro.runs.demo import run_demo
     from vibro.runs.options import RunOptions
 
@@ -31,7 +32,7 @@ def demo(
     options = RunOptions(
         ensemble=ensemble, seed=seed, force=force, lang=session.lang, device="cpu", argv=("vibro", *sys.argv[1:])
     )
-    with console.progress(host):
+    with progress(host):
         found = run_demo(host, out, records=records, options=options, say=console.note)
     show_result(session, found, out, report=True, fail_on=None)
 

@@ -86,6 +86,7 @@ def run(
     """Reads, fits, scores, fuses, cuts and writes OUT. Needs no labels."""
     from vibro.cli import console
     from vibro.cli.options import check_fail_on, memory_bytes
+    from vibro.cli.progress import progress
     from vibro.runs.fit import run_ensemble
     from vibro.runs.options import DataOptions, RunOptions
 
@@ -124,7 +125,7 @@ def run(
         sensors=sensors,
         max_quarantine=max_quarantine,
     )
-    with console.progress(host):
+    with progress(host):
         found = run_ensemble(host, source, options, out, say=console.note)
     show_result(session, found, out, report=not no_report, fail_on=fail_on)
 
@@ -132,9 +133,10 @@ def run(
 def show_result(session: Session, found: dict[str, Any], out: Path, *, report: bool, fail_on: str | None) -> None:
     """The tables of a run on stdout; exit 1 where ``--fail-on`` asks for it."""
     from vibro.cli import console
+    from vibro.cli.run_tables import show_run
 
     if not session.result(found):
-        console.run_tables(found, session.lang)
+        show_run(found, session.lang)
         console.line(f"report: {out / 'report.html'}" if report else f"results: {out}")
     order = ("attention", "alarm")
     if fail_on and any(found["levels"][level] for level in order[order.index(fail_on) :]):

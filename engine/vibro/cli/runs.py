@@ -62,9 +62,9 @@ def score(
     csv_bom: CsvBom = False,
 ) -> None:
     """Scores data with a frozen model: no fitting, calibration and cuts as stored."""
-    from vibro.cli import console
     from vibro.cli.ensemble import show_result
     from vibro.cli.options import check_fail_on
+    from vibro.cli.progress import progress
     from vibro.runs.options import DataOptions, RunOptions
     from vibro.runs.score import score_data
 
@@ -95,7 +95,7 @@ def score(
         sensors=sensors,
         max_quarantine=max_quarantine,
     )
-    with console.progress(host):
+    with progress(host):
         found = score_data(host, model, source, options, out)
     show_result(session, found, out, report=not no_report, fail_on=fail_on)
 
@@ -103,7 +103,10 @@ def score(
 def threshold(
     session: Session,
     run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
-    method: Annotated[str | None, typer.Option("--method", help="Thresholder; default: that of the run.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="Thresholder; default: that of the run; auto: by what injected faults show."),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option("--budget", help="Wished share of alarms among normal records.")
     ] = None,
@@ -130,7 +133,7 @@ def threshold(
     moves = [{"before": was, "after": now, "records": n} for (was, now), n in done.moves.items()]
     machines = [{"machine_id": name, "before": was, "after": now} for name, (was, now) in done.machines.items()]
     table: dict[str, Any] = {"method": done.method, "before": done.before, "after": done.after, "changed": done.changed}
-    table |= {"moves": moves, "machines": machines}
+    table |= {"reason": done.reason, "moves": moves, "machines": machines}
     if session.result(table):
         return
     old, new = done.before, done.after
@@ -149,6 +152,10 @@ def threshold(
         console.line(f"{move['records']} records: {move['before']} -> {move['after']}")
     for machine in machines:
         console.line(f"machine {machine['machine_id']}: {machine['before'] or 'new'} -> {machine['after']}")
+    if done.reason:
+        console.line(done.reason)
+    for text in new["thresholds"]["warnings"]:
+        console.note(f"warning: {console.clean(text)}")
     where = "nothing written (--dry-run)" if dry_run else f"written to {out or run}"
     console.line(f"{done.changed} records change their level; {where}")
 
@@ -178,6 +185,7 @@ def explain(
 ) -> None:
     """Why a record got its verdict: detectors, features and lines against its sensor's own baseline, neighbours."""
     from vibro.cli import console
+    from vibro.cli.run_tables import show_explanation
     from vibro.report.explain import explain as explain_record
     from vibro.report.explain_page import write_explanation
 
@@ -187,7 +195,7 @@ def explain(
     if not session.result(found.table):
         for text in found.notes:
             console.note(f"warning: {text}")
-        console.explanation(found.table)
+        show_explanation(found.table)
         if out is not None:
             console.line(f"page: {out}")
 

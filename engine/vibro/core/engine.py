@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -25,7 +24,11 @@ from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
+from vibro.scoring.marks import Marks
+from vibro.scoring.reasons import with_reasons
+from vibro.scoring.signature import Signature, measure
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
+from vibro.scoring.transients import standing_out
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
 PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
@@ -117,7 +120,9 @@ class Engine:
         fused = fuse(fuser, z)
         seed = self.ctx.child("resample").seed
         cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
-        raw = detectors.raw
+        levels = measure(batch)
+        signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
+        normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
         probes = evenly_spaced(rows.fit, PROBES)
         ensemble = FittedEnsemble(
             plan=plan,
@@ -131,10 +136,12 @@ class Engine:
             fuser_state=fuser.state(),
             weights=_weights(fuser, len(names)),
             cuts=cuts,
+            signature=signature,
+            marks=Marks.none(normal),
             reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
             probes={},
         )
-        matrix = ScoreMatrix(names, batch.ids, raw, ensemble.calibrate(raw, batch))
+        matrix = _matrix(ensemble, batch, detectors.raw, levels)
         scores = detectors.column("scores")[probes]  # of the final detectors, whatever a baseline keeps
         known = fuse(fuser, ensemble.calibrate(scores, batch.take(probes)))
         ensemble = replace(ensemble, probes=_probes(batch, probes, scores, known))
@@ -165,15 +172,17 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        return ScoreMatrix(fitted.detectors, batch.ids, raw, fitted.calibrate(raw, batch)), failed
+        return _matrix(fitted, batch, raw, measure(batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
-        """Fuses and cuts with what the model stores."""
+        """Fuses and cuts with what the model stores, and gives the reasons."""
         fused = fuse(self.make_fuser(fitted), matrix.z)
         reference = fitted.reference["fused"]
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
-        return decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        assert matrix.look is not None  # scoring has seen to it
+        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
         """(n,) records in operating states beyond those that the model was fitted on."""
@@ -236,7 +245,11 @@ class Engine:
         """An excluded detector does not count; of the others the quorum must survive, and at least one."""
         ok = [r for r in results if r.status == "ok"]
         lost = len(plan.absent) + sum(r.status == "failed" for r in results)
-        reasons = "; ".join(Counter(r.reason for r in results if r.status != "ok"))
+        why: dict[str, list[str]] = {}
+        for r in results:
+            if r.status != "ok":
+                why.setdefault(r.reason, []).append(r.id)
+        reasons = "; ".join(f"{', '.join(ids)}: {reason}" for reason, ids in why.items())
         if not ok:
             raise QuorumError(
                 f"no detector could be used: {reasons}", hint="give more records, or vibro ensemble show NAME"
@@ -247,6 +260,13 @@ class Engine:
                 f" {plan.ensemble.quorum:g}: {reasons}",
                 hint="vibro plugins list",
             )
+
+
+def _matrix(fitted: FittedEnsemble, batch: SignalBatch, raw: Floats, levels: Floats) -> ScoreMatrix:
+    """Scores (n, d) as z, and what the records look like; the batch in the model's codes, ``levels`` (n, k) its measure."""
+    z = fitted.calibrate(raw, batch)
+    look = fitted.signature.look(levels, z, batch.sensor)
+    return ScoreMatrix(fitted.detectors, batch.ids, raw, z, look)
 
 
 def _usable(z: Floats, quorum: float) -> NDArray[np.bool_]:

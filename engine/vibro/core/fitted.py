@@ -17,6 +17,8 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
+from vibro.scoring.marks import Marks
+from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts
 
 if TYPE_CHECKING:
@@ -104,6 +106,8 @@ class FittedEnsemble:
     fuser_state: State
     weights: Floats  # (d,) over the survivors
     cuts: Cuts
+    signature: Signature
+    marks: Marks
     reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,)
     probes: State  # records with the scores that they had at the fit: x, sensor, covariates, raw, fused
 

@@ -96,8 +96,9 @@ def fit_task(task: FitTask) -> DetectorResult:
         holdout_state: State = {}
         smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
         if smallest < task.cls.min_rows:
+            of = f" of {len(task.rows)}, the others held out" if smallest < len(task.rows) else ""
             raise NotApplicableError(
-                f"{task.id} needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}"
+                f"needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}{of}"
             )
         if task.cross_fit:
             for k in folds if len(folds) > 1 else ():

@@ -11,7 +11,8 @@ UNITS = ("g", "m/s2", "mm/s", "um", "V", "A", "unknown")
 class IngestOptions:
     """``fs`` in Hz, ``unit`` one of UNITS, ``length`` in samples, ``mat_key`` the variable of a ``.mat`` file.
 
-    ``strict_quality`` quarantines Q014-Q016; without ``need_fs`` an unknown sampling rate is no error but 0.
+    ``strict_quality`` quarantines Q014-Q016; without ``need_fs`` an unknown sampling rate is no error but 0;
+    ``prefer_fs``, ``prefer_unit``, ``prefer_length`` are those of a model, taken where the data state none.
     """
 
     fs: float | None = None
@@ -20,3 +21,6 @@ class IngestOptions:
     strict_quality: bool = False
     mat_key: str | None = None
     need_fs: bool = True
+    prefer_fs: float | None = None
+    prefer_unit: str | None = None
+    prefer_length: int | None = None

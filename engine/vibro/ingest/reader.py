@@ -102,6 +102,8 @@ def ingest(
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
     warnings = [*_grouped(intake.notes), *_defaults(batch), *sift.warnings]
+    if sift.taken:
+        warnings.append(f"the data state none, so the model's is taken: {', '.join(sift.taken)}")
     return Ingested(batch, intake.books, rate.origin, mains, sources, warnings, listing.ignored, listing.root)
 
 

@@ -27,7 +27,7 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Rate:
-    """The sampling rate of a batch and where it comes from: ``data``, ``option``, ``estimated`` or ``unknown`` (0)."""
+    """The sampling rate of a batch and where it comes from: ``data``, ``option``, ``model``, ``estimated``, ``unknown`` (0)."""
 
     fs: float
     origin: str
@@ -43,6 +43,7 @@ class Sift:
         self.options = options
         self.alive = np.ones(len(index), bool)
         self.warnings: list[str] = []
+        self.taken: list[str] = []  # what the data do not state and the model does
 
     # --- steps, in their order ----------------------------------------------------------------------------------------
 
@@ -57,6 +58,9 @@ class Sift:
         given = declared > 0
         wanted = self.options.fs
         if wanted is None:
+            if not given.any() and self.options.prefer_fs:
+                self.taken.append(f"sampling rate {self.options.prefer_fs:g} Hz")
+                return Rate(self.options.prefer_fs, "model")
             if not given.any():
                 return self._estimated()
             wanted = _most_frequent(declared[given])
@@ -68,7 +72,9 @@ class Sift:
     def length(self) -> tuple[int, int]:
         """Channels and samples of the batch: the most frequent shape, the longer one of two; others are Q008."""
         channels, samples = self.index.channels, self.index.samples
-        wanted = self.options.length
+        wanted, preferred = self.options.length, self.options.prefer_length
+        if wanted is None and preferred in samples[self.alive]:
+            wanted = preferred
         shapes = Counter(zip(channels[self.alive].tolist(), samples[self.alive].tolist(), strict=True))
         if wanted is not None:
             shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] == wanted})
@@ -103,6 +109,9 @@ class Sift:
         used.pop("", None)
         used.pop("unknown", None)
         wanted = self.options.unit or max(sorted(used), key=lambda name: used[name], default="unknown")
+        if wanted == "unknown" and self.options.unit is None and self.options.prefer_unit not in (None, "unknown"):
+            wanted = str(self.options.prefer_unit)
+            self.taken.append(f"unit {wanted}")
         odd = np.array([name not in ("", "unknown", wanted) for name in names], bool)
         rows = np.flatnonzero(self.alive & odd[self.index.unit]) if len(names) else np.zeros(0, np.intp)
         for i in rows:

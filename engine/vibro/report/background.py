@@ -109,16 +109,25 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
         listed = [(name, *_pair(value)) for name, value in (entries or {}).items()]
         listed.sort(key=lambda row: -(row[1] if row[1] is not None else -1.0))
         rows += [(name, group, auc, ap) for name, auc, ap in listed]
-    names = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget", "false_alarm_rate", "f1")
+    names = ("roc_auc", "average_precision", "precision_at_k", "recall_at_budget")
+    alarms = table.get("alarms") or {}
+    parts = ("train", "test") if alarms.get("train") else ("all",)
     interval = fused.get("interval") or {}
     return {
         "labels": table.get("labels") or {},
         "prior": table.get("prior"),
         "figures": [{"name": n, "value": fused.get(n), "interval": interval.get(n)} for n in names],
+        "raised": [{"part": part, **alarms[part]} for part in parts if alarms.get(part)],
         "below": [name for name, group, auc, _ in rows if group != "baselines" and auc is not None and auc < 0.5],
         "dots": charts.dots(rows, table.get("prior"), t),
         "per_class": [
-            {"name": name, "n": c.get("n"), "roc_auc": c.get("roc_auc"), "recall": c.get("recall_at_budget")}
+            {
+                "name": name,
+                "n": c.get("n"),
+                "roc_auc": c.get("roc_auc"),
+                "recall_at_budget": c.get("recall_at_budget"),
+                "recall": c.get("recall"),
+            }
             for name, c in (table.get("per_class") or {}).items()
         ],
         "confound": [(name, v) for name in CONFOUND if (v := (table.get("confound") or {}).get(name)) is not None],

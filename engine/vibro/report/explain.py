@@ -19,8 +19,8 @@ from vibro.ingest.files import find_files
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
+from vibro.store.lookup import find_record
 
-PREFIX = 6  # fewest digits of a record id that are accepted as its beginning
 BASELINE = 100  # records at most
 BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
@@ -64,33 +64,15 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     meant; sources that are gone or changed leave the signal out with a note.
     """
     run = load(folder)
-    row = find_record(run, record)
+    row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
     signals, notes = read_signals(host, run, [row, *mates], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
     baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, tuple(notes))
-    return Explanation(run, row, build(found), signal, baseline, baseline_of, tuple(notes))
-
-
-def find_record(run: RunData, wanted: str) -> int:
-    """Row of the record meant by an id, a prefix of an id, or ``SOURCE:ROW``."""
-    ids = run.scores["record_id"]
-    source, _, number = wanted.rpartition(":")
-    if source and number.isdecimal():
-        hits = np.flatnonzero((run.scores["source"] == source) & (run.scores["row"] == int(number)))
-    elif len(wanted) < PREFIX:
-        raise ConfigError(
-            f"{wanted!r} is too short", hint=f"give at least {PREFIX} digits of the record id, or SOURCE:ROW"
-        )
-    else:
-        hits = np.flatnonzero(np.char.startswith(ids, wanted.lower()))
-    if len(hits) == 1:
-        return int(hits[0])
-    if len(hits):
-        raise ConfigError(f"{wanted!r} means {len(hits)} records", hint=f"give more digits: {', '.join(ids[hits[:5]])}")
-    raise ConfigError(f"no record {wanted!r} in {run.folder}", hint="scores.csv lists record_id, source and row")
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
+    table = build(found)
+    return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -149,6 +131,7 @@ def build(found: Explanation) -> dict[str, Any]:
         "score": float(scores["score"][row]),
         "p_value": float(scores["p_value"][row]),
         "level": LEVELS[run.level[row]],
+        "reason": str(scores["reason"][row]),
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),
@@ -184,6 +167,26 @@ def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def at_odds(table: Mapping[str, Any]) -> list[str]:
+    """Sentences where the level of an explained record and the cuts of score and detectors do not say the same."""
+    alarm, score, level = table["cuts"]["alarm"], table["score"], table["level"]
+    judged = [d for d in table["detectors"] if d["exceeds"] is not None and d["weight"]]
+    over = [d["id"] for d in judged if d["exceeds"]]
+    few = sum(d["weight"] for d in judged if d["exceeds"]) < 0.5 * sum(d["weight"] for d in judged)
+    if alarm is None or not np.isfinite(score) or level not in LEVELS[:3] or not judged:
+        return []
+    if score > alarm and level != "alarm":
+        return [
+            f"the score is above the alarm cut, yet the level is {level}: the warnings of the run say what holds it back"
+        ]
+    if level == "alarm" and few:
+        by = f"by {', '.join(over)} far above" if over else "by many that are near"
+        return [f"{len(over)} of {len(judged)} detectors exceed their own cut: the alarm is made {by} theirs"]
+    if level != "alarm" and not few:
+        return [f"{', '.join(over)} exceed their own cut, each by little: the fused score stays below the alarm cut"]
+    return []
 
 
 def features(found: Explanation) -> list[dict[str, Any]]:

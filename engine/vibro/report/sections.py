@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ TOP = 20  # records with the highest scores
 PANELS = 8  # sensors with a trend of their own
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
+WORST = 5  # machines named in the verdict
 _BINS = 72
 
 
@@ -33,7 +34,8 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "levels": levels(run),
         "say": say(run, t),
         "summary": run.summary,
-        "machines": machines(run),
+        "machines": machines(run, t),
+        "transients": transients(run),
         "when": when(run, order, t),
         "timed": run.timed,
         "trend": trend(run, order, t),
@@ -101,35 +103,50 @@ def say(run: RunData, t: Texts) -> dict[str, Any]:
     unjudged = counted["invalid"] + counted["indeterminate"]
     if unjudged:
         lines.append(t["say_invalid"].format(n=f"{unjudged:,}"))
-    for row in machines(run)[:5]:
-        if row["level"] in ("alarm", "attention") and row["since"]:
-            lines.append(
-                t["say_machine"].format(
-                    machine=row["machine_id"],
-                    level=t[row["level"]],
-                    since=row["since"],
-                    bad=row["sensors_alarm"],
-                    total=row["sensors_total"],
-                )
-            )
+    found = [row for row in machines(run, t) if row["level"] in ("alarm", "attention")]
+    if found:
+        alarms = sum(row["level"] == "alarm" for row in found)
+        lines.append(t["say_machines"].format(n=len(run.machines), alarm=alarms, attention=len(found) - alarms))
+    for row in found[:WORST]:
+        key = "say_machine_since" if row["since"] else "say_machine"
+        lines.append(
+            t[key].format(machine=row["machine_id"], level=t[row["level"]], since=row["since"], why=row["why"])
+        )
     worst = next((name for name in ("alarm", "attention") if counted[name]), "normal")
     return {"lines": lines, "level": worst}
 
 
-def machines(run: RunData) -> list[dict[str, Any]]:
-    """The rows of machines.csv, worst first."""
+def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
+    """The rows of machines.csv, worst first, each with the reason of its level in words."""
     urgency = {"alarm": 0, "attention": 1, "normal": 2}
     rows = [
         {
             **row,
+            "machine_id": row.get("machine_id") or "–",
             "score": _float(row.get("score")),
             "confidence": _float(row.get("confidence")),
+            "growth": _float(row.get("growth_per_day")),
             "since": row.get("since", "")[:16].replace("T", " "),
+            "why": why(row, t),
         }
         for row in run.machines
     ]
     order = [(urgency.get(m["level"], 3), -(_float(m.get("score")) or 0.0), i) for i, m in enumerate(run.machines)]
     return [rows[i] for _, _, i in sorted(order)]
+
+
+def why(row: Mapping[str, str], t: Texts) -> str:
+    """Why a machine has its level."""
+    reason = row.get("reason", "")
+    if reason == "sustained" and row["sensors_alarm"] in ("", "0"):
+        reason = "in_turn" if row["level"] == "alarm" else "above_attention"
+    words = t[f"why_{reason}"] if reason else ""
+    return words.format(bad=row["sensors_alarm"], total=row["sensors_total"], n=row.get("records_alarm", ""))
+
+
+def transients(run: RunData) -> list[dict[str, Any]]:
+    """The events of the run, by machine and time."""
+    return [{**event, "time": event["time"][:16].replace("T", " ")} for event in run.summary.get("transients", [])]
 
 
 def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
@@ -205,6 +222,7 @@ def thresholds(run: RunData) -> dict[str, Any]:
     return {
         "method": table.get("method"),
         "fallback": table.get("fallback"),
+        "reason": table.get("reason"),
         "interval": interval if isinstance(interval, list) and len(interval) == 2 else None,
         "rows": rows,
     }
@@ -230,6 +248,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "score": float(score[i]),
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
+                "reason": str(run.scores["reason"][i]),
                 "agreement": float(run.scores["agreement"][i]),
                 "confidence": float(run.scores["confidence"][i]),
                 "cells": cells,

@@ -35,9 +35,25 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "{alarm} of {n} records reach the alarm level, {attention} more deserve attention.",
         "{n} 条记录中有 {alarm} 条达到报警级别，另有 {attention} 条值得关注。",
     ),
-    "say_machine": (
-        "{machine}: {level} since {since}, {bad} of {total} sensors.",
-        "{machine}：自 {since} 起{level}，{total} 个传感器中 {bad} 个。",
+    "say_machines": (
+        "Of {n} machines {alarm} in alarm and {attention} in attention.",
+        "{n} 台设备中 {alarm} 台报警，{attention} 台需关注。",
+    ),
+    "say_machine_since": ("{machine}: {level} since {since}; {why}.", "{machine}：自 {since} 起{level}；{why}。"),
+    "say_machine": ("{machine}: {level}; {why}.", "{machine}：{level}；{why}。"),
+    "why_sustained": (
+        "kept up; {bad} of {total} sensors keep it up by themselves",
+        "持续，{total} 个传感器中 {bad} 个自身亦持续报警",
+    ),
+    "why_in_turn": ("kept up by its sensors in turn, by none alone", "由各传感器轮流持续，无单个传感器持续"),
+    "why_above_attention": ("kept up above attention, below alarm", "持续高于关注界限，低于报警界限"),
+    "why_single_sensor": (
+        "{bad} of {total} sensors keep up an alarm, without a second one at the same instants",
+        "{total} 个传感器中 {bad} 个持续报警，但同一时刻无第二个传感器",
+    ),
+    "why_isolated": (
+        "{n} records in alarm, too seldom for an alarm of the machine",
+        "{n} 条记录报警，但不够频繁，不构成设备报警",
     ),
     "say_invalid": (
         "{n} records cannot be judged: their data are invalid or too few detectors gave a score.",
@@ -49,15 +65,32 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "utc": ("All times are UTC.", "所有时间均为 UTC。"),
     "h_machines": ("Machines", "设备"),
     "p_machines": (
-        "One verdict per machine, from its sensors at the same instant and over time.",
-        "每台设备一个结论：综合同一时刻的各传感器及其时间持续性。",
+        "One verdict per machine: in alarm where its two worst sensors together stay above the alarm cut at 3 of 5 consecutive "
+        "instants, in attention where they stay above the attention cut at all 5, or where single records or sensors are in "
+        "alarm. Without times a sensor counts by the score that one in five of its records reach.",
+        "每台设备一个结论：最差的两个传感器合计在连续 5 个时刻中有 3 个高于报警界限为报警；5 个时刻均高于关注界限，或有单条记录、"
+        "单个传感器报警，为关注。无时间时，以传感器五分之一的记录所达到的分数计。",
     ),
     "machine": ("machine", "设备"),
     "level": ("level", "级别"),
     "since": ("since", "起始时间"),
-    "sensors_in_alarm": ("sensors in alarm", "报警传感器"),
+    "why": ("why", "原因"),
+    "growth": ("rise per day", "每日上升"),
+    "records_in_alarm": ("records in alarm", "报警记录"),
+    "sensors_in_alarm": ("sensors that keep up an alarm", "持续报警的传感器"),
     "score": ("score", "分数"),
     "confidence": ("confidence", "置信度"),
+    "h_transients": ("Transients", "瞬态事件"),
+    "p_transients": (
+        "Tap changes, starts and the like: at once on most sensors of a machine, impulsive, gone at the next instant. Their "
+        "records deserve attention but raise no alarm.",
+        "分接开关动作、启动等：同一时刻出现在设备的多数传感器上，呈冲击性，下一时刻即消失。相应记录列为关注，不报警。",
+    ),
+    "reason_transient": ("transient", "瞬态"),
+    "reason_unseen_state": ("unseen operating state", "未见过的工况"),
+    "reason_single_sensor": ("deviates alone", "单个传感器异常"),
+    "reason_data": ("bad data", "数据不良"),
+    "reason_benign": ("labelled benign", "已标为无害"),
     "h_when": ("When and where", "何时何处"),
     "p_when": (
         "The highest score of each sensor in each stretch of time; stronger blue is nearer to the attention cut, ◆ attention, "
@@ -93,6 +126,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "预算是一切正常时期望超过界限的记录比例；后一个数字是此处实际比例。",
     ),
     "method": ("method", "方法"),
+    "chosen": ("chosen", "选择"),
     "fallback": ("fallback", "退路"),
     "interval": ("interval of the alarm cut", "报警界限的区间"),
     "h_top": ("Highest records", "最高分记录"),
@@ -199,6 +233,19 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "● ROC AUC (chance 0.5)   ◆ average precision (chance {prior})",
         "● ROC AUC（随机 0.5）   ◆ 平均精度（随机 {prior}）",
     ),
+    "raised": ("Alarms as raised", "实际发出的报警"),
+    "raised_train": ("Alarms as raised, rows fitted on", "实际发出的报警：参与拟合的记录"),
+    "raised_test": ("Alarms as raised, rows left out of the fit", "实际发出的报警：未参与拟合的记录"),
+    "p_raised": (
+        "Every labelled record by the level it got. Recall at budget, above, is what the ranking could reach with the budget's "
+        "share of false alarms, wherever that cut lies.",
+        "按所得级别统计全部有标签的记录。上方的预算下召回率是排序在该误报率下所能达到的值，与实际界限无关。",
+    ),
+    "precision": ("precision", "精确率"),
+    "recall": ("recall", "召回率"),
+    "recall_as_raised": ("recall of the alarms", "报警召回率"),
+    "anomalous_labels": ("labelled anomalous", "标签异常"),
+    "normal_labels": ("labelled normal", "标签正常"),
     "h_classes": ("By fault type", "按故障类型"),
     "fault_type": ("fault type", "故障类型"),
     "n": ("n", "数量"),
@@ -251,8 +298,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "级别：按两条界限分为正常、关注、报警；无效＝数据不良（传感器失效或削波）；未定＝给出分数的检测器太少。",
     ),
     "read_agreement": (
-        "Agreement: share of the detectors' weight that, each by its own cut, is on the same side as the verdict.",
-        "一致度：按各自界限判断，与结论一致的检测器所占权重。",
+        "Agreement: share of the detectors' weight that, each by its own cut, is on the same side as the fused score is of the "
+        "alarm cut. The fused score adds up how far each detector goes: few that are far above their cuts can raise an alarm, "
+        "and many that are a little above theirs need not.",
+        "一致度：按各自界限判断，与融合分数（相对报警界限）在同一侧的检测器所占权重。融合分数累计各检测器超出的程度：少数远超"
+        "自身界限即可报警，多数略超则未必。",
     ),
     "h_confound": ("Does the score identify the machine rather than the fault?", "分数是否在辨认对象而非故障？"),
     "p_confound": (

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor, resolve_executor
+from vibro.core.fitted import FittedEnsemble
 from vibro.core.plan import Plan, resolved
 from vibro.core.planning import make_plan
+from vibro.core.rows import Rows
+from vibro.data import SignalBatch
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
 from vibro.injection.fit import fit_ensemble
@@ -23,7 +28,10 @@ from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
 from vibro.runs.session import check_input, job, read_input
+from vibro.scoring.contamination import find_contamination
+from vibro.scoring.verdict import Verdict
 from vibro.store import manifest
+from vibro.store.marks import marks_in, read_marks
 from vibro.store.viewcache import ViewCache
 
 
@@ -49,6 +57,7 @@ def run_ensemble(
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
+        replaced = read_marks(work.run.out)  # of the run that is replaced
         got = read_input(work, data)
         batch = got.batch
         rows, said = rows_to_fit(batch, got.labels, options.fit_on)
@@ -78,13 +87,44 @@ def run_ensemble(
         if y is not None:
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
+        assert matrix.look is not None  # the fit has seen to it
+        marks = marks_in(replaced, batch.ids, matrix.look, fitted.marks.near)
+        fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
+            got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))
             save_model(work.run.path / MODEL, fitted, report, manifest.libraries(), got.ingested.mains_hz)
         work.parts["decisions"] = [
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
         ]
-        return finish(work, got, fitted, report, matrix, verdict)
+        return finish(work, got, fitted, report, matrix, verdict, rows.fit)
+
+
+def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:
+    """Sentences on machines whose fit rows seem to hold faults, with the option that leaves those out."""
+    fit, budget = rows.fit, fitted.plan.ensemble.budgets.alarm
+    found = find_contamination(verdict.score[fit], batch.machine[fit], batch.time[fit], fitted.cuts.alarm, budget)
+    dated = [c for c in found if not np.isnat(c.since)]
+    said = []
+    if dated:
+        shown = [
+            f"{c.share:.0%} of {batch.machines[c.machine]} after {np.datetime_as_string(c.since, 's')}" for c in dated
+        ]
+        until = np.datetime_as_string(min(c.since for c in dated), "s")
+        said.append(
+            f"the fit seems to hold faults, rows far out: {_listed(shown)};"
+            f" fit on the time before with --fit-on until:{until}, or on the first part of each life with --fit-on first:0.2"
+        )
+    if undated := [f"{c.share:.0%} of {batch.machines[c.machine]}" for c in found if np.isnat(c.since)]:
+        said.append(
+            f"the fit seems to hold faults, rows far out over all its time: {_listed(undated)};"
+            " with records known to be normal fit on those: --labels FILE --fit-on normal"
+        )
+    return said
+
+
+def _listed(items: Sequence[str], most: int = 5) -> str:
+    return ", ".join([*items[:most], *([f"and {len(items) - most} more"] if len(items) > most else [])])
 
 
 def learners_of(plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vibro.core.folds import make_rows
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch, parse_time
-from vibro.errors import ConfigError
+from vibro.errors import ConfigError, DataError
 from vibro.ingest.tables import Labels
 
 FORMS = "all, normal, split:NAME, first:0.2 (a share of each sensor's time), first:30d or until:2024-03-01"
@@ -37,8 +37,13 @@ def check_fit_on(fit_on: str, labelled: bool) -> None:
 def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> tuple[Rows, list[str]]:
     """The rows of ``--fit-on``, and sentences on what it left without any; ConfigError if it picks none.
 
-    Rows of a baseline (``first``, ``until``) are judged by the scores that they had when they were held out.
+    Rows of a baseline (``first``, ``until``) are judged by the scores that they had when they were held out. DataError
+    where every record is invalid.
     """
+    if not batch.valid.any():
+        raise DataError(
+            f"there is nothing to fit on: all {len(batch)} records are invalid", hint="vibro data check DATA says why"
+        )
     if fit_on == "all":
         return make_rows(batch), []
     kind, _, value = fit_on.partition(":")

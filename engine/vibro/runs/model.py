@@ -22,10 +22,13 @@ from vibro.host.manager import PluginHost
 from vibro.injection.sensitivity import Sensitivity
 from vibro.injection.trial import Trial
 from vibro.scoring.domain import Domain
+from vibro.scoring.marks import Marks
+from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts, fuse
 from vibro.scoring.verdict import Calibration
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
+from vibro.store.marks import marks_of, marks_state
 
 MODEL = "model"
 WITHOUT = "calibration_without_covariates"
@@ -77,6 +80,8 @@ def save_model(
     }
     if report.trial is not None:
         tensors["trial"] = report.trial.state()
+    tensors["signature"] = fitted.signature.arrays
+    tensors["marks"] = marks_state(fitted.marks)
     tensors["fuser"] = fitted.fuser_state
     tensors["reference"] = fitted.reference
     tensors["probes"] = fitted.probes
@@ -122,6 +127,8 @@ def load_model(
                 meta["cuts"].get("unseen", np.inf),
                 tensors["fusion"]["resampled_cuts"],
             ),
+            signature=Signature(tensors["signature"]),
+            marks=marks_of(tensors["marks"]),
             reference=tensors["reference"],
             probes=tensors["probes"],
         )
@@ -149,6 +156,19 @@ def recut_model(
     meta["ensemble"] = {**meta["ensemble"], "thresholder": dict(rule), "budgets": dict(budgets)}
     fusion = {**parts.tensors["fusion"], "own_cuts": cuts.own, "resampled_cuts": cuts.resampled}
     bundle.save(path / MODEL, BundleParts(meta, {**parts.tensors, "fusion": fusion}))
+
+
+def remark_model(folder: Path, marks: Marks) -> None:
+    """Rewrites a bundle with more records that the user has marked; everything that was learned stays as it was.
+
+    IncompatibleModelError if the records were scored with another model.
+    """
+    parts = bundle.load(folder)
+    known = marks_of(parts.tensors["marks"]) if "marks" in parts.tensors else None
+    if known is None or not np.array_equal(known.near, marks.near):
+        raise IncompatibleModelError(f"{folder} is not the model that these records were scored with")
+    state = marks_state(known.joined(marks))
+    bundle.save(folder, BundleParts(parts.meta, {**parts.tensors, "marks": state}))
 
 
 def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any], now: Mapping[str, str]) -> None:

@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from vibro.benchmark.evaluate import evaluate
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
-from vibro.data import SignalBatch
+from vibro.data import SignalBatch, encode
 from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import write_report
 from vibro.runs import summary
+from vibro.runs.choice import Cutting, advice
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
+from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
 from vibro.store.index import index_state
+from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
 
 SCORES = "stages/50-score/scores.safetensors"
@@ -42,14 +44,25 @@ def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
 
 
 def finish(
-    work: Job, got: Input, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
+    work: Job,
+    got: Input,
+    fitted: FittedEnsemble,
+    report: FitReport,
+    matrix: ScoreMatrix,
+    verdict: Verdict,
+    fit_rows: NDArray[np.intp] | None = None,
 ) -> dict[str, Any]:
-    """Writes every table, the summary, the report and the manifest of a run or of ``vibro score``."""
+    """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
+    train = None if fit_rows is None else np.isin(np.arange(len(batch)), fit_rows)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
-            save_tensors(stage.path / "scores.safetensors", stored_scores(batch, fitted, report, matrix, verdict))
-        write_tables(run, batch, matrix, verdict, fitted.cuts, bom=options.csv_bom)
+            kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
+            save_tensors(stage.path / "scores.safetensors", kept)
+        machines = machine_rows(batch, verdict, fitted.cuts)
+        write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
+        if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
+            write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
         for name in ("10-ingest", "work"):
             shutil.rmtree(run.path / "stages" / name, ignore_errors=True)
     metrics = None
@@ -63,6 +76,7 @@ def finish(
             budget=fitted.plan.ensemble.budgets.alarm,
             seed=options.seed,
             learned_from=learned,
+            train=train,
         )
         if learned:
             metrics["warnings"].append("the run learned from these labels: the figures on them are optimistic")
@@ -73,6 +87,8 @@ def finish(
         fitted=fitted,
         report=report,
         verdict=verdict,
+        machines=machines,
+        advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
@@ -90,8 +106,18 @@ def finish(
     return found
 
 
+def advised(host: PluginHost, fitted: FittedEnsemble, report: FitReport) -> list[str]:
+    """What injected faults say about the cuts."""
+    if report.trial is None:
+        return []
+    entry, reference = fitted.plan.ensemble, fitted.reference["fused"]
+    return advice(
+        Cutting(host, report.trial, reference, entry.thresholder, entry.budgets, fitted.seed), fitted.cuts.alarm
+    )
+
+
 def write_tables(
-    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, cuts: Cuts, *, bom: bool
+    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, machines: list[dict[str, Any]], *, bom: bool
 ) -> None:
     """scores.csv, scores.parquet and machines.csv."""
     columns: dict[str, NDArray[Any]] = {
@@ -103,22 +129,27 @@ def write_tables(
         "score": verdict.score,
         "p_value": verdict.p_value,
         "level": np.array(LEVELS)[verdict.level],
+        "reason": np.array(REASONS)[verdict.reason],
         "agreement": verdict.agreement,
         "confidence": verdict.confidence,
     }
     columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
     tables.write_scores(run.path, columns, bom=bom)
-    tables.write_machines(run.path, machine_rows(batch, verdict, cuts), bom=bom)
+    tables.write_machines(run.path, machines, bom=bom)
 
 
 def stored_scores(
     batch: SignalBatch, fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, verdict: Verdict
 ) -> dict[str, Any]:
     """All that deciding anew needs, without samples and without the model."""
+    assert matrix.look is not None  # scoring has seen to it
     return {
         **index_state(batch),
         "raw": matrix.raw,
         "z": matrix.z,
+        "signature": matrix.look.signature,
+        "group": matrix.look.group,
+        **{f"marks/{name}": a for name, a in marks_state(fitted.marks).items()},
         "fused": verdict.score,
         "unseen": verdict.unseen,
         "level": verdict.level,
@@ -132,6 +163,15 @@ def stored_scores(
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
+
+
+def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """What judging other cuts against the labels needs: nothing where none were given."""
+    if got.labels is None:
+        return {}
+    codes, names = encode(got.labels.fault_type.tolist())
+    fitted = np.zeros(len(codes), np.bool_) if train is None else train
+    return {"label": got.labels.y, "fault": codes, "faults": encode_text(names), "fitted": fitted}
 
 
 def signal_of(got: Input) -> dict[str, Any]:

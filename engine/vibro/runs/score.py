@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vibro.context import Context, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import resolved
-from vibro.data import check_schema
+from vibro.data import SignalBatch, check_schema
 from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.host.manager import PluginHost, describe
 from vibro.io.paths import cache_folder
@@ -19,6 +22,7 @@ from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.session import check_input, job, read_input
+from vibro.runs.voice import counted, names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
 from vibro.store.rundir import check_free, real_path
@@ -40,8 +44,9 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
         work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": report.rows}
         work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
         work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
-        got = read_input(work, data)
+        got = read_input(work, data, fitted.schema)
         check_schema(fitted.schema, got.batch)
+        got = replace(got, warnings=(*got.warnings, *unknown_sensors(fitted.schema["sensors"], got.batch)))
         engine = Engine(
             host,
             Context(seed=fitted.seed, device=device, fs=got.batch.fs),
@@ -66,6 +71,16 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
             decision(fitted.plan.ensemble.thresholder["use"], asdict(fitted.plan.ensemble.budgets), fitted.cuts)
         ]
         return finish(work, got, fitted, report, matrix, verdict)
+
+
+def unknown_sensors(known: Sequence[str], batch: SignalBatch) -> list[str]:
+    """A sentence on sensors that the model has not been fitted on."""
+    codes = [code for code, name in enumerate(batch.sensors) if name not in set(known)]
+    records = int(np.isin(batch.sensor, codes).sum())
+    if not records:
+        return []
+    who = f"{counted(len(codes), 'sensor')} ({names([batch.sensors[code] for code in codes])})"
+    return [f"the model does not know {who}: {counted(records, 'record')} judged by the calibration of all its sensors"]
 
 
 def check_judged(verdict: Verdict, fitted: FittedEnsemble, report: FitReport) -> None:

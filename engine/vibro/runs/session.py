@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,18 @@ def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
                 raise
 
 
-def read_input(work: Job, data: DataOptions) -> Input:
-    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit."""
+def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = None) -> Input:
+    """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit.
+
+    ``schema``: that of a model, whose sampling rate, unit and length count where the data state none.
+    """
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
     how = IngestOptions(
         fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
     )
+    if schema is not None:
+        how = replace(how, **{f"prefer_{name}": schema[name] for name in ("fs", "unit", "length")})
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
         got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))

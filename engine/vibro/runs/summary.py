@@ -15,9 +15,10 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
+from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -64,6 +65,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
             "level": LEVELS[verdict.level[i]],
+            "reason": REASONS[verdict.reason[i]],
         }
         for i in order
         if np.isfinite(score[i])
@@ -105,29 +107,12 @@ def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]
     return rows
 
 
-def alone(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences on the sensors of ``sensors`` that deviate alone."""
+def transients(verdict: Verdict) -> list[dict[str, Any]]:
+    """One row an event, in order of machine and time."""
     return [
-        f"sensor {row['sensor_id']} of machine {row['machine_id']} deviates alone: look at the sensor and its mounting first"
-        for row in rows
-        if row["alone"]
+        {"machine_id": e.machine, "time": e.time, "sensors": e.sensors, "records": len(e.rows)}
+        for e in verdict.transients.events
     ]
-
-
-def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
-    """Sentences on records over the alarm cut whose operating state the model has not seen."""
-    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
-    suppressed = int((over & verdict.alarm_suppressed).sum())
-    alarms = int(over.sum()) - suppressed
-    state = f"operating state ({', '.join(batch.covariate_names)}) lies beyond those that the model was fitted on"
-    said = []
-    if suppressed:
-        said.append(
-            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
-        )
-    if alarms:
-        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
-    return said
 
 
 def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[str, Any]:
@@ -166,10 +151,8 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     if not count or fitted.without_covariates is None:
         return []
     columns = fitted.without_covariates.arrays["columns"]
-    missing = np.atleast_1d(np.isnan(coded.covariates[:, columns]).any(axis=0))
-    names = [
-        name for name, gone in zip(np.array(fitted.schema["covariate_names"])[columns], missing, strict=True) if gone
-    ]
+    missing = np.isnan(coded.covariates[:, columns]).any(axis=0)
+    names = np.array(fitted.schema["covariate_names"])[columns][missing].tolist()
     return [
         f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"
@@ -208,32 +191,39 @@ def decided(
     batch: SignalBatch,
     verdict: Verdict,
     cuts: Cuts,
+    machines: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
     *,
     method: str,
     budgets: Mapping[str, float],
     own: Mapping[str, bool],
     injected: Mapping[str, Any] | None,
+    advice: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The parts of a summary that follow from its cuts: sensors, levels, thresholds, fault injection, highest records.
+    """The parts of a summary that follow from its cuts: levels, thresholds, fault injection, highest records.
 
-    ``details``: what the thresholder told of its alarm cut; ``own``: sensors with a calibration of their own;
-    ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of alarms is promised, only counted.
+    ``machines``: rows of ``machines.csv``; ``details``: what the thresholder told of its alarm cut; ``own``: sensors with
+    a calibration of their own; ``advice``: sentences on what injected faults showed. ``thresholds.warnings`` are the
+    sentences that a change of the cuts changes. No share of alarms is promised, only counted.
     """
     by_sensor = sensors(batch, verdict, cuts, own)
+    thresholds: dict[str, Any] = {
+        "fallback": None,
+        "interval": None,
+        "reason": None,
+        **details,
+        "method": method,
+        "budget": dict(budgets),
+        "cuts": cuts.named,
+        "realised": realised(verdict, cuts),
+    }
+    said = voice.sentences(batch, verdict, cuts, machines, by_sensor, thresholds)
     return {
         "sensors": by_sensor,
         "levels": levels(verdict),
-        "thresholds": {
-            "fallback": None,
-            "interval": None,
-            **details,
-            "method": method,
-            "budget": dict(budgets),
-            "cuts": cuts.named,
-            "realised": realised(verdict, cuts),
-            "warnings": [*filter(None, [details.get("fallback")]), *alone(by_sensor), *unseen(batch, verdict, cuts)],
-        },
+        "machines": {name: sum(row["level"] == name for row in machines) for name in LEVELS},
+        "thresholds": {**thresholds, "warnings": [*said, *advice]},
+        "transients": transients(verdict),
         "fault_injection": injected,
         "top": top(batch, verdict),
     }
@@ -298,6 +288,8 @@ def build(
     fitted: FittedEnsemble,
     report: FitReport,
     verdict: Verdict,
+    machines: Sequence[Mapping[str, Any]],
+    advice: Sequence[str],
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
     timings: Mapping[str, float],
@@ -310,11 +302,13 @@ def build(
         batch,
         verdict,
         fitted.cuts,
+        machines,
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
         own=own_calibration(fitted),
         injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+        advice=advice,
     )
     said = [*warnings, *combined["warnings"], *found["thresholds"]["warnings"]]
     known = set(fitted.schema["covariate_names"])

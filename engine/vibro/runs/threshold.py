@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import State, Thresholder, without_use
+from vibro.api import State, Thresholder
+from vibro.benchmark.evaluate import at_cuts
 from vibro.context import Context
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, StateError
@@ -25,14 +26,18 @@ from vibro.io import files
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import write_report
 from vibro.runs import summary
+from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import SCORES, decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.scoring.machines import machine_rows
+from vibro.scoring.marks import Look
+from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
-from vibro.scoring.verdict import LEVELS, ScoreMatrix, decide
+from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
 from vibro.store.index import index_of
+from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
 
 
@@ -40,11 +45,12 @@ from vibro.store.rundir import RunDir
 class Redecision:
     """Old and new cuts and counts of ``vibro threshold``.
 
-    ``moves``: (level before, level after) -> records, for those that changed; ``machines``: machine -> both levels, for
-    those whose verdict changed.
+    ``reason``: why ``auto`` took this method, empty where another was asked for. ``moves``: (level before, level after) ->
+    records, for those that changed; ``machines``: machine -> both levels, for those whose verdict changed.
     """
 
     method: str
+    reason: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     moves: Mapping[tuple[str, str], int]
@@ -80,7 +86,9 @@ def rethreshold(
 ) -> Redecision:
     """Decides anew from stored scores without refitting; rewrites the run in one step, or writes a copy to ``out``.
 
-    The model of the run gets the new cuts too, so that ``vibro score`` goes on with them.
+    Method ``auto``, asked for by name, is that thresholder unless the run's injected faults show that it misses half of a
+    kind which another cut within the budget catches. The model of the run gets the new cuts too, so that ``vibro score``
+    goes on with them.
     """
     if not path.is_dir():
         raise ConfigError(f"no such run directory: {path}")
@@ -89,12 +97,26 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if "unseen" not in stored or "level" not in stored:
+    if not {"signature", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
-    method = method or before["method"]
+    asked, method = method, method or before["method"]
     budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))
-    thresholder = _thresholder(host, kept, method)
+    trial = None
+    if found["fault_injection"] is not None:
+        trial = Trial(**_part(stored, "trial/"))
+
+    def cutting(method: str) -> Cutting | None:
+        if trial is None:
+            return None
+        return Cutting(host, trial, stored["reference_fused"], _rule(kept, method), budgets, kept["seed"])
+
+    reason = ""
+    if asked == AUTO and (judge := cutting(AUTO)) is not None:
+        method, reason = chosen(judge)
+    elif asked == AUTO:
+        reason = "auto: no fault was injected in this run to choose by"
+    thresholder = make_thresholder(host, _rule(kept, method), kept["seed"])
     batch = index_of(stored)
     learned = _learned(thresholder, stored, batch, path, labels, labels_partial)
     own = stored["own_cuts"]
@@ -103,30 +125,37 @@ def rethreshold(
     seed = Context(seed=kept["seed"]).child("resample").seed
     cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
     ids = tuple(map(str, decode_text(stored["detectors"])))
-    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"])
+    look = Look(stored["signature"], stored["z"], stored["group"])
+    matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], look)
     quorum = float(stored["quorum"])
     unseen = stored["unseen"].astype(np.bool_)
     verdict = decide(
         matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
     )
+    marks = marks_of(_part(stored, "marks/"))
+    marks = marks.joined(marks_in(read_marks(path), batch.ids, look, marks.near))
+    verdict = with_reasons(batch, verdict, cuts, stored["reference_fused"], look, marks)
     injected = None
-    if found["fault_injection"] is not None:
-        trial = Trial(**{name.removeprefix("trial/"): a for name, a in stored.items() if name.startswith("trial/")})
+    if trial is not None:
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
+    machines = machine_rows(batch, verdict, cuts)
+    judge = None if learned.y is not None else cutting(method)
     after = summary.decided(
         batch,
         verdict,
         cuts,
-        details,
+        machines,
+        {**details, "reason": reason or None},
         method=method,
         budgets=asdict(budgets),
         own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
         injected=injected,
+        advice=advice(judge, cuts.alarm) if judge else (),
     )
-    machines = machine_rows(batch, verdict, cuts)
     redecision = Redecision(
         method,
+        reason,
         {"thresholds": before, "levels": found["levels"]},
         {"thresholds": after["thresholds"], "levels": after["levels"]},
         _moves(stored["level"], verdict.level),
@@ -137,18 +166,16 @@ def rethreshold(
     if out is not None:
         copy_run(path, out)
     with RunDir.edit(out or path) as run:
-        write_tables(run, batch, matrix, verdict, cuts, bom=bool(kept["settings"].get("csv_bom")))
+        write_tables(run, batch, matrix, verdict, machines, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(
             run.path / SCORES,
             {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
         )
         if (run.path / MODEL).is_dir():
-            table = kept["ensemble"]["thresholder"]
-            rule = table if table["use"] == method else {"use": method}
-            recut_model(run.path, cuts, details, rule, asdict(budgets))
-        run.write_json(
-            "summary.json", _told_anew(found, after, dict(zip(ids, cuts.own, strict=True)), learned.warnings)
-        )
+            recut_model(run.path, cuts, details, _rule(kept, method), asdict(budgets))
+        told = _told_anew(found, after, dict(zip(ids, cuts.own, strict=True)), learned.warnings)
+        told["metrics"] = _judged_anew(found["metrics"], stored, verdict, budgets.alarm)
+        run.write_json("summary.json", told)
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
@@ -157,25 +184,35 @@ def rethreshold(
     return redecision
 
 
+def _part(stored: State, prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)}
+
+
 def _told_anew(
     found: Mapping[str, Any], after: Mapping[str, Any], own: Mapping[str, float], said: Sequence[str]
 ) -> dict[str, Any]:
     """The summary ``found`` with what follows from new cuts ``after``; ``own``: each detector's cut, ``said``: warnings."""
     lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"]]
     warnings = [*lasting, *after["thresholds"]["warnings"], *said]
-    if found["metrics"] is not None:
-        warnings.append("metrics were left out when the cuts were changed: score again with --labels")
     detectors = [{**row, "cut": float(own[row["id"]])} if row["id"] in own else row for row in found["detectors"]]
-    return {**found, **after, "detectors": detectors, "metrics": None, "warnings": warnings}
+    return {**found, **after, "detectors": detectors, "warnings": warnings}
 
 
-def _thresholder(host: PluginHost, kept: Mapping[str, Any], method: str) -> Thresholder:
+def _judged_anew(
+    metrics: Mapping[str, Any] | None, stored: State, verdict: Verdict, budget: float
+) -> dict[str, Any] | None:
+    """The metrics of the run with what follows from other cuts."""
+    if metrics is None:
+        return None
+    faults = np.array([*decode_text(stored["faults"])], dtype=np.str_)[stored["fault"]]
+    return at_cuts(metrics, stored["label"], faults, verdict, budget, stored["fitted"].astype(np.bool_))
+
+
+def _rule(kept: Mapping[str, Any], method: str) -> Mapping[str, Any]:
     """The thresholder of the run with its settings, or another method with its defaults."""
-    cls = host.component("thresholder", method)
-    assert issubclass(cls, Thresholder)
-    table = kept["ensemble"]["thresholder"]
-    settings = without_use(table) if table["use"] == method else {}
-    return cls.make(settings, Context(seed=kept["seed"]).child(f"thresholder:{method}"), where="thresholder")
+    table: Mapping[str, Any] = kept["ensemble"]["thresholder"]
+    return table if table["use"] == method else {"use": method}
 
 
 def _learned(

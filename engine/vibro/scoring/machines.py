@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, SignalBatch
+from vibro.scoring.instants import instants
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL, REASONS, Verdict
 
 K, N = 3, 5  # an alarm stands when K of N consecutive instants are over the cut; attention when all N are
 COMPANY = 3  # sensors present from which one alone can be told from a machine
+FEW = 1 / 3  # of a machine's sensors: where more of them deviate, each at other instants, none of them is alone
+SUSTAINED, SINGLE_SENSOR, ISOLATED = "sustained", "single_sensor", "isolated"  # why a machine has its level
 UNTIMED = 0.8  # without times a sensor counts by the score that one in five of its records reach
 
 Floats = NDArray[np.float64]
@@ -36,36 +39,48 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
 
     An instant's score is the mean of the two worst sensors present; where one of at least three deviates alone it is
     held at the alarm cut, because that speaks of the sensor. ``alarm``: 3 of 5 consecutive instants over the alarm cut;
-    ``attention``: all of 5 over the attention cut, or a sensor that keeps up an alarm by itself; with fewer instants the
-    same shares. ``score``: the highest score
-    that 3 of 5 instants reached; ``since``: when the latest such episode began; ``sensors_alarm``: sensors that keep up
-    an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no persistence:
-    each sensor counts by its 80 % quantile and ``since`` is empty.
+    ``attention``: all of 5 over the attention cut, or records in alarm that make no alarm of the machine; with fewer
+    instants the same shares. ``reason``: ``sustained`` as just said; ``single_sensor``: a sensor keeps up an alarm by
+    itself, which the mean with the next one does not reach; ``isolated``: records in alarm, none kept up; empty where
+    nothing was found. ``score``: the highest score that 3 of 5 instants reached; ``since``: when the latest such episode
+    began; ``growth_per_day``: by how much the worst sensor's score rises per day since then (slope of Theil and Sen), NaN
+    without one; ``records_alarm``; ``sensors_alarm``: sensors that keep up an alarm by themselves; ``confidence``: mean of that
+    of the deciding records. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since``
+    is empty.
     """
     rows = []
     for name, mine, kept in _by_machine(batch, verdict):
-        row = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine])), "since": NO_TIME}
+        raised = kept[verdict.level[kept] == ALARM]
+        row: dict[str, Any] = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine]))}
+        row |= {
+            "records_alarm": len(raised),
+            "sensors_alarm": 0,
+            "reason": "",
+            "since": NO_TIME,
+            "growth_per_day": np.nan,
+        }
         if not len(kept):
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
-            rows.append(row | {"level": LEVELS[level], "sensors_alarm": 0, "score": np.nan, "confidence": np.nan})
+            rows.append(row | {"level": LEVELS[level], "score": np.nan, "confidence": np.nan})
             continue
         machine = _gather(batch, _held(verdict, cuts), kept)
         level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
-        alone = [_judge(column[np.isfinite(column)], cuts, machine) for column in machine.table.T]
-        own = [judged[0] for judged in alone]
-        if ALARM in own and level < ATTENTION:
-            level, since = ATTENTION, next(judged[2] for judged in alone if judged[0] == ALARM)
+        own = [_judge(machine.table[:, j], cuts, machine) for j in range(machine.table.shape[1])]
+        keeping = [judged[2] for judged in own if judged[0] == ALARM]
+        reason = SUSTAINED if level else ""
+        if level < ALARM and keeping:
+            level, reason, since = ATTENTION, SINGLE_SENSOR, max(keeping) if level < ATTENTION else since
+        elif level < ALARM and len(raised):
+            latest = batch.time[raised].max() if machine.timed else NO_TIME
+            level, reason, since = ATTENTION, ISOLATED, latest if level < ATTENTION else since
+        growth = np.nan if reason == ISOLATED else _growth(machine, since)
         deciding = kept[verdict.level[kept] >= level] if level else kept
         known = verdict.confidence[deciding][np.isfinite(verdict.confidence[deciding])]
+        confidence = float(known.mean()) if len(known) else np.nan
         rows.append(
             row
-            | {
-                "level": LEVELS[level],
-                "since": since,
-                "sensors_alarm": sum(o == ALARM for o in own),
-                "score": score,
-                "confidence": float(known.mean()) if len(known) else np.nan,
-            }
+            | {"level": LEVELS[level], "reason": reason, "since": since, "sensors_alarm": len(keeping)}
+            | {"growth_per_day": growth, "score": score, "confidence": confidence}
         )
     return rows
 
@@ -73,24 +88,35 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
 def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple[str, str]]:
     """(machine, sensor) where a sensor keeps up an alarm that no other sensor of its machine shares at the same instants.
 
-    That speaks of the sensor and its mounting, or of something beside it, before it speaks of the machine.
+    That speaks of the sensor and its mounting, or of something beside it, before it speaks of the machine. Where more
+    than a third of a machine's sensors keep up an alarm, together or each in its turn, none of them is alone.
     """
-    found = []
+    found: list[tuple[str, str]] = []
     for name, _, kept in _by_machine(batch, verdict):
         machine = _gather(batch, _held(verdict, cuts), kept) if len(kept) else None
         if machine is None or machine.table.shape[1] < COMPANY:
             continue
+        keeping = [j for j, column in enumerate(machine.table.T) if _judge(column, cuts, machine)[0] == ALARM]
+        if len(keeping) > max(1, FEW * len(machine.sensors)):
+            continue
         alone = _alone(machine.table, cuts)
-        for j, sensor in enumerate(machine.sensors):
+        for j in keeping:
             mine = np.where(alone & (machine.table[:, j] > cuts.alarm), machine.table[:, j], -np.inf)
-            if _judge(mine[np.isfinite(machine.table[:, j])], cuts, machine)[0] == ALARM:
-                found.append((name, batch.sensors[sensor]))
+            mine[np.isnan(machine.table[:, j])] = np.nan
+            if _judge(mine, cuts, machine)[0] == ALARM:
+                found.append((name, batch.sensors[machine.sensors[j]]))
     return found
 
 
 def _held(verdict: Verdict, cuts: Cuts) -> Floats:
-    """(n,) scores, at most the alarm cut where an unseen operating state keeps a record from an alarm."""
-    return np.where(verdict.alarm_suppressed, np.minimum(verdict.score, cuts.alarm), verdict.score)
+    """(n,) scores as far as they speak of the machine's state.
+
+    At most the cut that a record is held below, for what is no alarm by itself is none of its machine; at most the
+    attention cut in a transient and where the user said that it is benign.
+    """
+    passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
+    most = np.where(verdict.level < ALARM, cuts.alarm, np.inf)
+    return np.minimum(verdict.score, np.where(passing | (verdict.level < ATTENTION), cuts.attention, most))
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:
@@ -111,28 +137,10 @@ def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machi
     if np.isnat(time).any():
         table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
         return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
-    times, instant = _instants(time.astype("datetime64[ns]"), column)
-    table = np.full((len(times), len(sensors)), np.nan)
-    np.fmax.at(table, (instant, column), score[rows])
-    return _Machine(table, times, sensors, timed=True)
-
-
-def _instants(
-    time: NDArray[np.datetime64], sensor: NDArray[np.intp]
-) -> tuple[NDArray[np.datetime64], NDArray[np.intp]]:
-    """Starts of the instants and each record's instant; records within half a sensor's usual period are one instant."""
-    order = np.lexsort((time, sensor))
-    gaps = np.diff(time[order].view(np.int64))[np.diff(sensor[order]) == 0]
-    gaps = gaps[gaps > 0]
-    tolerance = int(np.median(gaps)) // 2 if len(gaps) and len(np.unique(sensor)) > 1 else 0
-    distinct, where = np.unique(time.view(np.int64), return_inverse=True)
-    group, start, count = np.empty(len(distinct), np.intp), int(distinct[0]), 0
-    for i, t in enumerate(distinct.tolist()):
-        if t - start > tolerance:
-            start, count = t, count + 1
-        group[i] = count
-    first = np.searchsorted(group, np.arange(count + 1))
-    return distinct[first].view("datetime64[ns]"), group[where]
+    found = instants(time, column)
+    table = np.full((len(found.times), len(sensors)), np.nan)
+    np.fmax.at(table, (found.of, column), score[rows])
+    return _Machine(table, found.times, sensors, timed=True)
 
 
 def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
@@ -153,8 +161,24 @@ def _worst_two(table: Floats, cuts: Cuts) -> Floats:
     return np.where(_alone(table, cuts), np.minimum(value, cuts.alarm), value)
 
 
-def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:
-    """Level, highest persistent score and start of the latest episode of a series of instants."""
+def _growth(machine: _Machine, since: np.datetime64) -> float:
+    """Median slope per day of the worst sensor's score since then, over at most 200 evenly spaced instants."""
+    if np.isnat(since):
+        return float("nan")
+    place = np.flatnonzero(machine.times >= since)
+    place = place[np.unique(np.linspace(0, len(place) - 1, min(len(place), 200)).astype(np.intp))]
+    worst = np.nanmax(machine.table[place], axis=1)
+    days = (machine.times[place] - since) / np.timedelta64(1, "D")
+    first, second = np.triu_indices(len(place), 1)
+    if not len(first):
+        return float("nan")
+    return float(np.median((worst[second] - worst[first]) / (days[second] - days[first])))
+
+
+def _judge(series: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:
+    """Level, highest persistent score and start of the latest episode of a series over a machine's instants, NaN = absent."""
+    present = ~np.isnan(series)
+    value, times = series[present], machine.times[present]
     if not len(value):
         return NORMAL, float("nan"), NO_TIME
     n = min(N, len(value))
@@ -167,5 +191,5 @@ def _judge(value: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np
             breaks = np.flatnonzero(np.diff(held) > n)
             first = int(held[breaks[-1] + 1] if len(breaks) else held[0])
             begin = first + int(np.argmax(value[first : first + n] > cut))
-            return level, score, machine.times[begin] if machine.timed else NO_TIME
+            return level, score, times[begin] if machine.timed else NO_TIME
     return NORMAL, score, NO_TIME

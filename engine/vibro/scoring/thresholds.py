@@ -64,7 +64,7 @@ def fuse(fuser: Fuser, z: Floats) -> Floats:
     return np.where(some, fused, np.nan).astype(np.float64)
 
 
-def _cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None) -> float:
+def guarded_cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None = None) -> float:
     """One cut, guarded."""
     cut: object = thresholder.cut(scores, budget, y)
     if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
@@ -88,7 +88,7 @@ def own_cuts(thresholder: Thresholder, z: Floats, budget: float) -> Floats:
         known = column[np.isfinite(column)]
         if not len(known):
             continue
-        own[j] = _cut(thresholder, known, budget, None)
+        own[j] = guarded_cut(thresholder, known, budget, None)
     return own
 
 
@@ -104,13 +104,13 @@ def find_cuts(
 
     Also gives what the thresholder says of its alarm cut.
     """
-    attention = _cut(thresholder, scores, budgets.attention, y)
-    alarm = _cut(thresholder, scores, budgets.alarm, y)
+    attention = guarded_cut(thresholder, scores, budgets.attention, y)
+    alarm = guarded_cut(thresholder, scores, budgets.alarm, y)
     details = dict(thresholder.details())
-    strict = max(alarm, _cut(thresholder, scores, STRICT * budgets.alarm, y))
+    strict = max(alarm, guarded_cut(thresholder, scores, STRICT * budgets.alarm, y))
     unseen = max(strict, FARTHER * strict)
     rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(partial(_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
+    resampled = resampled_cuts(partial(guarded_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
     return Cuts(min(attention, alarm), alarm, own, unseen, resampled), details
 
 

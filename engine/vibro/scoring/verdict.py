@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.scoring.calibration import METHODS, Calibration
+from vibro.scoring.marks import Look
 from vibro.scoring.thresholds import Cuts, confidence
+from vibro.scoring.transients import Transients
 
 __all__ = [
     "ALARM",
@@ -18,6 +20,7 @@ __all__ = [
     "LEVELS",
     "METHODS",
     "NORMAL",
+    "REASONS",
     "Calibration",
     "Cuts",
     "ScoreMatrix",
@@ -28,17 +31,19 @@ __all__ = [
 
 LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
+REASONS = ("", "transient", "unseen_state", "single_sensor", "data", "benign")
 CHUNK = 8_192  # rows whose columns stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """Scores of d detectors for n records: ``raw`` and ``z`` (n, d), NaN = no score."""
+    """Scores of d detectors for n records: ``raw`` and ``z`` (n, d), NaN = no score; ``look`` what the records look like."""
 
     detectors: tuple[str, ...]
     ids: NDArray[np.str_]
     raw: NDArray[np.float64]
     z: NDArray[np.float64]
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Verdict:
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
     where it gave nothing; ``exceedances`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
     ``confidence`` (n,) 0..1: share of resampled references that leave the level as it is; ``unseen`` (n,) operating state
-    beyond those of the reference, and ``alarm_suppressed`` (n,) those of them that may not raise an alarm.
+    beyond those of the reference, and ``alarm_suppressed`` (n,) those of them that may not raise an alarm; ``reason``
+    int8 (n,) into ``REASONS`` and ``transients`` as ``vibro.scoring.reasons`` finds them.
     """
 
     score: NDArray[np.float64]
@@ -63,6 +69,8 @@ class Verdict:
     confidence: NDArray[np.float64]
     unseen: NDArray[np.bool_]
     alarm_suppressed: NDArray[np.bool_]
+    reason: NDArray[np.int8]
+    transients: Transients = field(default_factory=Transients)
 
 
 def conformal_p(score: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,4 +133,5 @@ def decide(
         confidence=confidence(fused, level, cuts.resampled, suppressed),
         unseen=unseen,
         alarm_suppressed=suppressed,
+        reason=np.zeros(n, np.int8),
     )

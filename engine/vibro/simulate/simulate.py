@@ -14,6 +14,7 @@ from vibro.simulate.plant import build_plant, generator, operate
 
 PRESETS = ("transformer", "transformer-60hz", "transformer-field", "bearing")
 STEPS_A_UNIT = 40_000  # quantisation: 2.5e-5 of the unit; k / 40000 is the double nearest to its decimal text
+TAP_CHANGES = 0.012  # share of the instants of a transformer at which its tap changer works
 START = np.datetime64("2024-01-01T00:00:00", "ns")
 
 
@@ -52,15 +53,17 @@ def simulate(
     fs: float = 8192,
     seed: int = 0,
     length: int | None = None,
+    tap_changes: float | None = None,
 ) -> Simulated:
     """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty.
 
     ``length`` samples per record (default: one second). Instants are half an hour apart and follow each other until
     there are ``records`` records; ``preset`` is one of PRESETS: ``transformer-field`` adds worn tap changers,
-    electrical interference and records of a wrong sampling rate to the faults of ``transformer``.
+    electrical interference and records of a wrong sampling rate to the faults of ``transformer``. ``tap_changes`` is the
+    share of the instants of a transformer at which its tap changer works (default: 1.2 %).
     """
     length = round(fs) if length is None else length
-    _check(records, units, sensors, faults, preset, fs, length)
+    _check(records, units, sensors, faults, preset, fs, length, tap_changes)
     instants = -(-records // (units * sensors))
     shape = (units, instants, sensors)
     rng = generator(seed, "faults")
@@ -74,7 +77,7 @@ def simulate(
 
         plant, state = build_plant(seed, units, sensors), operate(seed, units, instants)
         mix = FIELD_MIX if preset == "transformer-field" else TRANSFORMER_MIX
-        plan = schedule(rng, shape, faults, mix, state.fan, 0.012)
+        plan = schedule(rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes)
         x = signals(seed, plant, state, plan, fs, length, 60.0 if preset == "transformer-60hz" else 50.0)
         hours = state.hours
         covariates = {
@@ -118,7 +121,16 @@ def simulate(
     )
 
 
-def _check(records: int, units: int, sensors: int, faults: float, preset: str, fs: float, length: int) -> None:
+def _check(
+    records: int,
+    units: int,
+    sensors: int,
+    faults: float,
+    preset: str,
+    fs: float,
+    length: int,
+    tap_changes: float | None,
+) -> None:
     """ConfigError for arguments that make no sense."""
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}", hint=f"presets: {', '.join(PRESETS)}")
@@ -128,3 +140,9 @@ def _check(records: int, units: int, sensors: int, faults: float, preset: str, f
         raise ConfigError(f"the share of faults must lie in 0..0.5, not {faults}")
     if not fs >= 1000 or length < 64:
         raise ConfigError("a simulated record needs fs of at least 1000 Hz and 64 samples")
+    if tap_changes is not None and not 0 <= tap_changes <= 0.5:
+        raise ConfigError(f"the share of tap changes must lie in 0..0.5, not {tap_changes}")
+    if tap_changes is not None and preset == "bearing":
+        raise ConfigError(
+            "a bearing has no tap changer", hint="leave --tap-changes out, or choose a transformer preset"
+        )

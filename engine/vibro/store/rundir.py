@@ -29,6 +29,7 @@ PUBLIC = frozenset(
         "machines.csv",
         "report.html",
         "classes.csv",
+        "labels.csv",
         "model",
     )
 )

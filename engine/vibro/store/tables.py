@@ -27,6 +27,7 @@ SCORE_COLUMNS = (
     "score",
     "p_value",
     "level",
+    "reason",
     "agreement",
     "confidence",
 )
@@ -45,9 +46,20 @@ QUARANTINE_COLUMNS = (
     "detail",
     "excerpt",
 )
-MACHINE_COLUMNS = ("machine_id", "level", "since", "sensors_alarm", "sensors_total", "score", "confidence")
+MACHINE_COLUMNS = (
+    "machine_id",
+    "level",
+    "reason",
+    "since",
+    "growth_per_day",
+    "records_alarm",
+    "sensors_alarm",
+    "sensors_total",
+    "score",
+    "confidence",
+)
 EXCERPT = 120  # characters
-_TEXT = ("record_id", "source", "sensor_id", "level")
+_TEXT = ("record_id", "source", "sensor_id", "level", "reason")
 _CHUNK = 1 << 16  # rows converted to text at a time
 _FORMULA = ("=", "+", "-", "@")
 _TO_QUOTE = re.compile('[",\r\n]')

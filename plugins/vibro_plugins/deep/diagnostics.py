@@ -49,6 +49,11 @@ def explains_enough(gain: float, by_axes: float) -> bool:
     return gain > LEAST_SHARE * max(by_axes, 0.0) - SLACK
 
 
+def root_mean_square(residual: NDArray[Any]) -> NDArray[np.float64]:
+    """Root mean square of each row (n, *item) -> (n,), in float64."""
+    return np.sqrt(np.mean(residual.reshape(len(residual), -1).astype(np.float64) ** 2, axis=1))
+
+
 def effective_rank(codes: NDArray[np.float64]) -> float:
     """exp of the entropy of the shares of variance along the principal axes (after Roy and Vetterli, EUSIPCO 2007).
 

@@ -185,7 +185,7 @@ class DeepSvdd(Network):
 
     def _collapse(self, codes: NDArray[np.float64], first: NDArray[np.float64]) -> dict[str, float]:
         """Signs that codes (n, code) have collapsed: their variance as a share of the initial one, their rank and radius."""
-        variance = _variance(codes) / max(_variance(first), 1e-30)
+        variance = float(codes.var(axis=0).sum() / max(first.var(axis=0).sum(), 1e-30))
         return {"variance": variance, "effective_rank": effective_rank(codes), "radius": self._quantile(codes)}
 
     def _quantile(self, codes: NDArray[np.float64]) -> float:
@@ -316,11 +316,6 @@ def centre_of(codes: NDArray[np.float64]) -> NDArray[np.float32]:
     near = np.abs(centre) < AWAY
     centre[near] = np.where(centre[near] < 0, -AWAY, AWAY)
     return centre.astype(np.float32)
-
-
-def _variance(codes: NDArray[np.float64]) -> float:
-    """Summed variance of the codes."""
-    return float(codes.var(axis=0).sum())
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.sampling import Trimming, minibatches
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
@@ -87,14 +87,7 @@ class LstmAe(Network):
     Params = LstmAeParams
     view: ClassVar[dict[str, Any]] = LINES
     seconds = 17.0
-    test_settings: ClassVar[dict[str, Any]] = {
-        "patch": 4,
-        "hidden": 16,
-        "code": 4,
-        "epochs": 30,
-        "batch": 8,
-        "lr": 0.01,
-    }
+    test_settings: Mapping[str, Any] = {"patch": 4, "hidden": 16, "code": 4, "epochs": 30, "batch": 8, "lr": 0.01}
 
     _centre: NDArray[np.float32]  # (steps, values)
     _scale: float
@@ -185,12 +178,8 @@ class LstmAe(Network):
         self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], holdout: NDArray[np.intp]
     ) -> dict[str, float]:
         """On the held-out rows ``gain``: share of the error explained; ``pca_explained``: the same by a PCA."""
-
-        def length(rest: NDArray[np.float32]) -> NDArray[np.float64]:
-            return np.sqrt(np.mean(rest.reshape(len(rest), -1).astype(np.float64) ** 2, axis=1))
-
-        gain = explained(self._errors(net, z[holdout]), length(z[holdout]))
-        found = {"gain": gain, "pca_explained": pca_explained(lambda part: part, z, rows, holdout, length)}
+        gain = explained(self._errors(net, z[holdout]), root_mean_square(z[holdout]))
+        found = {"gain": gain, "pca_explained": pca_explained(lambda part: part, z, rows, holdout, root_mean_square)}
         sound = gain > 0 and explains_enough(gain, found["pca_explained"]) and self.params.epochs
         return found | {"failed": float(not sound)}
 

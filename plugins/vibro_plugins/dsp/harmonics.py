@@ -34,11 +34,11 @@ class Comb:
 
         For lines at f_n of power P_n the least-squares fundamental is sum n P_n f_n / sum n^2 P_n.
         """
-        total = _running_sum(power)
+        total = running_sum(power)
         grid = self.family + np.arange(-HALF_RANGE, HALF_RANGE + STEP / 2, STEP)
         strength = np.stack([self.power(total, np.full(len(power), f)).sum(axis=1) for f in grid], axis=1)
         f0 = grid[np.argmax(strength, axis=1)]
-        moment = _running_sum(power * np.arange(power.shape[1]))
+        moment = running_sum(power * np.arange(power.shape[1]))
         n = np.arange(1, self.lines + 1)
         for _ in range(2):
             line = self.power(total, f0)
@@ -59,7 +59,7 @@ class Comb:
     def bands(self, power: Rows, f0: Rows) -> Rows:
         """Power (rows, lines) in bands of width f0 centred on the lines."""
         edges = np.round((np.arange(self.lines + 1) + 0.5) * f0[:, None] / self.resolution).astype(np.intp)
-        running = _running_sum(power)
+        running = running_sum(power)
         return np.diff(np.take_along_axis(running, np.minimum(edges, running.shape[1] - 1), axis=1), axis=1)
 
     def presence(self, power: Rows) -> tuple[Rows, Rows]:
@@ -68,7 +68,7 @@ class Comb:
         A line is present if it has four times the power half a line spacing to either side; the share of power is that
         of the lines against lines and the places between them.
         """
-        running = _running_sum(power)
+        running = running_sum(power)
         f0 = self.fundamental(power)
         line = self.power(running, f0)[:, :SEEN_LINES]
         above, below = (self.power(running, f0, shift)[:, :SEEN_LINES] for shift in (0.5, -0.5))
@@ -96,11 +96,11 @@ def line_powers(comb: Comb, power: Rows) -> tuple[Rows, Rows]:
     """f0 (rows,) and the lines' power (rows, 40), 0 where a line lies beyond 0.9 Nyquist."""
     f0 = comb.fundamental(power)
     lines = np.zeros((len(power), LINES))
-    lines[:, : comb.lines] = comb.power(_running_sum(power), f0)
+    lines[:, : comb.lines] = comb.power(running_sum(power), f0)
     return f0, lines
 
 
-def _running_sum(power: Rows) -> NDArray[np.float64]:
+def running_sum(power: Rows) -> NDArray[np.float64]:
     """Sums of the first 0, 1, 2 ... bins."""
     running = np.zeros((len(power), power.shape[1] + 1))
     np.cumsum(power, axis=1, out=running[:, 1:])

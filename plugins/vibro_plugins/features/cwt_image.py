@@ -55,11 +55,9 @@ class CwtImage(FeatureExtractor):
     requires = ("pywt", "numba", "torch")
     test_settings: Mapping[str, Any] = {"size": 16}
 
-    def __init__(self, params: CwtImageParams, ctx: Any) -> None:
-        super().__init__(params, ctx)
-        self._sigma: NDArray[np.float64] | None = None
-        self._bank: Bank | None = None
-        self._classic: ClassicBank | None = None
+    _sigma: NDArray[np.float64] | None = None
+    _bank: Bank | None = None
+    _classic: ClassicBank | None = None
 
     @classmethod
     def inputs(cls, params: CwtImageParams) -> tuple[str, ...]:
@@ -79,13 +77,12 @@ class CwtImage(FeatureExtractor):
             if self._classic is None or self._classic.grid.samples != samples:
                 self._classic = classic_bank(samples, p.size, p.resize)
             return classic_map(self._classic, raw, device)
-        if self._sigma is None:
-            raise NotFittedError("cwt_image has no reference level yet")
+        state = self.state()
         if self._bank is None or self._bank.grid.samples != samples:
             frequencies = log_frequencies(self.ctx.fs, samples, p.f_min, p.per_octave)
             self._bank = morlet_bank(samples, p.size, frequencies / self.ctx.fs)
         channels, rows = raw.shape[1], area_weights(self._bank.height, p.size)
-        sigma = sigma_of(self._sigma, inputs["sensor"])
+        sigma = sigma_of(state["sigma"], inputs["sensor"])
         out = np.empty((len(raw), channels, p.size, p.size), np.float32)
         step = block_size(device, channels)
         for start in range(0, len(raw), step):

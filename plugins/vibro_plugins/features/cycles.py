@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
+from vibro.api import FeatureExtractor, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
 from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 from vibro_plugins.stats.columns import evenly_spaced
@@ -50,9 +50,7 @@ class Cycles(FeatureExtractor):
     requires = ("scipy", "numba")
     test_settings: Mapping[str, Any] = {"columns": 16, "rows": 16}
 
-    def __init__(self, params: CyclesParams, ctx: Context) -> None:
-        super().__init__(params, ctx)
-        self._state: State | None = None
+    _state: State | None = None
 
     @classmethod
     def inputs(cls, params: CyclesParams) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
+from vibro.api import FeatureExtractor, NotFittedError, Params, State
 from vibro.scoring.regression import or_pool
 from vibro_plugins.dsp.reference_level import unit_records
 from vibro_plugins.stats.columns import evenly_spaced
@@ -67,9 +67,7 @@ class Envelope(FeatureExtractor):
     requires = ("scipy",)
     test_settings: Mapping[str, Any] = {"bins": 16}
 
-    def __init__(self, params: EnvelopeParams, ctx: Context) -> None:
-        super().__init__(params, ctx)
-        self._chosen: NDArray[np.int64] | None = None
+    _chosen: NDArray[np.int64] | None = None
 
     @classmethod
     def inputs(cls, params: EnvelopeParams) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, State
-from vibro_plugins.dsp.harmonics import Comb, find_family, line_powers
+from vibro_plugins.dsp.harmonics import Comb, find_family, line_powers, running_sum
 from vibro_plugins.dsp.spectrum import Rows, by_channel, log10, log_edges, log_level, ratio, scaled, welch
 from vibro_plugins.dsp.statistics import (
     SHAPE,
@@ -173,8 +173,7 @@ def _octave_edges(bins: int) -> NDArray[np.intp]:
 
 def _octaves(power: Rows) -> Rows:
     """Power (rows, 8) of the octaves below Nyquist, highest first; 0 where the record is too short for one."""
-    running = np.zeros((len(power), power.shape[1] + 1))
-    np.cumsum(power, axis=1, out=running[:, 1:])
+    running = running_sum(power)
     return np.maximum(np.diff(running[:, _octave_edges(power.shape[1] - 1)], axis=1), 0)[:, ::-1]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Context, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
+from vibro.api import FeatureExtractor, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.dsp.cycles import Lock, cycle_map
 from vibro_plugins.dsp.reference_level import fit_sigma, sigma_of, unit_records
 from vibro_plugins.dsp.spectrum import hann
@@ -54,10 +54,8 @@ class OrderSpectrum(FeatureExtractor):
     requires = ("scipy", "numba")
     test_settings: Mapping[str, Any] = {"column": 0, "orders": 4, "per_order": 4}
 
-    def __init__(self, params: OrderSpectrumParams, ctx: Context) -> None:
-        super().__init__(params, ctx)
-        self._state: State | None = None
-        self._channels = 1
+    _state: State | None = None
+    _channels = 1
 
     @classmethod
     def inputs(cls, params: OrderSpectrumParams) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +14,18 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
 from vibro_plugins.readers.text import strict_json
+from vibro_plugins.readers.text.choice import RecordParams
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.items import SIGNAL, ItemReader
 from vibro_plugins.readers.text.lines import Line, excerpt, lines
 
-_KEY = f'"{SIGNAL}"'.encode()
-_OPENING = re.compile(_KEY + rb'[ \t]*:[ \t]*(["\[])')
+_OPENING = rb'[ \t]*:[ \t]*(["\[])'
 
 
 class JsonLines(Reader):
-    """Lines like ``{"data_time": "...Z", "signal_value": "v1,v2,...", "sensor_id": "..."}``.
+    """Lines like ``{"data_time": "...Z", "signal_value": "v1,v2,...", "sensor_id": "..."}``; a time may be a number.
+
+    Several channels are a list of lists, an object of lists, or fields of lists such as x, y, z.
 
     The samples of a plain line are cut out of it and parsed by compiled code; what is left of the line goes through the
     same strict JSON as any other line, so that both ways accept and refuse the same.
@@ -31,16 +34,20 @@ class JsonLines(Reader):
     name = "jsonl"
     summary = "one JSON object a line"
     extensions = (".jsonl", ".jsonl.gz")
+    Params = RecordParams
     parses = True
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)
         self._numbers = Numbers()
-        self._items = ItemReader()
+        self._signal = params.columns.get("signal", SIGNAL)
+        self._key = json.dumps(self._signal).encode()
+        self._opening = re.compile(re.escape(self._key) + _OPENING)
+        self._items = ItemReader(params)
 
     def read(self, path: Path) -> Iterator[Record | Rejected]:
         """Every line that is not blank; a bad one costs itself alone."""
-        self._items = ItemReader()
+        self._items = ItemReader(self.params)
         self._numbers.expect(path)
         for line in lines(path):
             if isinstance(line, Rejected):
@@ -62,7 +69,7 @@ class JsonLines(Reader):
                 table = strict_json.parse(rest.decode("utf-8"))
             except ValueError:
                 table = None
-            if isinstance(table, dict) and table.get(SIGNAL) in ("", []):
+            if isinstance(table, dict) and table.get(self._signal) in ("", []):
                 item = self._items.item(table, lambda hole: samples, **place)
                 if isinstance(item, Record):
                     return item  # a Rejected is made anew from the whole line, which it shows
@@ -79,14 +86,14 @@ class JsonLines(Reader):
     def _cut(self, line: Line) -> tuple[bytes | bytearray, NDArray[np.float32] | None]:
         """A plain line without its samples, and the samples; nothing and None where it needs a closer look."""
         buffer = line.buffer
-        key = buffer.find(_KEY, line.start, line.stop)
-        opening = _OPENING.match(buffer, key, line.stop) if key >= 0 else None
+        key = buffer.find(self._key, line.start, line.stop)
+        opening = self._opening.match(buffer, key, line.stop) if key >= 0 else None
         if opening is None:
             return b"", None
         start, as_list = opening.end(), opening[1] == b"["
         stop = buffer.find(b"]" if as_list else b'"', start, line.stop)
         samples = self._numbers.plain(line.text, start, stop, as_json=as_list)
-        if samples is None or buffer.find(_KEY, stop, line.stop) >= 0:
+        if samples is None or buffer.find(self._key, stop, line.stop) >= 0:
             return b"", None
         rest = buffer[line.start : start] + buffer[stop : line.stop]
         return (b"", None) if b"\\" in rest else (rest, samples)

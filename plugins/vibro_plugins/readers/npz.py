@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
 from vibro.data import NO_TIME, parse_time
-from vibro_plugins.readers.text.items import BadField, text
+from vibro_plugins.readers.text.faults import BadField
+from vibro_plugins.readers.text.items import text
 from vibro_plugins.readers.text.lines import FREE, MAX_RATIO, MAX_UNPACKED, excerpt
 
 CHUNK = 4 << 20  # bytes of signals held at a time

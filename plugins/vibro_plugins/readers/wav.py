@@ -1,4 +1,4 @@
-"""Reader ``wav``: one record a channel of a RIFF WAVE file, sampling rate from its header."""
+"""Reader ``wav``: one record a channel of a WAVE file, sampling rate from its header."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import Reader, Record, Rejected
-from vibro_plugins.readers.text.items import BadField
+from vibro.api import Record, Rejected
+from vibro_plugins.readers.text.choice import ChannelParams, chosen
+from vibro_plugins.readers.text.faults import BadField
+from vibro_plugins.readers.waveform.clock import Clock
+from vibro_plugins.readers.waveform.reader import WaveReader
+from vibro_plugins.readers.waveform.waves import Wave, records
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _TYPES = {
@@ -36,51 +40,54 @@ class _Format:
     bits: int
 
 
-class Wav(Reader):
+class Wav(WaveReader):
     """PCM of 8, 16, 24 or 32 bits, as a share of full scale (-1 to 1), or float of 32 or 64 bits as it is.
 
-    The sensor is file name and channel; a file does not say when it was recorded.
+    Channels are called 1, 2, ...; that of a file with one has no name. A file does not say when it was recorded. Where the
+    header does not know the length, as in files that were piped or whose recorder lost power, samples go to the file's end.
     """
 
     name = "wav"
     summary = "one record a channel of a WAVE file"
     extensions = (".wav",)
+    Params = ChannelParams
 
-    def read(self, path: Path) -> Iterator[Record | Rejected]:
-        """Every channel; a file that is cut short or of another kind is one Rejected."""
-        try:
-            with path.open("rb") as stream:
-                format, start, size = _chunks(stream)
-            samples = _samples(path, format, start, size)
-        except BadField as error:
-            yield Rejected(error.code, error.detail)
-            return
-        for channel in range(format.channels):
-            signal = _scaled(samples[:, channel], format)
-            where = {"row": channel, "sensor": f"{path.name}:{channel}"}
-            finite = np.isfinite(signal)
-            if not finite.all():
-                at = int(np.argmin(finite))
-                yield Rejected("Q007", f"sample {at} is {signal[at]}, not a finite float32", **where)
-                continue
-            yield Record(signal[None], fs=float(format.rate), **where)
+    def _records(self, path: Path) -> Iterator[Record | Rejected]:
+        with path.open("rb") as stream:
+            format, start, size = _chunks(stream)
+        have = path.stat().st_size - start
+        if _is_open(size, have):
+            size = have
+            self._notes.append("the header does not know the length: the samples were read to the end of the file")
+        samples = _samples(path, format, start, size)
+        names = [str(i + 1) if format.channels > 1 else "" for i in range(format.channels)]
+        for place in chosen([(name,) for name in names], self.params.channels, "channel"):
+            signal = _scaled(samples[:, place], format)
+            yield from records([(place, Wave(names[place], signal, clock=Clock(float(format.rate))))], {})
+
+
+def _is_open(size: int, have: int) -> bool:
+    """Whether a length in a header stands for one that was not known when it was written: 0, or all bits and nearly so."""
+    return have > 0 and (size == 0 or (size > have and size >= 0x7FFFF000))
 
 
 def _chunks(stream: BinaryIO) -> tuple[_Format, int, int]:
     """The format, and where the samples stand."""
     head = stream.read(12)
-    if head[:4] in (b"RIFX", b"RF64"):
-        raise BadField("Q001", "", f"{head[:4].decode()} files are not read; save as RIFF WAVE")
-    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        raise BadField("Q001", "", "no RIFF WAVE file")
-    format = None
+    if head[:4] == b"RIFX":
+        raise BadField("Q001", "", "RIFX files (numbers with the high byte first) are not read; save it as RIFF WAVE")
+    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+        raise BadField("Q001", "", "no WAVE file")
+    format, large = None, 0
     while len(head := stream.read(8)) == 8:
         name, size = head[:4], int.from_bytes(head[4:], "little")
         if name == b"data":
             if format is None:
                 raise BadField("Q001", "", "samples without a format")
-            return format, stream.tell(), size
+            return format, stream.tell(), large if large and size == 0xFFFFFFFF else size
         start = stream.tell()
+        if name == b"ds64":  # lengths beyond 32 bits (EBU Tech 3306)
+            large = int.from_bytes(stream.read(16)[8:], "little")
         if name == b"fmt ":
             format = _format(stream.read(min(size, 40)))
         stream.seek(start + size + size % 2)
@@ -94,7 +101,7 @@ def _format(chunk: bytes) -> _Format:
     if tag == _EXTENSIBLE and len(chunk) >= 26:
         tag = int.from_bytes(chunk[24:26], "little")
     if (tag, bits) not in _TYPES:
-        raise BadField("Q001", "", f"samples of format {tag} with {bits} bits are not read; save as PCM or float")
+        raise BadField("Q001", "", f"samples of format {tag} with {bits} bits are not read; save it as PCM or float")
     if not channels or not rate or block != channels * bits // 8:
         raise BadField("Q001", "", f"a format that cannot be: {channels} channels, {rate} Hz, {block} bytes a frame")
     return _Format(tag, channels, rate, bits)
@@ -104,7 +111,7 @@ def _samples(path: Path, format: _Format, start: int, size: int) -> NDArray[np.g
     """The samples as a memory map (n, channels), or (n, channels, 3) for 24 bits."""
     have = path.stat().st_size - start
     if have < size:
-        raise BadField("Q001", "", f"the samples end early: {have} of {size} bytes")
+        raise BadField("Q001", "", f"the samples end early, at {have} of {size} bytes; copy or export the file again")
     width = format.bits // 8
     count = size // (width * format.channels)
     if not count:

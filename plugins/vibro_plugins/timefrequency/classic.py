@@ -17,15 +17,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro_plugins.timefrequency.bank import (
-    SCALES,
-    ClassicBank,
-    averaging,
-    band_groups,
-    block_size,
-    cubic,
-    make_grid,
-)
+from vibro_plugins.timefrequency.bank import SCALES, ClassicBank, averaging, band_groups, block_size, cubic, make_grid
 from vibro_plugins.timefrequency.resize import adaptive_weights, banded, point_weights
 
 REACH = 8  # half length of the wavelet, in scales

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vibro.api import check_settings
 from vibro.cli.new_plugin import write_package
 from vibro.context import Context
 from vibro.data import Record, Rejected
@@ -172,7 +174,9 @@ def test_settings_are_checked_without_the_plugin(isolated):
 
 def test_a_stand_in_travels_to_a_worker_process(isolated):
     cls = isolated("detector")
-    again = pickle.loads(pickle.dumps(cls))
+    params = check_settings(cls.Params, {}, "test")
+    again, settings = pickle.loads(pickle.dumps((cls, params)))
+    assert dataclasses.asdict(settings) == dataclasses.asdict(params)
     assert (again.kind, again.name, again.view) == (cls.kind, cls.name, cls.view)
     again.worker.close()
 

@@ -180,7 +180,7 @@ def test_trap_52_the_weights_of_the_best_look_are_put_back(name, monkeypatch):
 def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
     """The GAN reference cuts where F1 on the test labels is best."""
     host = PluginHost.create(autoload=False, environ={})
-    batch, y = make_batch(vectors(200, 0)[:, None], fs=160.0), (np.arange(200) < 40).astype(np.int16)
+    batch, y = make_batch(vectors(150, 0)[:, None], fs=160.0), (np.arange(150) < 30).astype(np.int16)
     use = {"use": "lstm_ae", "view": "raw", **NETWORKS["lstm_ae"][2]}
     table = {"detectors": [use], "fuser": {"use": "weighted_mean"}, "thresholder": {"use": "quantile"}}
     plan = make_plan(host, "one", table | {"budgets": {"attention": 0.1, "alarm": 0.04}})
@@ -190,7 +190,7 @@ def test_trap_44_thresholds_come_from_budgets_and_not_from_labels():
         model, report, _ = fit_ensemble(engine, plan, batch, make_rows(batch), labels, sensitivity=False, trial=False)
         cuts.append((model.cuts.attention, model.cuts.alarm))
         fused = model.reference["fused"]
-        assert report.rows["reference"] == len(fused) == 40 and report.rows["fit"] == 200  # as the manifest names them
+        assert report.rows["reference"] == len(fused) == 30 and report.rows["fit"] == 150  # as the manifest names them
         assert 0.03 < np.mean(fused > model.cuts.attention) < 0.2  # a budget of 0.1; the labels say 0.2
     assert cuts[0] == cuts[1] and cuts[0][0] < cuts[0][1]
 
@@ -357,8 +357,8 @@ def test_settings_have_bounds(name, setting, value):
 @pytest.mark.parametrize("name", FIVE)
 def test_progress_rises_to_its_end(name):
     done = []
-    fitted(name, ctx=Context(progress=lambda *step: done.append(step)), patience=50)
-    total = NETWORKS[name][2]["epochs"] + NETWORKS[name][2].get("pretrain", 0)
+    fitted(name, ctx=Context(progress=lambda *step: done.append(step)), epochs=3)
+    total = 3 + NETWORKS[name][2].get("pretrain", 0)
     assert done == [(k, total) for k in range(1, total + 1)]
 
 

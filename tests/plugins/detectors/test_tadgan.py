@@ -68,7 +68,7 @@ def test_trap_40_the_latent_knows_where_something_stands():
 
 def test_trap_41_the_score_is_made_of_the_critic_of_the_record_in_frozen_units(monkeypatch):
     detector = trained("tadgan")
-    e0, e1, middle, spread, c0, c1 = detector.state()["frozen"]
+    e0, e1, middle, spread, c0, c1 = detector.state()["reference"]
     net, windows = detector._fitted(), FIT[:, None, :]
     z = detector._tensor(windows)
     with torch.no_grad():

@@ -43,7 +43,8 @@ def test_wav_kinds(tmp_path, kind, scale):
     stored = (np.rint(x) + (128 if kind == "uint8" else 0)).astype(kind) if scale > 1 else x.astype(kind)
     wavfile.write(tmp_path / "a.wav", 12800, stored)
     items = read(Wav, tmp_path / "a.wav")
-    assert [(item.row, item.sensor, item.fs) for item in items] == [(0, "a.wav:0", 12800.0), (1, "a.wav:1", 12800.0)]
+    found = [(item.row, item.sensor, item.channel, item.fs) for item in items]
+    assert found == [(0, "", "1", 12800.0), (1, "", "2", 12800.0)]
     for channel, item in enumerate(items):
         assert item.signal.dtype == np.float32 and item.signal.shape == (1, 500) and np.isnat(item.time)
         assert np.abs(item.signal[0] - X[channel]).max() <= 0.6 / scale + 1e-7
@@ -58,7 +59,42 @@ def test_wav_24_bits(tmp_path):
         out.setframerate(8192)
         out.writeframes(b"".join(struct.pack("<i", c)[:3] for c in counts))
     (item,) = read(Wav, tmp_path / "a.wav")
-    assert np.array_equal(item.signal[0], (counts / 2**23).astype(np.float32))
+    assert np.array_equal(item.signal[0], (counts / 2**23).astype(np.float32)) and item.channel == ""
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFF000])
+def test_wav_of_unknown_length(tmp_path, size):
+    path = tmp_path / "a.wav"
+    wavfile.write(path, 8000, X.T.astype(np.float32))
+    whole = path.read_bytes()
+    at = whole.index(b"data") + 4
+    path.write_bytes(whole[:at] + struct.pack("<I", size) + whole[at + 4 :] + b"abc")  # half a frame at the end
+    reader = Wav.make({}, Context())
+    items = list(reader.read(path))
+    assert np.array_equal(np.concatenate([item.signal for item in items]), X.astype(np.float32))
+    assert "end of the file" in reader.notes()[0]
+
+
+def test_wav_of_64_bits_length(tmp_path):
+    path = tmp_path / "a.wav"
+    wavfile.write(path, 8000, X[0].astype(np.float32))
+    whole = path.read_bytes()
+    at = whole.index(b"data") + 4
+    sizes = struct.pack("<QQQI", len(whole) + 28, 4 * 500, 500, 0)
+    long = (
+        b"RF64"
+        + b"\xff" * 4
+        + b"WAVEds64"
+        + struct.pack("<I", 28)
+        + sizes
+        + whole[12:at]
+        + b"\xff" * 4
+        + whole[at + 4 :]
+    )
+    path.write_bytes(long + b"LIST" + struct.pack("<I", 4) + b"abcd")
+    reader = Wav.make({}, Context())
+    (item,) = reader.read(path)
+    assert np.array_equal(item.signal[0], X[0].astype(np.float32)) and not reader.notes()
 
 
 def test_wav_damage(tmp_path):
@@ -68,8 +104,8 @@ def test_wav_damage(tmp_path):
     for cut in range(0, len(whole) - 1, 97):
         path.write_bytes(whole[:cut])
         one_rejected(Wav, path, "Q001")
-    path.write_bytes(b"RF64" + whole[4:])
-    one_rejected(Wav, path, "Q001", "RF64")
+    path.write_bytes(b"RIFX" + whole[4:])
+    one_rejected(Wav, path, "Q001", "RIFX")
     path.write_bytes(whole.replace(struct.pack("<HH", 3, 1), struct.pack("<HH", 7, 1), 1))
     one_rejected(Wav, path, "Q001", "format 7")
     bad = X.T.astype(np.float32)
@@ -98,32 +134,56 @@ def test_wav_passes_over_other_chunks(tmp_path):
 def test_mat_vectors(tmp_path, compressed):
     content = {"DE": X[0][:, None], "FE": X[1][None, :], "rpm": 1797.0, "Fs": 12000, "note": "text", "m": X, "e": []}
     savemat(tmp_path / "a.mat", content, do_compression=compressed)
-    reader = Mat.make({}, Context())
-    items = list(reader.read(tmp_path / "a.mat"))
-    assert [(item.row, item.sensor, item.fs) for item in items] == [(0, "", 12000.0), (1, "", 12000.0)]
-    assert np.array_equal(np.concatenate([item.signal for item in items]), X.astype(np.float32))
-    assert "baseline" in reader.notes()[0]
+    items = read(Mat, tmp_path / "a.mat")
+    assert [(item.row, item.channel) for item in items] == [(0, "DE"), (1, "FE"), (2, "m/1"), (3, "m/2")]
+    assert {(item.sensor, item.fs, item.covariates["speed"]) for item in items} == {("", 12000.0, 1797.0)}
+    assert np.array_equal(np.concatenate([item.signal for item in items]), np.concatenate([X, X]).astype(np.float32))
 
 
-def test_mat_key(tmp_path):
+def test_mat_channels(tmp_path):
     content = {"bearing": {"sr": 97656.0, "gs": X[0]}, "m": X, "t": X.T, "name": "x", "rate": 5.0}
     savemat(tmp_path / "a.mat", content)
-    (item,) = read(Mat, tmp_path / "a.mat", mat_key="bearing.gs")
-    assert item.fs == 97656.0 and np.array_equal(item.signal[0], X[0].astype(np.float32))
-    for key in ("m", "t"):
-        items = read(Mat, tmp_path / "a.mat", mat_key=key)
-        assert [item.row for item in items] == [0, 1]
+    for pattern in ("bearing.gs", "*.gs", "BEARING*"):
+        (item,) = read(Mat, tmp_path / "a.mat", channels=(pattern,))
+        assert item.fs == 97656.0 and np.array_equal(item.signal[0], X[0].astype(np.float32))
+    for pattern in ("m/*", "t/*"):
+        items = read(Mat, tmp_path / "a.mat", channels=(pattern,))
         assert np.array_equal(np.concatenate([item.signal for item in items]), X.astype(np.float32))
-    one_rejected(Mat, tmp_path / "a.mat", "Q005", "no variable nothing", mat_key="nothing")
-    one_rejected(Mat, tmp_path / "a.mat", "Q005", "bearing.x", "gs", mat_key="bearing.x")
-    one_rejected(Mat, tmp_path / "a.mat", "Q006", "numeric", mat_key="name")
-    one_rejected(Mat, tmp_path / "a.mat", "Q005", "--mat-key")
+        assert [item.channel for item in items] == [f"{pattern[0]}/1", f"{pattern[0]}/2"]
+    one_rejected(Mat, tmp_path / "a.mat", "Q005", "--channels 'nothing'", "bearing.gs", channels=("nothing",))
+    savemat(tmp_path / "a.mat", {"name": "x", "rate": 5.0})
+    one_rejected(Mat, tmp_path / "a.mat", "Q005", "no array of samples", "name", "rate")
+
+
+def test_mat_arrays_of_structs_and_cells(tmp_path):
+    kind = [("Name", "O"), ("Data", "O"), ("Raster", "O")]
+    t = np.arange(500) / 64000
+    y = np.array([("force", X[0, :50], "slow"), ("vibration_1", X[1], "fast")], dtype=kind)
+    x = np.array([("fast", t, "fast"), ("slow", t[:50] * 16, "slow")], dtype=kind)
+    savemat(tmp_path / "N09_1.mat", {"N09_1": {"Info": "rig", "X": x[None], "Y": y[None]}})
+    items = read(Mat, tmp_path / "N09_1.mat")
+    assert [(item.channel, item.fs) for item in items] == [("force", 4000.0), ("vibration_1", 64000.0)]
+    for pattern in ("*.Y[vibration_1].Data", "vibration_1"):
+        (item,) = read(Mat, tmp_path / "N09_1.mat", channels=(pattern,))
+        assert np.array_equal(item.signal[0], X[1].astype(np.float32)) and item.row == 1
+    cell = np.empty((1, 2), object)
+    cell[0, 0], cell[0, 1] = X[0], X[1]
+    savemat(tmp_path / "a.mat", {"runs": cell})
+    assert [item.channel for item in read(Mat, tmp_path / "a.mat")] == ["runs[0]", "runs[1]"]
+
+
+def test_mat_many_lines_are_recordings_of_one_channel(tmp_path):
+    rows = np.random.default_rng(1).normal(size=(40, 500)).astype(np.float32)
+    savemat(tmp_path / "a.mat", {"clips": rows})
+    items = read(Mat, tmp_path / "a.mat")
+    assert np.array_equal(np.concatenate([item.signal for item in items]), rows)
+    assert {item.channel for item in items} == {"clips"} and [item.row for item in items] == list(range(40))
 
 
 def test_mat_damage(tmp_path):
     path = tmp_path / "a.mat"
     path.write_bytes(b"MATLAB 7.3 MAT-file" + b" " * 600)
-    one_rejected(Mat, path, "Q001", "7.3", "-v7")
+    one_rejected(Mat, path, "Q001", "no HDF5 file")
     for content in (b"", b"hello", b"MATLAB 5.0 MAT-file" + b" " * 200):
         path.write_bytes(content)
         one_rejected(Mat, path, "Q001")
@@ -135,7 +195,7 @@ def test_mat_damage(tmp_path):
         assert len(items) == 1 and isinstance(items[0], Rejected)
     savemat(path, {"x": np.where(X == X[0, 3], np.inf, X)[0], "y": X[1]})
     items = read(Mat, path)
-    assert (items[0].code, items[0].row) == ("Q007", 0) and isinstance(items[1], Record)
+    assert (items[0].code, items[0].row, items[0].pointer) == ("Q007", 0, "/x/3") and isinstance(items[1], Record)
     savemat(path, {"x": X[0] + 1j})
     one_rejected(Mat, path, "Q005")
 
@@ -197,7 +257,7 @@ def test_parquet_damage(tmp_path):
     for content in (b"", b"hello", whole[:100], whole[:-3], whole[200:]):
         path.write_bytes(content)
         one_rejected(Parquet, path, "Q001")
-    parquet.write_table(pa.table({"x": [1]}), path)
+    parquet.write_table(pa.table({"x": ["a"]}), path)
     one_rejected(Parquet, path, "Q005", "sensor_id")
 
 

@@ -9,7 +9,7 @@ import weakref
 from abc import ABCMeta
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar, Literal, Union, cast
@@ -39,7 +39,7 @@ class Source:
 
 
 class _Meta(ABCMeta):
-    """The class of stand-in classes: lets them travel to worker processes by what they are made from."""
+    """The class of stand-in classes, so that they can be sent to worker processes as their ``Source`` and name."""
 
     source: Source
     worker: Worker
@@ -286,9 +286,21 @@ def params_of(schema: Mapping[str, Any]) -> type[Params]:
             columns.append((name, kind, dataclasses.field(default_factory=partial(deepcopy, default))))
         else:
             columns.append((name, kind, dataclasses.field(default=default)))
-    made = dataclasses.make_dataclass("Params", columns, bases=(Params,), frozen=True)
+    made = dataclasses.make_dataclass(
+        "Params", columns, bases=(Params,), frozen=True, namespace={"__reduce__": partialmethod(_reduce_params, schema)}
+    )
     made.__doc__ = schema.get("description")
     return made
+
+
+def _reduce_params(params: Any, schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Settings of a class that no module holds go to worker processes as its schema and their values."""
+    return _params_again, (schema, {field.name: getattr(params, field.name) for field in dataclasses.fields(params)})
+
+
+def _params_again(schema: Mapping[str, Any], values: Mapping[str, Any]) -> Params:
+    """The settings in another process."""
+    return params_of(schema)(**values)
 
 
 def _annotation(table: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,20 +16,13 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.sampling import BatchSampler, Trimming
 from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
-from vibro_plugins.detectors.tadgan.networks import (
-    ConvCritic,
-    Encoder,
-    Generator,
-    PatchCritic,
-    latent_critic,
-    penalty,
-)
+from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, latent_critic, penalty
 
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
@@ -109,7 +102,7 @@ class TadGan(Network):
     Params = TadGanParams
     view: ClassVar[dict[str, Any]] = LINES
     seconds = 22.0
-    test_settings: ClassVar[dict[str, Any]] = {
+    test_settings: Mapping[str, Any] = {
         "latent": 8,
         "width": 4,
         "batch": 10,
@@ -287,7 +280,7 @@ class TadGan(Network):
         found = {
             "gain": explained(self._errors(net, windows, holdout), usual),
             "pca_explained": pca_explained(
-                lambda part: self._tensor(part).cpu().numpy(), windows, rows, holdout, _root_mean_square
+                lambda x: self._tensor(x).cpu().numpy(), windows, rows, holdout, root_mean_square
             ),
             "slope": self._slope(net, windows[holdout]),
             "value": float(value.std()),
@@ -310,10 +303,6 @@ class TadGan(Network):
                 net["signals"], x, net["generate"](z).detach(), torch.rand(len(x), generator=draw).to(x.device)
             )
         return float(slope)
-
-
-def _root_mean_square(rest: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.sqrt(np.mean(rest.astype(np.float64) ** 2, axis=1))
 
 
 def positive(u: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -173,8 +173,8 @@ def _long(first: Any, second: Any, third: Any, width: int) -> Any:
 
 
 @_compile
-def _token(text: Any, at: int, end: int, as_json: bool) -> Any:
-    """The number of ``text[at:end]``, blanks before it allowed, and whether it is certain."""
+def _parts(text: Any, at: int, end: int, as_json: bool) -> Any:
+    """Mantissa, exponent of ten and sign of the number ``text[at:end]``, blanks before it allowed, and whether it is one."""
     while at < end and text[_U(at)] == 32:
         at += 1
     negative = np.int64(text[_U(at)] == 45)
@@ -186,21 +186,28 @@ def _token(text: Any, at: int, end: int, as_json: bool) -> Any:
         tens, ones = np.int64(text[_U(end - 2)]) - 48, np.int64(text[_U(end - 1)]) - 48
         sign = 44 - np.int64(text[_U(end - 3)])
         if not (0 <= tens <= 9 and 0 <= ones <= 9 and abs(sign) == 1):
-            return 0.0, False
+            return _U(0), 0, 0, False
         cut, power = end - 4, sign * (10 * tens + ones)
     width = cut - at
     if not 0 < width <= 24 or (as_json and width > 1 and text[_U(at)] == 48 and text[_U(at + 1)] != 46):
-        return 0.0, False
+        return _U(0), 0, 0, False
     if width <= 16:
         mantissa, decimals, sure = _short(_word(text, cut - 16), _word(text, cut - 8), width)
     elif text[_U(at + 1)] != 46:
-        return 0.0, False
+        return _U(0), 0, 0, False
     else:
         words = (_word(text, cut - 24), _word(text, cut - 16), _word(text, cut - 8))
         mantissa, decimals, sure = _long(words[0], words[1], words[2], width)
+    return mantissa, power - decimals, negative, sure
+
+
+@_compile
+def _token(text: Any, at: int, end: int, as_json: bool) -> Any:
+    """The number of ``text[at:end]`` in float64, and whether its float32 is certain."""
+    mantissa, exponent, negative, sure = _parts(text, at, end, as_json)
     if not sure:
         return 0.0, False
-    value, sure = _scaled(mantissa, power - decimals)
+    value, sure = _scaled(mantissa, exponent)
     return value * _SIGNS[_U(negative)], sure
 
 
@@ -283,3 +290,23 @@ def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
             out[_U(k)] = np.float32(value)
         done = behind
     return count
+
+
+@_compile
+def column(text: Any, start: int, stop: int, width: int, place: int, out: Any) -> int:
+    """Every ``width``-th number of ``text[start:stop]`` from ``place`` on, exact in float64, into ``out``; else as ``parse``."""
+    if stop >= LONGEST:
+        return UNSURE
+    cuts = np.empty(width * len(out) + 1 + BLOCK, np.int32)
+    count = _split(text, start, stop, cuts)
+    if count != width * len(out):
+        return UNSURE
+    for row in range(len(out)):
+        k = row * width + place
+        mantissa, exponent, negative, sure = _parts(text, np.int64(cuts[_U(k)]) + 1, np.int64(cuts[_U(k + 1)]), False)
+        if not sure or mantissa > _U(1 << 53) or not -_EXACT <= exponent <= _EXACT:
+            return UNSURE
+        wide = np.float64(mantissa)
+        value = wide / _POWERS[-exponent] if exponent < 0 else wide * _POWERS[exponent]
+        out[_U(row)] = value * _SIGNS[_U(negative)]
+    return len(out)

@@ -49,6 +49,13 @@ class Numbers:
         self._room = count
         return out if count == len(out) else out[:count].copy()
 
+    def table(self, data: bytes, rows: int, width: int) -> Table | None:
+        """A table of numbers parted by commas, row after row; None where a closer look is needed, or nothing is compiled."""
+        if self._compiled is None:
+            return None
+        table = Table(self._compiled, data, rows, width)
+        return table if table.sure else None
+
     def text(self, text: str) -> NDArray[np.float32]:
         """The numbers of a text; BadNumber names the first that is none."""
         if self._compiled is not None and text.isascii():
@@ -64,6 +71,22 @@ class Numbers:
         if isinstance(value, list):
             return parse_list(value)
         raise BadNumber("Q006", 0, f"signal_value is {shown(value)}, neither a text nor a list of numbers")
+
+
+class Table:
+    """The columns of a table of numbers: (rows, width) float32, and exact in float64 where asked for."""
+
+    def __init__(self, compiled: Any, data: bytes, rows: int, width: int) -> None:
+        self._compiled = compiled
+        self._text = _padded(data)
+        self.values = np.empty((rows, width), np.float32)
+        self.sure = compiled.parse(*self._text, False, self.values.reshape(-1)) == rows * width
+
+    def exact(self, place: int) -> NDArray[np.float64] | None:
+        """A column in float64; None where it is not certain."""
+        out = np.empty(len(self.values))
+        found = self._compiled.column(*self._text, self.values.shape[1], place, out)
+        return out if found == len(out) else None
 
 
 def _padded(data: bytes) -> tuple[NDArray[np.uint8], int, int]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Record, Rejected
-from vibro.data import parse_time
+from vibro.data import parse_epoch, parse_time
+from vibro_plugins.readers.text.choice import RecordParams, chosen, fields_of
+from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import excerpt
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, shown
 
@@ -19,22 +21,15 @@ TEXTS = ("machine_id", "recording", "unit")
 KNOWN = frozenset(("sensor_id", "data_time", "fs", "covariates", SIGNAL, *TEXTS))
 
 
-class BadField(ValueError):
-    """A field that is missing or wrong, with its reason code."""
-
-    def __init__(self, code: str, field: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.field = field
-        self.detail = detail
-
-
 class ItemReader:
     """Makes records of the items of one file and remembers what deserves a note."""
 
-    def __init__(self) -> None:
+    def __init__(self, params: RecordParams) -> None:
+        self._fields = fields_of(params.columns)
+        self._patterns = params.channels
         self.without_zone = 0
         self.with_bom = False
+        self.epochs: dict[str, int] = {}  # unit -> times that are counts of it
 
     def notes(self) -> list[str]:
         """Sentences for the warnings."""
@@ -43,6 +38,8 @@ class ItemReader:
             found.append(f"{self.without_zone} times name no zone and were read as UTC")
         if self.with_bom:
             found.append("the text starts with a byte-order mark, which was skipped")
+        for unit, count in self.epochs.items():
+            found.append(f"{count} times are numbers and were read as {unit} since 1970-01-01 UTC, by their size")
         return found
 
     def item(
@@ -56,7 +53,10 @@ class ItemReader:
         pointer: str = "",
         raw: bytes | str = "",
     ) -> Record | Rejected:
-        """A Record of the item, or a Rejected with the first reason found; ``signal`` turns its samples into (T,)."""
+        """A Record of the item, or a Rejected with the first reason found.
+
+        ``signal`` turns a value into samples: (T,), or (C, T) where the value holds channels.
+        """
         sensor = stamp = ""
 
         def refused(code: str, detail: str, field: str = "") -> Rejected:
@@ -65,18 +65,18 @@ class ItemReader:
 
         if not isinstance(table, Mapping):
             return refused("Q004", f"a record is an object, not {_kind(table)}")
+        if self._fields:
+            table = {self._fields.get(name, name): value for name, value in table.items()}
         try:
             sensor = identifier(table.get("sensor_id"), "sensor_id")
             stamp = table.get("data_time")
             if stamp is None or stamp == "":
                 raise BadField("Q005", "data_time", "data_time is missing")
-            time, zone = _time(stamp)
+            time, zone = self._time(stamp)
             machine, recording, unit = (text(table[name], name) if name in table else "" for name in TEXTS)
             fs = rate(table["fs"]) if "fs" in table else 0.0
             covariates = numbers(table["covariates"]) if "covariates" in table else {}
-            if table.get(SIGNAL) is None:
-                raise BadField("Q005", SIGNAL, f"{SIGNAL} is missing")
-            samples = signal(table[SIGNAL])
+            samples, channel = self._samples(table, signal)
             for name, value in table.items():
                 if name not in KNOWN and (constant := _constant(value)):
                     raise BadField("Q002", name, f"{constant} is no JSON")
@@ -85,19 +85,57 @@ class ItemReader:
         except BadNumber as error:
             return refused(error.code, error.detail, f"{SIGNAL}/{error.index}")
         self.without_zone += not zone
-        return Record(
-            samples[None, :], sensor, time, fs, unit, machine, recording, covariates, row=row, line=line, offset=offset
-        )
+        return Record(samples, sensor, time, fs, unit, machine, recording, covariates, row, line, offset, channel)
 
+    def _samples(
+        self, table: Mapping[str, Any], signal: Callable[[Any], NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], str]:
+        """(C, T) samples, and the channel's name where one of several was chosen.
 
-def _time(stamp: object) -> tuple[np.datetime64, bool]:
-    """The instant, and whether its zone is named."""
-    if not isinstance(stamp, str):
-        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, not ISO 8601 text")
-    try:
-        return parse_time(stamp)
-    except ValueError as error:
-        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
+        Channels are a list of lists, an object of lists, or, without ``signal_value``, fields of lists such as x, y, z.
+        """
+        value = table.get(SIGNAL)
+        if value is None:
+            value = {name: item for name, item in table.items() if name not in KNOWN and _is_series(item)}
+        elif isinstance(value, list) and value and isinstance(value[0], list):
+            value = {str(i + 1): item for i, item in enumerate(value)}
+        if not isinstance(value, Mapping):
+            return np.atleast_2d(signal(value)), ""
+        if not value:
+            given = table.get(SIGNAL) is not None
+            detail = (
+                f"{SIGNAL} is an empty object, neither a text nor a list of numbers"
+                if given
+                else f"{SIGNAL} is missing"
+            )
+            raise BadField("Q006" if given else "Q005", SIGNAL, detail)
+        names = list(value)
+        kept = [names[i] for i in chosen([(name,) for name in names], self._patterns, "channel")]
+        found = []
+        for name in kept:
+            try:
+                found.append(signal(value[name]))
+            except BadNumber as error:
+                place = f"{name}/{error.index}" if table.get(SIGNAL) is None else f"{SIGNAL}/{name}/{error.index}"
+                raise BadField(error.code, place, f"channel {name}: {error.detail}") from None
+        lengths = {name: len(samples) for name, samples in zip(kept, found, strict=True)}
+        if len(set(lengths.values())) > 1:
+            said = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise BadField("Q008", SIGNAL, f"channels of one record have one length, not {said} samples")
+        return np.stack(found), kept[0] if len(kept) == 1 and len(names) > 1 else ""
+
+    def _time(self, stamp: object) -> tuple[np.datetime64, bool]:
+        """The instant, and whether its zone is known."""
+        try:
+            if isinstance(stamp, str) and not isinstance(stamp, Constant):
+                return parse_time(stamp)
+            if type(stamp) in (int, float):
+                time, unit = parse_epoch(stamp)
+                self.epochs[unit] = self.epochs.get(unit, 0) + 1
+                return time, True
+        except ValueError as error:
+            raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}: {error}") from None
+        raise BadField("Q010", "data_time", f"data_time is {shown(stamp)}, neither ISO 8601 text nor a number")
 
 
 def identifier(value: object, name: str) -> str:
@@ -170,6 +208,11 @@ def _constant(value: object) -> str:
     if isinstance(value, Mapping | list):
         return next(filter(None, map(_constant, value.values() if isinstance(value, Mapping) else value)), "")
     return ""
+
+
+def _is_series(value: object) -> bool:
+    """Whether a value is a list that begins with two numbers."""
+    return isinstance(value, list) and len(value) > 1 and all(type(item) in (int, float) for item in value[:2])
 
 
 def _kind(value: object) -> str:

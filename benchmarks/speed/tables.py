@@ -1,0 +1,117 @@
+"""A folder of recordings as CSV, by vibro and by a loop of pandas.read_csv, in turns on one core.
+
+    python -m benchmarks.speed.tables
+
+Writes ``benchmarks/results/speed/tables.json`` and ``.md``. 3,000 files of 4,096 rows and three columns with a header, five
+decimals. pandas gives tables of float64; the reader gives records of float32 with every number checked; whole ingest adds
+hashes, quality verdicts, the index and the matrix on disk. Processor time is that of all threads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import process_time
+
+import numpy as np
+
+FILES, ROWS, CHANNELS, ROUNDS = 3000, 4096, 3, 3
+PANDAS, READER, INGEST = "pandas.read_csv", "vibro: reader table", "vibro: whole ingest"
+
+
+def written(folder: Path, files: int) -> list[Path]:
+    """Recordings of noise; a hundred different ones, each written several times with another first row."""
+    rng = np.random.default_rng(0)
+    bodies = [
+        "".join(f"{a:.5f},{b:.5f},{c:.5f}\n" for a, b, c in rng.normal(0, 1, (ROWS - 1, CHANNELS))) for _ in range(100)
+    ]
+    paths = []
+    for i in range(files):
+        path = folder / f"{i + 1}.csv"
+        path.write_text(f"acc_x,acc_y,acc_z\n{i / 1000:.5f},{10 + i / 1000:.5f},{20 + i / 1000:.5f}\n{bodies[i % 100]}")
+        paths.append(path)
+    return paths
+
+
+def ways(paths: list[Path], folder: Path) -> dict[str, Callable[[], int]]:
+    """What reads all files and returns how many samples it has got."""
+    import pandas as pd
+
+    from vibro.api import Context, Record
+    from vibro.ingest import IngestOptions, ingest
+    from vibro_plugins.readers.table import Table
+
+    table = Table.make({}, Context())
+
+    def frames() -> int:
+        return sum(pd.read_csv(path).size for path in paths)
+
+    def records() -> int:
+        found = 0
+        for path in paths:
+            with path.open("rb") as stream:
+                if not Table.accepts(path, stream.read(512)):
+                    raise AssertionError(f"{path.name} is not accepted")
+            found += sum(item.signal.size for item in table.read(path) if isinstance(item, Record))
+        return found
+
+    def whole() -> int:
+        got = ingest([paths[0].parent], [table], IngestOptions(fs=25600.0), folder, lambda event: None)
+        return int(got.batch.x.size)
+
+    return {PANDAS: frames, READER: records, INGEST: whole}
+
+
+def main() -> int:
+    """Measures and writes the results."""
+    from benchmarks.common import RESULTS, table, where
+
+    taken: dict[str, list[float]] = {}
+    with TemporaryDirectory() as name:
+        data, work = Path(name, "data"), Path(name, "work")
+        data.mkdir()
+        paths = written(data, FILES)
+        size = sum(path.stat().st_size for path in paths)
+        for turn in range(ROUNDS + 1):  # the first one warms up and does not count
+            for way, run in ways(paths, work).items():
+                begun = process_time()
+                if (count := run()) != FILES * ROWS * CHANNELS:
+                    raise AssertionError(f"{way} got {count} samples")
+                if turn:
+                    taken.setdefault(way, []).append(process_time() - begun)
+    base = np.array(taken[PANDAS])
+    rows, ratios = [], {}
+    for way, seconds in taken.items():
+        ratio = base / np.array(seconds)
+        ratios[way] = {"median": float(np.median(ratio)), "low": float(ratio.min()), "high": float(ratio.max())}
+        rows.append(
+            [
+                way,
+                float(np.median(seconds)),
+                min(seconds),
+                max(seconds),
+                size / 1e6 / np.median(seconds),
+                *ratios[way].values(),
+            ]
+        )
+    about = where()
+    head = f"{about['date']}, {about['cpu']}, load of the machine {about['load']}, Python {about['python']}"
+    lines = [
+        f"{FILES} files of {ROWS} x {CHANNELS} samples, {size / 1e6:.0f} MB, {ROUNDS} rounds in turns, processor time.",
+        "",
+    ]
+    lines += table(["way", "s", "low", "high", "MB/s", "x pandas", "low", "high"], rows)
+    folder = RESULTS / "speed"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"files": FILES, "rows": ROWS, "channels": CHANNELS, "bytes": size, "seconds": taken, "ratios": ratios}
+    (folder / "tables.json").write_text(json.dumps({"about": about, **found}, indent=1) + "\n")
+    (folder / "tables.md").write_text("\n".join(["# speed of tables", "", head, "", *lines, ""]))
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

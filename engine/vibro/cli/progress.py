@@ -1,0 +1,116 @@
+"""Progress of a run on stderr: live on a terminal, else plain lines, JSON lines with ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vibro import hookimpl
+from vibro.cli.console import clean, rich_console, shown
+
+if TYPE_CHECKING:
+    from vibro.events import Event
+    from vibro.host.manager import PluginHost
+
+
+@contextmanager
+def progress(host: PluginHost) -> Iterator[None]:
+    """Shows the events of the host's runs while the body works."""
+    observer = Progress()
+    host.observe(observer, "terminal")
+    try:
+        yield
+    finally:
+        observer.close()
+
+
+class Progress:
+    """Observer of a run's events: live on a terminal, else plain lines, JSON lines with ``--json``."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._bars: dict[str, Any] = {}
+        self._counts: dict[str, list[int]] = {}  # stage -> tasks done, tasks in all
+
+    @hookimpl
+    def on_event(self, event: Event) -> None:
+        """Shows one event."""
+        if shown["json"]:
+            from dataclasses import asdict
+
+            line_of = {"event": type(event).__name__, **asdict(event)}
+            sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
+        elif shown["quiet"]:
+            return
+        elif sys.stderr.isatty():
+            self._show(event)
+        else:
+            text = self._counted(event) + _plain(event)
+            if text:
+                sys.stderr.write(text + "\n")
+
+    def close(self) -> None:
+        """Ends the live display."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _counted(self, event: Event) -> str:
+        """``k of n`` before a finished task of a stage whose number of tasks is known."""
+        from vibro import events
+
+        if isinstance(event, events.StageStarted) and event.total:
+            self._counts[event.stage] = [0, event.total]
+        if not isinstance(event, events.TaskFinished) or event.stage not in self._counts:
+            return ""
+        self._counts[event.stage][0] += 1
+        done, total = self._counts[event.stage]
+        return f"  {done} of {total}"
+
+    def _show(self, event: Event) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from vibro import events
+
+        if self._live is None:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            self._live = Progress(*columns, console=rich_console(stderr=True), transient=False)
+            self._live.start()
+        if isinstance(event, events.StageStarted):
+            self._bars[event.stage] = self._live.add_task(event.stage, total=event.total or None)
+        elif isinstance(event, events.TaskStarted) and event.stage in self._bars:
+            self._live.update(self._bars[event.stage], description=f"{event.stage}: {clean(event.task)}")
+        elif isinstance(event, events.TaskProgress) and event.stage in self._bars:
+            text = f"{event.stage}: {clean(event.task)} {100 * event.done // max(1, event.total)} %"
+            self._live.update(self._bars[event.stage], description=text)
+        elif isinstance(event, events.TaskFinished) and event.stage in self._bars:
+            self._live.advance(self._bars[event.stage])
+        elif isinstance(event, events.StageFinished) and event.stage in self._bars:
+            bar = self._bars.pop(event.stage)
+            total = next(t.total for t in self._live.tasks if t.id == bar) or 1
+            self._live.update(bar, description=event.stage, completed=total, total=total)
+        elif isinstance(event, events.DetectorFailed):
+            self._live.console.print(_plain(event), style="yellow")
+        elif isinstance(event, events.RunFinished):
+            self.close()
+
+
+def _plain(event: Event) -> str:
+    from vibro import events
+
+    if isinstance(event, events.StageStarted):
+        return f"{event.stage} ..."
+    if isinstance(event, events.TaskFinished):
+        return f"  {clean(event.task)}  {event.seconds:.1f} s"
+    if isinstance(event, events.DetectorFailed):
+        verb = "skipped" if event.phase == "excluded" else f"failed in {event.phase}"
+        return f"  {clean(event.detector)} {verb}: {clean(event.error)}"
+    return ""

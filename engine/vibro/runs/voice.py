@@ -1,0 +1,183 @@
+"""Sentences that keep the parts of a verdict from contradicting each other: records, detectors, machines, cuts, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vibro.data import SignalBatch
+from vibro.io import files
+from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
+from vibro.scoring.thresholds import Cuts
+from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, REASONS, Verdict
+
+NAMELESS = "(no name)"
+NAMED = 3  # names in a sentence; the others are counted
+MINORITY = 0.5  # agreement below which a verdict stands against most of the detectors
+OFF = 2.0  # a share is told where it is off its budget by more than this factor
+BY_CHANCE = 2.0  # and by more than this many standard deviations of a count
+
+
+def sentences(
+    batch: SignalBatch,
+    verdict: Verdict,
+    cuts: Cuts,
+    machines: Sequence[Mapping[str, Any]],
+    sensors: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[str, Any],
+) -> list[str]:
+    """All that must be said beside the numbers; ``machines``, ``sensors``, ``thresholds`` as a run tells them."""
+    return [
+        *quiet_machines(machines),
+        *alone(sensors),
+        *passing(verdict),
+        *minority(verdict, cuts),
+        *unseen(batch, verdict, cuts),
+        *off_budget(verdict, thresholds),
+    ]
+
+
+def names(found: Sequence[str]) -> str:
+    """``A, B, C and 27 more``; what has no name is said to have none."""
+    shown = ", ".join(name or NAMELESS for name in found[:NAMED])
+    return shown if len(found) <= NAMED else f"{shown} and {len(found) - NAMED} more"
+
+
+def counted(n: int, one: str) -> str:
+    """``1 record``, ``2 records``."""
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+def percent(share: float) -> str:
+    """``4.6 %``."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def quiet_machines(machines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why machines are in attention although records of theirs are in alarm."""
+    said = []
+    isolated = [row for row in machines if row["reason"] == ISOLATED]
+    for timed, rule in (
+        (True, f"{K} of {N} consecutive instants"),
+        (False, "one in five records of a sensor, as no times are given"),
+    ):
+        held = [row for row in isolated if np.isnat(row["since"]) != timed]
+        n = sum(row["records_alarm"] for row in held)
+        if n:
+            raises = "raises an alarm" if n == 1 else "raise alarms"
+            said.append(
+                f"{counted(n, 'record')} {raises} too seldom for an alarm of the machine ({rule}):"
+                f" attention of {_machines(held)}"
+            )
+    held = [row for row in machines if row["reason"] == SINGLE_SENSOR]
+    n = sum(row["sensors_alarm"] for row in held)
+    if n:
+        keeps = "keeps" if n == 1 else "keep"
+        said.append(
+            f"{counted(n, 'sensor')} {keeps} up an alarm without a second one at the same instants that would make it an alarm"
+            f" of the machine: attention of {_machines(held)}"
+        )
+    return said
+
+
+def _machines(rows: Sequence[Mapping[str, Any]]) -> str:
+    listed = [str(row["machine_id"]) for row in rows]
+    return f"machine {names(listed)}" if len(listed) == 1 else f"{len(listed)} machines ({names(listed)})"
+
+
+def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sensors of ``summary.sensors`` that deviate alone."""
+    lone = [row for row in sensors if row["alone"]]
+    if not lone:
+        return []
+    if len(lone) == 1:
+        who = f"sensor {names([lone[0]['sensor_id']])} of machine {names([lone[0]['machine_id']])} deviates alone"
+    else:
+        listed = [f"{names([row['sensor_id']])} of {names([row['machine_id']])}" for row in lone]
+        who = f"{len(lone)} sensors deviate alone on their machines ({names(listed)})"
+    return [f"{who}: look at the sensor and its mounting first"]
+
+
+def passing(verdict: Verdict) -> list[str]:
+    """Transients, those that are not over yet, and records that the user said are benign."""
+    said, found = [], verdict.transients
+    if found.events:
+        times: dict[str, list[str]] = {}
+        for event in found.events:
+            times.setdefault(event.machine, []).append(files.iso_time(event.time))
+        when = "; ".join(f"{names([machine])} {names(mine)}" for machine, mine in times.items())
+        records = sum(len(event.rows) for event in found.events)
+        said.append(
+            f"{counted(len(found.events), 'transient')} (at once on most sensors of a machine, impulsive, gone at the next"
+            f" instant): {when}; {counted(records, 'record')} of theirs count as attention, not as alarm"
+        )
+    for event in found.pending:
+        said.append(
+            f"machine {names([event.machine])} at {files.iso_time(event.time)}, its newest instant: {event.sensors} sensors"
+            " stand out at once and impulsively, as in a transient; only a later instant can show it, until then the level"
+            " stands"
+        )
+    if benign := int((verdict.reason == REASONS.index("benign")).sum()):
+        said.append(
+            f"{benign} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign"
+            " one as normal records to each other"
+        )
+    return said
+
+
+def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
+    """Verdicts against the greater part of the detectors' own cuts."""
+    against = np.isfinite(verdict.agreement) & (verdict.agreement < MINORITY)
+    alarm = verdict.level == ALARM
+    said = []
+    n = int((against & alarm).sum())
+    if n:
+        said.append(
+            f"{n} of {counted(int(alarm.sum()), 'alarm')} {'rests' if n == 1 else 'rest'} on few detectors: most of the"
+            " weight stays below its own cuts (column agreement)"
+        )
+    n = int((against & (verdict.level < ALARM) & (verdict.score <= cuts.alarm)).sum())
+    if n:
+        said.append(
+            f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: each of"
+            " them is over by little, and the fused score stays below its cut (column agreement)"
+        )
+    return said
+
+
+def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
+    """Records over the alarm cut whose operating state the model has not seen."""
+    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    suppressed = int((verdict.reason == REASONS.index("unseen_state")).sum())
+    alarms = int((over & (verdict.level == ALARM)).sum())
+    of = f" ({', '.join(batch.covariate_names)})" if batch.covariate_names else ""
+    state = f"operating state{of} lies beyond those that the model was fitted on"
+    said = []
+    if suppressed:
+        said.append(
+            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
+        )
+    if alarms:
+        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
+    return said
+
+
+def off_budget(verdict: Verdict, thresholds: Mapping[str, Any]) -> list[str]:
+    """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets."""
+    said = []
+    if thresholds["fallback"]:
+        said.append(f"the alarm cut by {thresholds['method']}: {thresholds['fallback']}")
+    judged = int(((verdict.level != INVALID) & (verdict.level != INDETERMINATE)).sum())
+    for name in ("attention", "alarm"):
+        share, budget = thresholds["realised"][name], thresholds["budget"][name]
+        if share is None:
+            continue
+        excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged, 1)))
+        if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
+            what = "faults, or the data differ from those of the fit" if excess > 0 else "the cut is cautious"
+            said.append(
+                f"{percent(share)} of the records lie above the {name} cut, for a budget of {percent(budget)}: {what}"
+            )
+    return said

@@ -1,0 +1,91 @@
+"""The signature of a record: how impulsive it is and how strong in each band, in units of its sensor's own spread.
+
+It tells kinds of events apart where scores cannot: two faults may lie equally far from the usual, in different bands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import State
+from vibro.data import SignalBatch
+from vibro.scoring.marks import Look
+
+BANDS = 24  # of equal width in log frequency, a channel
+LAGS = (1, 2, 4, 8)  # samples, of the second differences that a burst may show in
+WINDOWS, SAMPLES = 64, 4  # stretches of a record at most, and samples in one at least
+OWN = 20  # rows of a sensor from which it has a centre and a spread of its own
+LEAST_SPREAD = 0.01  # nepers; a level never varies less
+BLOCK = 1 << 22  # samples worked on at a time
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Centre and spread of every part of the raw signature, a sensor, frozen at the fit.
+
+    ``arrays``: ``centre`` and ``spread`` (sensors + 1, k), the pool in the last row; ``own`` (sensors,) which have records
+    enough to be measured by themselves.
+    """
+
+    arrays: State
+
+    @classmethod
+    def fit(cls, raw: Floats, sensor: NDArray[np.int32], sensors: int) -> Signature:
+        """From ``measure`` of the fit rows (r, k) and their sensors (r,)."""
+        own = np.bincount(sensor[sensor >= 0], minlength=sensors)[:sensors] >= OWN
+        centre, spread = np.zeros((2, sensors + 1, raw.shape[1]))
+        for s in range(sensors + 1):
+            rows = raw[sensor == s] if s < sensors and own[s] else raw
+            centre[s] = np.median(rows, axis=0)
+            spread[s] = np.maximum(1.4826 * np.median(np.abs(rows - centre[s]), axis=0), LEAST_SPREAD)
+        return cls({"centre": centre, "spread": spread, "own": own})
+
+    def look(self, raw: Floats, z: Floats, sensor: NDArray[np.int32]) -> Look:
+        """What records look like: ``raw`` (n, k) of ``measure``, ``z`` (n, d) of the detectors, ``sensor`` (n,), -1 = unknown."""
+        signature = (raw - self.arrays["centre"][sensor]) / self.arrays["spread"][sensor]
+        own = np.append(np.asarray(self.arrays["own"], np.bool_), False)
+        return Look(signature.astype(np.float32), z, np.where(own[sensor], sensor, -1).astype(np.int32))
+
+
+def measure(batch: SignalBatch) -> Floats:
+    """(n, k) raw signatures: first the log of the strongest over the usual short stretch, then log levels of the bands."""
+    step = max(1, BLOCK // max(1, batch.channels * batch.length))
+    blocks = [_block(np.asarray(batch.x[i : i + step])) for i in range(0, len(batch), step)]
+    return np.concatenate(blocks) if blocks else np.zeros((0, 1))
+
+
+def _block(x: NDArray[np.float32]) -> Floats:
+    bursts = np.max([_burst(x, lag) for lag in LAGS], axis=0)
+    return np.column_stack([bursts, _bands(x)])
+
+
+def _burst(x: NDArray[np.float32], lag: int) -> Floats:
+    """(n,) log of the rms of the strongest stretch of a second difference over that of the median stretch, worst channel."""
+    length = x.shape[-1] - 2 * lag
+    windows = min(WINDOWS, length // SAMPLES)
+    if windows < 4:
+        return np.zeros(len(x))
+    width = length // windows
+    d = x[..., 2 * lag :] - 2 * x[..., lag:-lag] + x[..., : -2 * lag]
+    parts = d[..., : windows * width].reshape(*x.shape[:2], windows, width)
+    rms = np.sqrt(np.einsum("nkws,nkws->nkw", parts, parts, dtype=np.float64) / width)
+    strongest, usual = rms.max(axis=-1), np.median(rms, axis=-1)
+    tiny = 1e-6 * strongest + np.finfo(np.float32).tiny
+    return np.asarray(np.log((strongest + tiny) / (usual + tiny)).max(axis=-1))
+
+
+def _bands(x: NDArray[np.float32]) -> Floats:
+    """(n, channels x bands) log of the power in each band, not less than 100 dB below the whole."""
+    from scipy.fft import rfft
+
+    window = np.hanning(x.shape[-1]).astype(np.float32)
+    power = np.abs(rfft((x - x.mean(axis=-1, keepdims=True)) * window, axis=-1)) ** 2
+    edges = np.unique(np.geomspace(1, power.shape[-1], BANDS + 1).round().astype(int))
+    bands = np.add.reduceat(power.astype(np.float64), edges[:-1], axis=-1)
+    floor = 1e-10 * bands.sum(axis=-1, keepdims=True) + np.finfo(np.float32).tiny
+    return np.asarray(np.log(bands + floor).reshape(len(x), -1)) / 2

@@ -1,0 +1,237 @@
+"""Where the samples of a table stand: what lies above them, how cells are parted, what the columns are called.
+
+A table is read down its rows. Its first row of samples is the first of two or more rows that hold a number in the same
+columns; the line above is its header where it has as many cells, unless that is a row of units, which then stands between
+the two. Lines above those are remarks, of which ``name: value`` is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from vibro_plugins.readers.text.faults import BadField
+from vibro_plugins.readers.text.lines import excerpt
+from vibro_plugins.readers.waveform.names import is_unit, parted, plain
+
+Row = Sequence[str]
+Kind = Literal["number", "gap", "empty", "time", "text"]
+DELIMITERS = ("\t", ";", ",", "|", "")  # the last stands for blanks
+_POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_GAP = re.compile(r"[+-]?(?:nan|inf|infinity|null|none|n/?a|#n/a|#num!|#div/0!|-nan\(ind\)|1\.#\w+)", re.IGNORECASE)
+_DAY = r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}/\d{1,2}/\d{2,4}"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*(?:Z|[+-]\d{2}:?\d{2}))?"
+_TIME = re.compile(rf"(?:{_DAY})(?:[T ]+{_CLOCK})?|{_CLOCK}", re.ASCII)
+_REMARK = re.compile(r"^\s*(?:#+|%+|//+|!|;)\s*")
+_PAIR = re.compile(r"([^:=：\t;,]{1,60}?)[\" ]*[:=：\t;,][\" \t;,]*(.+)")
+_FOREIGN = frozenset(
+    ("label", "recordid", "sensorid", "machineid", "source", "recording", "split", "faulttype", "datatime", "class")
+)  # columns of tables of labels, conditions and records
+_THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
+_LOOK = 4  # rows that must agree, where there are so many
+_ABOVE = 2000  # lines above the samples at most
+WIDEST = 512  # columns
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Row ``first`` (from 0) holds the first samples; ``names`` and ``units`` are those of the columns, in order.
+
+    ``delimiter`` is empty for blanks; ``kinds`` says what a column holds; ``named`` whether there is a header; ``about``
+    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands.
+    """
+
+    first: int
+    delimiter: str
+    decimal: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    named: bool = True
+    about: dict[str, str] = field(default_factory=dict)
+    spare: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """The cells of a line without the blanks around them."""
+    if not delimiter:
+        return line.split()
+    if '"' in line:
+        try:
+            return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, strict=True))]
+        except (csv.Error, StopIteration):
+            pass
+    return [cell.strip() for cell in line.split(delimiter)]
+
+
+def kind_of(cell: str, decimal: str) -> Kind:
+    """What a cell is, with the decimal mark given (``,`` takes a point as well)."""
+    if not cell:
+        return "empty"
+    if _POINT.fullmatch(cell) or (decimal == "," and _COMMA.fullmatch(cell)):
+        return "number"
+    if _GAP.fullmatch(cell):
+        return "gap"
+    return "time" if _TIME.fullmatch(cell) else "text"
+
+
+def layout_of_lines(lines: Sequence[str]) -> Layout | None:
+    """The layout of a table by its first lines; None where they hold none."""
+    kept = [i for i, line in enumerate(lines) if line.strip()]
+    filled = [lines[i] for i in kept]
+    text = "\n".join(filled)
+    single: Layout | None = None
+    for delimiter in DELIMITERS:
+        if delimiter and delimiter not in text:
+            continue
+        layout = layout_of([cells_of(line, delimiter) for line in filled], filled, delimiter)
+        if layout is None:
+            continue
+        layout = replace(layout, first=kept[layout.first])
+        if len(layout.names) > 1:
+            return layout
+        single = single or layout
+    return single
+
+
+def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") -> Layout | None:
+    """The layout of rows of cells; ``lines`` are the same rows as text, for their remarks."""
+    if delimiter == "," and _is_one_comma_number(rows):
+        return None
+    found = _first(rows)
+    if found is None:
+        return None
+    first, kinds = found
+    head = [row for row in rows[first : first + 50] if len(row) == len(kinds)]
+    points, commas = (any(mark in c for row in head for c in row if kind_of(c, ",") == "number") for mark in ".,")
+    if points and commas:
+        raise BadField("Q006", "", "numbers with a decimal point and numbers with a decimal comma in one table")
+    notes = ["numbers are written with a decimal comma"] if commas else []
+    spare = int(kinds[-1] == "empty" and len(kinds) > 1 and not any(row[-1] for row in head))
+    width = len(kinds) - spare
+    header, units, remarks = _above(rows, lines, first, len(kinds))
+    if not header and _is_numbering(rows, first, width):  # what pandas writes above columns without names
+        header, first = list(rows[first]), first + 1
+        notes.append("the first row counts the columns and was taken as their header")
+    names = [parted(cell) for cell in (header + [""] * width)[:width]]
+    if units:
+        names = [(name, unit or units[i].strip("()[] ")) for i, (name, unit) in enumerate(names)]
+    return Layout(
+        first,
+        delimiter,
+        "," if commas else ".",
+        tuple(name or str(i + 1) for i, (name, _) in enumerate(names)),
+        tuple(unit for _, unit in names),
+        tuple(kinds[:width]),
+        bool(header),
+        remarks,
+        spare,
+        tuple(notes),
+    )
+
+
+def is_foreign(layout: Layout) -> bool:
+    """Whether a table holds no samples but labels, covariates or records, by the names of its columns."""
+    return any(plain(name) in _FOREIGN for name in layout.names)
+
+
+def hint(cell: str) -> str:
+    """What to do about a cell that is no number, where it is plain."""
+    return "; write it without thousands separators" if _THOUSANDS.search(cell) else ""
+
+
+def why_none(text: str) -> str:
+    """Why a text holds no table of samples, and what would be one."""
+    if not text.strip():
+        return "the file is empty"
+    if _THOUSANDS.search(text):
+        return "the numbers have thousands separators; write them without"
+    wanted = "two or more lines of numbers with as many cells each, with or without a line of names above"
+    return f"no table of samples: vibro looks for {wanted}; the file starts {excerpt(text, 40)!r}"
+
+
+def _first(rows: Sequence[Row]) -> tuple[int, list[Kind]] | None:
+    """The first row of samples, and what its columns hold."""
+    for i in range(min(len(rows) - 1, _ABOVE)):
+        width = len(rows[i])
+        if not width or len(rows[i + 1]) != width:
+            continue
+        kinds: list[Kind] = [kind_of(cell, ",") for cell in rows[i]]
+        if "number" not in kinds:
+            continue
+        following = [row for row in rows[i + 1 : i + _LOOK] if any(row)]
+        if any(len(row) != width for row in following):
+            continue
+        for row in following:
+            now = [kind_of(cell, ",") for cell in row]
+            kinds = [_joined(a, b) for a, b in zip(kinds, now, strict=True)]
+            if "number" not in kinds:
+                break
+        else:
+            if following and "text" not in kinds:
+                return i, kinds
+    return None
+
+
+def _joined(one: Kind, other: Kind) -> Kind:
+    if one == other:
+        return one
+    values = {one, other} - {"gap", "empty"}
+    return values.pop() if len(values) == 1 else "gap" if not values else "text"
+
+
+def _above(
+    rows: Sequence[Row], lines: Sequence[str], first: int, width: int
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Header, units and remarks above row ``first``."""
+    above = [i for i in range(first) if any(rows[i])]
+    header: list[str] = []
+    units: list[str] = []
+    while above and not header:
+        cells = list(rows[above[-1]])
+        if _REMARK.match(cells[0]):
+            cells[0] = _REMARK.sub("", cells[0])
+            cells = cells if cells[0] or len(cells) == width else cells[1:]
+        filled = [cell.strip("()[] ") for cell in cells if cell]
+        valued = any(kind_of(cell, ",") in ("number", "time") for cell in filled)
+        if len(cells) not in (width, width - 1) or not filled or valued or (width == 1 and _PAIR.fullmatch(filled[0])):
+            break
+        cells += [""] * (width - len(cells))
+        if not units and all(is_unit(cell) or cell == "-" for cell in filled):
+            units = [cell if cell != "-" else "" for cell in cells]
+        else:
+            header = cells
+        above.pop()
+    if units and not header and all(len(unit) == 1 for unit in units) and "s" not in units:
+        header, units = units, []  # columns called a, g, v and the like, not units without names
+    pairs = (_PAIR.fullmatch(_REMARK.sub("", lines[i]).strip(' \t",;')) for i in above)
+    about: dict[str, str] = {}
+    for pair in pairs:
+        if pair:
+            about.setdefault(pair[1].strip(' "'), pair[2].strip(' "'))
+    return header, units, about
+
+
+def _is_one_comma_number(rows: Sequence[Row]) -> bool:
+    """Whether rows of two cells are numbers with a decimal comma: ``-0,5`` and ``0,05`` are no two integers."""
+    pairs = [row for row in rows if len(row) == 2 and all(re.fullmatch(r"-?\d+", cell, re.ASCII) for cell in row)]
+    return (
+        len(pairs) >= max(2, len(rows) // 2)
+        and any(a == "-0" or (len(b) > 1 and b[0] == "0") for a, b in pairs)
+        and not any(b.startswith("-") for _, b in pairs)
+    )
+
+
+def _is_numbering(rows: Sequence[Row], first: int, width: int) -> bool:
+    """Whether the first row only counts the columns from 0, which the rows below do not."""
+    counted = [str(i) for i in range(width)]
+    shifted = ["", *counted[:-1]]
+    row = list(rows[first])[:width]
+    return (
+        width > 1 and row in (counted, shifted) and any(list(r)[:width] != row for r in rows[first + 1 : first + _LOOK])
+    )

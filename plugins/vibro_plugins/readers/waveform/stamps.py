@@ -1,0 +1,78 @@
+"""Columns of dates and clocks as text to instants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import NO_TIME, parse_time
+from vibro_plugins.readers.text.faults import BadField
+
+_ZONE = re.compile(r"\s*(Z|z|[+-]\d\d(?::?\d\d)?)$")
+_PARTS = re.compile(
+    r"(?:(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})|(?P<d2>\d{1,2})\.(?P<m2>\d{1,2})\.(?P<y2>\d{4}))"
+    r"(?:[T ]+(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)\s*(?P<zone>Z|z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?", re.ASCII)
+_PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?", re.ASCII)
+
+
+def instant(text: str) -> tuple[np.datetime64, bool]:
+    """The instant of a date and time as loggers write it, and whether its zone is named.
+
+    The year stands first (``2024-03-01``, ``2024/3/1``), or last behind points (``1.3.2024``); a date with slashes and the
+    year last may be a day or a month first and is refused, as is a date alone. ValueError for what cannot be read.
+    """
+    match = _PARTS.fullmatch(text.strip())
+    if match is None or match["clock"] is None:
+        raise ValueError("not a date, year first, and a time of day")
+    year, month, day = (match["y"], match["m"], match["d"]) if match["y"] else (match["y2"], match["m2"], match["d2"])
+    clock, _, fraction = match["clock"].replace(",", ".").partition(".")
+    clock = clock if len(clock.split(":")[0]) == 2 else f"0{clock}"
+    tail = f".{fraction[:9]}" if fraction else ""
+    return parse_time(f"{year}-{month:0>2}-{day:0>2}T{clock}{tail}{match['zone'] or ''}")
+
+
+def instants(texts: Sequence[str], name: str) -> tuple[NDArray[np.datetime64], bool]:
+    """The instants of a column, and whether its first text names a zone; BadField (Q010) names the first bad row."""
+    try:
+        _, zoned = instant(texts[0])
+        zone = _ZONE.search(texts[0]) if zoned else None
+        suffix = zone[0] if zone else ""
+        if _PLAIN.fullmatch(texts[0].removesuffix(suffix)) and all(text.endswith(suffix) for text in texts):
+            cut = len(suffix)
+            plain = np.array([text[:-cut] if cut else text for text in texts], "datetime64[ns]")
+            shift = instant(texts[0])[0] - plain[0]
+            if not np.isnat(plain).any():
+                return plain + shift, zoned
+    except ValueError:
+        pass
+    found = np.full(len(texts), NO_TIME)
+    for row, text in enumerate(texts):
+        try:
+            found[row], zoned = instant(text)
+        except ValueError as error:
+            detail = f"row {row} of column {name} is {text[:40]!r}: {error}"
+            raise BadField("Q010", name, detail) from None
+    return found, zoned
+
+
+def seconds_of_day(texts: Sequence[str]) -> NDArray[np.float64] | None:
+    """A column of times of day in seconds; None where it is something else."""
+    found = np.empty(len(texts))
+    for row, text in enumerate(texts):
+        match = _CLOCK.fullmatch(text.strip())
+        if match is None:
+            return None
+        found[row] = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
+    return found
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a date alone."""
+    match = _PARTS.fullmatch(text.strip())
+    return match is not None and match["clock"] is None
