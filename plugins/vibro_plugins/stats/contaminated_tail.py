@@ -140,6 +140,7 @@ class ContaminatedTail:
         low, high = (reach.ravel()[order][min(np.searchsorted(grown, p), len(grown) - 1)] for p in _ends(level))
         return self.start + float(low), self.start + float(high)
 
+    @cached_property
     def faulty(self) -> Floats:
         """(n,) probability of each score to be a fault's, between the points that are looked at linearly."""
         top = round(TOP * len(self.known))

@@ -64,7 +64,7 @@ class Auto(Thresholder):
                 f"only {len(known)} reference scores" if len(known) < FEW else "half of the reference scores are equal"
             )
             return {"fallback": f"{why}: the alarm cut is a plain quantile and cannot be trusted", "n": len(known)}
-        faulty, (low, high) = tail.faulty(), tail.interval(budget)
+        faulty, (low, high) = tail.faulty, tail.interval(budget)
         far_out = int((faulty > 0.5).sum())
         return {
             "fallback": self._doubt(tail, far_out, high),
@@ -96,7 +96,7 @@ class Auto(Thresholder):
 
 def _cut(tail: ContaminatedTail, budget: float) -> float:
     """The quantile of the normal part at the budget, or a point in the gap above it."""
-    value, faults = tail.quantile(budget), int((tail.faulty() > 0.5).sum())
+    value, faults = tail.quantile(budget), int((tail.faulty > 0.5).sum())
     if not faults:
         return value
     low, high = tail.known[-faults - 1] - tail.start, tail.known[-faults] - tail.start

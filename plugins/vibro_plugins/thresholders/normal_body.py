@@ -59,7 +59,7 @@ def without_far_out(known: Floats, benign: float = 0.0) -> tuple[Floats, float]:
     tail = ContaminatedTail.fit(known)
     if tail is None:
         return known, 0.0
-    far_out = float(np.mean(tail.faulty() > 0.5))
+    far_out = float(np.mean(tail.faulty > 0.5))
     share = max(far_out - benign - 2.0 * sqrt(benign * (1.0 - benign) / len(known)), 0.0)
     return known[: len(known) - round(share * len(known))], share
 

@@ -100,7 +100,7 @@ def test_a_cut_that_cannot_be_trusted_says_why_and_still_finds_what_is_beyond_do
 def test_the_probability_of_a_fault_rises_with_the_score_and_is_that_of_the_group():
     scores, faulty = pool("exponential", 500, 0.1, 5)
     tail = ContaminatedTail.fit(np.sort(scores))
-    found = tail.faulty()
+    found = tail.faulty
     assert found[: 500 - faulty.sum()].max() < 0.5 < found[500 - faulty.sum() :].min()
     assert found.sum() == pytest.approx(faulty.sum(), rel=0.2)
 
