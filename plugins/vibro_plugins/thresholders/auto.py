@@ -60,10 +60,8 @@ class Auto(Thresholder):
         if known is None:
             return {}
         if tail is None:
-            why = (
-                f"only {len(known)} reference scores" if len(known) < FEW else "half of the reference scores are equal"
-            )
-            return {"fallback": f"{why}: the alarm cut is a plain quantile and cannot be trusted", "n": len(known)}
+            few = f"only {len(known)} reference scores" if len(known) < FEW else "too many reference scores are equal"
+            return {"fallback": f"{few}; a plain quantile, which cannot be trusted", "n": len(known)}
         faulty, (low, high) = tail.faulty, tail.interval(budget)
         far_out = int((faulty > 0.5).sum())
         return {
@@ -80,16 +78,16 @@ class Auto(Thresholder):
         """Why the cut cannot be trusted, or None."""
         n, value = len(tail.known), self._value
         if n < FEW:
-            return f"only {n} reference scores: the alarm cut rests on how such scores usually spread, not on these"
+            return f"only {n} reference scores; it rests on how such scores usually spread and cannot be trusted"
         if tail.contamination > 0.9 * SHARES[-1]:
             return (
-                f"{far_out} of {n} reference scores lie far out, too many to know what is normal: the alarm cut cannot be"
-                " trusted; fit on a time when the machine was well (--fit-on)"
+                f"{far_out} of {n} reference scores lie far out, too many to know what is normal; it cannot be trusted:"
+                " fit on a time when the machine was well (--fit-on)"
             )
         if high - tail.start > DOUBTFUL * (value - tail.start):
             return (
                 f"the scores do not tell whether the {int((tail.known > value).sum())} highest of {n} reference records are"
-                f" faults or a long tail of normal ones: the alarm cut of {value:.3g} would be {high:.3g} if they were normal"
+                f" faults or a long tail of normal ones; were they normal, it would be {high:.3g} instead of {value:.3g}"
             )
         return None
 
