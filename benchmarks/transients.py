@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.common import table, write
 
 DRAWS = 5
-RECORDS = 2000
+RECORDS = 4000
 CLEAN = (0.0, 0.012, 0.04)  # shares of the instants with a tap change
 FAULTY = (("transformer", 0.012), ("transformer", 0.04), ("transformer-field", 0.04))
 FAULTS = 0.05

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro.data import SignalBatch
 from vibro.scoring.marks import Look
 
 BANDS = 24  # of equal width in log frequency, a channel
@@ -19,7 +18,7 @@ LAGS = (1, 2, 4, 8)  # samples, of the second differences that a burst may show 
 WINDOWS, SAMPLES = 64, 4  # stretches of a record at most, and samples in one at least
 OWN = 20  # rows of a sensor from which it has a centre and a spread of its own
 LEAST_SPREAD = 0.01  # nepers; a level never varies less
-BLOCK = 1 << 22  # samples worked on at a time
+BLOCK = 1 << 18  # samples worked on at a time
 
 Floats = NDArray[np.float64]
 
@@ -52,10 +51,13 @@ class Signature:
         return Look(signature.astype(np.float32), z, np.where(own[sensor], sensor, -1).astype(np.int32))
 
 
-def measure(batch: SignalBatch) -> Floats:
-    """(n, k) raw signatures: first the log of the strongest over the usual short stretch, then log levels of the bands."""
-    step = max(1, BLOCK // max(1, batch.channels * batch.length))
-    blocks = [_block(np.asarray(batch.x[i : i + step])) for i in range(0, len(batch), step)]
+def measure(x: NDArray[np.float32]) -> Floats:
+    """(n, k) raw signatures of records (n, channels, samples).
+
+    First the log of the strongest over the usual short stretch, then log levels of the bands of each channel.
+    """
+    step = max(1, BLOCK // max(1, x[:1].size))
+    blocks = [_block(np.asarray(x[i : i + step])) for i in range(0, len(x), step)]
     return np.concatenate(blocks) if blocks else np.zeros((0, 1))
 
 
