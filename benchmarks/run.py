@@ -14,6 +14,7 @@ SCRIPTS = (
     "plugins",
     "verdict",
     "speed.ingest",
+    "speed.tables",
     "speed.zerone",
     "speed.cwt",
     "speed.cache",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import IntFlag
 from hashlib import sha256
@@ -28,17 +29,24 @@ class Quality(IntFlag):
     LOW_MAINS = 8  # Q017, a warning
     UNIT = 16  # Q018, a warning
     FS_COMB = 32  # Q013 from the mains comb, a warning
-    INVALID = CONSTANT | ZERO | CLIPPED
+    STALE = 64  # Q021
+    DROPOUT = 128  # Q022
+    SPIKES = 256  # Q023, a warning
+    SCALE = 512  # Q024, a warning
+    STILL = 1024  # Q014, a warning
+    REPAIRED = 2048  # Q007, a warning
+    INVALID = CONSTANT | ZERO | CLIPPED | STALE | DROPOUT
 
 
 _TIME = re.compile(r"(\d{4})(-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 
 
-def parse_time(text: str) -> tuple[np.datetime64, bool]:
+def parse_time(text: str, tz: tzinfo | None = None) -> tuple[np.datetime64, bool]:
     """The instant of an ISO 8601 date and time in UTC, datetime64[ns], and whether the text names its zone.
 
-    A text without a zone is taken as UTC. ValueError for anything else: a date alone, a bare number, a day that does not
-    exist, a second 60, a year outside 1678..2261.
+    A text without a zone is read in ``tz``, by default as UTC; an hour that a clock passes twice in autumn is its first
+    passing. ValueError for anything else: a date alone, a bare number, a day that does not exist, a second 60, a year
+    outside 1678..2261.
     """
     match = _TIME.fullmatch(text)
     if match is None:
@@ -46,14 +54,25 @@ def parse_time(text: str) -> tuple[np.datetime64, bool]:
     year, day, clock, zone = match.groups()
     if not 1678 <= int(year) <= 2261:
         raise ValueError("year outside 1678..2261")
-    instant = np.datetime64(f"{year}{day}T{clock.replace(',', '.')}", "ns")  # ValueError: no such day or hour
+    instant: np.datetime64 = np.datetime64(
+        f"{year}{day}T{clock.replace(',', '.')}", "ns"
+    )  # ValueError: no such day or hour
     if zone and zone not in "Zz":
         hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
         if hours > 14 or minutes > 59:
             raise ValueError("zone outside -14:59..+14:59")
         shift = np.timedelta64(hours * 60 + minutes, "m")
         instant += -shift if zone[0] == "+" else shift
+    elif not zone and tz is not None:
+        instant = from_zone(instant, tz)
     return instant, zone is not None
+
+
+def from_zone(local: np.datetime64, tz: tzinfo) -> np.datetime64:
+    """The instant in UTC of a local time."""
+    naive: datetime = local.astype("datetime64[s]").item()
+    offset = naive.replace(tzinfo=tz).utcoffset()
+    return local - np.timedelta64(0 if offset is None else round(offset.total_seconds()), "s")
 
 
 _EPOCHS = ((1e17, "ns", 0), (1e14, "us", 3), (1e11, "ms", 6), (1e8, "s", 9))  # from this magnitude on; decimals to ns
@@ -83,8 +102,9 @@ def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> 
 class Record:
     """One signal of one sensor at one time, as a reader found it.
 
-    ``signal`` is float32 (channels, samples); ``fs`` in Hz, 0 = not given; ``time`` NaT = not given; ``row`` is the
-    index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts, -1 = not known.
+    ``signal`` is float32 (channels, samples), NaN = a sample that is missing; ``fs`` in Hz, 0 = not given; ``time`` NaT =
+    not given; ``row`` is the index in the source from 0; ``line`` the line from 1 and ``offset`` the byte where it starts,
+    -1 = not known.
     ``channel`` names the channel inside the file (column, variable, dataset, axis), empty where the file holds only one;
     ``sensor`` is empty unless the file itself states it: ingest then makes it of the path and the channel.
     """
@@ -101,6 +121,7 @@ class Record:
     line: int = -1
     offset: int = -1
     channel: str = ""
+    zoned: bool = True  # False: the text of the time names no zone and was read as UTC
 
 
 @dataclass(frozen=True)
@@ -261,7 +282,17 @@ def schema_of(batch: SignalBatch) -> dict[str, Any]:
         "unit": batch.unit,
         "sensors": list(batch.sensors),
         "covariate_names": list(batch.covariate_names),
+        "first_time": None if np.isnat(batch.time).all() else f"{np.nanmin(batch.time)}Z",
     }
+
+
+def earlier_than(schema: Mapping[str, Any], batch: SignalBatch) -> list[str]:
+    """A warning where records lie before all those that the model was fitted on."""
+    first = schema.get("first_time")
+    early = 0 if first is None else int(np.count_nonzero(batch.time < parse_time(first)[0]))
+    return [f"{early} records lie before {first}, the first time that the model has seen: check the clock"] * bool(
+        early
+    )
 
 
 def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:
@@ -276,5 +307,6 @@ def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:
     if problems:
         raise IncompatibleModelError(
             f"the data do not fit the model: {'; '.join(problems)}",
-            hint="vibro data convert --resample/--window makes records alike; or fit a model for these data",
+            hint=f"--window {schema['length']:g} cuts recordings, --resample {schema['fs']:g} changes their rate,"
+            f" --unit {schema['unit']} converts; or fit a model for these data",
         )

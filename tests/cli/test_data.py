@@ -106,6 +106,14 @@ def test_check_exit_3_still_reports(vibro, tmp_path):
     assert err.strip().splitlines()[-2].startswith("error: no record was accepted of 1 read: Q002 json x 1")
 
 
+@pytest.mark.parametrize("command", ["check", "convert", "labels", "describe"])
+def test_a_path_that_is_not_there_is_a_usage_error(vibro, data, tmp_path, command):
+    argv = [*(["-o", tmp_path / "x.npz"] if command in ("convert", "labels") else []), "--map", "normal=0"]
+    code, out, err = vibro(command, data.with_name("dota.jsonl"), *argv)
+    assert code == 2 and not out and "no such file or folder" in err and f"hint: {data}?" in err.replace("\n", "")
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
 def test_check_does_not_overwrite(vibro, data, tmp_path):
     (tmp_path / "q.csv").write_text("mine")
     code, _, err = vibro("check", data, "-o", tmp_path / "q.csv")
@@ -219,10 +227,13 @@ def test_labels_of_folders(vibro, tmp_path):
         (tmp_path / "in" / name / "a.jsonl").write_text(line(2 * k) + line(2 * k + 1))
     out = tmp_path / "labels.csv"
     code, text, err = vibro("labels", tmp_path / "in", "-o", out, "--map", "正常=0", "--map", "不正常=1")
-    assert code == 0 and "4 labels" in text and "other (2 records)" in err
-    assert sorted((row["folder"], row["label"]) for row in rows(out)) == [("不正常", "1")] * 2 + [("正常", "0")] * 2
+    assert code == 0 and "labels of 2 recordings" in text and "other (2 records)" in err
+    assert sorted((row["folder"], row["label"], row["records"]) for row in rows(out)) == [
+        ("不正常", "1", "2"),
+        ("正常", "0", "2"),
+    ]
     found = json.loads(vibro("check", tmp_path / "in", "--labels", out, "--json")[1])["labels"]
-    assert (found["key"], found["normal"], found["anomalous"], found["unknown"]) == ("record_id", 2, 2, 2)
+    assert (found["key"], found["normal"], found["anomalous"], found["unknown"]) == ("recording", 2, 2, 2)
     code, _, err = vibro("labels", tmp_path / "in", "-o", tmp_path / "b.csv", "--map", "常=0")
     assert code == 2 and "常" in err and not (tmp_path / "b.csv").exists()
 

@@ -15,6 +15,7 @@ from vibro.errors import ConfigError, ContractError, DataError, PluginError, Sta
 from vibro.ingest import Accounting, IngestOptions, NothingAccepted, find_files, ingest, open_batch, save_batch
 from vibro.ingest.cutting import Cutter, resampled
 from vibro.ingest.matrix import SampleFile
+from vibro.ingest.options import check_options
 from vibro.ingest.quality import signal_quality
 from vibro_plugins.readers.jsonl import JsonLines
 from vibro_plugins.readers.npz import Npz
@@ -142,7 +143,7 @@ def test_quality_is_a_verdict_not_a_loss(tmp_path):
 @pytest.mark.parametrize(
     ("signal", "bits"),
     [
-        (np.clip(X[:1].repeat(30, 1), -0.5, 0.5), Quality.CLIPPED),
+        (np.clip(X.reshape(1, -1).repeat(4, 1), -0.5, 0.5), Quality.CLIPPED),
         (np.sin(np.arange(4000) / 13)[None], 0),
         (np.round(np.sin(np.arange(4000) / 13), 1)[None], 0),
         (np.clip(np.sin(np.arange(4000) / 13), -0.9, 0.9)[None], Quality.CLIPPED),
@@ -255,8 +256,12 @@ def test_units(tmp_path):
     text = line(0, X[0], unit="g") + line(1, X[1], unit="g") + line(2, X[2], unit="m/s2") + line(3, X[3])
     (tmp_path / "a.jsonl").write_text(text)
     got = take(tmp_path / "a.jsonl", tmp_path)
-    assert got.batch.unit == "g" and got.batch.quality.tolist() == [0, 0, Quality.UNIT, 0]
-    assert take(tmp_path / "a.jsonl", tmp_path, unit="mm/s").batch.unit == "mm/s"
+    assert got.batch.unit == "g" and got.batch.quality.tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(got.batch.x[2, 0], X[2] / 9.80665, rtol=1e-6)
+    assert got.batch.ids[2] == record_id("s1", got.batch.time[2], got.batch.x[2])
+    assert np.array_equal(got.batch.x[[0, 1, 3], 0], X[[0, 1, 3]])
+    got = take(tmp_path / "a.jsonl", tmp_path, unit="mm/s")
+    assert got.batch.unit == "mm/s" and got.batch.row.tolist() == [3] and got.accounting.by_code == {"Q018": 3}
 
 
 # --- readers that misbehave -------------------------------------------------------------------------------------------
@@ -293,14 +298,21 @@ def good(row, signal=X[:1]):
         5,
         good(1, X[:1].astype(np.float64)),
         good(1, X[0]),
-        good(1, np.full((1, 4), np.nan, np.float32)),
-        good(1, np.full((1, 4), np.inf, np.float32)),
         good(0),
     ],
 )
 def test_a_reader_that_breaks_the_contract_is_named(tmp_path, item):
     with pytest.raises(ContractError, match="reader bad"):
         give(tmp_path, good(0), item)
+
+
+def test_what_is_not_finite_is_refused_by_its_place(tmp_path):
+    signals = [X[:1].copy() for _ in range(2)]
+    signals[0][0, 5], signals[1][0, 7:9] = np.nan, np.inf
+    got = give(tmp_path, good(0), good(1, signals[0]), good(2, signals[1]))
+    assert len(got.batch) == 1 and got.accounting.by_code == {"Q007": 2}
+    details = [row["detail"] for row in got.accounting.rows() if row["code"] == "Q007"]
+    assert details == ["sample 5 is nan, not a finite float32", "samples 7 to 8 are not finite"]
 
 
 def test_a_reader_that_fails_is_named(tmp_path):
@@ -330,9 +342,9 @@ def test_sentences_for_nothing(tmp_path):
     with pytest.raises(DataError, match="no file"):
         take(empty, tmp_path)
     (empty / "a.txt").write_text("x")
-    with pytest.raises(DataError, match="1 files, but none that a reader takes"):
+    with pytest.raises(DataError, match=r"1 files that no reader takes: 1 with .txt \(a.txt\)"):
         take(empty, tmp_path)
-    with pytest.raises(DataError, match=r"nothing can be read: nowhere.jsonl: no such file"):
+    with pytest.raises(ConfigError, match=r"no such file or folder: .*nowhere.jsonl"):
         take(tmp_path / "nowhere.jsonl", tmp_path)
     (tmp_path / "a.jsonl").write_text("\n")
     with pytest.raises(DataError, match=r"no record in a\.jsonl"):
@@ -380,14 +392,14 @@ def test_a_stored_batch_opens_again(tmp_path):
 def test_long_recordings_are_cut_on_purpose(tmp_path):
     long = np.arange(100, dtype=np.float32)
     record = Record(long[None], "s", np.datetime64("2024-03-01", "ns"), fs=10.0, recording="r", row=4)
-    parts = list(Cutter(None, 40, 30, None)(record))
+    parts = list(Cutter(IngestOptions(window="40", hop="30"))(record))
     assert [part.signal[0, 0] for part in parts] == [0, 30, 60] and {part.signal.shape for part in parts} == {(1, 40)}
     assert [part.time - record.time for part in parts] == [np.timedelta64(k, "s") for k in (0, 3, 6)]
     assert {part.recording for part in parts} == {"r"} and {part.row for part in parts} == {4}
-    (short,) = Cutter(None, 400, None, None)(record)
+    (short,) = Cutter(IngestOptions(window="400"))(record)
     assert short.code == "Q008"
     with pytest.raises(ConfigError):
-        Cutter(None, None, 5, None)
+        check_options(IngestOptions(hop="5"))
 
 
 def test_resampling_keeps_a_tone_and_its_level(tmp_path):

@@ -39,6 +39,18 @@ def lines() -> bytes:
     return b"\xef\xbb\xbf" + "\n".join(found).encode()
 
 
+@pytest.fixture(autouse=True)
+def _files_of_any_size(monkeypatch):
+    monkeypatch.setattr("vibro.ingest.intake.SMALL", 0)
+
+
+def test_small_files_are_parsed_as_quickly_as_recalled(take, monkeypatch, tmp_path):
+    monkeypatch.setattr("vibro.ingest.intake.SMALL", 1 << 20)
+    (tmp_path / "a.jsonl").write_bytes(lines())
+    take(tmp_path / "a.jsonl")
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.fixture
 def take(tmp_path):
     def once(path, cls=JsonLines, cache=None):

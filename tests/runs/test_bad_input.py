@@ -88,7 +88,7 @@ def test_scores_that_hardly_differ_give_no_alarm(run, tmp_path):
 
 def test_an_alarm_fails_where_asked_and_is_told_by_machine_and_metrics(run, tmp_path):
     x, labels = pool(186, 6), labelled(186, 6)
-    assert run(x, "--fail-on", "alarm", "--set", "thresholder.benign=0", labels=labels)[0] == 1
+    assert run(x, "--fail-on", "alarm", labels=labels)[0] == 1
     found = summary(tmp_path)
     alarms = found["levels"]["alarm"]
     assert alarms and found["machines"] == {"normal": 0, "attention": 1, "alarm": 0, "invalid": 0, "indeterminate": 0}

@@ -70,7 +70,7 @@ def test_a_cut_that_catches_no_more_is_not_chosen():
 
 
 def test_a_cut_beyond_the_budget_on_the_reference_is_not_chosen():
-    reference = np.concatenate([np.linspace(-2, 2, 194), np.full(6, 26.0)])
+    reference = np.concatenate([np.linspace(-2, 2, 194), np.linspace(26, 27, 6)])
     keeping, breaking = fixed("keeping", 2.5), fixed("breaking", 1.0)
     alarming = fixed(AUTO, 24.0, far_out=6)
     assert chosen(cutting([alarming, keeping, breaking], reference=reference))[0] == "keeping"

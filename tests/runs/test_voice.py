@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,17 +81,21 @@ def test_verdicts_against_most_detectors_are_counted():
 @pytest.mark.parametrize("share", [0.0, 0.009, 0.015, 0.02])
 def test_a_share_near_its_budget_needs_no_sentence(share):
     _, verdict = verdict_of(np.zeros((100, 3)))
-    assert voice.off_budget(verdict, told(share)) == []
+    assert voice.off_budget(verdict, CUTS, told(share)) == []
 
 
 def test_a_share_far_from_its_budget_and_a_fallback_are_told():
     _, verdict = verdict_of(np.zeros((4000, 3)))
-    (said,) = voice.off_budget(verdict, told(0.046))
+    (said,) = voice.off_budget(verdict, CUTS, told(0.046))
     assert said.startswith("4.6 % of the records lie above the alarm cut, for a budget of 1 %: faults")
-    (said,) = voice.off_budget(verdict, told(0.0))
+    (said,) = voice.off_budget(verdict, CUTS, told(0.0))
     assert said.startswith("0 % of the records") and said.endswith("the cut is cautious")
-    (said,) = voice.off_budget(verdict, told(0.01, fallback="12 scores are too few"))
+    (said,) = voice.off_budget(verdict, CUTS, told(0.01, fallback="12 scores are too few"))
     assert said == "the alarm cut by quantile: 12 scores are too few"
+    verdict = verdict_of(np.full((100, 3), 9.0))[1]
+    held = replace(verdict, level=np.where(np.arange(100) < 40, 1, 2).astype(np.int8))
+    (said,) = voice.off_budget(held, CUTS, told(1.0))
+    assert said.startswith("100 % of the records lie above the alarm cut (40 of them are held back, see their reason)")
 
 
 def test_an_alarm_never_stands_beside_a_normal_machine_without_a_sentence():

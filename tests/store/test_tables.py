@@ -52,8 +52,8 @@ def test_scores_csv_to_the_letter(tmp_path):
     assert [row[3] for row in rows[1:]] == ["'=cmd()", 'q"uo,te', "机\n1", "'-5", ""]
     assert rows[2][4] == "2024-03-01T00:01:30.5Z"
     assert rows[5][4] == ""
-    assert [row[11] for row in rows[1:]] == [""] * 5
-    assert float(rows[2][10]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
+    assert [row[12] for row in rows[1:]] == [""] * 5
+    assert float(rows[2][11]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
 
 
 def test_bom_for_excel(tmp_path):

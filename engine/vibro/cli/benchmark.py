@@ -12,23 +12,18 @@ import typer
 
 from vibro.cli.command import command
 from vibro.cli.options import (
-    Covariates,
     CsvBom,
     Device,
     ExecutorName,
     Force,
-    Fs,
-    Labels,
-    LabelsPartial,
-    Length,
-    MatKey,
     MaxQuarantine,
     Memory,
+    Reading,
     Resume,
-    Sensors,
-    Tolerance,
-    Unit,
+    Tables,
+    data_options,
     memory_bytes,
+    stated_options,
 )
 from vibro.cli.session import Session
 
@@ -42,8 +37,8 @@ def run(
     session: Session,
     data: Annotated[list[Path], typer.Argument(help="A suite (.toml), or files and folders.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Directory of the results.", show_default=False)],
-    labels: Labels = None,
-    labels_partial: LabelsPartial = False,
+    reading: Reading,
+    tables: Tables,
     ensemble: Annotated[str | None, typer.Option("--ensemble", help="Named ensemble; several by commas.")] = None,
     detectors: Annotated[str | None, typer.Option("--detectors", help="Only these detectors, by commas.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="DETECTOR.PARAMETER=VALUE")] = None,
@@ -72,13 +67,6 @@ def run(
     data_root: Annotated[
         Path | None, typer.Option("--data-root", help=f"Recordings of a suite; default ${ROOT}.")
     ] = None,
-    fs: Fs = None,
-    unit: Unit = None,
-    length: Length = None,
-    mat_key: MatKey = None,
-    covariates: Covariates = None,
-    tolerance: Tolerance = 600.0,
-    sensors: Sensors = None,
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     device: Device = "cpu",
     executor: ExecutorName = "serial",
@@ -94,30 +82,18 @@ def run(
     from vibro.cli.progress import progress
     from vibro.errors import ConfigError
     from vibro.runs.benchmark import BenchmarkOptions, run_benchmark, suite_of_data
-    from vibro.runs.options import DataOptions, RunOptions
+    from vibro.runs.options import MAX_QUARANTINE, RunOptions
 
     is_suite = len(data) == 1 and data[0].suffix == ".toml"
-    source = DataOptions(
-        paths=tuple(data),
-        fs=fs,
-        unit=unit,
-        length=length,
-        mat_key=mat_key,
-        labels=labels,
-        labels_partial=labels_partial,
-        covariates=covariates,
-        covariate_tolerance=tolerance,
-        sensors=sensors,
-        max_quarantine=max_quarantine,
-    )
-    told = [f.name for f in fields(source) if f.name != "paths" and getattr(source, f.name) != f.default]
-    idle = [f"--{name.replace('_', '-')}" for name in told]
+    source = data_options(data, reading, tables, max_quarantine)
+    idle = [*stated_options(reading), *stated_options(tables)]
+    idle += ["--max-quarantine"] if max_quarantine != MAX_QUARANTINE else []
     if is_suite and idle:
         raise ConfigError(
             f"a suite names its own data: {', '.join(idle)} would have no effect",
             hint="leave it out, or edit the suite",
         )
-    if not is_suite and labels is None:
+    if not is_suite and tables.labels is None:
         raise ConfigError("a benchmark needs labels", hint="--labels FILE, or a suite file (.toml)")
     if not is_suite and data_root is not None:
         raise ConfigError("--data-root is for the data sets of a suite", hint="leave it out")

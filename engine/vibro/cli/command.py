@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -61,12 +62,25 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds a function as a command; its first argument is the Session made of the common options."""
+    """Adds a function as a command; its first argument is the Session made of the common options.
+
+    A parameter whose type is a dataclass stands for a group of options, one a field.
+    """
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
         hints = get_type_hints(function, include_extras=True)
-        own = list(inspect.signature(function).parameters.values())[1:]
-        own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
+        groups: dict[str, Any] = {
+            name: hint for name, hint in hints.items() if name != "session" and is_dataclass(hint)
+        }
+        own = [
+            option
+            for p in list(inspect.signature(function).parameters.values())[1:]
+            for option in (
+                _fields(groups[p.name])
+                if p.name in groups
+                else [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY)]
+            )
+        ]
         shared = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
             for key, (hint, default) in _OPTIONS.items()
@@ -82,6 +96,8 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
 
             session = Session(**common)
             console.configure(quiet=session.quiet, json=session.json)
+            for group, cls in groups.items():
+                values[group] = cls(**{field.name: values.pop(field.name) for field in fields(cls)})
             return function(session, **values)
 
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -90,3 +106,14 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
         return function
 
     return add
+
+
+def _fields(group: Any) -> list[inspect.Parameter]:
+    """The options of a group."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(group)
+    ]

@@ -1,4 +1,4 @@
-"""``vibro data check | convert | labels | simulate``."""
+"""``vibro data check | describe | convert | labels | simulate``."""
 
 from __future__ import annotations
 
@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vibro.cli.command import command
-from vibro.cli.options import (
-    Covariates,
-    CsvBom,
-    Data,
-    Fs,
-    Labels,
-    LabelsPartial,
-    Length,
-    MatKey,
-    Sensors,
-    StrictQuality,
-    Tolerance,
-    Unit,
-)
+from vibro.cli.options import CsvBom, Data, Reading, Tables
 from vibro.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from vibro.api import Component
+    from vibro.host.manager import PluginHost
     from vibro.ingest import Accounting, Ingested, IngestOptions
-    from vibro.ingest.reader import Prepare
 
 app = typer.Typer(no_args_is_help=True)
 OutFile = Annotated[Path, typer.Option("-o", "--out", help="File to write.", show_default=False)]
@@ -38,63 +26,95 @@ OutFile = Annotated[Path, typer.Option("-o", "--out", help="File to write.", sho
 def check(
     session: Session,
     data: Data,
+    reading: Reading,
+    tables: Tables,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Quarantine table to write.")] = None,
-    fs: Fs = None,
-    unit: Unit = None,
-    length: Length = None,
-    mat_key: MatKey = None,
-    labels: Labels = None,
-    labels_partial: LabelsPartial = False,
-    covariates: Covariates = None,
-    tolerance: Tolerance = 600.0,
-    sensors: Sensors = None,
-    strict_quality: StrictQuality = False,
     csv_bom: CsvBom = False,
 ) -> None:
-    """What is in the data: accepted and quarantined per file, sensors, times, sampling rate, label matches."""
+    """How vibro understands the data: the first file of every kind, what would be refused and why, sensors, labels."""
     from vibro.cli import data_tables
     from vibro.errors import QuarantineError
-    from vibro.ingest import IngestOptions, NothingAccepted
-    from vibro.ingest.survey import file_table, survey
+    from vibro.ingest import NothingAccepted
+    from vibro.ingest.survey import failed_survey, survey
     from vibro.ingest.tables import read_covariates, read_labels, read_sensors
+    from vibro.ingest.ways import way_out
     from vibro.runs.options import MAX_QUARANTINE
 
-    options = IngestOptions(fs, unit, length, strict_quality, mat_key, need_fs=False)
+    options = reading.options(need_fs=False)
     _must_be_new(out)
 
-    def report(got: Ingested) -> float:
+    def report(got: Ingested) -> tuple[Accounting, int]:
         batch, warnings = got.batch, list(got.warnings)
-        if sensors is not None:
-            batch, more = read_sensors(sensors, batch)
+        if tables.sensors is not None:
+            batch, more = read_sensors(tables.sensors, batch)
             warnings += more
-        if covariates is not None:
-            batch, more = read_covariates(covariates, batch, tolerance)
+        if tables.covariates is not None:
+            batch, more = read_covariates(tables.covariates, batch, tables.covariate_tolerance)
             warnings += more
         joined = None
-        if labels is not None:
-            joined = read_labels(labels, batch, labels_partial, got.accounting)
+        if tables.labels is not None:
+            joined = read_labels(tables.labels, batch, tables.labels_partial, got.accounting, reading.meaning)
             warnings += joined.warnings
         found = survey(got, batch, joined, warnings)
         _write_quarantine(out, got.accounting, bom=csv_bom)
         if not session.result(found):
             data_tables.show_survey(found, session.lang)
             data_tables.show_findings(got.accounting, session.lang)
-        return got.accounting.share
+        return got.accounting, got.shortest
 
     try:
-        share = _with_ingested(session, data, options, report)
+        books, shortest = _with_ingested(session, data, options, report)
     except NothingAccepted as error:
         _write_quarantine(out, error.accounting, bom=csv_bom)
-        found = {"files": file_table(error.accounting), "records": error.accounting.summary()}
+        found = failed_survey(error)
         if not session.result(found):
             data_tables.show_files(found, session.lang)
             data_tables.show_findings(error.accounting, session.lang)
         raise
-    if share > MAX_QUARANTINE:
+    if books.share > MAX_QUARANTINE:
+        most = max(books.by_code, key=lambda code: books.by_code[code])
         raise QuarantineError(
-            f"{share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}",
-            hint=None if out else "-o quarantine.csv writes every reason with its place",
+            f"{books.share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}",
+            hint=way_out(most, shortest),
         )
+
+
+@command(app, "describe")
+def describe(
+    session: Session,
+    data: Data,
+    reading: Reading,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; default: show it.")] = None,
+) -> None:
+    """Writes a vibro.toml that says how the data are read, for you to mend; beside DATA every command reads it."""
+    from dataclasses import asdict
+
+    from vibro.cli import console
+    from vibro.errors import ConfigError
+    from vibro.ingest import IngestOptions
+    from vibro.ingest.describe import described
+    from vibro.ingest.files import SETTINGS
+    from vibro.ingest.settings import KEYS, settings_text
+
+    _must_be_new(out)
+    if out is not None and out.name != SETTINGS:
+        raise ConfigError(f"-o {out}: the file is only read under the name {SETTINGS}", hint=f"-o {SETTINGS}")
+
+    def write(got: Ingested) -> dict[str, Any]:
+        blank, stated = asdict(IngestOptions()), asdict(got.options)
+        given = {name: stated[name] for name in KEYS if stated[name] != blank[name]}
+        table, comments = described(got, given)
+        return {"path": out, "read": table, "text": settings_text(table, comments), "root": got.root}
+
+    found = _with_ingested(session, data, reading.options(need_fs=False), write)
+    if out is not None:
+        from vibro.io.files import write_text
+
+        write_text(out, found["text"])
+        if out.resolve().parent != found["root"].resolve():
+            console.note(f"it is read once it lies beside the data: {found['root'] / SETTINGS}")
+    if not session.result(found):
+        console.line(found["text"].rstrip() if out is None else f"how the data are read: {out}")
 
 
 @command(app, "convert")
@@ -102,37 +122,27 @@ def convert(
     session: Session,
     data: Data,
     out: OutFile,
-    fs: Fs = None,
-    unit: Unit = None,
-    length: Length = None,
-    mat_key: MatKey = None,
-    window: Annotated[int | None, typer.Option("--window", min=1, help="Cut into records of N samples.")] = None,
-    hop: Annotated[
-        int | None, typer.Option("--hop", min=1, help="Samples between windows; default: no overlap.")
+    reading: Reading,
+    labels_out: Annotated[
+        Path | None, typer.Option("--labels-out", help="Label table: arrays of .npz, or folders by --map.")
     ] = None,
-    resample: Annotated[
-        float | None, typer.Option("--resample", help="Sampling rate in Hz to bring records to.")
-    ] = None,
-    labels_out: Annotated[Path | None, typer.Option("--labels-out", help="Label table from arrays of .npz.")] = None,
-    strict_quality: StrictQuality = False,
     csv_bom: CsvBom = False,
 ) -> None:
     """Writes the accepted records as .npz, .parquet, .jsonl or .jsonl.gz, with the quarantine table beside them."""
     from vibro.cli import console
-    from vibro.ingest import IngestOptions
-    from vibro.ingest.cutting import Cutter
-    from vibro.ingest.truth import NPZ_COLUMNS, labels_of_arrays
+    from vibro.ingest.truth import NPZ_COLUMNS, labels_by_folder, labels_of_arrays
     from vibro.ingest.writers import check_ending, write_batch
 
     check_ending(out)
     beside = out.with_name(f"{out.name}.quarantine.csv")
     for path in (out, beside, labels_out):
         _must_be_new(path)
-    cut = None if (window, hop, resample) == (None, None, None) else Cutter(fs, window, hop, resample)
-    options = IngestOptions(fs if resample is None else None, unit, length, strict_quality, mat_key, need_fs=False)
+    options, meaning = reading.options(need_fs=False), reading.meaning
 
     def write(got: Ingested) -> dict[str, Any]:
-        truth = labels_of_arrays(got.batch, got.root) if labels_out is not None else []
+        truth: list[dict[str, Any]] = []
+        if labels_out is not None:
+            truth = labels_by_folder(got.batch, meaning) if meaning else labels_of_arrays(got.batch, got.root)
         write_batch(got.batch, out)
         _write_quarantine(beside, got.accounting, bom=csv_bom)
         if labels_out is not None:
@@ -142,7 +152,7 @@ def convert(
         paths = {"path": out, "quarantine": beside, "labels": labels_out}
         return {**paths, "records": got.accounting.summary(), "signal": signal, "warnings": got.warnings}
 
-    found = _with_ingested(session, data, options, write, cut)
+    found = _with_ingested(session, data, options, write)
     if not session.result(found):
         records = found["records"]
         console.line(
@@ -159,33 +169,32 @@ def labels(
     session: Session,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that is searched.", show_default=False)],
     out: OutFile,
-    mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="NAME=LABEL: exact folder name, 0, 1 or -1; repeatable.")
-    ] = None,
-    length: Length = None,
-    mat_key: MatKey = None,
+    reading: Reading,
     csv_bom: CsvBom = False,
 ) -> None:
-    """Writes a label table from folder names that are mapped by their exact name; nothing is guessed."""
+    """Writes a label a recording from folder names that --map maps by their exact name; nothing is guessed."""
     from vibro.cli import console
-    from vibro.ingest import IngestOptions
-    from vibro.ingest.truth import FOLDER_COLUMNS, labels_of_folders, parse_mapping
+    from vibro.errors import ConfigError
+    from vibro.ingest.truth import FOLDER_COLUMNS, labels_of_folders, recordings_of
 
-    wanted = parse_mapping(mapping or [])
+    wanted = reading.meaning
+    if not wanted:
+        raise ConfigError("no folder is mapped to a label", hint="--map normal=0 --map fault=1")
     _must_be_new(out)
-
-    def write(got: Ingested) -> dict[str, Any]:
-        rows, left_out = labels_of_folders(got.batch, wanted)
-        _write_rows(out, FOLDER_COLUMNS, rows, bom=csv_bom)
-        counts = {name: sum(row["folder"] == name for row in rows) for name in wanted}
-        return {"path": out, "records": len(rows), "folders": counts, "unmapped": left_out}
-
-    found = _with_ingested(session, [folder], IngestOptions(length=length, mat_key=mat_key, need_fs=False), write)
+    recordings = recordings_of([folder], _readers(session.host()), reading.options(need_fs=False))
+    rows, left_out = labels_of_folders(recordings.counts, wanted)
+    _write_rows(out, FOLDER_COLUMNS, rows, bom=csv_bom)
+    counts = {name: sum(row["folder"] == name for row in rows) for name in wanted}
+    refused = len(recordings.refused)
+    found = {"path": out, "recordings": len(rows), "folders": counts, "unmapped": left_out, "refused": refused}
     if not session.result(found):
-        console.line(f"{found['records']} labels: {out}")
-        console.table(("folder", "label", "records"), [(n, wanted[n], k) for n, k in found["folders"].items()])
-        for name, count in found["unmapped"].items():
+        console.line(f"labels of {len(rows)} recordings: {out}")
+        console.table(("folder", "label", "recordings"), [(name, wanted[name], n) for name, n in counts.items()])
+        for name, count in left_out.items():
             console.note(f"not mapped, left out: {name} ({count} records)")
+        if refused:
+            source, item = recordings.refused[0]
+            console.note(f"warning: {refused} items cannot be read, the first in {source}: {item.detail}")
 
 
 @command(app, "simulate")
@@ -235,19 +244,22 @@ def _with_ingested(
     paths: Sequence[Path],
     options: IngestOptions,
     body: Callable[[Ingested], Any],
-    prepare: Prepare | None = None,
 ) -> Any:
     """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
     from tempfile import TemporaryDirectory
 
     from vibro.cli.progress import progress
-    from vibro.context import Context
     from vibro.ingest import ingest
 
     host = session.host()
-    readers = [cls.make({}, Context()) for cls in host.components("reader")]
     with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
-        return body(ingest(paths, readers, options, Path(folder) / "ingest", host.emit, prepare))
+        return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
+
+
+def _readers(host: PluginHost) -> list[Component]:
+    from vibro.context import Context
+
+    return [cls.make({}, Context()) for cls in host.components("reader")]
 
 
 def _must_be_new(path: Path | None) -> None:

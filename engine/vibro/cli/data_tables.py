@@ -15,19 +15,59 @@ SHOWN = 20  # rows of a table on the terminal
 
 
 def show_files(found: Mapping[str, Any], lang: str) -> None:
-    """What became of every file, and the sum."""
+    """How the first file of every kind is understood, what became of every file, the sum, and what is refused."""
     word = _WORDS[lang]
+    _show_preview(found["preview"], word)
     rows = [
         (f["source"], f["read"], f["accepted"], f["quarantined"], f["invalid"], _codes(f["by_code"] | f["remarks"]))
         for f in found["files"]
     ]
     names = ("file", "read", "accepted", "quarantined", "invalid", "codes")
-    console.table([word[name] for name in names], _some(rows, word))
+    if rows:
+        console.table([word[name] for name in names], _some(rows, word))
     total = found["records"]
     console.line(
         f"{word['read']} {total['read']} = {word['accepted']} {total['accepted']}"
         f" + {word['quarantined']} {total['quarantined']}"
     )
+
+    for item in found["refused"]:
+        console.line(
+            console.clean(f"{item['code']} {item['reason']} x {item['count']}: {item['first']}: {item['detail']}")
+        )
+        console.line(f"  -> {item['way']}")
+    if found["ignored"]:
+        shown = ", ".join(f"{i['source']} ({i['reason']})" for i in found["ignored"][:3])
+        more = f" {word['more'].format(len(found['ignored']) - 3)}" if len(found["ignored"]) > 3 else ""
+        console.line(console.clean(f"{word['ignored']}: {shown}{more}"))
+
+
+def _show_preview(kinds: list[dict[str, Any]], word: Mapping[str, str]) -> None:
+    """The first file of every kind as vibro understands it."""
+    rows = []
+    for kind in kinds:
+        low, high = kind["samples"] or (0, 0)
+        rows.append(
+            (
+                kind["file"] + (f" (1 / {kind['files']})" if kind["files"] > 1 else ""),
+                kind["looks_like"],
+                kind["records"],
+                f"{kind['channels']} x {low}" + (f"..{high}" if high > low else ""),
+                ", ".join(f"{rate:g}" for rate in kind["fs"]) or "-",
+                kind["time"] or "-",
+                _few(kind["sensors"]),
+                _few(kind["machines"]),
+                _few(kind["units"]),
+            )
+        )
+    names = ("first", "looks", "records", "length", "fs_hz", "time", "sensors", "machines", "unit")
+    if rows:
+        console.table([word["first_file"] if name == "first" else word[name] for name in names], rows)
+        console.line()
+
+
+def _few(texts: list[str]) -> str:
+    return ", ".join(texts[:2]) + (f" ... ({len(texts)})" if len(texts) > 2 else "") or "-"
 
 
 def show_survey(found: Mapping[str, Any], lang: str) -> None:
@@ -56,9 +96,6 @@ def show_survey(found: Mapping[str, Any], lang: str) -> None:
     console.line(f"{word['fs']}: {fs}, {word['comb']}: {signal['fs_check']}{mains}")
     console.line(f"{word['length']}: {signal['channels']} x {signal['length']}, {word['unit']}: {signal['unit']}")
     console.line(f"{word['duplicates']}: {twice['exact']} Q012, {twice['conflicting']} Q011")
-    if found["ignored"]:
-        first = found["ignored"][0]
-        console.line(f"{word['ignored']}: {len(found['ignored'])} ({first['source']}: {first['reason']})")
     if found["labels"]:
         tally = ", ".join(f"{word.get(key, key)} {value}" for key, value in found["labels"].items())
         console.line(f"{word['labels']}: {tally}")
@@ -97,6 +134,12 @@ def _codes(codes: Mapping[str, int]) -> str:
 _WORDS: dict[str, dict[str, str]] = {
     "en": {
         "file": "file",
+        "first_file": "first file of a kind",
+        "looks": "read as",
+        "fs_hz": "fs in Hz",
+        "time": "time",
+        "sensors": "sensors",
+        "machines": "machines",
         "read": "read",
         "accepted": "accepted",
         "quarantined": "quarantined",
@@ -126,6 +169,12 @@ _WORDS: dict[str, dict[str, str]] = {
     },
     "zh": {
         "file": "文件",
+        "first_file": "每类首个文件",
+        "looks": "读作",
+        "fs_hz": "采样率 Hz",
+        "time": "时间",
+        "sensors": "传感器",
+        "machines": "设备",
         "read": "读取",
         "accepted": "接受",
         "quarantined": "隔离",

@@ -11,26 +11,18 @@ import typer
 from vibro.cli.command import command
 from vibro.cli.options import (
     AllowMissing,
-    Covariates,
     CsvBom,
     Data,
     Device,
     FailOn,
     Force,
-    Fs,
-    Labels,
-    LabelsPartial,
-    Length,
-    MatKey,
     MaxQuarantine,
     Memory,
     NoReport,
     Out,
+    Reading,
     Resume,
-    Sensors,
-    StrictQuality,
-    Tolerance,
-    Unit,
+    Tables,
 )
 from vibro.cli.session import Session
 
@@ -45,20 +37,13 @@ def run(
     session: Session,
     data: Data,
     out: Out,
+    reading: Reading,
+    tables: Tables,
     ensemble: Annotated[str, typer.Option("--ensemble", help="Named ensemble, or a TOML file with one.")] = "default",
     detectors: Annotated[str | None, typer.Option("--detectors", help="Only these, comma separated.")] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="DETECTOR.PARAMETER=VALUE; also fuser, thresholder, calibration.")
     ] = None,
-    fs: Fs = None,
-    unit: Unit = None,
-    length: Length = None,
-    mat_key: MatKey = None,
-    labels: Labels = None,
-    labels_partial: LabelsPartial = False,
-    covariates: Covariates = None,
-    tolerance: Tolerance = 600.0,
-    sensors: Sensors = None,
     budget: Annotated[
         float | None, typer.Option("--budget", help="Wished share of alarms among normal records.  [default: 0.01]")
     ] = None,
@@ -75,7 +60,6 @@ def run(
     memory: Memory = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels.")] = False,
     max_quarantine: MaxQuarantine = 0.05,
-    strict_quality: StrictQuality = False,
     allow_missing: AllowMissing = False,
     resume: Resume = False,
     force: Force = False,
@@ -85,10 +69,10 @@ def run(
 ) -> None:
     """Reads, fits, scores, fuses, cuts and writes OUT. Needs no labels."""
     from vibro.cli import console
-    from vibro.cli.options import check_fail_on, memory_bytes
+    from vibro.cli.options import check_fail_on, data_options, memory_bytes
     from vibro.cli.progress import progress
     from vibro.runs.fit import run_ensemble
-    from vibro.runs.options import DataOptions, RunOptions
+    from vibro.runs.options import RunOptions
 
     check_fail_on(fail_on)
     host = session.host(files=plugin or (), isolate_files=isolate)
@@ -111,20 +95,7 @@ def run(
         lang=session.lang,
         argv=("vibro", *sys.argv[1:]),
     )
-    source = DataOptions(
-        paths=tuple(data),
-        fs=fs,
-        unit=unit,
-        length=length,
-        mat_key=mat_key,
-        strict_quality=strict_quality,
-        labels=labels,
-        labels_partial=labels_partial,
-        covariates=covariates,
-        covariate_tolerance=tolerance,
-        sensors=sensors,
-        max_quarantine=max_quarantine,
-    )
+    source = data_options(data, reading, tables, max_quarantine)
     with progress(host):
         found = run_ensemble(host, source, options, out, say=console.note)
     show_result(session, found, out, report=not no_report, fail_on=fail_on)

@@ -2,41 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
 from vibro.errors import ConfigError
 
+if TYPE_CHECKING:
+    from vibro.ingest import IngestOptions
+    from vibro.runs.options import DataOptions
+
 Data = Annotated[
-    list[Path], typer.Argument(help="Files or folders: .jsonl .json .csv .npz .wav .mat .parquet.", show_default=False)
+    list[Path], typer.Argument(help="Files or folders of recordings (docs/formats.md).", show_default=False)
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Run directory: absent or empty.", show_default=False)]
-Fs = Annotated[float | None, typer.Option("--fs", help="Sampling rate in Hz.")]
-Unit = Annotated[str | None, typer.Option("--unit", help="g, m/s2, mm/s, um, V, A or unknown.")]
-Length = Annotated[int | None, typer.Option("--length", min=1, help="Samples per record; default: the most frequent.")]
-MatKey = Annotated[str | None, typer.Option("--mat-key", help="Variable of a .mat file.")]
-Labels = Annotated[Path | None, typer.Option("--labels", help="Label table, for metrics only.")]
-LabelsPartial = Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")]
-Covariates = Annotated[Path | None, typer.Option("--covariates", help="Table of load, temperature, speed ...")]
-Tolerance = Annotated[
-    float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
-]
-Sensors = Annotated[Path | None, typer.Option("--sensors", help="Table of sensors and their machines.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:i].")]
 ExecutorName = Annotated[str, typer.Option("--executor", help="serial, processes:N or dask://host:port.")]
 Memory = Annotated[str | None, typer.Option("--memory", help="Largest amount of arrays kept in memory, such as 2GB.")]
 MaxQuarantine = Annotated[float, typer.Option("--max-quarantine", min=0, max=1, help="Exit 4 above this share.")]
-StrictQuality = Annotated[
-    bool, typer.Option("--strict-quality", help="Constant, zero and clipped records are quarantined.")
-]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on without a named plugin that fails.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a finished run.")]
 FailOn = Annotated[str | None, typer.Option("--fail-on", help="Exit 1 if a record reaches attention or alarm.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Skip report.html.")]
 CsvBom = Annotated[bool, typer.Option("--csv-bom", help="Begin CSV files with a byte-order mark, for Excel.")]
+
+Texts = list[str] | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How DATA is read; a ``vibro.toml`` beside the data may say the same."""
+
+    fs: Annotated[float | None, typer.Option("--fs", help="Sampling rate in Hz.")] = None
+    unit: Annotated[str | None, typer.Option("--unit", help="Unit of the run: g, m/s2, mm/s, um, V ...")] = None
+    length: Annotated[
+        int | None, typer.Option("--length", min=1, help="Samples per record; default: the most frequent.")
+    ] = None
+    channels: Annotated[Texts, typer.Option("--channels", help="Columns or variables: 'acc_*', '*_DE_time'.")] = None
+    columns: Annotated[Texts, typer.Option("--columns", help="ROLE=NAME: time=t,signal=acc_x.")] = None
+    encoding: Annotated[str | None, typer.Option("--encoding", help="Of text files: utf-8, gb18030 ...")] = None
+    sensor_from: Annotated[
+        str | None, typer.Option("--sensor-from", help="Path pattern {machine}/{sensor}/*.csv, or a column.")
+    ] = None
+    machine_from: Annotated[str | None, typer.Option("--machine-from", help="Path pattern, or a column.")] = None
+    time_from: Annotated[
+        str | None, typer.Option("--time-from", help="Path pattern {time:%Y%m%d_%H%M%S}.csv, a column, or none.")
+    ] = None
+    tz: Annotated[str | None, typer.Option("--tz", help="Zone of times that name none: Europe/Berlin.")] = None
+    mapping: Annotated[
+        Texts, typer.Option("--map", help="NAME=LABEL: what a folder or a label in words means: 0, 1 or -1.")
+    ] = None
+    window: Annotated[str | None, typer.Option("--window", help="Cut recordings: 4096 samples, or 1s.")] = None
+    hop: Annotated[str | None, typer.Option("--hop", help="From window to window; default: side by side.")] = None
+    resample: Annotated[float | None, typer.Option("--resample", help="Rate in Hz to bring records to.")] = None
+    repair: Annotated[str | None, typer.Option("--repair", help="interpolate:8 fills gaps of up to 8 samples.")] = None
+    strict_quality: Annotated[
+        bool, typer.Option("--strict-quality", help="Records of level invalid are quarantined.")
+    ] = False
+
+    def options(self, *, need_fs: bool = True) -> IngestOptions:
+        """As ingest takes them; ConfigError for a text that cannot be."""
+        from vibro.ingest.options import IngestOptions, check_options, names, pairs, repair_length
+
+        found = IngestOptions(
+            fs=self.fs,
+            unit=self.unit,
+            length=self.length,
+            strict_quality=self.strict_quality,
+            need_fs=need_fs,
+            channels=names(self.channels or ()),
+            columns=pairs(self.columns or (), "--columns"),
+            encoding=self.encoding,
+            sensor_from=self.sensor_from,
+            machine_from=self.machine_from,
+            time_from=self.time_from,
+            tz=self.tz,
+            states=tuple(self.meaning),
+            window=self.window,
+            hop=self.hop,
+            resample=self.resample,
+            repair=0 if self.repair is None else repair_length(self.repair),
+        )
+        check_options(found)
+        return found
+
+    @property
+    def meaning(self) -> dict[str, int]:
+        """Labels by the name of a folder, or by a label in words."""
+        from vibro.ingest.truth import parse_mapping
+
+        return parse_mapping(self.mapping or ())
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables beside DATA."""
+
+    labels: Annotated[Path | None, typer.Option("--labels", help="Label table, for metrics only.")] = None
+    labels_partial: Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")] = (
+        False
+    )
+    covariates: Annotated[Path | None, typer.Option("--covariates", help="Table of load, temperature, speed ...")] = (
+        None
+    )
+    covariate_tolerance: Annotated[
+        float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
+    ] = 600.0
+    sensors: Annotated[Path | None, typer.Option("--sensors", help="Table of sensors and their machines.")] = None
+
+
+def stated_options(group: Reading | Tables) -> list[str]:
+    """The options of a group that the command line gives, such as ``--fs``."""
+    hints = get_type_hints(type(group), include_extras=True)
+    return [
+        hints[field.name].__metadata__[0].param_decls[0]
+        for field in fields(group)
+        if getattr(group, field.name) != field.default
+    ]
+
+
+def data_options(data: Sequence[Path], reading: Reading, tables: Tables, max_quarantine: float) -> DataOptions:
+    """What a command line says about its data."""
+    from vibro.runs.options import DataOptions
+
+    return DataOptions(
+        paths=tuple(data),
+        reading=reading.options(),
+        meaning=reading.meaning,
+        labels=tables.labels,
+        labels_partial=tables.labels_partial,
+        covariates=tables.covariates,
+        covariate_tolerance=tables.covariate_tolerance,
+        sensors=tables.sensors,
+        max_quarantine=max_quarantine,
+    )
+
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 

@@ -11,26 +11,18 @@ import typer
 from vibro.cli.command import command
 from vibro.cli.options import (
     AllowMissing,
-    Covariates,
     CsvBom,
     Data,
     Device,
     ExecutorName,
     FailOn,
     Force,
-    Fs,
-    Labels,
-    LabelsPartial,
-    Length,
-    MatKey,
     MaxQuarantine,
     NoReport,
     Out,
+    Reading,
     Resume,
-    Sensors,
-    StrictQuality,
-    Tolerance,
-    Unit,
+    Tables,
 )
 from vibro.cli.session import Session
 
@@ -40,20 +32,12 @@ def score(
     model: Annotated[Path, typer.Argument(help="A run directory or its model/ folder.", show_default=False)],
     data: Data,
     out: Out,
-    fs: Fs = None,
-    unit: Unit = None,
-    length: Length = None,
-    mat_key: MatKey = None,
-    labels: Labels = None,
-    labels_partial: LabelsPartial = False,
-    covariates: Covariates = None,
-    tolerance: Tolerance = 600.0,
-    sensors: Sensors = None,
+    reading: Reading,
+    tables: Tables,
     device: Device = "auto",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     executor: ExecutorName = "serial",
     max_quarantine: MaxQuarantine = 0.05,
-    strict_quality: StrictQuality = False,
     allow_missing: AllowMissing = False,
     resume: Resume = False,
     force: Force = False,
@@ -63,9 +47,9 @@ def score(
 ) -> None:
     """Scores data with a frozen model: no fitting, calibration and cuts as stored."""
     from vibro.cli.ensemble import show_result
-    from vibro.cli.options import check_fail_on
+    from vibro.cli.options import check_fail_on, data_options
     from vibro.cli.progress import progress
-    from vibro.runs.options import DataOptions, RunOptions
+    from vibro.runs.options import RunOptions
     from vibro.runs.score import score_data
 
     check_fail_on(fail_on)
@@ -81,20 +65,7 @@ def score(
         lang=session.lang,
         argv=("vibro", *sys.argv[1:]),
     )
-    source = DataOptions(
-        paths=tuple(data),
-        fs=fs,
-        unit=unit,
-        length=length,
-        mat_key=mat_key,
-        strict_quality=strict_quality,
-        labels=labels,
-        labels_partial=labels_partial,
-        covariates=covariates,
-        covariate_tolerance=tolerance,
-        sensors=sensors,
-        max_quarantine=max_quarantine,
-    )
+    source = data_options(data, reading, tables, max_quarantine)
     with progress(host):
         found = score_data(host, model, source, options, out)
     show_result(session, found, out, report=not no_report, fail_on=fail_on)
@@ -111,7 +82,9 @@ def threshold(
         float | None, typer.Option("--budget", help="Wished share of alarms among normal records.")
     ] = None,
     labels: Annotated[Path | None, typer.Option("--labels", help="For --method labelled only.")] = None,
-    labels_partial: LabelsPartial = False,
+    labels_partial: Annotated[
+        bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a copy; default: rewrite RUN.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change.")] = False,
 ) -> None:

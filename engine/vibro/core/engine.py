@@ -13,26 +13,19 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
+from vibro.core.combination import check_quorum, combine, score_matrix, signatures
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
-from vibro.core.rows import Rows, evenly_spaced
+from vibro.core.rows import Rows
 from vibro.core.scheduler import SerialExecutor, TaskRunner
-from vibro.core.views import Cache, ViewStore, let_go
+from vibro.core.views import Cache, ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
-from vibro.data import SignalBatch, check_schema, schema_of
+from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
-from vibro.scoring.calibration import Calibration
-from vibro.scoring.domain import Domain
-from vibro.scoring.marks import Marks
 from vibro.scoring.reasons import with_reasons
-from vibro.scoring.signature import Signature, measure
-from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
-from vibro.scoring.transients import standing_out
+from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
-
-ROWS = 512  # records whose signatures are measured at a time
-PROBES = 16  # records kept with a model, to see whether it still gives the same scores elsewhere
 
 
 class Engine:
@@ -91,7 +84,7 @@ class Engine:
     def check_survivors(self, detectors: FittedDetectors) -> None:
         """Tells the observers of every detector that is lost; QuorumError if too few are left to combine."""
         plan, results = detectors.plan, detectors.results
-        self._check_quorum(plan, tuple(results.values()))
+        check_quorum(plan, tuple(results.values()))
         for d in plan.detectors:
             result = results[d.id]
             if result.status != "ok":
@@ -110,49 +103,9 @@ class Engine:
         weigh by it. ``masked``: some fit rows and their raw scores (r, d) without covariates, by which records that lack them
         are calibrated.
         """
-        plan, batch, rows, names = detectors.plan, detectors.batch, detectors.rows, detectors.survivors
-        calibration, z = detectors.calibrated
-        usable = _usable(z, plan.ensemble.quorum)
-        z, fit_rows = z[usable], rows.fit[usable]
-        thresholder, fuser = self.make_thresholder(plan), self._fuser(plan, names)
-        own = own_cuts(thresholder, z, plan.ensemble.budgets.alarm)
-        labels = None if detectors.y is None or not fuser.needs_labels else detectors.y[fit_rows]
-        fuser.fit(z, labels, usefulness(own) if usefulness is not None and fuser.wants_trial else None)
-        fused = fuse(fuser, z)
-        seed = self.ctx.child("resample").seed
-        cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seed)
-        levels = _measured(batch)
-        signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
-        normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
-        probes = evenly_spaced(rows.fit, PROBES)
-        ensemble = FittedEnsemble(
-            plan=plan,
-            schema={**schema_of(batch), "absent_features": detectors.absent_features},
-            seed=self.ctx.seed,
-            states=detectors.states,
-            views=detectors.views,
-            calibration=calibration,
-            without_covariates=None if masked is None else _calibrate_masked(detectors, *masked, thresholder, own),
-            domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
-            fuser_state=fuser.state(),
-            weights=_weights(fuser, len(names)),
-            cuts=cuts,
-            signature=signature,
-            marks=Marks.none(normal),
-            reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
-            probes={},
-        )
-        matrix = _matrix(ensemble, batch, detectors.raw, levels)
-        scores = detectors.column("scores")[probes]  # of the final detectors, whatever a baseline keeps
-        known = fuse(fuser, ensemble.calibrate(scores, batch.take(probes)))
-        ensemble = replace(ensemble, probes=_probes(batch, probes, scores, known))
-        report = FitReport(
-            tuple(result.told() for result in detectors.results.values()),
-            tuple(fuser.notes()),
-            details,
-            {"fit": len(rows.fit), "reference": len(fused), "strategy": rows.strategy},
-        )
-        return ensemble, report, matrix
+        fuser, thresholder = self._fuser(detectors.plan, detectors.survivors), self.make_thresholder(detectors.plan)
+        seeds = self.ctx.seed, self.ctx.child("resample").seed
+        return combine(detectors, fuser, thresholder, seeds, usefulness, masked)
 
     # --- score and decide ---------------------------------------------------------------------------------------------
 
@@ -173,7 +126,7 @@ class Engine:
         check_schema(fitted.schema, batch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         raw, failed = self.raw_scores(fitted, batch)
-        return _matrix(fitted, batch, raw, _measured(batch)), failed
+        return score_matrix(fitted, batch, raw, signatures(batch)), failed
 
     def decide(self, fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> Verdict:
         """Fuses and cuts with what the model stores, and gives the reasons."""
@@ -242,78 +195,9 @@ class Engine:
             **options,
         )
 
-    def _check_quorum(self, plan: Plan, results: Sequence[DetectorResult]) -> None:
-        """An excluded detector does not count; of the others the quorum must survive, and at least one."""
-        ok = [r for r in results if r.status == "ok"]
-        lost = len(plan.absent) + sum(r.status == "failed" for r in results)
-        why: dict[str, list[str]] = {}
-        for r in results:
-            if r.status != "ok":
-                why.setdefault(r.reason, []).append(r.id)
-        reasons = "; ".join(f"{', '.join(ids)}: {reason}" for reason, ids in why.items())
-        if not ok:
-            raise QuorumError(
-                f"no detector could be used: {reasons}", hint="give more records, or vibro ensemble show NAME"
-            )
-        if len(ok) / (len(ok) + lost) < plan.ensemble.quorum:
-            raise QuorumError(
-                f"{lost} of {len(ok) + lost} detectors failed, which leaves less than the quorum of"
-                f" {plan.ensemble.quorum:g}: {reasons}",
-                hint="vibro plugins list",
-            )
-
-
-def _measured(batch: SignalBatch) -> Floats:
-    """(n, k) raw signatures; the samples do not stay in memory."""
-    parts = []
-    for start in range(0, max(1, len(batch)), ROWS):
-        parts.append(measure(batch.x[start : start + ROWS]))
-        let_go(batch.x)
-    return np.concatenate(parts)
-
-
-def _matrix(fitted: FittedEnsemble, batch: SignalBatch, raw: Floats, levels: Floats) -> ScoreMatrix:
-    """Scores (n, d) as z, and what the records look like; the batch in the model's codes, ``levels`` (n, k) its measure."""
-    z = fitted.calibrate(raw, batch)
-    look = fitted.signature.look(levels, z, batch.sensor)
-    return ScoreMatrix(fitted.detectors, batch.ids, raw, z, look)
-
-
-def _usable(z: Floats, quorum: float) -> NDArray[np.bool_]:
-    """(r,) reference rows with enough scores to be fused, or with as many as any row has."""
-    given = np.isfinite(z).mean(axis=1)
-    return np.asarray(given >= min(quorum, given.max(initial=0.0)))
-
-
-def _calibrate_masked(
-    detectors: FittedDetectors, rows: NDArray[np.intp], raw: Floats, thresholder: Thresholder, own: Floats
-) -> Calibration:
-    """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
-    batch, entry = detectors.batch, detectors.plan.ensemble.calibration
-    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.linear)
-    wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
-    return found.widened(wider, detectors.calibrated[0].arrays["columns"])
-
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:
     """Features that this sampling rate and length cannot give, by view."""
     return {
         str(key): np.flatnonzero(~mask).tolist() for key, mask in kept.items() if mask is not None and not mask.all()
     }
-
-
-def _probes(batch: SignalBatch, rows: NDArray[np.intp], raw: Floats, fused: Floats) -> dict[str, NDArray[Any]]:
-    """Some records with the scores that they have now."""
-    return {
-        "x": np.array(batch.x[rows]),
-        "sensor": batch.sensor[rows],
-        "covariates": batch.covariates[rows],
-        "raw": raw,
-        "fused": fused,
-    }
-
-
-def _weights(fuser: Fuser, d: int) -> Floats:
-    """(d,) weights of the members; equal ones for a rule that has none."""
-    weights = fuser.weights()
-    return np.full(d, 1.0 / d) if weights is None else np.asarray(weights, np.float64)

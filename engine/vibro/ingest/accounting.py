@@ -31,9 +31,14 @@ REASONS = {
     "Q015": "all_zero",
     "Q016": "clipped",
     "Q017": "low_mains_share",
-    "Q018": "unit_suspect",
+    "Q018": "unit",
     "Q019": "archive_limit",
     "Q020": "path",
+    "Q021": "repeated",
+    "Q022": "gap",
+    "Q023": "spikes",
+    "Q024": "scale",
+    "Q025": "clock",
 }
 QUARANTINED, INVALID, WARNING = "quarantined", "invalid", "warning"
 _LAST = 1 << 62  # sorts a finding about a whole file after those about its rows

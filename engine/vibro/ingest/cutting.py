@@ -12,52 +12,51 @@ from numpy.typing import NDArray
 
 from vibro.data import Record, Rejected
 from vibro.errors import ConfigError
+from vibro.ingest.options import IngestOptions, samples_of
 
 
 class Cutter:
-    """Resamples a record to ``rate`` Hz, then cuts it into windows of ``window`` samples, ``hop`` apart.
+    """Resamples a record to ``resample`` Hz, then cuts it into windows, ``hop`` apart (default: side by side).
 
     The rest at the end is left out; a record shorter than one window is a Rejected (Q008). The time of a window is that
     of its first sample, its recording that of the record it is cut from.
     """
 
-    def __init__(self, fs: float | None, window: int | None, hop: int | None, rate: float | None) -> None:
-        if window is None and hop is not None:
-            raise ConfigError("--hop needs --window")
-        for name, value in (("--window", window), ("--hop", hop), ("--resample", rate)):
-            if value is not None and not 0 < value < np.inf:
-                raise ConfigError(f"{name} {value:g} is not above 0")
-        self.fs = fs
-        self.window = window
-        self.hop = window if hop is None else hop
-        self.rate = rate
+    def __init__(self, options: IngestOptions) -> None:
+        self._options = options
 
     def __call__(self, record: Record) -> Iterator[Record | Rejected]:
         """The records that are made of one."""
-        if self.rate is not None:
-            if self.fs and record.fs and not isclose(self.fs, record.fs, rel_tol=1e-6):
-                detail = f"the record declares {record.fs:g} Hz, --fs says {self.fs:g} Hz"
+        wanted = self._options
+        if wanted.resample is not None:
+            if wanted.fs and record.fs and not isclose(wanted.fs, record.fs, rel_tol=1e-6):
+                detail = f"the record declares {record.fs:g} Hz, --fs says {wanted.fs:g} Hz"
                 yield Rejected("Q013", detail, record.row, record.line, record.offset, sensor=record.sensor)
                 return
-            record = self._resampled(record, self.rate)
-        if self.window is None or self.hop is None:
+            record = self._resampled(record, wanted.resample)
+        if wanted.window is None:
             yield record
             return
+        fs = record.fs or wanted.fs or 0.0
+        window = samples_of(wanted.window, fs, "--window")
+        hop = window if wanted.hop is None else samples_of(wanted.hop, fs, "--hop")
+        if window < 1 or hop < 1:
+            raise ConfigError(f"--window {wanted.window} is less than a sample at {fs:g} Hz", hint="--window 4096")
         length = record.signal.shape[1]
-        if length < self.window:
-            detail = f"{length} samples, fewer than a window of {self.window}"
+        if length < window:
+            detail = f"{length} samples, fewer than a window of {window}"
             yield Rejected("Q008", detail, record.row, record.line, record.offset, sensor=record.sensor)
-        fs = record.fs or self.fs or 0.0
-        for start in range(0, length - self.window + 1, self.hop):
+            return
+        for start in range(0, length - window + 1, hop):
             time = record.time
             if fs:
                 time = time + np.timedelta64(round(start / fs * 1e9), "ns")
             elif start:
                 time = np.datetime64("NaT", "ns")  # without a sampling rate the time of this window is unknown
-            yield replace(record, signal=record.signal[:, start : start + self.window], time=time)
+            yield replace(record, signal=record.signal[:, start : start + window], time=time)
 
     def _resampled(self, record: Record, rate: float) -> Record:
-        fs = record.fs or self.fs
+        fs = record.fs or self._options.fs
         if not fs:
             raise ConfigError("--resample needs a sampling rate, and the data do not give one", hint="give it: --fs HZ")
         return replace(record, signal=resampled(record.signal, fs, rate), fs=rate)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from vibro.api import Reader
+from vibro.errors import ConfigError
 
+SETTINGS = "vibro.toml"
+UNTAKEN = "no reader takes it"
 HEAD = 512  # bytes of a file that a reader may look at to decide
 
 
@@ -20,6 +26,7 @@ class Found:
     path: Path
     source: str
     reader: Reader
+    size: int = 0
 
 
 @dataclass
@@ -27,26 +34,74 @@ class Listing:
     """What lies under the paths: files to read, files that no reader takes, and paths that cannot be read (Q020)."""
 
     root: Path
+    readers: Sequence[Reader] = ()
     files: list[Found] = field(default_factory=list)
     ignored: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
-def find_files(paths: Sequence[Path], readers: Sequence[Reader]) -> Listing:
-    """Every file under the paths, by path; folders are searched to their end, links inside them are not followed."""
+def check_paths(paths: Sequence[Path]) -> None:
+    """ConfigError for a path that is not there."""
+    for path in paths:
+        if not os.path.lexists(path):
+            near = path.parent if path.parent.is_dir() else Path()
+            known = get_close_matches(path.name, [inner.name for inner in near.iterdir()], 1) if near.is_dir() else []
+            hint = f"{near / known[0]}?" if known else f"{near.resolve()} holds nothing of that name"
+            raise ConfigError(f"no such file or folder: {path}", hint=hint)
+
+
+Choose = Callable[[Sequence[Path]], Iterable["int | str | None"]]
+
+
+def find_files(
+    paths: Sequence[Path], readers: Sequence[Reader], ahead: Callable[[list[int]], Choose] | None = None
+) -> Listing:
+    """Every file under the paths, in a natural order; folders are searched to their end, links inside are not followed.
+
+    ``ahead`` is given the sizes of the files and may return another way to choose their readers.
+    """
     named = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (a link keeps its own name)
     tops = [path if path.is_dir() else path.parent for path in named]
-    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd())
-    seen: set[tuple[int, int]] = set()
+    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd(), readers)
+    met: list[_Met] = []
     for path in named:
-        _look(path, listing, readers, seen, named=True)
-    listing.files.sort(key=lambda found: found.source)
+        _look(path, listing, met, named=True)
+    classes = [type(reader) for reader in readers]
+    choosing = ahead([file.status.st_size for file in met]) if ahead else partial(_one_by_one, classes)
+    seen: set[tuple[int, int]] = set()
+    for file, choice in zip(met, choosing([file.path for file in met]), strict=True):
+        _sort_in(file, choice, listing, seen)
+    listing.files.sort(key=lambda found: natural(found.source))
     listing.ignored.sort()
     listing.problems.sort()
     return listing
 
 
-def _look(path: Path, listing: Listing, readers: Sequence[Reader], seen: set[tuple[int, int]], *, named: bool) -> None:
+def choose(path: Path, classes: Sequence[type[Reader]]) -> int | str | None:
+    """The number of the first reader that takes a file, None, or why it cannot be opened."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(HEAD)
+    except OSError as error:
+        return _why(error)
+    return next((i for i, cls in enumerate(classes) if cls.accepts(path, head)), None)
+
+
+def _one_by_one(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> Iterator[int | str | None]:
+    return (choose(path, classes) for path in paths)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """A file on the way, before a reader is chosen."""
+
+    path: Path
+    source: str
+    status: os.stat_result
+    named: bool
+
+
+def _look(path: Path, listing: Listing, met: list[_Met], *, named: bool) -> None:
     source = source_name(path, listing.root)
     try:
         status = path.stat() if named else path.lstat()
@@ -55,37 +110,39 @@ def _look(path: Path, listing: Listing, readers: Sequence[Reader], seen: set[tup
         return
     if stat.S_ISDIR(status.st_mode):
         for inner in _inside(path, source, listing):
-            _look(inner, listing, readers, seen, named=False)
-        return
-    if stat.S_ISLNK(status.st_mode):
+            _look(inner, listing, met, named=False)
+    elif stat.S_ISLNK(status.st_mode):
         listing.ignored.append((source, "a link"))
-        return
-    if not stat.S_ISREG(status.st_mode):
-        if named or _taker(path, b"", readers):
-            listing.problems.append((source, f"{_kind(status.st_mode)}, not a file"))
-        else:
-            listing.ignored.append((source, _kind(status.st_mode)))
-        return
-    if (status.st_dev, status.st_ino) in seen:
-        listing.ignored.append((source, "the same file as another one"))
-        return
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(HEAD)
-    except OSError as error:
-        listing.problems.append((source, _why(error)))
-        return
-    reader = _taker(path, head, readers)
-    if reader is None and named:  # what the user names is read, so that the reader can say what is wrong with it
-        reader = next((r for r in readers if path.name.lower().endswith(r.extensions)), None)
-    if reader is not None:
-        seen.add((status.st_dev, status.st_ino))
-        listing.files.append(Found(path, source, reader))
-    elif named:
-        known = ", ".join(sorted({ending for reader in readers for ending in reader.extensions}))
-        listing.problems.append((source, f"no reader takes this file (known: {known})"))
+    elif stat.S_ISREG(status.st_mode):
+        met.append(_Met(path, source, status, named))
+    elif named or any(type(reader).accepts(path, b"") for reader in listing.readers):
+        listing.problems.append((source, f"{_kind(status.st_mode)}, not a file"))
     else:
-        listing.ignored.append((source, "no reader takes it"))
+        listing.ignored.append((source, _kind(status.st_mode)))
+
+
+def _sort_in(file: _Met, choice: int | str | None, listing: Listing, seen: set[tuple[int, int]]) -> None:
+    """A file to those that are read, to those that are ignored, or to the problems."""
+    inode = (file.status.st_dev, file.status.st_ino)
+    if inode in seen:
+        listing.ignored.append((file.source, "the same file as another one"))
+        return
+    if isinstance(choice, str):
+        listing.problems.append((file.source, choice))
+        return
+    reader = None if choice is None else listing.readers[choice]
+    if reader is None and file.named:  # what the user names is read, so that the reader can say what is wrong with it
+        reader = next((r for r in listing.readers if file.path.name.lower().endswith(r.extensions)), None)
+    if reader is not None:
+        seen.add(inode)
+        listing.files.append(Found(file.path, file.source, reader, file.status.st_size))
+    elif file.path.name == SETTINGS:
+        listing.ignored.append((file.source, "settings of reading"))
+    elif file.named:
+        known = ", ".join(sorted({ending for reader in listing.readers for ending in reader.extensions}))
+        listing.problems.append((file.source, f"no reader takes this file (known: {known})"))
+    else:
+        listing.ignored.append((file.source, UNTAKEN))
 
 
 def _inside(folder: Path, source: str, listing: Listing) -> Iterator[Path]:
@@ -99,14 +156,17 @@ def _inside(folder: Path, source: str, listing: Listing) -> Iterator[Path]:
         yield folder / name
 
 
-def _taker(path: Path, head: bytes, readers: Sequence[Reader]) -> Reader | None:
-    return next((reader for reader in readers if type(reader).accepts(path, head)), None)
-
-
 def source_name(path: Path, root: Path) -> str:
     """The path below the root with ``/``, and what is no UTF-8 in it as escapes."""
     name = os.path.relpath(path, root).replace(os.sep, "/")
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def natural(source: str) -> tuple[tuple[int, str, int], ...]:
+    """Key of an order in which ``2.csv`` comes before ``10.csv``; names that differ never have the same key."""
+    parts = re.split(r"(\d+)", source)
+    key = [(0, part, 0) if i % 2 == 0 else (1, "", int(part)) for i, part in enumerate(parts)]
+    return (*key, (2, source, 0))
 
 
 def _why(error: OSError) -> str:

@@ -6,11 +6,13 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import Quality, Record, SignalBatch, record_id
+from vibro.ingest.quality import deviation
 
 Codes = NDArray[np.int32]
 
@@ -33,23 +35,28 @@ class Names:
 
 @dataclass(frozen=True)
 class Index:
-    """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known."""
+    """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known; ``check`` is a checksum of the
+    samples, ``level`` their root mean square without the mean; ``waveform``: a channel of a recording, not an item of a list.
+    """
 
     source: Codes
     row: NDArray[np.int64]
     line: NDArray[np.int64]
     offset: NDArray[np.int64]
     ident: NDArray[np.uint64]
+    check: NDArray[np.uint64]
     time: NDArray[np.datetime64]
     sensor: Codes
     machine: Codes
     recording: Codes
     unit: Codes
     fs: NDArray[np.float64]
+    level: NDArray[np.float64]
     quality: NDArray[np.uint16]
     channels: NDArray[np.int64]
     samples: NDArray[np.int64]
     start: NDArray[np.int64]
+    waveform: NDArray[np.bool_]
     names: dict[str, list[str]]
     covariates: NDArray[np.float32]
     covariate_names: tuple[str, ...]
@@ -118,7 +125,14 @@ class IndexBuilder:
         self._columns |= {
             name: array("q") for name in ("row", "line", "offset", "time", "channels", "samples", "start")
         }
-        self._columns |= {"ident": array("Q"), "fs": array("d"), "quality": array("H")}
+        self._columns |= {
+            "waveform": array("b"),
+            "ident": array("Q"),
+            "check": array("Q"),
+            "fs": array("d"),
+            "level": array("d"),
+            "quality": array("H"),
+        }
         self._covariates = Names()
         self._cells: tuple[array[Any], ...] = (array("q"), array("i"), array("f"))  # record, covariate, value
 
@@ -147,8 +161,12 @@ class IndexBuilder:
         columns["channels"].append(record.signal.shape[0])
         columns["samples"].append(record.signal.shape[1])
         columns["start"].append(start)
+        columns["waveform"].append(bool(record.channel))
         columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
+        columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
         columns["fs"].append(record.fs)
+        flat = record.signal.reshape(-1)
+        columns["level"].append(deviation(flat, float(flat.mean(dtype=np.float64))) if flat.size else 0.0)
         columns["quality"].append(int(quality))
 
     def freeze(self) -> Index:
@@ -156,6 +174,7 @@ class IndexBuilder:
         columns = {name: np.array(values) for name, values in self._columns.items()}
         columns["time"] = columns["time"].view("datetime64[ns]")
         columns["quality"] = columns["quality"].astype(np.uint16)
+        columns["waveform"] = columns["waveform"].astype(bool)
         names = tuple(sorted(self._covariates.texts))
         covariates = np.full((len(self), len(names)), np.nan, np.float32)
         if names:

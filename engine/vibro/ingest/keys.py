@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from vibro.data import NO_TIME, SignalBatch, parse_time
 from vibro.errors import ConfigError
 
-KEYS = (("record_id",), ("sensor_id", "data_time"), ("source", "row"))
+KEYS = (("record_id",), ("sensor_id", "data_time"), ("source", "row"), ("recording",), ("source",))
 Rows = NDArray[np.int64]
 
 
@@ -76,29 +77,30 @@ def read_table(path: Path, required: Sequence[str], what: str) -> Table:
 
 @dataclass(frozen=True)
 class Match:
-    """The key that was used, and for every table row the record it belongs to, -1 = none."""
+    """The key that was used, and for every table row the records it belongs to: none, one, or those of its recording."""
 
     key: str
-    record: Rows
+    records: list[Rows]
 
 
 def match_rows(table: Table, batch: SignalBatch) -> Match | None:
-    """The first key of ``KEYS`` that is in the table and matches any record; None if none does.
+    """The first of KEYS that is in the table and matches any record; None if none does.
 
-    ConfigError where the table holds no key at all, or a time that cannot be read in the key that is used.
+    A source may be named without its folders where only one has that name. ConfigError where the table holds no key at
+    all, or a time that cannot be read in the key that is used.
     """
     present = [key for key in KEYS if set(key) <= set(table.columns)]
     if not present:
         keys = ", ".join(" + ".join(key) for key in KEYS)
         raise ConfigError(f"{table.path.name} has no key column (one of: {keys})")
     for key in present:
-        find, bad = _FINDERS[key](table, batch)
-        record = np.array([find(k) for k in range(len(table))], dtype=np.int64)
-        if (record >= 0).any():
+        place, wanted, bad = _FINDERS[key](table, batch)
+        records = [place.get(cell, _NOBODY) for cell in wanted]
+        if any(map(len, records)):
             if bad:
                 cell = table.column("data_time")[bad[0]]
                 raise ConfigError(f"{table.place(bad[0])}: data_time {cell[:40]!r} is no ISO 8601 date and time")
-            return Match(" + ".join(key), record)
+            return Match(" + ".join(key), records)
     return None
 
 
@@ -114,32 +116,53 @@ def times_of(table: Table) -> tuple[list[np.datetime64], list[int]]:
     return times, bad
 
 
-Finder = Callable[[int], int]
+Found = tuple[dict[Hashable, Rows], list[Hashable], list[int]]  # records by key, the key of each row, rows without one
+_NOBODY = np.zeros(0, np.int64)
 
 
-def _by_id(table: Table, batch: SignalBatch) -> tuple[Finder, list[int]]:
-    place: dict[Hashable, int] = {str(name): i for i, name in enumerate(batch.ids)}
-    cells = table.column("record_id")
-    return lambda k: place.get(cells[k], -1), []
+def _grouped(keys: Iterable[Hashable]) -> dict[Hashable, Rows]:
+    """Indices by key."""
+    found: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        found.setdefault(key, []).append(i)
+    return {key: np.array(places, np.int64) for key, places in found.items()}
 
 
-def _by_time(table: Table, batch: SignalBatch) -> tuple[Finder, list[int]]:
+def _by_id(table: Table, batch: SignalBatch) -> Found:
+    return _grouped(map(str, batch.ids)), list(table.column("record_id")), []
+
+
+def _by_time(table: Table, batch: SignalBatch) -> Found:
     stamps = batch.time.astype("datetime64[ns]").astype(np.int64)
-    place: dict[Hashable, int] = {
-        (batch.sensors[batch.sensor[i]], int(stamps[i])): int(i) for i in np.flatnonzero(~np.isnat(batch.time))
-    }
-    sensors = table.column("sensor_id")
+    place = _grouped((batch.sensors[code], int(stamp)) for code, stamp in zip(batch.sensor, stamps, strict=True))
     times, bad = times_of(table)
-    keys = [(name, int(time.astype(np.int64))) for name, time in zip(sensors, times, strict=True)]
-    return lambda k: place.get(keys[k], -1), bad
+    wanted: list[Hashable] = [
+        None if np.isnat(time) else (name, int(time.astype(np.int64)))
+        for name, time in zip(table.column("sensor_id"), times, strict=True)
+    ]
+    return place, wanted, bad
 
 
-def _by_row(table: Table, batch: SignalBatch) -> tuple[Finder, list[int]]:
-    place: dict[Hashable, int] = {
-        (batch.sources[code], str(row)): i for i, (code, row) in enumerate(zip(batch.source, batch.row, strict=True))
-    }
-    keys = list(zip(table.column("source"), table.column("row"), strict=True))
-    return lambda k: place.get(keys[k], -1), []
+def _by_row(table: Table, batch: SignalBatch) -> Found:
+    place = _grouped((batch.sources[code], str(row)) for code, row in zip(batch.source, batch.row, strict=True))
+    return place, list(zip(table.column("source"), table.column("row"), strict=True)), []
 
 
-_FINDERS = {KEYS[0]: _by_id, KEYS[1]: _by_time, KEYS[2]: _by_row}
+def _by_recording(table: Table, batch: SignalBatch) -> Found:
+    return _grouped(batch.recordings[code] for code in batch.recording), list(table.column("recording")), []
+
+
+def _by_source(table: Table, batch: SignalBatch) -> Found:
+    bare = Counter(PurePosixPath(source).name for source in batch.sources)
+    whole = {PurePosixPath(source).name: source for source in batch.sources if bare[PurePosixPath(source).name] == 1}
+    wanted: list[Hashable] = [whole.get(cell, cell) for cell in table.column("source")]
+    return _grouped(batch.sources[code] for code in batch.source), wanted, []
+
+
+_FINDERS: dict[tuple[str, ...], Callable[[Table, SignalBatch], Found]] = {
+    KEYS[0]: _by_id,
+    KEYS[1]: _by_time,
+    KEYS[2]: _by_row,
+    KEYS[3]: _by_recording,
+    KEYS[4]: _by_source,
+}

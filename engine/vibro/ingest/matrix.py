@@ -62,6 +62,13 @@ class SampleFile:
         self._file.seek(HEADER + 4 * start)
         return np.frombuffer(self._file.read(4 * count), "<f4")
 
+    def put(self, start: int, block: NDArray[np.float32]) -> None:
+        """Other samples at a place that holds some already."""
+        with disk_errors(self.path):
+            self._file.seek(HEADER + 4 * start)
+            self._file.write(np.ascontiguousarray(block, dtype="<f4").data)
+            self._file.seek(0, 2)
+
     def finish(self, starts: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.float32]:
         """Keeps the records at these rising places, all of ``shape`` (C, T); the rest is overwritten in place.
 

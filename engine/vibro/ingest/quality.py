@@ -1,4 +1,4 @@
-"""Verdicts on a single record's samples: constant, all zero, clipped, not like the mains."""
+"""Verdicts on a single record's samples: constant, zero, clipped, with a gap, with spikes of the converter."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import Quality
+from vibro.ingest.repair import runs
 
 CLIP_SHARE = 0.01  # samples at an extreme from which on clipping is looked at
+CLIP_LEVELS = 32  # distinct values; a record of fewer is a slow or coarse channel at rest
 CLIP_RATIO = 4.0  # a flat top holds this many times the samples of the band below it; a sine at most 2.5
 BAND = 0.01  # of the peak-to-peak range
+STILL = 1e-5  # of its mean: what moves less is lost in the steps of a 16-bit converter (1.5e-5 of full scale)
+GAP = 16  # equal samples in a row from which on a gap is looked at
+GAP_HABIT = 0.1  # share of repeated values above which a record is too coarse or too slow to tell a gap from rest
+GAP_CHANCE = 1e-6  # expected number of such runs in a record of this one's habit of repeating values
+GAP_STEPS = 4  # a gap ends with a jump of more than this many of the record's smallest steps
+SPIKE = 12.0  # robust standard deviations
+ALONE = 10.0  # times the largest of the three samples on either side; real oscillations pass through them
+SPIKES = 1e-3  # of the samples; what is more frequent is a property of the signal
 
 
 def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
@@ -19,17 +29,38 @@ def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
         return found, words
     low, high = signal.min(axis=1), signal.max(axis=1)
     for c in range(len(signal)):
-        where = f"channel {c}: " if len(signal) > 1 else ""
-        if low[c] == high[c]:
-            zero = low[c] == 0
-            found |= Quality.ZERO if zero else Quality.CONSTANT
-            words = words or f"{where}every sample is {low[c]:.6g}"
-        else:
-            share = _clipped(signal[c], low[c], high[c])
-            if share:
-                found |= Quality.CLIPPED
-                words = words or f"{where}{share:.1%} of the samples stand at a flat extreme"
+        bit, text = _channel(signal[c], low[c], high[c])
+        if text and not (words and found & Quality.INVALID):
+            words = f"channel {c}: {text}" if len(signal) > 1 else text
+        found |= bit
     return found, words
+
+
+def deviation(x: NDArray[np.float32], mean: float) -> float:
+    """Standard deviation of (T,), in float32 where nothing is lost by that: five times as fast."""
+    with np.errstate(over="ignore"):
+        power = float(np.dot(x, x)) / len(x)
+    variance = power - mean * mean
+    return (
+        float(np.sqrt(variance)) if 1e-30 < power < 1e30 and variance > 0.01 * power else float(x.std(dtype=np.float64))
+    )
+
+
+def _channel(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[Quality, str]:
+    """The gravest finding about one channel."""
+    if low == high:
+        return (Quality.ZERO if low == 0 else Quality.CONSTANT), f"every sample is {low:.6g}"
+    if share := _clipped(x, low, high):
+        return Quality.CLIPPED, f"{share:.1%} of the samples stand at a flat extreme"
+    if gap := _gap(x, low, high):
+        start, stop = gap
+        return Quality.DROPOUT, f"samples {start} to {stop - 1} are all {x[start]:.6g} (of {len(x)})"
+    mean = x.mean(dtype=np.float64)
+    if float(high) - float(low) < STILL * abs(mean):
+        return Quality.STILL, f"all samples lie within {(float(high) - float(low)) / abs(mean):.1g} of {mean:.6g}"
+    if at := _spikes(x, low, high, float(mean)):
+        return Quality.SPIKES, f"{len(at)} lone spikes, the largest {x[at[0]]:.4g} at sample {at[0]}"
+    return Quality(0), ""
 
 
 def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float:
@@ -48,4 +79,42 @@ def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float
         reach = max(BAND * (np.float64(high) - np.float64(low)), float(gap.min()) * 1.5)
         if at >= CLIP_RATIO * np.count_nonzero(gap <= reach):
             share += at / len(x)
-    return share if share >= CLIP_SHARE else 0.0
+    return share if share >= CLIP_SHARE and len(np.unique(x)) >= min(CLIP_LEVELS, len(x) // 4) else 0.0
+
+
+def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int, int] | None:
+    """The longest run of one value that the record's own habit does not explain: zeros or a held value in a moving signal.
+
+    Slow and coarsely sampled signals repeat values all the time; a run is a gap if chance would hardly make it that long,
+    if it does not lie at an extreme, which is clipping or rest, and if the signal jumps at one of its ends.
+    """
+    same = x[1:] == x[:-1]
+    if np.count_nonzero(same) < GAP - 1:
+        return None
+    start, stop = max(runs(same), key=lambda run: run[1] - run[0])
+    stop += 1  # the run of samples, not of pairs
+    length = stop - start
+    if length < GAP or x[start] in (low, high):
+        return None
+    others = np.concatenate((same[: max(start - 1, 0)], same[stop:]))
+    habit = (np.count_nonzero(others) + 1) / (len(others) + 2)
+    if habit > GAP_HABIT or len(x) * habit ** (length - 1) > GAP_CHANCE:
+        return None
+    ends = [abs(float(x[a]) - float(x[b])) for a, b in ((start - 1, start), (stop - 1, stop)) if a >= 0 and b < len(x)]
+    steps = np.diff(np.unique(x).astype(np.float64))
+    return (start, stop) if max(ends, default=0.0) > GAP_STEPS * float(steps.min()) else None
+
+
+def _spikes(x: NDArray[np.float32], low: np.float32, high: np.float32, mean: float) -> list[int]:
+    """Places of single samples far outside the record with nothing beside them, the largest first."""
+    reach = max(float(high) - mean, mean - float(low))
+    if len(x) < 64 or reach < SPIKE / 2 * deviation(x, mean):
+        return []
+    away = np.abs(x - np.float32(np.median(x)))
+    far = SPIKE * 1.4826 * float(np.median(away))
+    if not far:
+        return []  # it rests at one value most of the time
+    at = np.flatnonzero(away[3:-3] > far) + 3
+    beside = np.max([away[at + k] for k in (-3, -2, -1, 1, 2, 3)], axis=0)
+    at = at[away[at] > ALONE * beside]
+    return sorted(at.tolist(), key=lambda i: -float(away[i])) if 0 < len(at) <= max(1, SPIKES * len(x)) else []

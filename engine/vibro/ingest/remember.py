@@ -17,6 +17,7 @@ from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
 
+SMALL = 1 << 20  # bytes of a file that is parsed as fast as an entry of the cache is looked up
 MOST = 64 << 20  # bytes that the items of a file may take without their samples
 _NAMES = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
 
@@ -33,12 +34,16 @@ def key_of(found: Found, digest: str) -> str:
     settings = json.dumps(asdict(reader.params), default=repr)
     parts = (
         "read",
+        *_NAMES,
         code,
         settings,
         found.path.name,
         digest,
     )
     return sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+Kept = tuple[NDArray[np.float32], State]
 
 
 class Memory:
@@ -58,30 +63,37 @@ class Memory:
                 except TypeError:  # a value of a type that JSON has not: such a file is read anew
                     self._plain = False
 
+    @property
+    def lines(self) -> bytes | None:
+        """The items as lines of JSON; None where they are too many, or hold what JSON has not."""
+        return bytes(self._lines) if self._plain and len(self._lines) <= MOST else None
+
     def keep(self, cache: Cache, key: str, samples: NDArray[np.float32], notes: list[str]) -> None:
         """Into the cache: the items, their samples one behind the other, and what the reader said of the file."""
-        if len(samples) and self._plain and len(self._lines) <= MOST:
+        lines = self.lines
+        if len(samples) and lines is not None:
             said = np.frombuffer(json.dumps(notes).encode(), np.uint8)
-            cache.put(key, samples, {"items": np.frombuffer(self._lines, np.uint8), "notes": said})
+            cache.put(key, samples, {"items": np.frombuffer(lines, np.uint8), "notes": said})
 
 
-def recall(kept: tuple[NDArray[np.float32], State]) -> tuple[Iterator[Record | Rejected], list[str]]:
-    """The items of a file as its reader gave them, and what it said of the file."""
+def recall(kept: Kept) -> Iterator[Record | Rejected]:
+    """The items of a file as its reader gave them."""
     samples, state = kept
-    lines = state["items"].tobytes().splitlines()
+    start = 0
+    for line in state["items"].tobytes().splitlines():
+        shape, time, values = json.loads(line)
+        if shape is None:
+            yield Rejected(*values)
+            continue
+        signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
+        start += signal.size
+        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(_NAMES, values, strict=True)))
 
-    def items() -> Iterator[Record | Rejected]:
-        start = 0
-        for line in lines:
-            shape, time, values = json.loads(line)
-            if shape is None:
-                yield Rejected(*values)
-                continue
-            signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
-            start += signal.size
-            yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(_NAMES, values, strict=True)))
 
-    return items(), json.loads(state["notes"].tobytes())
+def said(kept: Kept) -> list[str]:
+    """What the reader said of the file."""
+    found: list[str] = json.loads(kept[1]["notes"].tobytes())
+    return found
 
 
 def _plain(item: Record | Rejected) -> list[Any]:

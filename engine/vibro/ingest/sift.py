@@ -1,27 +1,43 @@
-"""The decisions that need all records at once: sampling rate, length, duplicates, unit, quality, mains."""
+"""The decisions that need all records at once: sampling rate, length, unit, duplicates, quality, mains."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import Quality
+from vibro.data import Quality, record_id
 from vibro.errors import ConfigError
 from vibro.ingest import comb
 from vibro.ingest.accounting import INVALID, QUARANTINED, WARNING, Accounting, Finding
+from vibro.ingest.doubts import clock_doubts, rate_doubts, same_samples, scale_doubts
 from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
-from vibro.ingest.options import UNITS, IngestOptions
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.units import factor, scaled, unit_named
+from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
 PROBES = 64  # records that are looked at for the comb of the mains
 FS_TOLERANCE = 1e-6  # relative
 LOW_MAINS = 0.5  # autocorrelation at whole mains periods below which a record is not mains vibration
-CODES = {Quality.ZERO: "Q015", Quality.CONSTANT: "Q014", Quality.CLIPPED: "Q016"}
+CODES = {  # the first that fits names a record's level
+    Quality.ZERO: "Q015",
+    Quality.CONSTANT: "Q014",
+    Quality.CLIPPED: "Q016",
+    Quality.DROPOUT: "Q022",
+    Quality.STALE: "Q021",
+}
+REMARKS = {Quality.SPIKES: "Q023", Quality.SCALE: "Q024", Quality.STILL: "Q014", Quality.REPAIRED: "Q007"}
+_SAID = {
+    "Q023": "hold lone spikes of the converter",
+    "Q024": "stand at about 1,000 times the level of their sensor, or a thousandth",
+    "Q014": "hardly move beside their mean",
+    "Q007": "had gaps that were interpolated",
+}
 Rows = NDArray[np.intp]
 
 
@@ -56,7 +72,7 @@ class Sift:
         """The sampling rate of the batch; records that declare another one are Q013."""
         declared = np.where(self.alive, self.index.fs, 0.0)
         given = declared > 0
-        wanted = self.options.fs
+        wanted = self.options.resample or self.options.fs
         if wanted is None:
             if not given.any() and self.options.prefer_fs:
                 self.taken.append(f"sampling rate {self.options.prefer_fs:g} Hz")
@@ -80,12 +96,35 @@ class Sift:
             shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] == wanted})
         shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] > 0})
         best = max(shapes, key=lambda shape: (shapes[shape], shape[1], shape[0]), default=(1, wanted or 1))
+        if len({shape[1] for shape in shapes}) > 1 and self.options.window is None:
+            low, high = min(shape[1] for shape in shapes), max(shape[1] for shape in shapes)
+            self.warnings.append(
+                f"the records have {low} to {high} samples, and those of {best[1]} stay:"
+                f" --window {window_for(low)} cuts them all into records of one length"
+            )
         for i in np.flatnonzero(self.alive & ((channels != best[0]) | (samples != best[1]))):
             several = best[0] > 1 or channels[i] > 1
             got = f"{channels[i]} x {samples[i]}" if several else f"{samples[i]}"
             want = f"{best[0]} x {best[1]}" if several else f"{best[1]}"
             self._out(int(i), "Q008", f"{got} samples, wanted {want}")
         return best
+
+    def standing_clocks(self) -> None:
+        """Times that all files of a sensor share are a clock that stands, not instants: they are left out, and told."""
+        index = self.index
+        rows = np.flatnonzero(self.alive & index.waveform & ~np.isnat(index.time))
+        stood = []
+        for code in np.unique(index.sensor[rows]):
+            own = rows[index.sensor[rows] == code]
+            several = len(np.unique(index.source[own])) == len(own) > 1
+            if several and (index.time[own] == index.time[own[0]]).all():
+                stood.append(f"{index.names['sensor'][code]} ({iso_time(index.time[own[0]])})")
+                index.time[own] = np.datetime64("NaT", "ns")
+                for i in own:
+                    self._identify(int(i))
+        if stood:
+            more = f" and {len(stood) - 1} more sensors" if len(stood) > 1 else ""
+            self.warnings.append(f"all files of {stood[0]}{more} state one and the same time, which is left out")
 
     def duplicates(self) -> None:
         """Of equal records the first stays (Q012); records of one sensor and time that differ all go (Q011)."""
@@ -102,34 +141,80 @@ class Sift:
                     self._out(int(i), "Q011", f"other samples of the same sensor and time in {self._name(int(other))}")
 
     def unit(self) -> str:
-        """The unit of the batch; records that declare another one get the warning Q018."""
-        names = self.index.names["unit"]
-        known = [name if name in UNITS else "" for name in names]
-        used = Counter(known[code] for code in self.index.unit[self.alive].tolist())
-        used.pop("", None)
-        used.pop("unknown", None)
-        wanted = self.options.unit or max(sorted(used), key=lambda name: used[name], default="unknown")
-        if wanted == "unknown" and self.options.unit is None and self.options.prefer_unit not in (None, "unknown"):
-            wanted = str(self.options.prefer_unit)
-            self.taken.append(f"unit {wanted}")
-        odd = np.array([name not in ("", "unknown", wanted) for name in names], bool)
-        rows = np.flatnonzero(self.alive & odd[self.index.unit]) if len(names) else np.zeros(0, np.intp)
-        for i in rows:
-            says = f"the batch is in {wanted}"
-            self._mark(int(i), Quality.UNIT, "Q018", f"the record declares {self.index.name('unit', int(i))}, {says}")
-        if len(rows):
-            self.warnings.append(f"{len(rows)} records declare another unit than {wanted} (Q018); nothing is converted")
-        return wanted
+        """The unit of the batch: ``--unit``, else the most frequent. Records of another are converted, or Q018 if none can.
+
+        With ``--unit unknown`` nothing is converted, and the records that declare the most frequent text stay.
+        """
+        texts, codes = self.index.names["unit"], self.index.unit
+        used = Counter(codes[self.alive].tolist())
+        units = [unit_named(text) for text in texts]
+        target = unit_named(self.options.unit) if self.options.unit else None
+        if target == "unknown":
+            keep = max(sorted(used), key=lambda code: (used[code], -code), default=0)
+            for i in np.flatnonzero(self.alive & (codes != keep)):
+                self._out(int(i), "Q018", f"the unit is {texts[codes[i]]!r}, most records say {texts[keep]!r}")
+            return target
+        if target is None:
+            tally: Counter[str] = Counter()
+            for code, n in used.items():
+                tally[units[code] or "unknown"] += n
+            tally.pop("unknown", None)
+            target = max(sorted(tally), key=lambda name: tally[name], default="unknown")
+            preferred = self.options.prefer_unit or "unknown"
+            if target == "unknown" != preferred:
+                self.taken.append(f"unit {preferred}")
+            if target == "unknown" or factor(target, preferred) is not None:
+                target = preferred
+        for code in sorted(used):
+            own, rows = units[code], np.flatnonzero(self.alive & (codes == code))
+            if own in (target, "unknown"):
+                continue
+            times = None if own is None else factor(own, target)
+            if own is None or times is None:
+                why = "is not known" if own is None else f"cannot be converted to {target}"
+                for i in rows:
+                    self._out(int(i), "Q018", f"the unit {texts[code][:40]!r} {why}")
+                continue
+            for i in rows:
+                self._convert(int(i), times)
+            self.warnings.append(f"{len(rows)} records in {own} were converted to {target}: times {times:.6g}")
+        return target
+
+    def repeats(self, words: dict[int, str]) -> None:
+        """Records with the samples of an earlier one of their sensor under another time: ``invalid`` (Q021)."""
+        for rows in same_samples(self.index, self.alive, self.samples):
+            for i in rows[1:]:
+                self.index.quality[i] |= int(Quality.STALE)
+                words.setdefault(int(i), f"the samples of {self._name(int(rows[0]))} under another time")
+            sensor = self.index.name("sensor", int(rows[0]))
+            self.warnings.append(f"{len(rows)} records of sensor {sensor or '-'} hold the same samples (Q021)")
 
     def quality(self, words: dict[int, str]) -> None:
-        """Constant, zero and clipped records: level ``invalid``, or quarantined with ``--strict-quality``."""
+        """Bad samples: level ``invalid``, or quarantined with ``--strict-quality``; doubtful ones are remarked on."""
         bits = self.index.quality
-        for i in np.flatnonzero(self.alive & (bits & int(Quality.INVALID) > 0)):
-            code = next(code for bit, code in CODES.items() if bits[i] & bit)
-            if self.options.strict_quality:
-                self._out(int(i), code, words.get(int(i), ""))
-            else:
-                self.books.decide(self._finding(int(i), code, INVALID, words.get(int(i), "")))
+        for i in np.flatnonzero(self.alive & (bits > 0)):
+            text = words.get(int(i), "")
+            for bit, code in REMARKS.items():
+                if bits[i] & bit:
+                    self.books.decide(self._finding(int(i), code, WARNING, text))
+            code = next((code for bit, code in CODES.items() if bits[i] & bit), "")
+            if code and self.options.strict_quality:
+                self._out(int(i), code, text)
+            elif code:
+                self.books.decide(self._finding(int(i), code, INVALID, text))
+        for bit, code in REMARKS.items():
+            if count := int(np.count_nonzero(self.alive & (bits & int(bit) > 0))):
+                self.warnings.append(f"{count} records {_SAID[code]} ({code})")
+
+    def doubts(self, fs: float, samples: int, words: dict[int, str]) -> None:
+        """What cannot be decided, only asked: the sampling rate, clocks, records at another scale."""
+        self.warnings += rate_doubts(self.index, self.alive, fs, samples, self.options)
+        for source, text in clock_doubts(self.index, self.alive):
+            self.warnings.append(f"{source}: {text} (Q025)")
+            self.books.decide(Finding(source, -1, -1, "", -1, "", "", "", "Q025", WARNING, text, ""))
+        for i, text in scale_doubts(self.index, self.alive, self.samples):
+            self.index.quality[i] |= int(Quality.SCALE)
+            words.setdefault(i, text)
 
     def mains(self, x: NDArray[np.float32], rows: Rows, fs: float) -> float:
         """The mains frequency in Hz of the accepted samples (n, C, T), 0 = no clear comb; Q017 and the check of fs."""
@@ -193,6 +278,22 @@ class Sift:
             self.alive[i] = False
             self.books.decide(self._finding(i, code, QUARANTINED, detail))
 
+    def _convert(self, i: int, times: float) -> None:
+        """A record times a factor, with the id of its new samples."""
+        index = self.index
+        start, shape = int(index.start[i]), (int(index.channels[i]), int(index.samples[i]))
+        block = scaled(self.samples.look(start, shape[0] * shape[1]), times).reshape(shape)
+        self.samples.put(start, block)
+        index.check[i] = crc32(block.data)
+        index.level[i] *= times
+        self._identify(i)
+
+    def _identify(self, i: int) -> None:
+        """The id of a record anew."""
+        index = self.index
+        signal = self.samples.look(int(index.start[i]), int(index.channels[i] * index.samples[i]))
+        index.ident[i] = int(record_id(index.name("sensor", i), index.time[i], signal), 16)
+
     def _mark(self, i: int, bit: Quality, code: str, detail: str) -> None:
         self.index.quality[i] |= int(bit)
         self.books.decide(self._finding(i, code, WARNING, detail))
@@ -232,13 +333,3 @@ def _most_frequent(values: NDArray[np.generic]) -> float:
 def _spread(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """First channels of some records, evenly spread."""
     return np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(PROBES, len(x))).astype(int)), 0])
-
-
-def check_options(options: IngestOptions) -> None:
-    """ConfigError for a rate, length or unit that cannot be."""
-    if options.fs is not None and not (math.isfinite(options.fs) and options.fs > 0):
-        raise ConfigError(f"--fs {options.fs:g} is not a sampling rate in Hz")
-    if options.length is not None and options.length < 1:
-        raise ConfigError(f"--length {options.length} is not a number of samples")
-    if options.unit is not None and options.unit not in UNITS:
-        raise ConfigError(f"--unit {options.unit!r} is not known", hint=f"units: {', '.join(UNITS)}")

@@ -9,6 +9,8 @@ import numpy as np
 
 from vibro.data import Quality, SignalBatch
 from vibro.ingest.accounting import Accounting
+from vibro.ingest.nothing import NothingAccepted
+from vibro.ingest.preview import refusals
 from vibro.ingest.reader import Ingested
 from vibro.ingest.tables import Labels
 from vibro.io.files import iso_time
@@ -37,6 +39,8 @@ def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: S
     total = got.accounting.total
     known = batch.time[~np.isnat(batch.time)]
     return {
+        "preview": got.preview,
+        "refused": refusals(got.accounting, got.shortest),
         "files": file_table(got.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in got.ignored],
         "records": got.accounting.summary(),
@@ -63,6 +67,17 @@ def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: S
         },
         "labels": None if labels is None else _labels(labels),
         "warnings": list(warnings),
+    }
+
+
+def failed_survey(error: NothingAccepted) -> dict[str, Any]:
+    """The same where no record was accepted: what was found, and what was refused."""
+    return {
+        "preview": error.preview,
+        "refused": refusals(error.accounting, error.shortest),
+        "files": file_table(error.accounting),
+        "ignored": [{"source": source, "reason": reason} for source, reason in error.ignored],
+        "records": error.accounting.summary(),
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from vibro.data import SignalBatch, encode
 from vibro.errors import ConfigError
 from vibro.ingest.accounting import QUARANTINED, Finding
 from vibro.ingest.keys import KEYS, Match, Table, match_rows, read_table, times_of
-from vibro.ingest.options import UNITS
+from vibro.ingest.units import UNITS, unit_named
 from vibro.io.files import iso_time
 
 _LABELS = {"": -1, "-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
@@ -47,13 +47,20 @@ class Labels:
     warnings: tuple[str, ...] = ()
 
 
-def read_labels(path: Path, batch: SignalBatch, partial: bool = False, accounting: Books | None = None) -> Labels:
+def read_labels(
+    path: Path,
+    batch: SignalBatch,
+    partial: bool = False,
+    accounting: Books | None = None,
+    meaning: Mapping[str, int] | None = None,
+) -> Labels:
     """The label table joined to the batch; ConfigError for rows that match nothing (unless ``partial``) or disagree.
 
-    With ``accounting``, rows about records that were quarantined are no error.
+    With ``accounting``, rows about records that were quarantined are no error. ``meaning`` is that of labels in words,
+    which then are the fault types too where the table names none.
     """
     table = read_table(path, ["label"], "label table")
-    values = _label_values(table)
+    values = _label_values(table, meaning or {})
     match = match_rows(table, batch)
     if match is None:
         raise ConfigError(
@@ -62,13 +69,12 @@ def read_labels(path: Path, batch: SignalBatch, partial: bool = False, accountin
         )
     y = np.full(len(batch), -1, np.int16)
     owner = np.full(len(batch), -1, np.int64)
-    for k in np.flatnonzero(match.record >= 0):
-        i = match.record[k]
+    for k, i in _pairs(match):
         if owner[i] >= 0 and y[i] != values[k]:
             lines = f"lines {table.lines[owner[i]]} and {table.lines[k]}"
             raise ConfigError(f"{path.name}: {lines} disagree about one record (label {y[i]} and {values[k]})")
         y[i], owner[i] = values[k], k
-    lost = [int(k) for k in np.flatnonzero(match.record < 0)]
+    lost = [k for k, records in enumerate(match.records) if not len(records)]
     lost = _not_quarantined(table, lost, accounting)
     warnings = []
     if lost:
@@ -81,13 +87,14 @@ def read_labels(path: Path, batch: SignalBatch, partial: bool = False, accountin
         cells = np.array([*table.column(name), ""], dtype=np.str_)
         return cells[owner]  # -1 is the empty text
 
+    words = meaning is not None and "fault_type" not in table.columns
     return Labels(
         y=y,
-        fault_type=text("fault_type"),
+        fault_type=np.where(y == 1, text("label"), "") if words else text("fault_type"),
         split=text("split"),
         recording=text("recording") if "recording" in table.columns else None,
         key=match.key,
-        matched=int((match.record >= 0).sum()),
+        matched=sum(1 for records in match.records if len(records)),
         unmatched=len(lost),
         warnings=tuple(warnings),
     )
@@ -142,9 +149,9 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
             raise ConfigError(f"{table.place(k)}: sensor_id is empty")
         if machine.setdefault(sensor, name) != name:
             raise ConfigError(f"{table.place(k)}: sensor {sensor!r} has machine {machine[sensor]!r} and {name!r}")
-        if unit and unit not in UNITS:
+        if unit and unit_named(unit) is None:
             raise ConfigError(f"{table.place(k)}: unit {unit!r} is not known", hint=f"units: {', '.join(UNITS)}")
-        if unit and sensor in batch.sensors and unit != batch.unit:
+        if unit and sensor in batch.sensors and unit_named(unit) != batch.unit:
             warnings.append(f"{table.place(k)}: sensor {sensor} is in {unit}, the records are in {batch.unit}")
         if fs and sensor in batch.sensors and not math.isclose(_number(table, k, "fs", fs), batch.fs, rel_tol=1e-6):
             warnings.append(f"{table.place(k)}: sensor {sensor} has fs {fs}, the records {batch.fs:g}")
@@ -162,13 +169,24 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
     return replace(batch, machine=codes, machines=names), warnings
 
 
-def _label_values(table: Table) -> list[int]:
+def _label_values(table: Table, meaning: Mapping[str, int]) -> list[int]:
     values = []
     for k, cell in enumerate(table.column("label")):
-        if cell not in _LABELS:
-            raise ConfigError(f"{table.place(k)}: label is {cell[:40]!r}; use 0, 1, or -1 or nothing for unknown")
-        values.append(_LABELS[cell])
+        value = meaning.get(cell, _LABELS.get(cell))
+        if value is None:
+            raise ConfigError(
+                f"{table.place(k)}: label is {cell[:40]!r}; use 0, 1, or -1 or nothing for unknown",
+                hint=f"--map '{cell[:40]}=1' says what it means" if cell.isprintable() else None,
+            )
+        values.append(value)
     return values
+
+
+def _pairs(match: Match) -> Iterator[tuple[int, int]]:
+    """Table row and record, for every record that a row is about."""
+    for k, records in enumerate(match.records):
+        for i in records:
+            yield k, int(i)
 
 
 def _not_quarantined(table: Table, rows: list[int], accounting: Books | None) -> list[int]:
@@ -179,14 +197,17 @@ def _not_quarantined(table: Table, rows: list[int], accounting: Books | None) ->
     for finding in accounting.findings():
         if finding.disposition == QUARANTINED:
             keys |= {("id", finding.record_id), (finding.source, str(finding.row))}
+            keys |= {("source", finding.source), ("source", PurePosixPath(finding.source).name)}
             keys.add((finding.sensor_id, finding.data_time))
-    keys -= {("id", ""), ("", "")}
+    keys -= {("id", ""), ("", ""), ("source", "")}
     times, _ = times_of(table)
     ids, sources, numbers, sensors = (table.column(name) for name in ("record_id", "source", "row", "sensor_id"))
-    texts = table.column("data_time")
+    texts, recordings = table.column("data_time"), table.column("recording")
 
     def known(k: int) -> bool:
         tried = {("id", ids[k]), (sources[k], numbers[k]), (sensors[k], texts[k]), (sensors[k], iso_time(times[k]))}
+        if not (ids[k] or numbers[k] or texts[k]):  # about a recording, known by its own name or its file's
+            tried |= {("source", sources[k]), ("source", recordings[k])}
         return bool(tried & keys)
 
     return [k for k in rows if not known(k)]
@@ -210,15 +231,13 @@ def _number(table: Table, k: int, name: str, cell: str) -> float:
 
 def _row_by_key(table: Table, batch: SignalBatch, values: NDArray[np.float32]) -> NDArray[np.int64]:
     """The table row of each record by the keys of a label table."""
-    match: Match | None = match_rows(table, batch)
+    match = match_rows(table, batch)
     row = np.full(len(batch), -1, np.int64)
-    if match is not None:
-        for k in np.flatnonzero(match.record >= 0):
-            i = match.record[k]
-            if row[i] >= 0 and not np.array_equal(values[row[i]], values[k], equal_nan=True):
-                lines = f"lines {table.lines[row[i]]} and {table.lines[k]}"
-                raise ConfigError(f"{table.path.name}: {lines} disagree about one record")
-            row[i] = k
+    for k, i in () if match is None else _pairs(match):
+        if row[i] >= 0 and not np.array_equal(values[row[i]], values[k], equal_nan=True):
+            lines = f"lines {table.lines[row[i]]} and {table.lines[k]}"
+            raise ConfigError(f"{table.path.name}: {lines} disagree about one record")
+        row[i] = k
     return row
 
 

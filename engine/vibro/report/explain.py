@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Reader
 from vibro.context import Context
-from vibro.data import Record, record_id
+from vibro.data import Record, Rejected, record_id
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
+from vibro.ingest.intake import configured
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
@@ -91,28 +93,30 @@ def read_signals(
     host: PluginHost, run: RunData, rows: list[int], data: Path | None
 ) -> tuple[dict[int, NDArray[np.float32]], list[str]]:
     """The samples of these records read again from their sources, and notes on sources that are missing or changed."""
-    readers = [cls.make({}, Context()) for cls in host.components("reader") if issubclass(cls, Reader)]
-    files = {found.source: found for found in find_files(_source_paths(run, data), readers).files}
-    wanted: dict[str, dict[int, int]] = {}
+    options, unit = _reading(run), str(run.summary["signal"]["unit"])
+    readers = [cls.make({}, Context()) for cls in host.components("reader")]
+    listing = find_files(_source_paths(run, data), configured(readers, options))
+    files, shaper = {found.source: found for found in listing.files}, Shaper(options, listing.root.name)
+    wanted: dict[str, dict[str, int]] = {}
     for row in rows:
-        wanted.setdefault(str(run.scores["source"][row]), {})[int(run.scores["row"][row])] = row
+        wanted.setdefault(str(run.scores["source"][row]), {})[str(run.scores["record_id"][row])] = row
     signals: dict[int, NDArray[np.float32]] = {}
     notes = []
-    for source, numbers in wanted.items():
+    for source, ids in wanted.items():
         if source not in files:
             notes.append(f"{source} is not where the run found it; --data DIR names its folder")
             continue
-        last = max(numbers)
-        for item in files[source].reader.read(files[source].path):
-            if isinstance(item, Record) and item.row in numbers:
-                row = numbers[item.row]
-                sensor, time = str(run.scores["sensor_id"][row]), run.scores["data_time"][row]
-                if record_id(sensor, time, item.signal) == run.scores["record_id"][row]:
-                    signals[row] = item.signal
-                else:
-                    notes.append(f"{source}:{item.row} has changed since the run")
-            if item.row >= last:
+        numbers = {int(run.scores["row"][row]) for row in ids.values()}
+        for item in shaper.shape(files[source].reader.read(files[source].path), source):
+            record = item if isinstance(item, Rejected) else in_unit(item[0], unit)
+            if record.row > max(numbers):
                 break
+            if isinstance(record, Record) and record.row in numbers:
+                row = ids.get(record_id(record.sensor, record.time, record.signal), -1)
+                if row >= 0:
+                    signals[row] = record.signal
+        if gone := [row for row in ids.values() if row not in signals]:
+            notes.append(f"{source}:{run.scores['row'][gone[0]]} has changed since the run")
     return signals, sorted(set(notes))
 
 
@@ -237,6 +241,16 @@ def neighbours(run: RunData, row: int) -> list[dict[str, Any]]:
         for i in near
         if i != row
     ]
+
+
+def _reading(run: RunData) -> IngestOptions:
+    """How the run read its sources."""
+    told: dict[str, Any] = run.manifest.get("settings", {}).get("reading", {})
+    known = {f.name for f in fields(IngestOptions)}
+    lists: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known
+    }
+    return IngestOptions(**lists)
 
 
 def _source_paths(run: RunData, data: Path | None) -> list[Path]:

@@ -19,6 +19,7 @@ from vibro.core.plan import Plan
 from vibro.core.planning import make_plan
 from vibro.errors import ConfigError, DataError
 from vibro.host.manager import PluginHost
+from vibro.ingest import IngestOptions
 from vibro.ingest.tables import with_recordings
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.overrides import customise, find_ensemble
@@ -80,7 +81,7 @@ def _loader(work: Job, what: BenchmarkOptions) -> Load:
         for file in (path, labels):
             if not file.exists():
                 raise DataError(f"data set {entry.name}: {file} is missing")
-        return _read(work, entry.name, DataOptions(paths=(path,), fs=entry.fs or None, labels=labels))
+        return _read(work, entry.name, DataOptions((path,), IngestOptions(fs=entry.fs or None), labels=labels))
 
     return load
 

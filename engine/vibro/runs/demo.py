@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from vibro.host.manager import PluginHost
+from vibro.ingest import IngestOptions
 from vibro.io import files
 from vibro.runs.fit import run_ensemble
 from vibro.runs.options import DataOptions, RunOptions
@@ -36,8 +37,7 @@ def run_demo(
         write(simulate(records=records, seed=options.seed), folder)
         data = DataOptions(
             paths=(folder / "data.jsonl",),
-            fs=8192.0,
-            unit="g",
+            reading=IngestOptions(fs=8192.0, unit="g"),
             labels=folder / "labels.csv",
             covariates=folder / "covariates.csv",
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from vibro.ingest.options import IngestOptions
 
 MAX_QUARANTINE = 0.05
 
@@ -14,11 +17,8 @@ class DataOptions:
     """What a command says about its data."""
 
     paths: tuple[Path, ...]
-    fs: float | None = None
-    unit: str | None = None
-    length: int | None = None
-    mat_key: str | None = None
-    strict_quality: bool = False
+    reading: IngestOptions = field(default_factory=IngestOptions)
+    meaning: Mapping[str, int] = field(default_factory=dict)  # of labels in words
     labels: Path | None = None
     labels_partial: bool = False
     covariates: Path | None = None

@@ -54,7 +54,7 @@ def finish(
 ) -> dict[str, Any]:
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
-    train = None if fit_rows is None else np.isin(np.arange(len(batch)), fit_rows)
+    train = rows_fitted(batch, fit_rows)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
@@ -163,6 +163,14 @@ def stored_scores(
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
+
+
+def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:
+    """(n,) rows that were fitted on; None where no record that could be fitted on was left out."""
+    if fit_rows is None:
+        return None
+    fitted = np.isin(np.arange(len(batch)), fit_rows)
+    return fitted if (batch.valid & ~fitted).any() else None
 
 
 def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vibro.core.engine import Engine
 from vibro.core.executors import make_executor
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import resolved
-from vibro.data import SignalBatch, check_schema
+from vibro.data import SignalBatch, check_schema, earlier_than
 from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.host.manager import PluginHost, describe
 from vibro.io.paths import cache_folder
@@ -46,7 +46,8 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
         work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
         got = read_input(work, data, fitted.schema)
         check_schema(fitted.schema, got.batch)
-        got = replace(got, warnings=(*got.warnings, *unknown_sensors(fitted.schema["sensors"], got.batch)))
+        said = (*unknown_sensors(fitted.schema["sensors"], got.batch), *earlier_than(fitted.schema, got.batch))
+        got = replace(got, warnings=(*got.warnings, *said))
         engine = Engine(
             host,
             Context(seed=fitted.seed, device=device, fs=got.batch.fs),

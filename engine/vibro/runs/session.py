@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from vibro.data import SignalBatch
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host.manager import PluginHost
-from vibro.ingest import Ingested, IngestOptions, ingest
-from vibro.ingest.sift import check_options
+from vibro.ingest import Ingested, ingest
+from vibro.ingest.files import check_paths
+from vibro.ingest.options import check_options
+from vibro.ingest.settings import with_settings
 from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
+from vibro.ingest.ways import way_out
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
@@ -117,22 +120,23 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
     """
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    how = IngestOptions(
-        fs=data.fs, unit=data.unit, length=data.length, mat_key=data.mat_key, strict_quality=data.strict_quality
-    )
+    how = data.reading
     if schema is not None:
         how = replace(how, **{f"prefer_{name}": schema[name] for name in ("fs", "unit", "length")})
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
-        got = ingest(data.paths, readers, how, stage.path, host.emit, cache=ViewCache(cache_folder() / "records"))
+        cache = ViewCache(cache_folder() / "records")
+        got = ingest(data.paths, readers, how, stage.path, host.emit, cache, side_by_side=True)
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
+    work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}
     share = got.accounting.share
     if share > data.max_quarantine:
+        most = max(got.accounting.by_code, key=lambda code: got.accounting.by_code[code])
         raise QuarantineError(
             f"{share:.1%} of the records were quarantined, above the limit of {data.max_quarantine:.1%}:"
             f" {', '.join(f'{n} x {code}' for code, n in sorted(got.accounting.by_code.items()))}",
-            hint="read quarantine.csv, mend the data, or raise --max-quarantine",
+            hint=f"{way_out(most, got.shortest)}; quarantine.csv lists every reason, --max-quarantine allows more",
         )
     batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
     labels = None
@@ -143,7 +147,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
         warnings += said
     if data.labels is not None:
-        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting)
+        labels = read_labels(data.labels, batch, data.labels_partial, got.accounting, data.meaning)
         batch = with_recordings(batch, labels)
         warnings += labels.warnings
     work.parts["fingerprint"] = batch.fingerprint
@@ -152,7 +156,8 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
 
 def check_input(data: DataOptions, fit_on: str) -> None:
     """ConfigError for what can be seen to be wrong before any work begins."""
-    check_options(IngestOptions(fs=data.fs, unit=data.unit, length=data.length))
+    check_paths(data.paths)
+    check_options(with_settings(data.paths, data.reading)[0])
     for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
         if path is not None and not path.is_file():
             raise ConfigError(f"{option}: no such file: {path}")

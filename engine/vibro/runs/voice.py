@@ -11,7 +11,7 @@ from vibro.data import SignalBatch
 from vibro.io import files
 from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, INDETERMINATE, INVALID, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, REASONS, Verdict
 
 NAMELESS = "(no name)"
 NAMED = 3  # names in a sentence; the others are counted
@@ -35,7 +35,7 @@ def sentences(
         *passing(verdict),
         *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
-        *off_budget(verdict, thresholds),
+        *off_budget(verdict, cuts, thresholds),
     ]
 
 
@@ -164,20 +164,22 @@ def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     return said
 
 
-def off_budget(verdict: Verdict, thresholds: Mapping[str, Any]) -> list[str]:
+def off_budget(verdict: Verdict, cuts: Cuts, thresholds: Mapping[str, Any]) -> list[str]:
     """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets."""
     said = []
     if thresholds["fallback"]:
         said.append(f"the alarm cut by {thresholds['method']}: {thresholds['fallback']}")
-    judged = int(((verdict.level != INVALID) & (verdict.level != INDETERMINATE)).sum())
-    for name in ("attention", "alarm"):
+    judged = verdict.level <= ALARM
+    for name, level, cut in (("attention", ATTENTION, cuts.attention), ("alarm", ALARM, cuts.alarm)):
         share, budget = thresholds["realised"][name], thresholds["budget"][name]
         if share is None:
             continue
-        excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged, 1)))
+        excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged.sum(), 1)))
         if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
             what = "faults, or the data differ from those of the fit" if excess > 0 else "the cut is cautious"
+            held = int((judged & (verdict.score > cut) & (verdict.level < level)).sum())
+            of_them = f" ({held} of them are held back, see their reason)" if held else ""
             said.append(
-                f"{percent(share)} of the records lie above the {name} cut, for a budget of {percent(budget)}: {what}"
+                f"{percent(share)} of the records lie above the {name} cut{of_them}, for a budget of {percent(budget)}: {what}"
             )
     return said

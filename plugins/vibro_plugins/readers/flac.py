@@ -38,7 +38,7 @@ class Flac(WaveReader):
         names = [str(i + 1) if count > 1 else "" for i in range(count)]
         kept = chosen([(name,) for name in names], self.params.channels, "channel")
         waves = [(i, Wave(names[i], np.ascontiguousarray(samples[:, i]), clock=Clock(float(fs)))) for i in kept]
-        yield from records(waves, {})
+        yield from records(waves, {}, gaps=self.params.gaps)
 
 
 @hookimpl

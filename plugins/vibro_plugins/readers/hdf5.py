@@ -35,7 +35,7 @@ class Hdf5(WaveReader):
     def _records(self, path: Path) -> Iterator[Record | Rejected]:
         got = recording(hdf5.tree(path, mark="/"), self.params.channels)
         self._notes += got.notes
-        yield from records(got.waves, got.covariates)
+        yield from records(got.waves, got.covariates, gaps=self.params.gaps)
 
 
 @hookimpl

@@ -79,7 +79,7 @@ class JsonDocument(Reader):
             yield Rejected(error.code, error.detail, pointer=f"/{error.field}" if error.field else "")
             return
         self._notes += [note for note in got.notes if note]
-        yield from records(got.waves, got.covariates)
+        yield from records(got.waves, got.covariates, gaps=self.params.gaps)
 
     def _document(self, path: Path) -> Any:
         """The parsed document, or a Rejected for the file as a whole."""

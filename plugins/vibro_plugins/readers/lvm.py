@@ -74,7 +74,12 @@ class Lvm(WaveReader):
         for segment in segments:
             waves = self._waves(segment)
             kept = chosen([(wave.name,) for wave in waves], self.params.channels, "channel")
-            yield from records([(place + i, waves[i]) for i in kept], {}, lambda i, first=segment.line: first + i)
+            yield from records(
+                [(place + i, waves[i]) for i in kept],
+                {},
+                lambda i, first=segment.line: first + i,
+                gaps=self.params.gaps,
+            )
             place += len(waves)
 
     def _waves(self, segment: _Segment) -> list[Wave]:

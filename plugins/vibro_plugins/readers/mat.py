@@ -44,7 +44,7 @@ class Mat(WaveReader):
             tree = _tree(path)
         got = recording(tree, self.params.channels)
         self._notes += got.notes
-        yield from records(got.waves, got.covariates)
+        yield from records(got.waves, got.covariates, gaps=self.params.gaps)
 
 
 def _tree(path: Path) -> Tree:

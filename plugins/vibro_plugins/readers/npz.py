@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
 from vibro.data import NO_TIME, parse_time
+from vibro_plugins.readers.text.choice import GapParams
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.items import text
 from vibro_plugins.readers.text.lines import FREE, MAX_RATIO, MAX_UNPACKED, excerpt
@@ -33,6 +34,7 @@ class Npz(Reader):
     name = "npz"
     summary = "NumPy archive with an array of signals"
     extensions = (".npz",)
+    Params = GapParams
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)
@@ -69,20 +71,18 @@ class Npz(Reader):
             if shape[0] and "sensor_id" not in names:
                 self._notes.append("no sensor_id: all records share one baseline")
             for row, samples in enumerate(_stream(stream, shape, fortran, dtype)):
-                yield _record(row, samples, columns)
-            if columns.without_zone:
-                self._notes.append(f"{columns.without_zone} times name no zone and were read as UTC")
+                yield _record(row, samples, columns, self.params.gaps)
 
 
-def _record(row: int, samples: NDArray[Any], columns: _Columns) -> Record | Rejected:
+def _record(row: int, samples: NDArray[Any], columns: _Columns, gaps: bool) -> Record | Rejected:
     sensor = time = ""
     try:
         sensor = columns.text("sensor_id", row)
-        stamp, time = columns.time(row)
+        stamp, time, zoned = columns.time(row)
         with np.errstate(over="ignore"):
             signal = np.array(samples, dtype=np.float32, ndmin=2)
         finite = np.isfinite(signal)
-        if not finite.all():
+        if not (gaps or finite.all()):
             place = np.unravel_index(int(np.argmin(finite)), samples.shape)
             pointer = f"signals/{'/'.join(map(str, (row, *place)))}"
             raise BadField("Q007", pointer, f"sample {place[-1]} is {samples[place]}, not a finite float32")
@@ -96,6 +96,7 @@ def _record(row: int, samples: NDArray[Any], columns: _Columns) -> Record | Reje
             columns.text("recording", row) or columns.text("source_file", row),
             columns.covariates(row),
             row=row,
+            zoned=zoned,
         )
     except BadField as error:
         shown = excerpt(", ".join(map(str, samples.reshape(-1)[:8])))
@@ -106,7 +107,6 @@ class _Columns:
     """The arrays beside the signals, checked once: n entries, or one for all."""
 
     def __init__(self, archive: zipfile.ZipFile, names: set[str], n: int) -> None:
-        self.without_zone = 0
         self._n = n
         self._arrays: dict[str, NDArray[Any]] = {}
         known = ("sensor_id", "data_time", "machine_id", "recording", "source_file", "unit", "fs")
@@ -152,27 +152,26 @@ class _Columns:
             value = int(value)
         return text(value, name)
 
-    def time(self, row: int) -> tuple[np.datetime64, str]:
-        """The time of a row, and its text."""
+    def time(self, row: int) -> tuple[np.datetime64, str, bool]:
+        """The time of a row, its text, and whether that names a zone."""
         array = self._arrays.get("data_time")
         if array is None:
-            return NO_TIME, ""
+            return NO_TIME, "", True
         if array.dtype.kind == "M":
             stamp = array[row].astype("datetime64[ns]")
             if stamp.astype("datetime64[s]") != array[row].astype("datetime64[s]") and not np.isnat(array[row]):
                 raise BadField("Q010", f"data_time/{row}", "data_time lies outside the years 1678..2261")
-            return stamp, str(array[row])
+            return stamp, str(array[row]), True
         if array.dtype.kind not in "US":
             raise BadField("Q010", f"data_time/{row}", f"data_time is {array[row]}, not ISO 8601 text")
         found = self.text("data_time", row)
         if not found:
-            return NO_TIME, ""
+            return NO_TIME, "", True
         try:
             stamp, zone = parse_time(found)
         except ValueError as error:
             raise BadField("Q010", f"data_time/{row}", f"data_time is {found[:40]!r}: {error}") from None
-        self.without_zone += not zone
-        return stamp, found
+        return stamp, found, zone
 
     def rate(self, row: int) -> float:
         """The sampling rate of a row in Hz, 0 = not given."""

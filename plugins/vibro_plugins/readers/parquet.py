@@ -110,7 +110,7 @@ class Parquet(Reader):
         columns = Columns([name for name, _ in names], [unit for _, unit in names], values, about=about)
         got = recording(columns, self.params.channels)
         self._notes += [note for note in got.notes if note]
-        yield from records(got.waves, got.covariates, machine=got.machine)
+        yield from records(got.waves, got.covariates, machine=got.machine, gaps=self.params.gaps)
 
     def _record(
         self, table: dict[str, Any], signal: Any, time: str | int | float | None, row: int

@@ -61,7 +61,9 @@ class Sheet(WaveReader):
                 table.prefix = f"{name}/"
             got = recording(table, self.params.channels)
             self._notes += got.notes
-            yield from records([(place + i, wave) for i, wave in got.waves], got.covariates, machine=got.machine)
+            yield from records(
+                [(place + i, wave) for i, wave in got.waves], got.covariates, machine=got.machine, gaps=self.params.gaps
+            )
             place += len(table.names)
 
     def _table(self, sheet: Any) -> Columns | None:

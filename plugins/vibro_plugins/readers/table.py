@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import zlib
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ class Table(WaveReader):
                 with open_text(path, None)[0] as stream:
                     head = stream.read(HEAD)
                 layout = _layout(head, complete=len(head) < HEAD)
-        except (EOFError, zlib.error, ArchiveLimit):
+        except (EOFError, gzip.BadGzipFile, zlib.error, ArchiveLimit):
             return True  # whoever reads it will say what is wrong
         except BadField as error:
             return error.code == "Q006"
@@ -98,7 +99,13 @@ class Table(WaveReader):
                 values = self._parsed(path, block, stream, layout)
         got = recording(Columns(layout.names, layout.units, values, layout.named, layout.about), self.params.channels)
         self._notes += [note, *layout.notes, *got.notes]
-        yield from records(got.waves, got.covariates, lambda sample: self._line(path, layout, sample), got.machine)
+        yield from records(
+            got.waves,
+            got.covariates,
+            lambda sample: self._line(path, layout, sample),
+            got.machine,
+            gaps=self.params.gaps,
+        )
 
     def _parsed(self, path: Path, block: bytes, stream: BinaryIO, layout: Layout) -> list[Values]:
         """The columns; BadField names the first row that is none."""

@@ -48,7 +48,7 @@ class Tdms(WaveReader):
                 tree.about[name] = _about(channel.properties)
         got = recording(tree, self.params.channels)
         self._notes += got.notes
-        yield from records(got.waves, got.covariates)
+        yield from records(got.waves, got.covariates, gaps=self.params.gaps)
 
 
 def _about(properties: dict[str, object]) -> dict[str, str]:

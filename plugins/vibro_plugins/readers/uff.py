@@ -55,7 +55,7 @@ class Uff(WaveReader):
         if not waves:
             raise BadField("Q005", "", f"no time history among {len(sets)} data sets 58; export the signals over time")
         kept = chosen([(wave.name,) for wave in waves], self.params.channels, "data set")
-        yield from records([(i, waves[i]) for i in kept], {})
+        yield from records([(i, waves[i]) for i in kept], {}, gaps=self.params.gaps)
 
     def _wave(self, found: dict[str, Any], place: int) -> Wave | None:
         values = np.asarray(found["data"])

@@ -63,7 +63,9 @@ class Wav(WaveReader):
         names = [str(i + 1) if format.channels > 1 else "" for i in range(format.channels)]
         for place in chosen([(name,) for name in names], self.params.channels, "channel"):
             signal = _scaled(samples[:, place], format)
-            yield from records([(place, Wave(names[place], signal, clock=Clock(float(format.rate))))], {})
+            yield from records(
+                [(place, Wave(names[place], signal, clock=Clock(float(format.rate))))], {}, gaps=self.params.gaps
+            )
 
 
 def _is_open(size: int, have: int) -> bool:

@@ -57,6 +57,10 @@ def tables() -> Iterator[Broken]:
     yield Broken("beyond float32", "a.csv", changed(40, "1e300,1"), "Q007", ("sample 38 of x", "1e+300"), good=1)
     foot = text(HEAD + BODY + "end of data\n")
     yield Broken("words at the end", "a.csv", foot, "Q004", ("line 66",))
+    wide = text((",".join(map(repr, map(float, [*X, *Y]))) + "\n") * 5)
+    yield Broken(
+        "samples along the lines", "a.csv", wide, "Q004", ("128 columns", "64 channels", "sensor_id,data_time,v0")
+    )
     none = {"channels": ("acc_*",)}
     yield Broken("no channel fits", "a.csv", text(HEAD + BODY), "Q005", ("--channels 'acc_*'", "x, y"), none)
     yield Broken("no samples but times", "a.csv", text("time\n" + rows(T)), "Q005", ("no column of samples",))
@@ -113,6 +117,7 @@ def texts() -> Iterator[Broken]:
     yield Broken("no such encoding", "a.csv", text(content), "Q001", ("klingon", "gb18030"), unknown)
     yield Broken("bytes for text", "a.dat", raw(struct.pack("<64h", *range(64))), "Q001", ("no text",))
     yield Broken("an archive cut off", "a.csv.gz", raw(gzip.compress(content.encode())[:-20]), "Q001", ("gzip",))
+    yield Broken("no archive at all", "a.txt.gz", text(content), "Q001", ("gzip",))
     bomb = gzip.compress(b"x,y\n" + b"1,2\n" * (4 << 20))
     yield Broken("an archive that swells", "a.csv.gz", raw(bomb), "Q019", ("100 times",))
     yield Broken("a zip for a table", "a.csv", raw(b"PK\x03\x04" + content.encode()), "Q019", ("unpack it first",))

@@ -83,6 +83,9 @@ def headers() -> Iterator[Dialect]:
     yield Dialect("a column that counts", "a.csv", text(samples), {"x": X})
     speed = "x,RPM\n" + rows(X, np.full(len(X), 1797.0))
     yield Dialect("a column of speed", "a.csv", text(speed), {"x": X}, covariates={"speed": 1797.0}, notes=("speed",))
+    marked = "datetime;x;y;anomaly\n" + rows(clock("{day} {time}"), X, Y, ["0"] * len(X), mark=";")
+    said = ("anomaly was left out", "--labels", "no zone")
+    yield Dialect("SKAB: labels beside the samples", "0.csv", text(marked), {"x": X, "y": Y}, FS, START, notes=said)
     some = {"channels": ("acc_*",)}
     picked = "time,acc_x,acc_y,temp\n" + rows(T, X, Y, Z)
     yield Dialect("channels by a pattern", "a.csv", text(picked), {"acc_x": X, "acc_y": Y}, FS, settings=some)
@@ -107,7 +110,7 @@ def remarks() -> Iterator[Dialect]:
         "remarks: sensor, unit, start", "a.txt", text(head + "acc\n" + rows(X)), named, FS, START, "PUMP-1", "mm/s"
     )
     dated = "Date:\t01.03.2024\nTime:\t08:00:00\n" + rows(X, Y, mark="\t")
-    yield Dialect("remarks: date and time", "a.asc", text(dated), TWO, time=START, notes=("name no zone",))
+    yield Dialect("remarks: date and time", "a.asc", text(dated), TWO, time=START, notes=("no zone",))
     yield Dialect("a header behind a hash", "a.txt", text("# x y\n" + rows(X, Y, mark=" ")), both)
     long = "".join(f"# remark {i} of a long preface\n" for i in range(300))
     yield Dialect("remarks: hundreds of lines", "a.csv", text(long + body), both)

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers import flac, hdf5, lvm, mat, tdms, uff
 from vibro_plugins.readers import table as table_reader
 from vibro_plugins.readers.table import Table
+from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
 from vibro_plugins.readers.waveform.encoding import found
@@ -107,6 +110,23 @@ def test_names_units_and_rates():
 )  # fmt: skip
 def test_encodings_by_the_bytes_of_one_line(encoding, text):
     assert found(text.encode(encoding) + "\n".encode(encoding.removesuffix("-sig")))[0].startswith(encoding)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-1e9, 1e9), st.floats(-9, 9)), min_size=1, max_size=9),
+    st.sampled_from(["{!r}", "{:.6f}", "{:.3e}"]),
+)
+def test_a_column_in_float64_is_exact_or_left_to_others(pairs, form):
+    cells = [[form.format(value) for value in pair] for pair in pairs]
+    table = Numbers(worth=0)
+    table.expect(Path(__file__))
+    found = table.table(",".join(cell for row in cells for cell in row).encode(), len(cells), 2)
+    for place in range(2) if found else ():
+        exact = found.exact(place)
+        assert exact is None or exact.tolist() == [float(row[place]) for row in cells]
+        if form == "{:.6f}":
+            assert exact is not None
 
 
 # --- large and foreign files ------------------------------------------------------------------------------------------

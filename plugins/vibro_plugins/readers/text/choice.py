@@ -13,7 +13,14 @@ _SHOWN = 8  # names in a message
 
 
 @dataclass(frozen=True)
-class ChannelParams(Params):
+class GapParams(Params):
+    """``gaps``: samples that are no number stay in a record, as NaN; else they cost it, with their place."""
+
+    gaps: bool = False
+
+
+@dataclass(frozen=True)
+class ChannelParams(GapParams):
     """``channels``: patterns (``acc_*``) on the names of channels; only those that match one are read, all by default."""
 
     channels: tuple[str, ...] = ()

@@ -27,15 +27,12 @@ class ItemReader:
     def __init__(self, params: RecordParams) -> None:
         self._fields = fields_of(params.columns)
         self._patterns = params.channels
-        self.without_zone = 0
         self.with_bom = False
         self.epochs: dict[str, int] = {}  # unit -> times that are counts of it
 
     def notes(self) -> list[str]:
         """Sentences for the warnings."""
         found = []
-        if self.without_zone:
-            found.append(f"{self.without_zone} times name no zone and were read as UTC")
         if self.with_bom:
             found.append("the text starts with a byte-order mark, which was skipped")
         for unit, count in self.epochs.items():
@@ -84,8 +81,7 @@ class ItemReader:
             return refused(error.code, error.detail, error.field)
         except BadNumber as error:
             return refused(error.code, error.detail, f"{SIGNAL}/{error.index}")
-        self.without_zone += not zone
-        return Record(samples, sensor, time, fs, unit, machine, recording, covariates, row, line, offset, channel)
+        return Record(samples, sensor, time, fs, unit, machine, recording, covariates, row, line, offset, channel, zone)
 
     def _samples(
         self, table: Mapping[str, Any], signal: Callable[[Any], NDArray[np.float32]]

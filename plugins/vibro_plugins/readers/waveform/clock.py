@@ -23,6 +23,7 @@ class Clock:
     pieces: tuple[int, ...] = (0,)
     times: NDArray[np.float64] | None = None  # seconds of every sample since the first one, where there are leaps
     notes: tuple[str, ...] = field(default=())
+    zoned: bool = True  # False: the times name no zone and were read as UTC
 
     def at(self, index: int) -> np.datetime64:
         """The time of a sample at which a piece begins."""
@@ -64,14 +65,13 @@ def counts(values: NDArray[np.float64]) -> bool:
 
 def is_axis(values: NDArray[np.float64]) -> bool:
     """Whether numbers rise in steps so even that they can only be times: each step within 1 % or a last digit."""
-    if len(values) < 3 or not np.isfinite(values[[0, -1]]).all():
+    if len(values) < 3 or not np.isfinite(values[[0, -1]]).all() or not (np.diff(values[:64]) > 0).all():
         return False
     step = (values[-1] - values[0]) / (len(values) - 1)
     if not step > 0:
         return False
     slack = max(0.01 * step, 1.01 * _resolution(values))
-    even = (np.abs(np.diff(part) - step) <= slack for part in (values[:64], values))
-    return bool(slack < step / 2 and all(found.all() for found in even))
+    return bool(slack < step / 2 and (np.abs(np.diff(values) - step) <= slack).all())
 
 
 def _counts(values: NDArray[np.float64]) -> bool:

@@ -15,6 +15,7 @@ from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_
 from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, seconds_of_day
 from vibro_plugins.readers.waveform.waves import Wave
 
+WIDEST = 64  # columns; a wider table has its samples along the lines
 Values = NDArray[np.float64] | NDArray[np.datetime64] | list[str]
 
 
@@ -42,6 +43,11 @@ class Recording:
 
 def recording(table: Columns, patterns: Sequence[str]) -> Recording:
     """The channels of a table that fit the patterns; BadField says what is wrong with it."""
+    if len(table.names) > WIDEST:
+        detail = f"{len(table.names)} columns, and a recording has at most {WIDEST} channels"
+        raise BadField(
+            "Q004", "", f"{detail}; where each line is a record, write it below sensor_id,data_time,v0,v1,..."
+        )
     notes: list[str] = []
     clock, used = _clock(table)
     clock = told(clock, table.about)
@@ -54,8 +60,11 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         if isinstance(values, list) or values.dtype.kind == "M":
             notes.append(f"column {name} holds {'text' if isinstance(values, list) else 'times'} and was left out")
             continue
+        if table.named and words.plain(name) in words.LABELS and not _asked(name, patterns):
+            notes.append(f"column {name} was left out: labels come from a table of their own (--labels)")
+            continue
         condition = words.covariate(name) if table.named else ""
-        if condition and not any(matches(pattern, name) for pattern in patterns if pattern != "*"):
+        if condition and not _asked(name, patterns):
             known = values[np.isfinite(values)]
             if len(known):
                 covariates.setdefault(condition, float(known.mean()))
@@ -77,6 +86,11 @@ def recording(table: Columns, patterns: Sequence[str]) -> Recording:
         name = table.prefix + ("" if alone else table.names[i])
         waves.append((place, Wave(name, values, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
+
+
+def _asked(name: str, patterns: Sequence[str]) -> bool:
+    """Whether the user names a column, rather than all of them."""
+    return any(matches(pattern, name) for pattern in patterns if pattern != "*")
 
 
 def _clock(table: Columns) -> tuple[Clock, set[int]]:
@@ -153,7 +167,7 @@ def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set
 def _of_instants(texts: Sequence[str], name: str) -> Clock:
     found, zoned = instants(texts, name)
     clock = clock_of_stamps(found, name, found[0])
-    return clock if zoned else replace(clock, notes=(*clock.notes, "times name no zone and were read as UTC"))
+    return replace(clock, zoned=zoned)
 
 
 def _parted_clock(table: Columns) -> Clock | None:
@@ -197,5 +211,4 @@ def told(clock: Clock, about: Mapping[str, str]) -> Clock:
         start, zoned = instant(text)
     except ValueError:
         return replace(clock, notes=(*clock.notes, f"the start {text[:40]!r} cannot be read and was left out"))
-    note = () if zoned else ("times name no zone and were read as UTC",)
-    return replace(clock, start=start, notes=(*clock.notes, *note))
+    return replace(clock, start=start, zoned=zoned)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import excerpt
-from vibro_plugins.readers.waveform.names import is_unit, parted, plain
+from vibro_plugins.readers.waveform.names import LABELS, RECORDS, is_unit, parted, plain
 
 Row = Sequence[str]
 Kind = Literal["number", "gap", "empty", "time", "text"]
@@ -28,13 +28,9 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*(?:Z|[+-]\d{2}:?\d{2}))?"
 _TIME = re.compile(rf"(?:{_DAY})(?:[T ]+{_CLOCK})?|{_CLOCK}", re.ASCII)
 _REMARK = re.compile(r"^\s*(?:#+|%+|//+|!|;)\s*")
 _PAIR = re.compile(r"([^:=：\t;,]{1,60}?)[\" ]*[:=：\t;,][\" \t;,]*(.+)")
-_FOREIGN = frozenset(
-    ("label", "recordid", "sensorid", "machineid", "source", "recording", "split", "faulttype", "datatime", "class")
-)  # columns of tables of labels, conditions and records
 _THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
 _LOOK = 4  # rows that must agree, where there are so many
 _ABOVE = 2000  # lines above the samples at most
-WIDEST = 512  # columns
 
 
 @dataclass(frozen=True)
@@ -136,8 +132,12 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
 
 
 def is_foreign(layout: Layout) -> bool:
-    """Whether a table holds no samples but labels, covariates or records, by the names of its columns."""
-    return any(plain(name) in _FOREIGN for name in layout.names)
+    """Whether a table holds no samples but labels, conditions or records, by the names of its columns."""
+    if not layout.named:
+        return False
+    known = [plain(name) for name in layout.names]
+    numbers = [name for name, kind in zip(known, layout.kinds, strict=True) if kind == "number"]
+    return not RECORDS.isdisjoint(known) or all(name in LABELS for name in numbers)
 
 
 def hint(cell: str) -> str:

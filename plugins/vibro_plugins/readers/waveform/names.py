@@ -29,6 +29,8 @@ TIMES = _words(
     temps tiempo tempo tijd время 时间 时刻 日期 日期时间 時間"""
 )
 COUNTS = _words("index idx n no number sample samples sampleno samplenumber samplenr unnamed0 nr 序号 编号")
+RECORDS = _words("recordid sensorid machineid source recording row datatime")  # columns of vibro's own tables
+LABELS = _words("label labels class anomaly changepoint target faulttype split fold 标签 类别")
 _SPEEDS = _words("rpm speed speedrpm shaftspeed rotationalspeed drehzahl 转速")
 _LOADS = _words("load 负载 负荷")
 _SECONDS = {

@@ -31,8 +31,12 @@ def records(
     covariates: Mapping[str, float],
     line: Callable[[int], int] = lambda sample: -1,
     machine: str = "",
+    *,
+    gaps: bool = False,
 ) -> Iterator[Record | Rejected]:
     """The records of channels, each with its place in the file; ``line`` tells that of a sample.
+
+    With ``gaps``, samples that are no number stay, as NaN.
 
     A channel is one record, or one for each piece between two leaps of its clock, or one for each of its recordings.
     """
@@ -45,7 +49,7 @@ def records(
             where = {"row": place * pieces + count, "sensor": wave.sensor}
             with np.errstate(over="ignore", invalid="ignore"):
                 signal = np.array(row[start:stop], dtype=np.float32)
-            if signal.size and not np.isfinite(signal.sum(dtype=np.float64)):
+            if signal.size and not (gaps or np.isfinite(signal.sum(dtype=np.float64))):
                 at = int(np.argmin(np.isfinite(signal)))
                 of = f" of {wave.name}" if wave.name else ""
                 detail = f"sample {start + at}{of} is {row[start + at]:g}, not a finite float32"
@@ -61,5 +65,6 @@ def records(
                 covariates=covariates,
                 line=line(start),
                 channel=wave.name,
+                zoned=wave.clock.zoned,
                 **where,
             )

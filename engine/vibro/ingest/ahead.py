@@ -1,0 +1,173 @@
+"""Many small files of text read in worker processes, ahead of the process that takes them in their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from vibro.api import Reader
+from vibro.context import Context
+from vibro.core.executors import make_executor, processors
+from vibro.core.scheduler import SerialExecutor
+from vibro.core.view_key import code_of
+from vibro.data import Record
+from vibro.ingest.files import Choose, Found, Listing, choose
+from vibro.ingest.remember import SMALL, Kept, Memory
+from vibro.io.files import digest
+
+ENOUGH = 24 << 20  # bytes of text in all, from which on workers are worth their start
+MANY = 1000  # files, likewise
+_BLOCK = 32  # files of a task
+_BYTES = 4 << 20  # text of a task
+_AHEAD = 4  # tasks a worker has waiting
+
+Packed = tuple[str, int, tuple[int, int, int], tuple[int, int, int], bytes, bytes, list[str]]
+
+
+class ReadAhead:
+    """Worker processes for the files of one ingest, if they pay."""
+
+    def __init__(self, readers: list[Reader], stack: ExitStack, wanted: bool) -> None:
+        self.readers = readers
+        self._stack = stack
+        self._wanted = wanted
+        self._pool: _Pool | None = None
+
+    def choosing(self, sizes: list[int]) -> Choose:
+        """How the readers of files of these sizes are chosen."""
+        count = worth(self.readers, sizes) if self._wanted else 0
+        if count:
+            self._pool = self._stack.enter_context(_Pool(self.readers, count))
+            return self._pool.choose
+        classes = [type(reader) for reader in self.readers]
+        return lambda paths: (choose(path, classes) for path in paths)
+
+    def reading(self, listing: Listing) -> Iterator[tuple[str, Packed | None]]:
+        """Sources in their order with what workers have read of them: small files of readers that parse."""
+        small = [found for found in listing.files if type(found.reader).parses and found.size < SMALL]
+        if self._pool is not None:
+            yield from zip((found.source for found in small), self._pool.read(small), strict=True)
+
+
+class _Pool:
+    """Worker processes that choose readers and read files; everything stays in order."""
+
+    def __init__(self, readers: Sequence[Reader], workers: int) -> None:
+        self._made = [(type(reader), reader.params) for reader in readers]
+        self._readers = readers
+        self._workers = workers
+        self._pool: Executor = make_executor(f"processes:{workers}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def choose(self, paths: Sequence[Path]) -> Iterator[int | str | None]:
+        """For every path the number of the reader that takes it, None, or why it cannot be opened."""
+        blocks = [paths[i : i + 8 * _BLOCK] for i in range(0, len(paths), 8 * _BLOCK)]
+        classes = [cls for cls, _ in self._made]
+        for answers in self._in_order(_choose, ((classes, block) for block in blocks)):
+            yield from answers
+
+    def read(self, files: Sequence[Found]) -> Iterator[Packed | None]:
+        """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
+        number = {id(reader): i for i, reader in enumerate(self._readers)}
+        for answers in self._in_order(_read, ((self._made, block) for block in _blocks(files, number))):
+            yield from answers
+
+    def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
+        """The answers of tasks in their order; a task that no worker has begun is done here rather than waited for."""
+        waiting: deque[tuple[Future[list[Any]], tuple[Any, ...]]] = deque()
+
+        def fill() -> None:
+            for args in islice(arguments, _AHEAD * self._workers - len(waiting)):
+                waiting.append((self._pool.submit(task, *args), args))
+
+        fill()
+        while waiting:
+            if not waiting[0][0].done():
+                for k, (future, args) in enumerate(waiting):
+                    if future.cancel():
+                        waiting[k] = (SerialExecutor().submit(task, *args), args)
+                        break
+            yield waiting.popleft()[0].result()
+            fill()
+
+
+def worth(readers: Sequence[Reader], sizes: Sequence[int]) -> int:
+    """Workers beside this process for files of these sizes; none where they do not pay or a plugin has its own process."""
+    pays = len(sizes) >= MANY or (len(sizes) > 2 * _BLOCK and sum(sizes) >= ENOUGH)
+    return processors() - 1 if pays and all(code_of(type(reader)) for reader in readers) else 0
+
+
+def unpacked(packed: Packed) -> Kept:
+    """What a worker has read, as ``recall`` takes it."""
+    samples = np.frombuffer(packed[5], np.float32)
+    return samples, {"items": np.frombuffer(packed[4], np.uint8)}
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """What changes with the content of a file."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, int]]]:
+    block: list[tuple[Path, int]] = []
+    room = _BYTES
+    for found in files:
+        block.append((found.path, number[id(found.reader)]))
+        room -= found.size
+        if len(block) == _BLOCK or room <= 0:
+            yield block
+            block, room = [], _BYTES
+    if block:
+        yield block
+
+
+def _choose(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[int | str | None]:
+    return [choose(path, classes) for path in paths]
+
+
+_READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process: they get quicker the more they have read
+
+
+def _read(made: Sequence[tuple[type[Reader], Any]], files: Sequence[tuple[Path, int]]) -> list[Packed | None]:
+    found: list[Packed | None] = []
+    for path, i in files:
+        cls, params = made[i]
+        key = cls, repr(params)
+        if key not in _READERS:
+            _READERS[key] = cls(params, Context())
+        try:
+            found.append(_packed(path, _READERS[key]))
+        except Exception:  # the caller reads the file again and says what is wrong
+            found.append(None)
+    return found
+
+
+def _packed(path: Path, reader: Reader) -> Packed | None:
+    before, memory, signals = state_of(path), Memory(), []
+    for item in memory.listen(reader.read(path)):
+        if isinstance(item, Record):
+            if item.signal.dtype != np.float32 or item.signal.ndim != 2:
+                return None
+            signals.append(item.signal.reshape(-1))
+    lines = memory.lines
+    if lines is None:
+        return None
+    sha256, size = digest(path)
+    samples = np.concatenate(signals).tobytes() if signals else b""
+    return sha256, size, before, state_of(path), lines, samples, list(reader.notes())

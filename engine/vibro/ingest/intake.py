@@ -1,0 +1,186 @@
+"""Files one by one: rejected items to the books, samples to disk, the rest to the index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from vibro.api import Component, Reader
+from vibro.core.views import Cache
+from vibro.data import Record, Rejected
+from vibro.errors import ContractError, PluginError, VibroError
+from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
+from vibro.ingest.accounting import Accounting
+from vibro.ingest.ahead import Packed, state_of, unpacked
+from vibro.ingest.files import Found, Listing, natural
+from vibro.ingest.index import IndexBuilder
+from vibro.ingest.matrix import SampleFile
+from vibro.ingest.options import IngestOptions, columns_named
+from vibro.ingest.remember import SMALL, Memory, key_of, recall, said
+from vibro.ingest.shaping import Shaper
+from vibro.io.files import digest
+
+_TELL = 500  # records between two progress events
+_MANY = 20  # files from which on they are one task
+
+
+def configured(readers: Iterable[Component], options: IngestOptions) -> list[Reader]:
+    """The readers, each with those of its settings that are options of every command."""
+    columns = {**columns_named(options), **options.columns}
+    given: dict[str, Any] = {"channels": options.channels, "columns": columns, "encoding": options.encoding}
+    given["gaps"] = options.repair > 0 or options.window is not None
+    found = []
+    for reader in readers:
+        if isinstance(reader, Reader):
+            own = {f.name: given[f.name] for f in fields(reader.params) if given.get(f.name)}
+            found.append(type(reader).make(own, reader.ctx) if own else reader)
+    return found
+
+
+def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Packed | None]]) -> None:
+    """Every file in the order of its name; each is a task, or all of them are one where there are many."""
+    entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
+    together = f"{len(entries)} files" if len(entries) > _MANY else ""
+    clock = time.perf_counter()
+    following, packed = next(ahead, ("", None))
+    for done, (source, item) in enumerate(entries):
+        if not (together and done):
+            intake.emit(TaskStarted("ingest", together or source))
+        if source == following:
+            intake.take(source, item, packed)
+            following, packed = next(ahead, ("", None))
+        else:
+            intake.take(source, item)
+        if together and done % _MANY == 0:
+            intake.emit(TaskProgress("ingest", together, done, len(entries)))
+        if not together or done == len(entries) - 1:
+            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock))
+            clock = time.perf_counter()
+
+
+class Intake:
+    """Takes files one by one: rejected items to the books, samples to disk, the rest to the index."""
+
+    def __init__(
+        self,
+        books: Accounting,
+        samples: SampleFile,
+        emit: Callable[[Event], None],
+        shaper: Shaper,
+        cache: Cache | None,
+    ) -> None:
+        self.books = books
+        self.samples = samples
+        self.emit = emit
+        self.shaper = shaper
+        self.cache = cache
+        self.index = IndexBuilder()
+        self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
+        self.withdrawn: list[tuple[int, int, str, str]] = []  # first and last + 1 candidate, code, why
+        self.sources: list[dict[str, Any]] = []
+        self.notes: list[tuple[str, str]] = []
+
+    def take(self, source: str, item: Found | str, packed: Packed | None = None) -> None:
+        """A file to read, or why there is none; ``packed`` is what a worker has read of it."""
+        self.books.open_file(source)
+        if isinstance(item, str):
+            self.books.reject(source, Rejected("Q020", item))
+            return
+        try:
+            if packed is not None:
+                sha256, size, before, after = packed[:4]
+                self._read(item, recall(unpacked(packed)))
+                notes = packed[6]
+            else:
+                before = state_of(item.path)
+                sha256, size, notes = self._read_here(item, before)
+                after = state_of(item.path)
+        except OSError as error:
+            self.books.reject(source, Rejected("Q020", f"cannot be read: {error.strerror or error}"))
+            return
+        if before != after:
+            self.notes.append((source, "the file changed while it was read"))
+        self.notes += [(source, note) for note in notes]
+        self.sources.append({"source": source, "sha256": sha256, "bytes": size})
+
+    def _read_here(self, found: Found, before: tuple[int, int, int]) -> tuple[str, int, list[str]]:
+        """Reads a file, or recalls what was read of this content; its hash and size, and what the reader says of it.
+
+        ``before`` was taken ahead of the hash: a file that has changed since is not kept under it.
+        """
+        if self.cache is None or not type(found.reader).parses or found.size < SMALL:
+            self._read(found, _guarded(found))
+            return *digest(found.path), list(found.reader.notes())
+        sha256, size = digest(found.path)
+        key = key_of(found, sha256)
+        kept = self.cache.get(key) if key else None
+        if kept is not None:
+            self._read(found, recall(kept))
+            return sha256, size, said(kept)
+        first, memory = self.samples.end, Memory()
+        self._read(found, memory.listen(_guarded(found)))
+        notes = list(found.reader.notes())
+        if key and before == state_of(found.path):
+            memory.keep(self.cache, key, self.samples.since(first), notes)
+        return sha256, size, notes
+
+    def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
+        first = len(self.index)
+        for item in self.shaper.shape(self._sound(found, items), found.source):
+            if isinstance(item, Rejected):
+                self.books.reject(found.source, item)
+                if item.row < 0 and len(self.index) > first:
+                    self.withdrawn.append((first, len(self.index), item.code, item.detail))
+                continue
+            record, bits, words = item
+            if words:
+                self.words[len(self.index)] = words
+            self.index.add(record, found.source, self.samples.append(record.signal), bits)
+        self.notes += [(found.source, note) for note in self.shaper.notes]
+
+    def _sound(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
+        """The items, each held against the contract, with events on the way."""
+        last_row, size = -1, found.path.stat().st_size
+        for count, item in enumerate(items, 1):
+            if count % _TELL == 0 and 0 <= item.offset <= size:
+                self.emit(TaskProgress("ingest", found.source, item.offset, size))
+            if not isinstance(item, Rejected):
+                _check(item, found, last_row)
+                last_row = item.row
+            yield item
+
+
+def _guarded(found: Found) -> Iterator[Record | Rejected]:
+    """The reader's items; what it raises becomes an error that names it."""
+    try:
+        yield from found.reader.read(found.path)
+    except (VibroError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        name = type(found.reader).name
+        raise PluginError(
+            f"reader {name} failed on {found.source}: {type(error).__name__}: {error}", plugin=name
+        ) from error
+
+
+def _check(item: object, found: Found, last_row: int) -> None:
+    """ContractError unless a reader's item keeps the contract."""
+    name = type(found.reader).name
+    if not isinstance(item, Record):
+        raise ContractError(f"reader {name} gave a {type(item).__name__}, not a Record or Rejected", plugin=name)
+    signal = item.signal
+    if signal.dtype != np.float32 or signal.ndim != 2 or not signal.shape[0]:
+        raise ContractError(
+            f"reader {name}: a signal is {signal.dtype} {signal.shape}, not float32 (C, T)", plugin=name
+        )
+    if item.row <= last_row:
+        raise ContractError(f"reader {name}: row {item.row} of {found.source} follows row {last_row}", plugin=name)
+
+
+def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:
+    yield from ((found.source, found) for found in listing.files)
+    yield from listing.problems

@@ -1,0 +1,167 @@
+"""Which sensor, machine and time a record has, where its file does not say: names of its path and of its channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from vibro.data import NO_TIME, Record, Rejected, from_zone, parse_time
+from vibro.ingest.options import NONE, IngestOptions, is_pattern, zone
+from vibro.ingest.patterns import PathPattern
+from vibro.ingest.stamps import stamp_in
+from vibro.ingest.states import names_state, without_state
+
+_NUMBERED = re.compile(r"[xX]\d+_?")  # MATLAB puts an x before a variable's name that begins with a digit
+
+
+class Namer:
+    """Names the records of files below one folder.
+
+    A channel is a sensor; the machine is the path below the folder without names that tell a state; clips of one folder
+    are one sensor over time, for the bare name of a file names nothing. What a file states itself stays, unless an option
+    says otherwise.
+    """
+
+    def __init__(self, options: IngestOptions, root: str) -> None:
+        self._patterns = {
+            name: PathPattern(text)
+            for name, text in (
+                ("sensor", options.sensor_from),
+                ("machine", options.machine_from),
+                ("time", options.time_from),
+            )
+            if text is not None and is_pattern(text)
+        }
+        self._no_times = options.time_from == NONE
+        self._states = frozenset(options.states)
+        self._zone = None if options.tz is None else zone(options.tz)
+        self._root = root
+        self._states_seen: set[str] = set()
+        self._folders_seen: set[str] = set()
+
+    def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
+        """The items of one file with their names, and notes (texts) on where these come from.
+
+        The time in a file's name is that of its only instant: a file with two records of one sensor does not get it.
+        """
+        path = _Path(source, self._states, self._root)
+        fields, unmatched = self._fields(source)
+        yield from (f"the path does not fit {text}: the file is named by rule" for text in unmatched)
+        stamp = None if self._no_times or "time" in fields else stamp_in(path.name)
+        held: Record | None = None  # until the next one shows whether its sensor has several
+        named: set[str] = set()
+        stamped = unzoned = False
+        for item in items:
+            if isinstance(item, Rejected):
+                yield item
+                continue
+            record = self._record(item, fields, path)
+            if not item.sensor:
+                named.add(self._rule(record, fields, path))
+            unzoned |= not (item.zoned or np.isnat(record.time))
+            if held is not None:
+                alone, stamp = held, None if held.sensor == record.sensor else stamp
+                stamped |= stamp is not None
+                yield self._stamped(alone, stamp)
+                held = None
+            if stamp is None or not np.isnat(record.time):
+                yield record
+            elif record.channel:
+                stamped = True
+                yield self._stamped(record, stamp)
+            else:
+                held = record
+        if held is not None:
+            stamped |= stamp is not None
+            yield self._stamped(held, stamp)
+        yield from sorted(named - {""})
+        if stamped and stamp is not None:
+            unzoned |= not stamp[0].endswith("Z")
+            yield "times come from the names of files"
+        if unzoned:
+            zone = "were read as UTC; --tz ZONE says another" if self._zone is None else f"are in {self._zone.key}"
+            yield f"times name no zone and {zone}"
+
+    def _rule(self, record: Record, fields: dict[str, str], path: _Path) -> str:
+        """In words, what a sensor without a name of its own is named after."""
+        if not record.sensor or {"sensor", "machine"} & set(fields):
+            return ""
+        parts = [word for word, there in (("folder", path.machine), ("channel", record.channel)) if there]
+        self._states_seen.update(path.states)
+        self._folders_seen.update(path.folders)
+        machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
+        return f"sensors are named after their {' and '.join(parts)}{machine}"
+
+    def told(self) -> Iterator[str]:
+        """What deserves to be said of all files together: folders that name no machine, and pairs that hide a fault."""
+        if self._states_seen:
+            names = ", ".join(sorted(self._states_seen))
+            yield f"folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)"
+        beside: dict[str, list[str]] = {}
+        for name in sorted(self._folders_seen):
+            beside.setdefault(without_state(name), []).append(name)
+        for rest, twins in beside.items():
+            if len(twins) > 1:
+                yield (
+                    f"folders {' and '.join(twins[:2])} count as machines of their own, each with its own baseline: if both"
+                    f" are {rest}, --machine-from '{{machine}}_{{state}}/*'"
+                )
+
+    def _fields(self, source: str) -> tuple[dict[str, str], list[str]]:
+        """What the patterns find in a path, and the patterns that do not fit it."""
+        fields: dict[str, str] = {}
+        unmatched = []
+        for option, pattern in self._patterns.items():
+            found = pattern.match(source)
+            if found is None:
+                unmatched.append(f"--{option}-from {pattern.text}")
+            else:
+                fields |= found
+        return fields, unmatched
+
+    def _record(self, record: Record, fields: dict[str, str], path: _Path) -> Record:
+        channel = fields.get("channel") or channel_name(record.channel, path.stem)
+        machine, sensor = fields.get("machine") or record.machine, record.sensor
+        if not sensor or "sensor" in fields:
+            place = "/".join(filter(None, (fields.get("machine") or path.machine, fields.get("sensor"))))
+            sensor = f"{place}:{channel}" if place and channel else place or channel
+            machine = machine or path.machine or (path.root if sensor else "")
+        time = record.time
+        if self._no_times:
+            time = NO_TIME
+        elif "time" in fields:
+            time = parse_time(fields["time"], self._zone)[0]
+        elif not record.zoned and self._zone is not None and not np.isnat(time):
+            time = from_zone(time, self._zone)
+        recording = fields.get("recording") or record.recording
+        return replace(record, sensor=sensor, machine=machine, recording=recording, time=time)
+
+    def _stamped(self, record: Record, stamp: tuple[str, str] | None) -> Record:
+        return record if stamp is None else replace(record, time=parse_time(stamp[0], self._zone)[0])
+
+
+class _Path:
+    """The parts of a source's path that can name something."""
+
+    def __init__(self, source: str, states: frozenset[str], root: str) -> None:
+        parts = PurePosixPath(source).parts
+        self.name = parts[-1]
+        self.stem = PurePosixPath(self.name).stem
+        self.folders = parts[:-1]
+        self.states = [name for name in parts[:-1] if names_state(name, states)]
+        self.machine = "/".join(name for name in parts[:-1] if not names_state(name, states))
+        self.root = "" if names_state(root, states) else root
+
+
+def channel_name(channel: str, stem: str) -> str:
+    """A channel's name without what names its file: ``X097_DE_time`` is ``DE_time``, ``A_1.Y`` of ``A_1.mat`` is ``Y``."""
+    plain = channel
+    if stem and plain.startswith(stem) and len(plain) > len(stem) and not plain[len(stem)].isalnum():
+        plain = plain[len(stem) :].lstrip("._/: ")
+    elif match := _NUMBERED.match(plain):
+        plain = plain[match.end() :] or channel
+    return plain or channel

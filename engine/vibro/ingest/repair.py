@@ -1,0 +1,48 @@
+"""Samples that are no number: refused by their place, or short gaps filled in a straight line on request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import Record, Rejected
+from vibro.io.files import iso_time
+
+
+def filled(record: Record, longest: int) -> Record:
+    """The record with its gaps of up to ``longest`` samples interpolated; the record itself where there are none.
+
+    A longer gap stays, and so does one at an end of the record, where nothing is known of the other side.
+    """
+    if not longest or np.isfinite(record.signal).all():
+        return record
+    signal = record.signal.copy()
+    for c in range(len(signal)):
+        for start, stop in runs(~np.isfinite(signal[c])):
+            if stop - start <= longest and start > 0 and stop < signal.shape[1]:
+                ends = signal[c, [start - 1, stop]].astype(np.float64)
+                signal[c, start:stop] = np.interp(np.arange(start, stop), [start - 1, stop], ends)
+    return replace(record, signal=signal)
+
+
+def refusal(record: Record) -> Rejected | None:
+    """A Rejected (Q007) with the place of the first sample that is no number, if there is one."""
+    finite = np.isfinite(record.signal)
+    if finite.all():
+        return None
+    channel = int(np.argmin(finite.all(axis=1)))
+    start, stop = runs(~finite[channel])[0]
+    where = f"channel {channel} " if len(finite) > 1 else ""
+    detail = f"{where}sample {start} is {record.signal[channel, start]}, not a finite float32"
+    if stop - start > 1:
+        detail = f"{where}samples {start} to {stop - 1} are not finite"
+    time = iso_time(record.time)
+    return Rejected("Q007", detail, record.row, record.line, record.offset, f"/{start}", "", record.sensor, time)
+
+
+def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Start and end of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], marked, [False])).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

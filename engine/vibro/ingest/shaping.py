@@ -1,0 +1,73 @@
+"""From what a reader gives to the records that count: named, mended, cut, and judged one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from vibro.data import Quality, Record, Rejected
+from vibro.ingest.cutting import Cutter
+from vibro.ingest.naming import Namer
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.quality import signal_quality
+from vibro.ingest.repair import filled, refusal
+from vibro.ingest.units import factor, scaled, unit_named
+
+Shaped = tuple[Record, Quality, str]
+
+
+class Shaper:
+    """Shapes the items of one file after the other; ``notes`` collects what deserves to be said of the file."""
+
+    def __init__(self, options: IngestOptions, root: str) -> None:
+        self._options = options
+        self._namer = Namer(options, root)
+        self._cutter = None if options.window is None and options.resample is None else Cutter(options)
+        self.notes: list[str] = []
+
+    @property
+    def changes_samples(self) -> bool:
+        """Whether a record may hold other samples than its reader gave."""
+        return self._cutter is not None or self._options.repair > 0
+
+    def told(self) -> list[str]:
+        """What deserves to be said of all files together."""
+        return list(self._namer.told())
+
+    def shape(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Shaped | Rejected]:
+        """Records with the quality of their samples and what is wrong with these in words; refused items as they come."""
+        self.notes = []
+        for item in self._namer.named(items, source):
+            if isinstance(item, str):
+                self.notes.append(item)
+            elif isinstance(item, Rejected):
+                yield item
+            else:
+                yield from self._parts(item)
+
+    def _parts(self, record: Record) -> Iterator[Shaped | Rejected]:
+        mended = filled(record, self._options.repair)
+        for part, before in zip(self._cut(mended), self._cut(record), strict=True):
+            if isinstance(part, Rejected):
+                yield part
+            elif (refused := refusal(part)) is not None:
+                yield refused
+            else:
+                bits, words = signal_quality(part.signal)
+                if isinstance(before, Record) and before.signal is not part.signal:
+                    gaps = int(np.count_nonzero(~np.isfinite(before.signal)))
+                    bits |= Quality.REPAIRED if gaps else Quality(0)
+                    words = words or (f"{gaps} samples were interpolated" if gaps else "")
+                yield part, bits, words
+
+    def _cut(self, record: Record) -> Iterable[Record | Rejected]:
+        return (record,) if self._cutter is None else self._cutter(record)
+
+
+def in_unit(record: Record, unit: str) -> Record:
+    """The record in the unit of its batch; as it is where no factor is known, as ingest refuses those."""
+    own = unit_named(record.unit)
+    times = factor(own, unit) if own else None
+    return record if times is None or times == 1 else replace(record, signal=scaled(record.signal, times), unit=unit)
