@@ -13,6 +13,7 @@ SCRIPTS = (
     "house",
     "plugins",
     "verdict",
+    "cuts",
     "speed.ingest",
     "speed.tables",
     "speed.zerone",

@@ -27,7 +27,6 @@ class Quality(IntFlag):
     ZERO = 2  # Q015
     CLIPPED = 4  # Q016
     LOW_MAINS = 8  # Q017, a warning
-    UNIT = 16  # Q018, a warning
     FS_COMB = 32  # Q013 from the mains comb, a warning
     STALE = 64  # Q021
     DROPOUT = 128  # Q022

@@ -286,31 +286,6 @@ def test_cuts_of_many_references_equal_those_of_each():
     assert np.isnan(_cuts(cut, held[:, :0])).all()
 
 
-class Stricter(Quantile):
-    """Never cuts below 3."""
-
-    name = "stricter"
-
-    def cut(self, scores, budget, y=None):
-        return max(super().cut(scores, budget, y), 3.0)
-
-
-class Counts(Stricter):
-    """Has a method that is called like that of another and does something else."""
-
-    name = "counts"
-
-    def cuts(self, scores, budget):
-        return len(scores)
-
-
-@pytest.mark.parametrize("cls", [Stricter, Counts])
-def test_a_thresholder_that_inherits_a_quick_way_is_judged_as_itself(cls):
-    held = np.random.default_rng(8).gamma(2.0, np.array([[0.1], [9.0]]), size=(2, 200))
-    low, high = _cuts(Thresholding(cls.name, cls.make({}, Context()), 0.05), held)
-    assert low == 3.0 < high == pytest.approx(Quantile.make({}, Context()).cut(held[1], 0.05))
-
-
 def test_weighted_means_skip_missing_cells():
     z = np.array([[1.0, 3.0], [np.nan, 5.0], [np.nan, np.nan]])
     assert np.allclose(

@@ -51,5 +51,6 @@ def test_the_key_of_a_trial_holds_whatever_its_rows_follow_from(change):
 def test_standardised_scores():
     fit = np.array([[0.0, 0.1, np.nan], [2.0, 0.1, np.nan], [np.nan, 0.1, np.nan]])
     raw = np.array([[3.0, 5.0, 1.0], [np.nan, 0.1, 1.0], [99.0, 0.0, 1.0]])
-    expected = [[2.0, 0.0, np.nan], [np.nan, 0.0, np.nan], [30.0, 0.0, np.nan]]
-    np.testing.assert_array_equal(standardised(raw, fit, (-5.0, 30.0)), expected)
+    far = 10.0 * (1.0 + np.arcsinh(98.0 / 10.0 - 1.0))  # compressed
+    expected = [[2.0, 0.0, np.nan], [np.nan, 0.0, np.nan], [far, 0.0, np.nan]]
+    np.testing.assert_array_equal(standardised(raw, fit, 10.0), expected)

@@ -95,6 +95,7 @@ def test_a_channel_is_not_named_after_its_file(channel, stem, name):
         for n in ("normal", "Abnormal", "0_normal", "InnerRace", "inner race", "OR007@6", "12k_DE_fault", "正常")
     ]
     + [(n, True) for n in ("不正常", "轴承内圈故障", "train", "source_test", "Normal-Baseline", "ball", "测试集")]
+    + [(n, True) for n in ("1 - Three Baseline Conditions", "4 - Seven Inner Race Fault Conditions")]
     + [(n, False) for n in ("fan", "Bearing1_1", "id_00", "007", "outer pump", "fan_normal", "35Hz12kN", "ball mill")]
     + [(n, False) for n in ("1号变压器", "变压器正常", "轴承", "abnormality meter", "data")],
 )
@@ -119,6 +120,15 @@ def test_folders_that_differ_by_a_state_alone_are_told():
         list(namer.named([Record(np.zeros((1, 4), np.float32), "", channel="x")], source))
     (told,) = namer.told()
     assert "pump_abnormal and pump_normal" in told and "both are pump" in told and "--machine-from" in told
+
+
+def test_identities_in_names_of_files_are_told():
+    namer = Namer(IngestOptions(), "data")
+    for name in ("normal_id_00_0001.wav", "anomaly_id_02_0001.wav", "section_00_a.wav", "video_1.wav"):
+        list(namer.named([Record(np.zeros((1, 4), np.float32), "")], f"fan/test/{name}"))
+    (told,) = [text for text in namer.told() if "names of files" in text]
+    assert "hold id 00, 02, which are one sensor now: --sensor-from '*id_{sensor}_*'" in told
+    assert PathPattern("*id_{sensor}_*").match("fan/test/normal_id_00_0001.wav") == {"sensor": "00"}
 
 
 def test_files_of_a_rig_case_02(check, tmp_path):

@@ -104,9 +104,11 @@ def test_unit_names_the_target(tmp_path):
     np.testing.assert_allclose(got.batch.x[:, 0], X[:4] * np.array([9.80665, 9.80665, 0.0254, 1])[:, None], rtol=1e-6)
 
 
-def test_a_model_prefers_its_unit_but_declares_none(tmp_path):
+def test_a_models_unit_is_the_target_and_told_where_it_is_taken(tmp_path):
     assert take(tmp_path, ["g", "g"], prefer_unit="m/s2").batch.unit == "m/s2"
-    assert take(tmp_path, ["", ""], prefer_unit="m/s2").batch.unit == "unknown"
+    got = take(tmp_path, ["", ""], prefer_unit="m/s2")
+    assert got.batch.unit == "m/s2" and "the data state none, so the model's is taken: unit m/s2" in got.warnings
+    assert take(tmp_path, ["", ""]).batch.unit == "unknown"
     assert take(tmp_path, ["mm/s", "mm/s"], prefer_unit="m/s2").batch.unit == "mm/s"
 
 

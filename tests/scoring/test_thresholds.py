@@ -36,3 +36,26 @@ def test_a_detector_without_a_score_has_a_cut_that_nothing_passes():
     own = own_cuts(Quantile.make({}, Context()), z, 0.05)
     assert own[1] == np.inf
     assert not (z[:, 2] > own[2]).any()
+
+
+class Fixed(Quantile):
+    """Cuts where it is told."""
+
+    at = 0.0
+
+    def cut(self, scores, budget, y=None):
+        return self.at
+
+
+def test_a_cut_stays_below_the_highest_score_that_several_records_share():
+    thresholder = Fixed.make({}, Context())
+    tied = np.concatenate([np.linspace(0, 2, 95), np.full(5, 30.0)])
+    for thresholder.at in (30.0, 99.0):
+        assert own_cuts(thresholder, tied[:, None], 0.01)[0] == 16.0
+    for scores in (
+        np.full(50, 3.0),
+        np.repeat([0.0, 1.0], 50),
+        np.linspace(0, 1, 50),
+    ):  # no ceiling: nothing to go below
+        thresholder.at = 1.0
+        assert own_cuts(thresholder, scores[:, None], 0.01)[0] == 1.0

@@ -60,10 +60,10 @@ def check(
         if not session.result(found):
             data_tables.show_survey(found, session.lang)
             data_tables.show_findings(got.accounting, session.lang)
-        return got.accounting, got.shortest
+        return got.accounting, got.window
 
     try:
-        books, shortest = _with_ingested(session, data, options, report)
+        books, window = _with_ingested(session, data, options, report)
     except NothingAccepted as error:
         _write_quarantine(out, error.accounting, bom=csv_bom)
         found = failed_survey(error)
@@ -75,7 +75,7 @@ def check(
         most = max(books.by_code, key=lambda code: books.by_code[code])
         raise QuarantineError(
             f"{books.share:.1%} of the records were quarantined, above {MAX_QUARANTINE:.0%}",
-            hint=way_out(most, shortest),
+            hint=way_out(most, window),
         )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from vibro.ingest.preview import NAMED
 from vibro.ingest.reader import Ingested
 from vibro.ingest.states import names_state
-from vibro.ingest.ways import window_for
 from vibro.io.files import iso_time
 
 MANY = 0.05  # share of records of another length from which on cutting is proposed
@@ -47,7 +46,7 @@ def described(got: Ingested, given: Mapping[str, Any]) -> tuple[dict[str, Any], 
         said["time_from"] = f"first time now: {iso_time(known.min())}" if len(known) else "no times are known"
     refused = books.total.by_code["Q008"]
     if refused and "window" not in table:
-        size = window_for(got.shortest)
+        size = got.window
         if refused > MANY * books.total.read:
             table["window"] = size
             said["window"] = "the recordings have many lengths: they are cut into records of so many samples"

@@ -15,6 +15,7 @@ from vibro.ingest.patterns import PathPattern
 from vibro.ingest.stamps import stamp_in
 from vibro.ingest.states import names_state, without_state
 
+_IDENTITY = re.compile(r"(?<![A-Za-z0-9])(id|section|machine|sensor|unit|channel|ch)_?(\d+)(?!\d)", re.IGNORECASE)
 _NUMBERED = re.compile(r"[xX]\d+_?")  # MATLAB puts an x before a variable's name that begins with a digit
 
 
@@ -42,6 +43,7 @@ class Namer:
         self._root = root
         self._states_seen: set[str] = set()
         self._folders_seen: set[str] = set()
+        self._identities: dict[str, set[str]] = {}
 
     def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
         """The items of one file with their names, and notes (texts) on where these come from.
@@ -93,6 +95,8 @@ class Namer:
         parts = [word for word, there in (("folder", path.machine), ("channel", record.channel)) if there]
         self._states_seen.update(path.states)
         self._folders_seen.update(path.folders)
+        for word, number in _IDENTITY.findall(path.name):
+            self._identities.setdefault(word, set()).add(number)
         machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
         return f"sensors are named after their {' and '.join(parts)}{machine}"
 
@@ -101,6 +105,12 @@ class Namer:
         if self._states_seen:
             names = ", ".join(sorted(self._states_seen))
             yield f"folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)"
+        for word, numbers in self._identities.items():
+            if len(numbers) > 1:
+                yield (
+                    f"names of files hold {word} {', '.join(sorted(numbers)[:3])}, which are one sensor now:"
+                    f" --sensor-from '*{word}_{{sensor}}_*' tells them apart"
+                )
         beside: dict[str, list[str]] = {}
         for name in sorted(self._folders_seen):
             beside.setdefault(without_state(name), []).append(name)

@@ -24,22 +24,22 @@ class NothingAccepted(DataError):
         hint: str | None = None,
         preview: Sequence[dict[str, Any]] = (),
         ignored: Sequence[tuple[str, str]] = (),
-        shortest: int = 0,
+        window: int = 0,
     ) -> None:
         super().__init__(message, hint=hint)
         self.accounting = accounting
         self.preview = list(preview)
         self.ignored = list(ignored)
-        self.shortest = shortest
+        self.window = window
 
 
 def nothing_accepted(
-    listing: Listing, books: Accounting, preview: Sequence[dict[str, Any]], shortest: int, options: IngestOptions
+    listing: Listing, books: Accounting, preview: Sequence[dict[str, Any]], window: int, options: IngestOptions
 ) -> NothingAccepted:
     """The error for an input without a single accepted record: what was found, and what to do."""
 
     def error(message: str, hint: str | None = None) -> NothingAccepted:
-        return NothingAccepted(message, books, hint=hint, preview=preview, ignored=listing.ignored, shortest=shortest)
+        return NothingAccepted(message, books, hint=hint, preview=preview, ignored=listing.ignored, window=window)
 
     total = books.total
     if not listing.files and not listing.problems:
@@ -66,7 +66,7 @@ def nothing_accepted(
     )
     reasons = ", ".join(f"{code} {REASONS[code]} x {n}" for code, n in books.by_code.items())
     most = max(books.by_code, key=lambda code: books.by_code[code])
-    hint = way_out(most, shortest) or None
+    hint = way_out(most, window) or None
     if most == "Q013" and options.fs:
         hint = "leave out --fs: the data say their sampling rate themselves"
     elif most == "Q008" and options.length:

@@ -56,7 +56,7 @@ def _texts(index: Index, column: str, rows: np.ndarray[Any, Any]) -> list[str]:
     return [text for text in (index.names[column][i] for i in codes) if text]
 
 
-def refusals(books: Accounting, shortest: int) -> list[dict[str, Any]]:
+def refusals(books: Accounting, window: int) -> list[dict[str, Any]]:
     """Every reason for which items were quarantined: how many, the first with its place, and the way out."""
     first: dict[str, Any] = {}
     for finding in books.findings():
@@ -70,7 +70,7 @@ def refusals(books: Accounting, shortest: int) -> list[dict[str, Any]]:
             "count": counts[code],
             "first": f.source + (f" line {f.line}" if f.line > 0 else f" row {f.row}" if f.row >= 0 else ""),
             "detail": f.detail,
-            "way": way_out(code, shortest),
+            "way": way_out(code, window),
         }
         for code, f in sorted(first.items(), key=lambda item: -counts[item[0]])
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.api import Component
 from vibro.core.views import Cache
@@ -18,7 +19,9 @@ from vibro.events import Event
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
+from vibro.ingest.index import Index
 from vibro.ingest.intake import Intake, configured, take_all
+from vibro.ingest.mains import mains_of
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.nothing import nothing_accepted
 from vibro.ingest.options import IngestOptions, check_options
@@ -37,7 +40,7 @@ class Ingested:
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
     file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
     ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
-    every kind was understood; ``shortest`` is the least number of samples that a record had before any was refused.
+    every kind was understood; ``window`` is one that all recordings could be cut into.
     """
 
     batch: SignalBatch
@@ -50,7 +53,7 @@ class Ingested:
     root: Path = Path()
     options: IngestOptions = field(default_factory=IngestOptions)
     preview: list[dict[str, Any]] = field(default_factory=list)
-    shortest: int = 0
+    window: int = 0
 
 
 def ingest(
@@ -85,10 +88,10 @@ def ingest(
         take_all(intake, listing, ahead.reading(listing))
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
         preview = first_of_kinds(listing.files, sift.index)
-        shortest = int(sift.index.samples.min()) if len(sift.index) else 0
         for span in intake.withdrawn:
             sift.withdraw(*span)
         rate = sift.rate()
+        window = sift.window()
         shape = sift.length()
         unit = sift.unit()
         sift.standing_clocks()
@@ -98,16 +101,22 @@ def ingest(
         sift.quality(intake.words)
         keep = np.flatnonzero(sift.alive)
         if not len(keep):
-            raise nothing_accepted(listing, intake.books, preview, shortest, options)
+            raise nothing_accepted(listing, intake.books, preview, window, options)
         x = samples.finish(sift.index.start[keep], shape)
-    mains = sift.mains(x, keep, rate.fs)
+    mains = mains_of(sift, x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
     accepted: Counter[str] = Counter()
     for code, valid in zip(batch.source, batch.valid, strict=True):
         intake.books.accept(batch.sources[code], invalid=not valid)
         accepted[batch.sources[code]] += 1
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
-    warnings = [*([told] if told else []), *_grouped(intake.notes), *shaper.told(), *_defaults(batch), *sift.warnings]
+    warnings = [
+        *([told] if told else []),
+        *_grouped(intake.notes),
+        *shaper.told(),
+        *_defaults(sift.index, keep, batch),
+        *sift.warnings,
+    ]
     if sift.taken:
         warnings.append(f"the data state none, so the model's is taken: {', '.join(sift.taken)}")
     return Ingested(
@@ -121,7 +130,7 @@ def ingest(
         root=listing.root,
         options=options,
         preview=preview,
-        shortest=shortest,
+        window=window,
     )
 
 
@@ -134,6 +143,7 @@ def _grouped(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"{sources[0]}: {note}" if len(sources) == 1 else f"{note} ({len(sources)} files, {sources[0]} first)"
 
 
-def _defaults(batch: SignalBatch) -> Iterator[str]:
-    if batch.machines == batch.sensors and np.array_equal(batch.machine, batch.sensor) and len(batch.sensors) > 1:
+def _defaults(index: Index, keep: NDArray[np.intp], batch: SignalBatch) -> Iterator[str]:
+    unnamed = np.array([not text for text in index.names["machine"]])
+    if len(batch.sensors) > 1 and unnamed[index.machine[keep]].all():
         yield "no machine_id: every sensor counts as a machine of its own"

@@ -1,29 +1,23 @@
-"""The decisions that need all records at once: sampling rate, length, unit, duplicates, quality, mains."""
+"""The decisions that need all records at once: sampling rate, length, unit, clocks, duplicates, quality."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import Quality, record_id
+from vibro.data import Quality
 from vibro.errors import ConfigError
-from vibro.ingest import comb
-from vibro.ingest.accounting import INVALID, QUARANTINED, WARNING, Accounting, Finding
+from vibro.ingest.accounting import INVALID, WARNING, Finding
+from vibro.ingest.candidates import Candidates
 from vibro.ingest.doubts import clock_doubts, rate_doubts, same_samples, scale_doubts
-from vibro.ingest.index import Index
-from vibro.ingest.matrix import SampleFile
-from vibro.ingest.options import IngestOptions
-from vibro.ingest.units import factor, scaled, unit_named
-from vibro.ingest.ways import window_for
+from vibro.ingest.mains import most_frequent, rates_of
+from vibro.ingest.units import factor, unit_named
 from vibro.io.files import iso_time
 
-PROBES = 64  # records that are looked at for the comb of the mains
 FS_TOLERANCE = 1e-6  # relative
-LOW_MAINS = 0.5  # autocorrelation at whole mains periods below which a record is not mains vibration
 CODES = {  # the first that fits names a record's level
     Quality.ZERO: "Q015",
     Quality.CONSTANT: "Q014",
@@ -49,24 +43,13 @@ class Rate:
     origin: str
 
 
-class Sift:
+class Sift(Candidates):
     """Which candidates are accepted. Every step examines those that are left and records a finding for each it removes."""
-
-    def __init__(self, index: Index, books: Accounting, samples: SampleFile, options: IngestOptions) -> None:
-        self.index = index
-        self.books = books
-        self.samples = samples
-        self.options = options
-        self.alive = np.ones(len(index), bool)
-        self.warnings: list[str] = []
-        self.taken: list[str] = []  # what the data do not state and the model does
-
-    # --- steps, in their order ----------------------------------------------------------------------------------------
 
     def withdraw(self, first: int, last: int, code: str, why: str) -> None:
         """Records of a file that turned out damaged as a whole."""
         for i in range(first, last):
-            self._out(i, code, f"withdrawn with its file: {why}")
+            self.out(i, code, f"withdrawn with its file: {why}")
 
     def rate(self) -> Rate:
         """The sampling rate of the batch; records that declare another one are Q013."""
@@ -79,10 +62,10 @@ class Sift:
                 return Rate(self.options.prefer_fs, "model")
             if not given.any():
                 return self._estimated()
-            wanted = _most_frequent(declared[given])
+            wanted = most_frequent(declared[given])
         for i in np.flatnonzero(given & (np.abs(declared - wanted) > FS_TOLERANCE * wanted)):
             says = f"--fs says {wanted:g} Hz" if self.options.fs else f"most records {wanted:g} Hz"
-            self._out(int(i), "Q013", f"the record declares {declared[i]:g} Hz, {says}")
+            self.out(int(i), "Q013", f"the record declares {declared[i]:g} Hz, {says}")
         return Rate(float(wanted), "data" if self.options.fs is None else "option")
 
     def length(self) -> tuple[int, int]:
@@ -100,14 +83,20 @@ class Sift:
             low, high = min(shape[1] for shape in shapes), max(shape[1] for shape in shapes)
             self.warnings.append(
                 f"the records have {low} to {high} samples, and those of {best[1]} stay:"
-                f" --window {window_for(low)} cuts them all into records of one length"
+                f" --window {self.window()} cuts them all into records of one length"
             )
         for i in np.flatnonzero(self.alive & ((channels != best[0]) | (samples != best[1]))):
             several = best[0] > 1 or channels[i] > 1
             got = f"{channels[i]} x {samples[i]}" if several else f"{samples[i]}"
             want = f"{best[0]} x {best[1]}" if several else f"{best[1]}"
-            self._out(int(i), "Q008", f"{got} samples, wanted {want}")
+            self.out(int(i), "Q008", f"{got} samples, wanted {want}")
         return best
+
+    def window(self) -> int:
+        """A window that all recordings could be cut into: the length of a model, else a power of two up to 8,192 samples."""
+        shortest = int(self.index.samples[self.alive].min()) if self.alive.any() else 0
+        preferred = self.options.prefer_length or 0
+        return preferred if 0 < preferred <= shortest else 1 << max(0, min(13, shortest.bit_length() - 1))
 
     def standing_clocks(self) -> None:
         """Times that all files of a sensor share are a clock that stands, not instants: they are left out, and told."""
@@ -121,7 +110,7 @@ class Sift:
                 stood.append(f"{index.names['sensor'][code]} ({iso_time(index.time[own[0]])})")
                 index.time[own] = np.datetime64("NaT", "ns")
                 for i in own:
-                    self._identify(int(i))
+                    self.identify(int(i))
         if stood:
             more = f" and {len(stood) - 1} more sensors" if len(stood) > 1 else ""
             self.warnings.append(f"all files of {stood[0]}{more} state one and the same time, which is left out")
@@ -131,14 +120,14 @@ class Sift:
         rows = np.flatnonzero(self.alive)
         _, first, inverse = np.unique(self.index.ident[rows], return_index=True, return_inverse=True)
         for k in np.flatnonzero(first[inverse] != np.arange(len(rows))):
-            self._out(int(rows[k]), "Q012", f"the same record as {self._name(int(rows[first[inverse[k]]]))}")
+            self.out(int(rows[k]), "Q012", f"the same record as {self.name(int(rows[first[inverse[k]]]))}")
         rows = np.flatnonzero(self.alive & ~np.isnat(self.index.time))
         order = rows[np.lexsort((self.index.time[rows], self.index.sensor[rows]))]
         same = (np.diff(self.index.sensor[order]) == 0) & (np.diff(self.index.time[order]) == np.timedelta64(0))
         for k in np.flatnonzero(same):  # every record of a group meets a neighbour of it
             for i, other in ((order[k], order[k + 1]), (order[k + 1], order[k])):
                 if self.alive[i]:
-                    self._out(int(i), "Q011", f"other samples of the same sensor and time in {self._name(int(other))}")
+                    self.out(int(i), "Q011", f"other samples of the same sensor and time in {self.name(int(other))}")
 
     def unit(self) -> str:
         """The unit of the batch: ``--unit``, else the most frequent. Records of another are converted, or Q018 if none can.
@@ -152,7 +141,7 @@ class Sift:
         if target == "unknown":
             keep = max(sorted(used), key=lambda code: (used[code], -code), default=0)
             for i in np.flatnonzero(self.alive & (codes != keep)):
-                self._out(int(i), "Q018", f"the unit is {texts[codes[i]]!r}, most records say {texts[keep]!r}")
+                self.out(int(i), "Q018", f"the unit is {texts[codes[i]]!r}, most records say {texts[keep]!r}")
             return target
         if target is None:
             tally: Counter[str] = Counter()
@@ -173,10 +162,10 @@ class Sift:
             if own is None or times is None:
                 why = "is not known" if own is None else f"cannot be converted to {target}"
                 for i in rows:
-                    self._out(int(i), "Q018", f"the unit {texts[code][:40]!r} {why}")
+                    self.out(int(i), "Q018", f"the unit {texts[code][:40]!r} {why}")
                 continue
             for i in rows:
-                self._convert(int(i), times)
+                self.convert(int(i), times)
             self.warnings.append(f"{len(rows)} records in {own} were converted to {target}: times {times:.6g}")
         return target
 
@@ -185,7 +174,7 @@ class Sift:
         for rows in same_samples(self.index, self.alive, self.samples):
             for i in rows[1:]:
                 self.index.quality[i] |= int(Quality.STALE)
-                words.setdefault(int(i), f"the samples of {self._name(int(rows[0]))} under another time")
+                words.setdefault(int(i), f"the samples of {self.name(int(rows[0]))} under another time")
             sensor = self.index.name("sensor", int(rows[0]))
             self.warnings.append(f"{len(rows)} records of sensor {sensor or '-'} hold the same samples (Q021)")
 
@@ -196,12 +185,12 @@ class Sift:
             text = words.get(int(i), "")
             for bit, code in REMARKS.items():
                 if bits[i] & bit:
-                    self.books.decide(self._finding(int(i), code, WARNING, text))
+                    self.books.decide(self.finding(int(i), code, WARNING, text))
             code = next((code for bit, code in CODES.items() if bits[i] & bit), "")
             if code and self.options.strict_quality:
-                self._out(int(i), code, text)
+                self.out(int(i), code, text)
             elif code:
-                self.books.decide(self._finding(int(i), code, INVALID, text))
+                self.books.decide(self.finding(int(i), code, INVALID, text))
         for bit, code in REMARKS.items():
             if count := int(np.count_nonzero(self.alive & (bits & int(bit) > 0))):
                 self.warnings.append(f"{count} records {_SAID[code]} ({code})")
@@ -216,30 +205,9 @@ class Sift:
             self.index.quality[i] |= int(Quality.SCALE)
             words.setdefault(i, text)
 
-    def mains(self, x: NDArray[np.float32], rows: Rows, fs: float) -> float:
-        """The mains frequency in Hz of the accepted samples (n, C, T), 0 = no clear comb; Q017 and the check of fs."""
-        if fs <= 0 or not len(rows):
-            return 0.0
-        probes = _spread(x)
-        mains = comb.mains_frequency(probes, fs)
-        if mains:
-            self._low_mains(x, rows, fs, mains)
-            return mains
-        rates = comb.rates_of_comb(probes)
-        if len(rates) == 1 and abs(rates[0] / fs - 1) > comb.EXACT:
-            self.index.quality[rows] |= int(Quality.FS_COMB)
-            words = f"the lines of the records are those of the mains at {rates[0]:g} Hz, not at {fs:g} Hz"
-            self.warnings.append(f"{words} (Q013): check fs")
-            for code in np.unique(self.index.source[rows]):
-                source = self.index.names["source"][code]
-                self.books.decide(Finding(source, -1, -1, "", -1, "", "", "", "Q013", WARNING, words, ""))
-        return 0.0
-
-    # --- parts --------------------------------------------------------------------------------------------------------
-
     def _estimated(self) -> Rate:
-        probes = self._probes()
-        rates = comb.rates_of_comb(probes) if len(probes) else []
+        """The rate that the comb of the mains shows; ConfigError where it must be known and is not."""
+        rates = rates_of(self)
         if len(rates) == 1:
             self.warnings.append(
                 f"fs was estimated from the comb of the mains as {rates[0]:g} Hz; give --fs to be sure"
@@ -249,87 +217,3 @@ class Sift:
             fits = f" (the lines fit {' or '.join(f'{rate:g}' for rate in rates)} Hz)" if rates else ""
             raise ConfigError(f"the data do not give a sampling rate{fits}", hint="give it: --fs HZ")
         return Rate(0.0, "unknown")
-
-    def _probes(self) -> NDArray[np.float32]:
-        """First channels of some candidates of the most frequent length."""
-        rows = np.flatnonzero(self.alive & (self.index.samples > 0))
-        if not len(rows):
-            return np.zeros((0, 0), np.float32)
-        length = int(_most_frequent(self.index.samples[rows]))
-        rows = rows[self.index.samples[rows] == length]
-        chosen = rows[np.linspace(0, len(rows) - 1, min(PROBES, len(rows))).astype(int)]
-        return np.stack([self.samples.look(int(self.index.start[i]), length) for i in chosen])
-
-    def _low_mains(self, x: NDArray[np.float32], rows: Rows, fs: float, mains: float) -> None:
-        low = 0
-        step = max(1, (8 << 20) // max(1, x[0].nbytes))
-        for start in range(0, len(rows), step):
-            share = comb.mains_share(x[start : start + step, 0], fs, mains)
-            for k in np.flatnonzero(share < LOW_MAINS):
-                i = int(rows[start + k])
-                if not self.index.quality[i] & int(Quality.INVALID):
-                    self._mark(i, Quality.LOW_MAINS, "Q017", f"share of the mains {max(share[k], 0):.2f}")
-                    low += 1
-        if low:
-            self.warnings.append(f"{low} records hold little of the mains and its harmonics (Q017)")
-
-    def _out(self, i: int, code: str, detail: str) -> None:
-        if self.alive[i]:
-            self.alive[i] = False
-            self.books.decide(self._finding(i, code, QUARANTINED, detail))
-
-    def _convert(self, i: int, times: float) -> None:
-        """A record times a factor, with the id of its new samples."""
-        index = self.index
-        start, shape = int(index.start[i]), (int(index.channels[i]), int(index.samples[i]))
-        block = scaled(self.samples.look(start, shape[0] * shape[1]), times).reshape(shape)
-        self.samples.put(start, block)
-        index.check[i] = crc32(block.data)
-        index.level[i] *= times
-        self._identify(i)
-
-    def _identify(self, i: int) -> None:
-        """The id of a record anew."""
-        index = self.index
-        signal = self.samples.look(int(index.start[i]), int(index.channels[i] * index.samples[i]))
-        index.ident[i] = int(record_id(index.name("sensor", i), index.time[i], signal), 16)
-
-    def _mark(self, i: int, bit: Quality, code: str, detail: str) -> None:
-        self.index.quality[i] |= int(bit)
-        self.books.decide(self._finding(i, code, WARNING, detail))
-
-    def _finding(self, i: int, code: str, disposition: str, detail: str) -> Finding:
-        index = self.index
-        return Finding(
-            source=index.name("source", i),
-            row=int(index.row[i]),
-            line=int(index.line[i]),
-            pointer="",
-            byte_offset=int(index.offset[i]),
-            record_id=index.record_id(i),
-            sensor_id=index.name("sensor", i),
-            data_time=iso_time(index.time[i]),
-            code=code,
-            disposition=disposition,
-            detail=detail,
-            excerpt=self._excerpt(i) if disposition == QUARANTINED else "",
-        )
-
-    def _excerpt(self, i: int) -> str:
-        count = min(6, int(self.index.samples[i]))
-        shown = ",".join(f"{value:.6g}" for value in self.samples.look(int(self.index.start[i]), count))
-        return shown + ("..." if count < self.index.samples[i] else "")
-
-    def _name(self, i: int) -> str:
-        return f"{self.index.name('source', i)}:{self.index.row[i]}"
-
-
-def _most_frequent(values: NDArray[np.generic]) -> float:
-    """The most frequent value, the larger one of two."""
-    distinct, counts = np.unique(values, return_counts=True)
-    return float(distinct[len(counts) - 1 - int(np.argmax(counts[::-1]))])
-
-
-def _spread(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """First channels of some records, evenly spread."""
-    return np.asarray(x[np.unique(np.linspace(0, len(x) - 1, min(PROBES, len(x))).astype(int)), 0])

@@ -26,6 +26,7 @@ _BESIDE = _words(  # these say nothing alone, and nothing new beside a state
     rotor shaft data dataset datasets set sets sample samples class classes condition conditions state states type types
     level severity size and of the with in source target mm mil mils inch inches hp rpm hz khz k de fe
     slight light mild moderate medium severe heavy early late
+    one two three four five six seven eight nine ten more other real
     """
 )
 _STATES_ZH = _words(

@@ -40,7 +40,7 @@ def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: S
     known = batch.time[~np.isnat(batch.time)]
     return {
         "preview": got.preview,
-        "refused": refusals(got.accounting, got.shortest),
+        "refused": refusals(got.accounting, got.window),
         "files": file_table(got.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in got.ignored],
         "records": got.accounting.summary(),
@@ -74,7 +74,7 @@ def failed_survey(error: NothingAccepted) -> dict[str, Any]:
     """The same where no record was accepted: what was found, and what was refused."""
     return {
         "preview": error.preview,
-        "refused": refusals(error.accounting, error.shortest),
+        "refused": refusals(error.accounting, error.window),
         "files": file_table(error.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in error.ignored],
         "records": error.accounting.summary(),

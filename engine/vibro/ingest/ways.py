@@ -27,11 +27,6 @@ WAYS = {
 }
 
 
-def way_out(code: str, shortest: int) -> str:
-    """The way out of a reason; ``shortest`` is the least number of samples of a recording, which a window must fit."""
-    return WAYS.get(code, "").replace("--window N", f"--window {window_for(shortest)}")
-
-
-def window_for(shortest: int) -> int:
-    """A window, a power of two and at most 8,192 samples, that every recording can give."""
-    return 1 << max(0, min(13, shortest.bit_length() - 1))
+def way_out(code: str, window: int) -> str:
+    """The way out of a reason; ``window`` is one that all recordings could be cut into."""
+    return WAYS.get(code, "").replace("--window N", f"--window {window}")

@@ -136,7 +136,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         raise QuarantineError(
             f"{share:.1%} of the records were quarantined, above the limit of {data.max_quarantine:.1%}:"
             f" {', '.join(f'{n} x {code}' for code, n in sorted(got.accounting.by_code.items()))}",
-            hint=f"{way_out(most, got.shortest)}; quarantine.csv lists every reason, --max-quarantine allows more",
+            hint=f"{way_out(most, got.window)}; quarantine.csv lists every reason, --max-quarantine allows more",
         )
     batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
     labels = None

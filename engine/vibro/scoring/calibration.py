@@ -136,7 +136,7 @@ class Calibration:
             share, start, sigma, shape = tail[:, j]
             part[:, j] = np.interp(column, knots[:, j], quantiles[:, j])
             above = column > start
-            excess = (column[above] - start) / sigma
+            excess = (np.minimum(column[above], 1e300) - start) / max(sigma, 1e-6)
             logp = -excess if shape < 1e-6 else -np.log1p(shape * excess) / shape
             part[above, j] = -ndtri_exp(np.log(share) + logp)
             part[np.isnan(column), j] = np.nan

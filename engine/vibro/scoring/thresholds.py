@@ -64,12 +64,14 @@ def fuse(fuser: Fuser, z: Floats) -> Floats:
     return np.where(some, fused, np.nan).astype(np.float64)
 
 
-def guarded_cut(thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None = None) -> float:
-    """One cut, guarded."""
+def guarded_cut(
+    thresholder: Thresholder, scores: Floats, budget: float, y: Labels | None = None, most: float | None = None
+) -> float:
+    """One cut, guarded: finite, and at most ``most``, by default below a score at which several stand and none above."""
     cut: object = thresholder.cut(scores, budget, y)
     if not isinstance(cut, int | float | np.number) or not np.isfinite(cut):
         raise ContractError(f"thresholder {thresholder.name} gave {cut!r:.40} as a cut, which is no finite number")
-    return min(float(np.real(cut)), _below_ceiling(scores))
+    return min(float(np.real(cut)), _below_ceiling(scores) if most is None else most)
 
 
 def _below_ceiling(scores: Floats) -> float:
@@ -110,7 +112,8 @@ def find_cuts(
     strict = max(alarm, guarded_cut(thresholder, scores, STRICT * budgets.alarm, y))
     unseen = max(strict, FARTHER * strict)
     rng = np.random.default_rng(seed)
-    resampled = resampled_cuts(partial(guarded_cut, thresholder), scores, (budgets.attention, budgets.alarm), rng, y)
+    again = partial(guarded_cut, thresholder, most=_below_ceiling(scores))  # drawn twice is no ceiling
+    resampled = resampled_cuts(again, scores, (budgets.attention, budgets.alarm), rng, y)
     return Cuts(min(attention, alarm), alarm, own, unseen, resampled), details
 
 

@@ -6,8 +6,9 @@ anywhere beyond an edge, evenly on a log scale. Neither the share of faults, nor
 averaged over, each by how well it explains the excesses (Bayesian model averaging). Where the scores cannot tell a long tail
 from faults, the average lies between what the two would mean, so that neither guess is paid in full.
 
-The model is simple and a large sample would contradict any such: the likelihood of k excesses counts as that of
-100 k / (100 + k) (coarsened posterior: Miller and Dunson, JASA 2019).
+The model is simple and a large sample would contradict any such. Therefore the likelihood of k excesses counts as that of
+100 k / (100 + k) (coarsened posterior: Miller and Dunson, JASA 2019), and as far as there are no faults, the scores
+themselves are the reference, with weight k against 100 of the model.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from vibro_plugins.stats import pareto
 Floats = NDArray[np.float64]
 
 TOP = 0.25  # share of the scores whose excesses are looked at; more faults than that cannot be found
-CLEAN = 0.98  # probability, before the scores are seen, that none of them is a fault's
+CLEAN = 0.95  # probability, before the scores are seen, that none of them is a fault's
 SHARES = np.concatenate([[0.0], np.geomspace(0.005, 0.2, 8)])  # of faults
 LENGTHS = np.geomspace(0.5, 5.0, 10)  # of the normal tail, 1 = a Gaussian's
 LONGER = 3.0  # a tail twice as long is 2^3 times less likely before the scores are seen
 SHAPES = np.array([-0.2, 0.0, 0.2])  # a tail that ends, an exponential one, one of a power
 EDGES = np.geomspace(3.0, 320.0, 12)  # of the faults above the start, in mean excesses of a Gaussian
 POINTS = 100  # excesses looked at; more are thinned to their quantiles
-ENOUGH = 100.0  # excesses beyond which more add little certainty
+ENOUGH = 100.0  # excesses that weigh as much as the model
 FEWEST = 8  # scores with a body
 
 
@@ -73,15 +74,13 @@ class ContaminatedTail:
             return None
         unit = (start - middle) / AT * EXCESS
         scale = (unit[:, None] * LENGTHS)[:, :, None]
-        excess, weight = known[n - top :] - start, 1.0
-        if top > POINTS:
-            excess = np.interp((np.arange(POINTS) + 0.5) / POINTS * (top - 1), np.arange(top), excess)
-            weight = top / POINTS
-        weight *= ENOUGH / (ENOUGH + top)
+        farthest = float(known[-1] - start)
+        excess = _thinned(known[n - top :] - start)
+        weight = top / len(excess) * ENOUGH / (ENOUGH + top)
         prior = np.broadcast_to(-LONGER * np.log(LENGTHS)[:, None], (len(LENGTHS), len(SHAPES)))
         chance = np.empty((len(SHARES), len(LENGTHS), len(SHAPES), len(EDGES)))
         for i, share in enumerate(SHARES):
-            normal, faulty = _densities(excess, known[-1] - start, unit[i], scale[i])
+            normal, faulty = _densities(excess, farthest, unit[i], scale[i])
             mixed = _mixed(share, normal, faulty)
             said = CLEAN if share == 0.0 else (1.0 - CLEAN) / (len(SHARES) - 1)
             chance[i] = weight * np.log(mixed).sum(axis=0) + prior[:, :, None] + np.log(said)
@@ -105,8 +104,19 @@ class ContaminatedTail:
 
     def survival(self, score: float) -> float:
         """Expected share of normal records above a score that is not below the start."""
-        tail = pareto.survival(score - self.start, self.scale, SHAPES)
-        return float(np.sum(self._tails * ABOVE[:, None, None] * tail))
+        n = len(self.known)
+        by_model = np.sum(self._tails * pareto.survival(score - self.start, self.scale, SHAPES), axis=(1, 2)) * ABOVE
+        empirical = self.clean * (1.0 - self._rank(score) / (n + 1))
+        weight = TOP * n / (TOP * n + ENOUGH)
+        return float(by_model[1:].sum() + (1.0 - weight) * by_model[0] + weight * empirical)
+
+    def _rank(self, score: float) -> float:
+        """How many of the scores lie below one that is not below the start, between two of them linearly."""
+        below = int(np.searchsorted(self.known, score, "right"))
+        if below == len(self.known):
+            return below + 1.0
+        low, high = self.known[below - 1 : below + 1]
+        return float(below + (score - low) / (high - low))
 
     def quantile(self, share: float) -> float:
         """The score that a share of the normal records is expected to exceed; it falls as the share grows."""
@@ -130,20 +140,26 @@ class ContaminatedTail:
         low, high = (reach.ravel()[order][min(np.searchsorted(grown, p), len(grown) - 1)] for p in _ends(level))
         return self.start + float(low), self.start + float(high)
 
+    @cached_property
     def faulty(self) -> Floats:
-        """(n,) probability of each score to be a fault's."""
-        found = np.zeros(len(self.known))
-        top = len(self.known) - round(TOP * len(self.known))
-        excess = self.known[top:] - self.start
+        """(n,) probability of each score to be a fault's, between the points that are looked at linearly."""
+        top = round(TOP * len(self.known))
+        excess = self.known[-top:] - self.start
+        points = np.unique(np.append(_thinned(excess), excess[-1]))
+        chance = np.zeros(len(points))
         for i, share in enumerate(SHARES):
-            if share == 0.0 or self.probability[i].sum() < 1e-4:
-                continue
-            for block in range(0, len(excess), POINTS):
-                rows = slice(block, block + POINTS)
-                normal, faulty = _densities(excess[rows], excess[-1], self.unit[i], self.scale[i])
-                odds = share / TOP * faulty[:, None, None, :] / _mixed(share, normal, faulty)
-                found[top:][rows] += np.sum(self.probability[i] * odds, axis=(1, 2, 3))
-        return found
+            normal, faulty = _densities(points, excess[-1], self.unit[i], self.scale[i])
+            odds = share / TOP * faulty[:, None, None, :] / _mixed(share, normal, faulty)
+            chance += np.sum(self.probability[i] * odds, axis=(1, 2, 3))
+        return np.append(np.zeros(len(self.known) - top), np.interp(excess, points, chance))
+
+
+def _thinned(excess: Floats) -> Floats:
+    """At most POINTS of the excesses, evenly spaced in rank."""
+    top = len(excess)
+    if top <= POINTS:
+        return excess
+    return np.asarray(np.interp((np.arange(POINTS) + 0.5) / POINTS * (top - 1), np.arange(top), excess))
 
 
 def _densities(excess: Floats, farthest: float, unit: float, scale: Floats) -> tuple[Floats, Floats]:

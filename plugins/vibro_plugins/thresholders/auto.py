@@ -15,6 +15,11 @@ from vibro_plugins.thresholders.normal_body import upper_quantile, usable
 
 FEW = 20  # scores below which the tail is a guess from other data more than an observation
 DOUBTFUL = 2.0  # times as far above the start of the tail may the cut have to lie
+GAP, INTO, LEFT = (
+    3.0,
+    0.1,
+    0.2,
+)  # how many times farther out a group begins, how far into the gap on a log scale, budget left
 
 
 class Auto(Thresholder):
@@ -23,7 +28,8 @@ class Auto(Thresholder):
     The highest quarter of the scores is explained by a tail of normal records and, perhaps, faults beyond some edge
     (``vibro_plugins.stats.contaminated_tail``). The share of faults, 0 to 20 %, is not told and not assumed. A gap or a hump
     far out is explained by faults, so that the cut lies below it; a smooth tail by normal records, so that the cut keeps the
-    budget; what could be either gives a cut in between.
+    budget; what could be either gives a cut in between. Where a wide gap parts the faults from all others, the cut goes into
+    the gap, as far as that leaves a fifth of the budget: the false alarms of a small sample would be those next to the gap.
     """
 
     name = "auto"
@@ -40,7 +46,7 @@ class Auto(Thresholder):
         if self._known is None or not np.array_equal(known, self._known):
             self._known, self._tail = known, ContaminatedTail.fit(known)
         self._budget = budget
-        self._value = upper_quantile(known, budget) if self._tail is None else self._tail.quantile(budget)
+        self._value = upper_quantile(known, budget) if self._tail is None else _cut(self._tail, budget)
         return self._value
 
     def details(self) -> Mapping[str, Any]:
@@ -54,11 +60,9 @@ class Auto(Thresholder):
         if known is None:
             return {}
         if tail is None:
-            why = (
-                f"only {len(known)} reference scores" if len(known) < FEW else "half of the reference scores are equal"
-            )
-            return {"fallback": f"{why}: the alarm cut is a plain quantile and cannot be trusted", "n": len(known)}
-        faulty, (low, high) = tail.faulty(), tail.interval(budget)
+            few = f"only {len(known)} reference scores" if len(known) < FEW else "too many reference scores are equal"
+            return {"fallback": f"{few}; a plain quantile, which cannot be trusted", "n": len(known)}
+        faulty, (low, high) = tail.faulty, tail.interval(budget)
         far_out = int((faulty > 0.5).sum())
         return {
             "fallback": self._doubt(tail, far_out, high),
@@ -74,18 +78,29 @@ class Auto(Thresholder):
         """Why the cut cannot be trusted, or None."""
         n, value = len(tail.known), self._value
         if n < FEW:
-            return f"only {n} reference scores: the alarm cut rests on how such scores usually spread, not on these"
+            return f"only {n} reference scores; it rests on how such scores usually spread and cannot be trusted"
         if tail.contamination > 0.9 * SHARES[-1]:
             return (
-                f"{far_out} of {n} reference scores lie far out, too many to know what is normal: the alarm cut cannot be"
-                " trusted; fit on a time when the machine was well (--fit-on)"
+                f"{far_out} of {n} reference scores lie far out, too many to know what is normal; it cannot be trusted:"
+                " fit on a time when the machine was well (--fit-on)"
             )
         if high - tail.start > DOUBTFUL * (value - tail.start):
             return (
                 f"the scores do not tell whether the {int((tail.known > value).sum())} highest of {n} reference records are"
-                f" faults or a long tail of normal ones: the alarm cut of {value:.3g} would be {high:.3g} if they were normal"
+                f" faults or a long tail of normal ones; were they normal, it would be {high:.3g} instead of {value:.3g}"
             )
         return None
+
+
+def _cut(tail: ContaminatedTail, budget: float) -> float:
+    """The quantile of the normal part at the budget, or a point in the gap above it."""
+    value, faults = tail.quantile(budget), int((tail.faulty > 0.5).sum())
+    if not faults:
+        return value
+    low, high = tail.known[-faults - 1] - tail.start, tail.known[-faults] - tail.start
+    if not 0.0 < GAP * low <= high:
+        return value
+    return max(value, min(tail.start + float(low * (high / low) ** INTO), tail.quantile(LEFT * budget)))
 
 
 @hookimpl

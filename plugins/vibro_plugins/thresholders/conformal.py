@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
 from vibro_plugins.stats import pareto
-from vibro_plugins.thresholders.normal_body import too_few, usable, without_far_out
+from vibro_plugins.thresholders.normal_body import far_out, too_few, usable, without_far_out
 
 TAIL, FEWEST = 0.1, 20  # share of the reference that its tail is fitted to, and the fewest scores for that
 
@@ -49,7 +49,7 @@ class Conformal(Thresholder):
             self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
             kept = max(int(budget * (len(known) + 1) + 1e-9), 1)
             return float(known[len(known) - kept])
-        far, n = without_far_out(whole)[1], len(whole)
+        far, n = far_out(whole), len(whole)
         chance = 2.0 * np.sqrt(self.params.benign * (1.0 - self.params.benign) / n)
         expected = self.params.benign + chance if self.params.benign else 0.0
         weight = np.where(np.arange(n) < n - round(far * n), 1.0, min(1.0, expected / far) if far else 1.0)
@@ -61,7 +61,7 @@ class Conformal(Thresholder):
         said = {"fallback": none, "n": n, "far_out": far, "benign_among_them": float(weight[-1]), "discoveries": count}
         self._details = said
         if not count:
-            return _beyond(without_far_out(whole, self.params.benign)[0], budget)
+            return _beyond(whole if self.params.benign else without_far_out(whole)[0], budget)
         return float(whole[n - 1 - count]) if count < n else float(np.nextafter(whole[0], -np.inf))
 
     def details(self) -> Mapping[str, Any]:

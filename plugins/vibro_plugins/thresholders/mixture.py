@@ -10,12 +10,9 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Thresholder
-from vibro_plugins.thresholders.normal_body import body, usable
+from vibro_plugins.thresholders.normal_body import body, far_out, usable
 
 DRAWS = 100
-FAR = 1e-3  # share of the normal scores that the body places beyond what is called far out
-MOST, ROUNDS = 0.2, 12  # share of faults from which the search for their number comes down, and its steps
-HIDDEN = 1.25  # faults for each one far out: some lie within the reach of the normals
 
 
 class Mixture(Thresholder):
@@ -61,20 +58,6 @@ class Mixture(Thresholder):
             "contamination": share,
             "contamination_interval": [float(q) for q in np.quantile(shares, (0.05, 0.95))],
         }
-
-
-def far_out(known: NDArray[np.float64]) -> float:
-    """Share of sorted scores (n,) beyond the point that the body of the others leaves a share FAR to."""
-    share = MOST  # from above: begun at 0, many faults hide behind the spread they make
-    for _ in range(ROUNDS):
-        normal = body(known, HIDDEN * share)
-        if normal is None:
-            return 0.0
-        beyond = 1.0 - np.searchsorted(known, normal.quantile(FAR), side="right") / len(known)
-        last, share = share, min(float(beyond), 2.0 * MOST)
-        if share == last:
-            break
-    return share
 
 
 @hookimpl

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 NORMAL = NormalDist()
 BODY = 0.85  # upper quantile of the normal scores that their body is fitted to
 REACH = NORMAL.inv_cdf(BODY)
+FAR = 1e-3  # share of the normal scores that the body places beyond what is called far out
+MOST, ROUNDS = 0.2, 12  # share of faults from which the search for their number comes down, and its steps
+HIDDEN = 1.25  # faults for each one far out: some lie within the reach of the normals
 
 
 def usable(scores: Floats, budget: float) -> Floats:
@@ -56,7 +59,7 @@ def without_far_out(known: Floats, benign: float = 0.0) -> tuple[Floats, float]:
     tail = ContaminatedTail.fit(known)
     if tail is None:
         return known, 0.0
-    far_out = float(np.mean(tail.faulty() > 0.5))
+    far_out = float(np.mean(tail.faulty > 0.5))
     share = max(far_out - benign - 2.0 * sqrt(benign * (1.0 - benign) / len(known)), 0.0)
     return known[: len(known) - round(share * len(known))], share
 
@@ -89,3 +92,17 @@ def body(known: Floats, faulty: float = 0.0) -> Body | None:
         return Body(middle, (high - middle) / REACH, None)
     shift = (low * high - middle**2) / lean
     return Body(log(middle - shift), log((high - shift) / (middle - shift)) / REACH, shift)
+
+
+def far_out(known: Floats) -> float:
+    """Share of sorted scores (n,) beyond the point that the body of the others leaves a share FAR to."""
+    share = MOST  # from above: begun at 0, many faults hide behind the spread they make
+    for _ in range(ROUNDS):
+        normal = body(known, HIDDEN * share)
+        if normal is None:
+            return 0.0
+        beyond = 1.0 - np.searchsorted(known, normal.quantile(FAR), side="right") / len(known)
+        last, share = share, min(float(beyond), 2.0 * MOST)
+        if share == last:
+            break
+    return share

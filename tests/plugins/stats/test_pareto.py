@@ -32,3 +32,20 @@ def test_likelihood_beats_the_moments_and_comes_near_the_truth(shape):
     )
     assert np.mean(excess > pareto.quantile(scale, found, 0.05)) == pytest.approx(0.05, abs=0.01)
     assert pareto.survival(np.array([pareto.quantile(scale, found, 0.02)]), scale, found)[0] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("shape", [-0.3, -1e-7, 0.0, 1e-7, 0.25])
+def test_density_is_the_slope_of_the_survival_and_quantile_its_inverse(shape):
+    x = np.linspace(0.0, 5.0, 2_001)
+    slope = -np.gradient(pareto.survival(x, 2.0, shape), x)
+    assert np.allclose(pareto.density(x, 2.0, shape)[1:-1], slope[1:-1], atol=1e-5)
+    assert pareto.survival(pareto.quantile(2.0, shape, 0.03), 2.0, shape) == pytest.approx(0.03)
+
+
+def test_many_tails_at_once_are_each_as_alone():
+    scale, shape = np.array([[0.5], [3.0]]), np.array([-0.2, 0.0, 0.2])
+    for call, value in ((pareto.survival, 1.7), (pareto.density, np.array(1.7))):
+        many = call(value, scale, shape)
+        assert many.shape == (2, 3)
+        assert np.allclose(many, [[call(value, float(s), float(h)) for h in shape] for s in scale[:, 0]])
+    assert (pareto.density(np.array([9.0]), 1.0, -0.2) == 0.0).all()  # beyond the end
