@@ -110,7 +110,7 @@ def test_a_tail_needs_a_body():
     assert ContaminatedTail.fit(np.full(100, 2.0)) is None
 
 
-@pytest.mark.parametrize("cls", [Auto, Quantile, Pot, Conformal, Spot], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [Auto, Quantile, Pot, Conformal], ids=lambda cls: cls.name)
 def test_scores_labelled_normal_are_no_faults_however_far_out(cls):
     scores, far = pool("normal", 600, 0.05, 6)
     labels = np.where(far, 0, -1).astype(np.int16)
