@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vibro.cli import run as vibro
@@ -59,8 +60,9 @@ def fit(plant: Path, out: Path, *more: str) -> int:
     return vibro([*line, "--ensemble", "one", "--quiet", *more])
 
 
-def score(plant: Path, model: Path, out: Path) -> int:
-    line = ["score", str(model), str(plant / "data.npz"), "-o", str(out), "--registry", str(plant / "one.toml")]
+def score(plant: Path, model: Path, out: Path, registry: Path | None = None) -> int:
+    registry = registry or plant / "one.toml"
+    line = ["score", str(model), str(plant / "data.npz"), "-o", str(out), "--registry", str(registry)]
     return vibro([*line, "--quiet", "--no-report"])
 
 
@@ -90,6 +92,26 @@ def test_a_run_names_its_transients_and_they_raise_no_alarm(plant, finished):
     assert line.startswith(f"{len(events)} transients") and sorted(times)[0] in line
     page = (finished / "report.html").read_text("utf-8")
     assert 'id="transients"' in page and "<small>transient</small>" in page
+
+
+def test_the_newest_instant_alarms_until_a_later_one_shows_that_it_was_a_transient(plant, finished, tmp_path):
+    when = summary(finished)["transients"][-1]["time"]
+    with np.load(plant / "data.npz") as data:
+        arrays = dict(data)
+    later = sorted(set(arrays["data_time"][arrays["data_time"] > when]))[0]
+    for name, until in (("now", when), ("then", later)):
+        rows = arrays["data_time"] <= until
+        cut = {key: value[rows] if np.ndim(value) else value for key, value in arrays.items()}
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "data.npz", **cut)
+        assert score(tmp_path / name, finished, tmp_path / f"{name}-out", plant / "one.toml") == 0
+    now, then = (tmp_path / f"{name}-out" for name in ("now", "then"))
+    hit = [row for row in table(then / "scores.csv") if row["data_time"] == when and row["reason"] == "transient"]
+    before = scores(now)
+    assert len(hit) >= 3 and {before[row["record_id"]]["level"] for row in hit} == {"alarm"}
+    assert {before[row["record_id"]]["score"] for row in hit} == {row["score"] for row in hit}
+    (line,) = [text for text in summary(now)["warnings"] if "its newest instant" in text]
+    assert line.startswith(f"machine U1 at {when}") and not any("its newest" in t for t in summary(then)["warnings"])
 
 
 def test_deciding_anew_keeps_the_transients(run):

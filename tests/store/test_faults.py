@@ -131,7 +131,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 n = 20_000
 text = np.full(n, "0123456789abcdef")
 number = np.random.default_rng(0).normal(size=n)
-columns = {"record_id": text, "source": text, "row": np.arange(n), "sensor_id": text, "level": text,
+columns = {"record_id": text, "source": text, "row": np.arange(n), "sensor_id": text, "level": text, "reason": text,
            "data_time": np.zeros(n, "datetime64[ns]"), "score": number, "p_value": number,
            "agreement": number, "confidence": number}
 def both():
