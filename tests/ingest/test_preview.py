@@ -121,3 +121,11 @@ def test_every_reason_that_costs_a_record_has_a_way_out():
 )
 def test_the_ending_of_a_kind(name, kind):
     assert ending(name) == kind
+
+
+def test_an_option_without_effect_is_told(vibro, folder):
+    argv = ("data", "check", folder / "pump", "--json")
+    told = json.loads(vibro(*argv, "--columns", "time=t", "--encoding", "utf-8")[1])["warnings"]
+    assert [text for text in told if "no effect" in text] == [
+        "--columns has no effect: files of this kind (table) do not take it"
+    ]

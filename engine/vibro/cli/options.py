@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -117,12 +117,8 @@ class Tables:
 
 def stated_options(group: Reading | Tables) -> list[str]:
     """The options of a group that the command line gives, such as ``--fs``."""
-    hints = get_type_hints(type(group), include_extras=True)
-    return [
-        hints[field.name].__metadata__[0].param_decls[0]
-        for field in fields(group)
-        if getattr(group, field.name) != field.default
-    ]
+    names = (f.name for f in fields(group) if getattr(group, f.name) != f.default)
+    return ["--map" if name == "mapping" else f"--{name.replace('_', '-')}" for name in names]
 
 
 def data_options(data: Sequence[Path], reading: Reading, tables: Tables, max_quarantine: float) -> DataOptions:

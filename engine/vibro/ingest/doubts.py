@@ -56,10 +56,11 @@ def _is_tone(x: NDArray[np.float32]) -> bool:
 
 
 def clock_doubts(index: Index, alive: NDArray[np.bool_]) -> Iterator[tuple[str, str]]:
-    """Files in which the time of a sensor goes back from row to row, or counts from 1970, with words."""
+    """Files in which the time of a sensor goes back within a recording, or counts from 1970, with words."""
     rows = np.flatnonzero(alive & ~np.isnat(index.time))
-    order = rows[np.lexsort((index.start[rows], index.sensor[rows], index.source[rows]))]
-    same = (np.diff(index.source[order]) == 0) & (np.diff(index.sensor[order]) == 0)
+    table = np.stack([index.start, index.recording, index.sensor, index.source])[:, rows]
+    order = rows[np.lexsort(table)]
+    same = (np.diff(table[1:, np.lexsort(table)]) == 0).all(axis=0)
     back = np.flatnonzero(same & (np.diff(index.time[order]) < np.timedelta64(0, "ns")))
     for source in np.unique(index.source[order[back]]):
         places = back[index.source[order[back]] == source]

@@ -30,15 +30,27 @@ _MANY = 20  # files from which on they are one task
 
 def configured(readers: Iterable[Component], options: IngestOptions) -> list[Reader]:
     """The readers, each with those of its settings that are options of every command."""
-    columns = {**columns_named(options), **options.columns}
-    given: dict[str, Any] = {"channels": options.channels, "columns": columns, "encoding": options.encoding}
-    given["gaps"] = options.repair > 0 or options.window is not None
+    given = {**_given(options), "gaps": options.repair > 0 or options.window is not None}
     found = []
     for reader in readers:
         if isinstance(reader, Reader):
             own = {f.name: given[f.name] for f in fields(reader.params) if given.get(f.name)}
             found.append(type(reader).make(own, reader.ctx) if own else reader)
     return found
+
+
+def without_effect(listing: Listing, options: IngestOptions) -> Iterator[str]:
+    """Options that no reader of these files takes, in words."""
+    used = {type(found.reader).name: {f.name for f in fields(found.reader.params)} for found in listing.files}
+    for name, value in _given(options).items():
+        if value and used and not any(name in own for own in used.values()):
+            yield f"--{name} has no effect: files of this kind ({', '.join(sorted(used))}) do not take it"
+
+
+def _given(options: IngestOptions) -> dict[str, Any]:
+    """The options that readers take as settings of the same name."""
+    columns = {**columns_named(options), **options.columns}
+    return {"channels": options.channels, "columns": columns, "encoding": options.encoding}
 
 
 def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Packed | None]]) -> None:
@@ -113,7 +125,7 @@ class Intake:
         ``before`` was taken ahead of the hash: a file that has changed since is not kept under it.
         """
         if self.cache is None or not type(found.reader).parses or found.size < SMALL:
-            self._read(found, _guarded(found))
+            self._read(found, guarded(found))
             return *digest(found.path), list(found.reader.notes())
         sha256, size = digest(found.path)
         key = key_of(found, sha256)
@@ -122,7 +134,7 @@ class Intake:
             self._read(found, recall(kept))
             return sha256, size, said(kept)
         first, memory = self.samples.end, Memory()
-        self._read(found, memory.listen(_guarded(found)))
+        self._read(found, memory.listen(guarded(found)))
         notes = list(found.reader.notes())
         if key and before == state_of(found.path):
             memory.keep(self.cache, key, self.samples.since(first), notes)
@@ -154,7 +166,7 @@ class Intake:
             yield item
 
 
-def _guarded(found: Found) -> Iterator[Record | Rejected]:
+def guarded(found: Found) -> Iterator[Record | Rejected]:
     """The reader's items; what it raises becomes an error that names it."""
     try:
         yield from found.reader.read(found.path)

@@ -20,7 +20,7 @@ from vibro.ingest.accounting import Accounting
 from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
 from vibro.ingest.index import Index
-from vibro.ingest.intake import Intake, configured, take_all
+from vibro.ingest.intake import Intake, configured, take_all, without_effect
 from vibro.ingest.mains import mains_of
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.nothing import nothing_accepted
@@ -112,6 +112,7 @@ def ingest(
     sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
     warnings = [
         *([told] if told else []),
+        *without_effect(listing, options),
         *_grouped(intake.notes),
         *shaper.told(),
         *_defaults(sift.index, keep, batch),

@@ -15,7 +15,7 @@ from vibro.api import Component
 from vibro.data import Rejected, SignalBatch
 from vibro.errors import ConfigError
 from vibro.ingest.files import check_paths, find_files
-from vibro.ingest.intake import configured
+from vibro.ingest.intake import configured, guarded
 from vibro.ingest.options import IngestOptions, check_options, pairs
 from vibro.ingest.settings import with_settings
 from vibro.io.files import iso_time
@@ -100,11 +100,14 @@ def recordings_of(paths: Sequence[Path], readers: Sequence[Component], options: 
     found: Counter[tuple[str, str]] = Counter()
     refused = []
     for file in listing.files:
-        for item in file.reader.read(file.path):
-            if isinstance(item, Rejected):
-                refused.append((file.source, item))
-            else:
-                found[file.source, item.recording or file.source] += 1
+        try:
+            for item in guarded(file):
+                if isinstance(item, Rejected):
+                    refused.append((file.source, item))
+                else:
+                    found[file.source, item.recording or file.source] += 1
+        except OSError as error:
+            refused.append((file.source, Rejected("Q020", f"cannot be read: {error.strerror or error}")))
     return Recordings(found, refused)
 
 
