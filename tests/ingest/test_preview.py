@@ -84,10 +84,19 @@ def test_nothing_that_a_reader_takes(vibro, folder):
     code, out, err = vibro("data", "check", folder)
     assert code == 3
     assert "2 files that no reader takes: 1 with .docx (notes.docx), 1 with .jpg (photo.jpg)" in err
-    assert "hint: export them as one of .asc" in err and "vibro plugins new my_format --kind reader" in err
+    assert "hint: export as one of .asc" in err and "vibro plugins new my_format --kind reader" in err
     assert "ignored files: notes.docx (no reader takes it)" in out
     code, out, _ = vibro("data", "check", folder, "--json")
     assert code == 3 and json.loads(out)["preview"] == [] and len(json.loads(out)["ignored"]) == 2
+
+
+def test_a_table_that_is_none_says_why(vibro, tmp_path):
+    (tmp_path / "labels.csv").write_text("source,label\na.csv,1\n")
+    code, _, err = vibro("data", "check", tmp_path)
+    assert code == 3 and "1 with .csv (labels.csv); labels.csv: " in err
+    (tmp_path / "a.xyz").write_text("x")
+    code, _, err = vibro("data", "check", tmp_path / "a.xyz")
+    assert code == 3 and "no reader takes this file" in err and "vibro plugins new my_format --kind reader" in err
 
 
 def test_no_hint_leads_nowhere(vibro, folder, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 
 from vibro.api import Context
 from vibro.ingest import IngestOptions, ingest
-from vibro.ingest import remember as remember_module
 from vibro.store.tables import write_quarantine
 from vibro.store.viewcache import ViewCache
 from vibro_plugins.readers.jsonl import JsonLines
@@ -154,7 +153,7 @@ def test_a_file_that_changes_between_its_hash_and_its_reading_is_not_kept_under_
 def test_only_what_is_dear_to_read_and_fits_is_kept(tmp_path, take, monkeypatch):
     np.savez(tmp_path / "a.npz", signals=np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32), fs=100.0)
     take(tmp_path / "a.npz", Npz)
-    monkeypatch.setattr(remember_module, "MOST", 500)
+    monkeypatch.setattr("vibro.ingest.worker.MOST", 500)
     (tmp_path / "a.jsonl").write_bytes(lines())
     first = take(tmp_path / "a.jsonl")
     assert not (tmp_path / "cache").exists()

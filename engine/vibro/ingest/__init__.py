@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from vibro.ingest.accounting import REASONS, Accounting, FileCount, Finding
-from vibro.ingest.files import find_files
-from vibro.ingest.nothing import NothingAccepted
-from vibro.ingest.options import IngestOptions
-from vibro.ingest.reader import Ingested, ingest
-from vibro.ingest.storage import open_batch, save_batch
-from vibro.ingest.units import UNITS
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vibro.ingest.accounting import REASONS, Accounting, FileCount, Finding
+    from vibro.ingest.files import find_files
+    from vibro.ingest.nothing import NothingAccepted
+    from vibro.ingest.options import IngestOptions
+    from vibro.ingest.reader import Ingested, ingest
+    from vibro.ingest.storage import open_batch, save_batch
+    from vibro.ingest.units import UNITS
 
 __all__ = [
     "REASONS",
@@ -24,3 +28,16 @@ __all__ = [
     "open_batch",
     "save_batch",
 ]
+_MODULES = {
+    **dict.fromkeys(("REASONS", "Accounting", "FileCount", "Finding"), "accounting"),
+    **dict.fromkeys(("Ingested", "ingest"), "reader"),
+    **dict.fromkeys(("open_batch", "save_batch"), "storage"),
+    **{"find_files": "files", "NothingAccepted": "nothing", "IngestOptions": "options", "UNITS": "units"},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The names above on first use: a process that only reads files starts without the rest."""
+    if name in _MODULES:
+        return getattr(import_module(f"vibro.ingest.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,22 +14,19 @@ from typing import Any, Self
 import numpy as np
 
 from vibro.api import Reader
-from vibro.context import Context
 from vibro.core.executors import make_executor, processors
 from vibro.core.scheduler import SerialExecutor
 from vibro.core.view_key import code_of
-from vibro.data import Record
-from vibro.ingest.files import Choose, Found, Listing, choose
-from vibro.ingest.remember import SMALL, Kept, Memory
-from vibro.io.files import digest
+from vibro.ingest.files import Choose, Found, Listing
+from vibro.ingest.remember import SMALL, Kept
+from vibro.ingest.worker import Packed, choose, choose_all, read_all
 
 ENOUGH = 24 << 20  # bytes of text in all, from which on workers are worth their start
 MANY = 1000  # files, likewise
+LASTING = 256 << 20  # bytes of text for each process, from which on a reader may load what makes it quicker
 _BLOCK = 32  # files of a task
 _BYTES = 4 << 20  # text of a task
 _AHEAD = 4  # tasks a worker has waiting
-
-Packed = tuple[str, int, tuple[int, int, int], tuple[int, int, int], bytes, bytes, list[str]]
 
 
 class ReadAhead:
@@ -45,7 +42,7 @@ class ReadAhead:
         """How the readers of files of these sizes are chosen."""
         count = worth(self.readers, sizes) if self._wanted else 0
         if count:
-            self._pool = self._stack.enter_context(_Pool(self.readers, count))
+            self._pool = self._stack.enter_context(_Pool(self.readers, count, sum(sizes) >= LASTING * (count + 1)))
             return self._pool.choose
         classes = [type(reader) for reader in self.readers]
         return lambda paths: (choose(path, classes) for path in paths)
@@ -60,10 +57,11 @@ class ReadAhead:
 class _Pool:
     """Worker processes that choose readers and read files; everything stays in order."""
 
-    def __init__(self, readers: Sequence[Reader], workers: int) -> None:
+    def __init__(self, readers: Sequence[Reader], workers: int, lasting: bool) -> None:
         self._made = [(type(reader), reader.params) for reader in readers]
         self._readers = readers
         self._workers = workers
+        self._lasting = lasting
         self._pool: Executor = make_executor(f"processes:{workers}")
 
     def __enter__(self) -> Self:
@@ -78,13 +76,15 @@ class _Pool:
         """For every path the number of the reader that takes it, None, or why it cannot be opened."""
         blocks = [paths[i : i + 8 * _BLOCK] for i in range(0, len(paths), 8 * _BLOCK)]
         classes = [cls for cls, _ in self._made]
-        for answers in self._in_order(_choose, ((classes, block) for block in blocks)):
+        for answers in self._in_order(choose_all, ((classes, block) for block in blocks)):
             yield from answers
 
     def read(self, files: Sequence[Found]) -> Iterator[Packed | None]:
         """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
         number = {id(reader): i for i, reader in enumerate(self._readers)}
-        for answers in self._in_order(_read, ((self._made, block) for block in _blocks(files, number))):
+        for answers in self._in_order(
+            read_all, ((self._made, self._lasting, block) for block in _blocks(files, number))
+        ):
             yield from answers
 
     def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
@@ -118,12 +118,6 @@ def unpacked(packed: Packed) -> Kept:
     return samples, {"items": np.frombuffer(packed[4], np.uint8)}
 
 
-def state_of(path: Path) -> tuple[int, int, int]:
-    """What changes with the content of a file."""
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
 def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, int]]]:
     block: list[tuple[Path, int]] = []
     room = _BYTES
@@ -135,39 +129,3 @@ def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tup
             block, room = [], _BYTES
     if block:
         yield block
-
-
-def _choose(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[int | str | None]:
-    return [choose(path, classes) for path in paths]
-
-
-_READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process: they get quicker the more they have read
-
-
-def _read(made: Sequence[tuple[type[Reader], Any]], files: Sequence[tuple[Path, int]]) -> list[Packed | None]:
-    found: list[Packed | None] = []
-    for path, i in files:
-        cls, params = made[i]
-        key = cls, repr(params)
-        if key not in _READERS:
-            _READERS[key] = cls(params, Context())
-        try:
-            found.append(_packed(path, _READERS[key]))
-        except Exception:  # the caller reads the file again and says what is wrong
-            found.append(None)
-    return found
-
-
-def _packed(path: Path, reader: Reader) -> Packed | None:
-    before, memory, signals = state_of(path), Memory(), []
-    for item in memory.listen(reader.read(path)):
-        if isinstance(item, Record):
-            if item.signal.dtype != np.float32 or item.signal.ndim != 2:
-                return None
-            signals.append(item.signal.reshape(-1))
-    lines = memory.lines
-    if lines is None:
-        return None
-    sha256, size = digest(path)
-    samples = np.concatenate(signals).tobytes() if signals else b""
-    return sha256, size, before, state_of(path), lines, samples, list(reader.notes())

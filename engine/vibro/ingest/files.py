@@ -13,10 +13,10 @@ from pathlib import Path
 
 from vibro.api import Reader
 from vibro.errors import ConfigError
+from vibro.ingest.worker import choose, why
 
 SETTINGS = "vibro.toml"
 UNTAKEN = "no reader takes it"
-HEAD = 512  # bytes of a file that a reader may look at to decide
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,6 @@ def find_files(
     return listing
 
 
-def choose(path: Path, classes: Sequence[type[Reader]]) -> int | str | None:
-    """The number of the first reader that takes a file, None, or why it cannot be opened."""
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(HEAD)
-    except OSError as error:
-        return _why(error)
-    return next((i for i, cls in enumerate(classes) if cls.accepts(path, head)), None)
-
-
 def _one_by_one(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> Iterator[int | str | None]:
     return (choose(path, classes) for path in paths)
 
@@ -106,7 +96,7 @@ def _look(path: Path, listing: Listing, met: list[_Met], *, named: bool) -> None
     try:
         status = path.stat() if named else path.lstat()
     except OSError as error:
-        listing.problems.append((source, _why(error)))
+        listing.problems.append((source, why(error)))
         return
     if stat.S_ISDIR(status.st_mode):
         for inner in _inside(path, source, listing):
@@ -150,7 +140,7 @@ def _inside(folder: Path, source: str, listing: Listing) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries)
     except OSError as error:
-        listing.problems.append((source, _why(error)))
+        listing.problems.append((source, why(error)))
         return
     for name in names:
         yield folder / name
@@ -167,10 +157,6 @@ def natural(source: str) -> tuple[tuple[int, str, int], ...]:
     parts = re.split(r"(\d+)", source)
     key = [(0, part, 0) if i % 2 == 0 else (1, "", int(part)) for i, part in enumerate(parts)]
     return (*key, (2, source, 0))
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()
 
 
 def _kind(mode: int) -> str:

@@ -15,13 +15,14 @@ from vibro.data import Record, Rejected
 from vibro.errors import ContractError, PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
 from vibro.ingest.accounting import Accounting
-from vibro.ingest.ahead import Packed, state_of, unpacked
+from vibro.ingest.ahead import unpacked
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
-from vibro.ingest.remember import SMALL, Memory, key_of, recall, said
+from vibro.ingest.remember import SMALL, keep, key_of, recall, said
 from vibro.ingest.shaping import Shaper
+from vibro.ingest.worker import Memory, Packed, state_of
 from vibro.io.files import digest
 
 _TELL = 500  # records between two progress events
@@ -137,7 +138,7 @@ class Intake:
         self._read(found, memory.listen(guarded(found)))
         notes = list(found.reader.notes())
         if key and before == state_of(found.path):
-            memory.keep(self.cache, key, self.samples.since(first), notes)
+            keep(memory, self.cache, key, self.samples.since(first), notes)
         return sha256, size, notes
 
     def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:

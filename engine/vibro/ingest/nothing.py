@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vibro.data import Rejected
 from vibro.errors import DataError
 from vibro.ingest.accounting import REASONS, Accounting
 from vibro.ingest.files import UNTAKEN, Listing
@@ -46,21 +47,15 @@ def nothing_accepted(
         if not listing.ignored:
             return error(f"nothing to read under {listing.root}: no file")
         foreign = [item for item in listing.ignored if item[1] == UNTAKEN] or listing.ignored
-        known = sorted({end for reader in listing.readers for end in reader.extensions})
-        taken = any(source.lower().endswith(tuple(known)) for source, _ in foreign)
-        return error(
-            f"nothing to read under {listing.root}: {len(listing.ignored)} files that no reader takes: {unread(foreign)}",
-            "--columns time=NAME,signal=NAME says which columns of a table hold samples"
-            if taken
-            else f"export them as one of {', '.join(known)}, or write a reader:"
-            " vibro plugins new my_format --kind reader",
-        )
+        found = f"{len(listing.ignored)} files that no reader takes: {unread(foreign)}"
+        return error(f"nothing to read under {listing.root}: {found}{_why(listing, foreign)}", _other_format(listing))
     if not total.read:
         return error(f"no record in {', '.join(list(books.files)[:3])}")
     first = next(books.findings())
     if set(books.by_code) == {"Q020"}:
         more = f" (and {total.read - 1} more)" if total.read > 1 else ""
-        return error(f"nothing can be read: {first.source}: {first.detail}{more}")
+        hint = _other_format(listing) if first.detail.startswith("no reader") else None
+        return error(f"nothing can be read: {first.source}: {first.detail}{more}", hint)
     place = f"{first.source}" + (
         f" line {first.line}" if first.line > 0 else f" row {first.row}" if first.row >= 0 else ""
     )
@@ -72,3 +67,21 @@ def nothing_accepted(
     elif most == "Q008" and options.length:
         hint = f"leave out --length, or cut the recordings with --window {options.length}"
     return error(f"no record was accepted of {total.read} read: {reasons}; the first: {place}: {first.detail}", hint)
+
+
+def _other_format(listing: Listing) -> str:
+    known = sorted({ending for reader in listing.readers for ending in reader.extensions})
+    return f"export as one of {', '.join(known)}, or write a reader: vibro plugins new my_format --kind reader"
+
+
+def _why(listing: Listing, foreign: Sequence[tuple[str, str]]) -> str:
+    """What the reader of its ending says of the first file that has one, as it says of a file that is named."""
+    for source, _ in foreign:
+        reader = next((r for r in listing.readers if source.lower().endswith(r.extensions)), None)
+        if reader is not None:
+            try:
+                item = next(iter(reader.read(listing.root / source)), None)
+            except Exception:  # what is wrong here is told where the file is named
+                return ""
+            return f"; {source}: {item.detail}" if isinstance(item, Rejected) else ""
+    return ""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, astuple, fields
+from collections.abc import Iterator
+from dataclasses import asdict
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,9 @@ from vibro.core.view_key import code_of
 from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
+from vibro.ingest.worker import FIELDS, Memory
 
 SMALL = 1 << 20  # bytes of a file that is parsed as fast as an entry of the cache is looked up
-MOST = 64 << 20  # bytes that the items of a file may take without their samples
-_NAMES = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
 
 
 def key_of(found: Found, digest: str) -> str:
@@ -34,7 +32,7 @@ def key_of(found: Found, digest: str) -> str:
     settings = json.dumps(asdict(reader.params), default=repr)
     parts = (
         "read",
-        *_NAMES,
+        *FIELDS,
         code,
         settings,
         found.path.name,
@@ -46,34 +44,12 @@ def key_of(found: Found, digest: str) -> str:
 Kept = tuple[NDArray[np.float32], State]
 
 
-class Memory:
-    """Records the items of one file while they are read, to be cached with their samples; stops above MOST bytes."""
-
-    def __init__(self) -> None:
-        self._lines = bytearray()
-        self._plain = True
-
-    def listen(self, items: Iterator[Record | Rejected]) -> Iterator[Record | Rejected]:
-        """Yields the same items; an item is recorded when the next one is requested, that is, after its check has passed."""
-        for item in items:
-            yield item
-            if self._plain and len(self._lines) <= MOST:
-                try:
-                    self._lines += json.dumps(_plain(item)).encode() + b"\n"
-                except TypeError:  # a value of a type that JSON has not: such a file is read anew
-                    self._plain = False
-
-    @property
-    def lines(self) -> bytes | None:
-        """The items as lines of JSON; None where they are too many, or hold what JSON has not."""
-        return bytes(self._lines) if self._plain and len(self._lines) <= MOST else None
-
-    def keep(self, cache: Cache, key: str, samples: NDArray[np.float32], notes: list[str]) -> None:
-        """Into the cache: the items, their samples one behind the other, and what the reader said of the file."""
-        lines = self.lines
-        if len(samples) and lines is not None:
-            said = np.frombuffer(json.dumps(notes).encode(), np.uint8)
-            cache.put(key, samples, {"items": np.frombuffer(lines, np.uint8), "notes": said})
+def keep(memory: Memory, cache: Cache, key: str, samples: NDArray[np.float32], notes: list[str]) -> None:
+    """Into the cache: the items, their samples one behind the other, and what the reader said of the file."""
+    lines = memory.lines
+    if len(samples) and lines is not None:
+        told = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+        cache.put(key, samples, {"items": np.frombuffer(lines, np.uint8), "notes": told})
 
 
 def recall(kept: Kept) -> Iterator[Record | Rejected]:
@@ -87,22 +63,10 @@ def recall(kept: Kept) -> Iterator[Record | Rejected]:
             continue
         signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
         start += signal.size
-        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(_NAMES, values, strict=True)))
+        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(FIELDS, values, strict=True)))
 
 
 def said(kept: Kept) -> list[str]:
     """What the reader said of the file."""
     found: list[str] = json.loads(kept[1]["notes"].tobytes())
     return found
-
-
-def _plain(item: Record | Rejected) -> list[Any]:
-    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings."""
-    if isinstance(item, Rejected):
-        return [None, None, astuple(item)]
-    time = int(item.time.astype("datetime64[ns]").astype(np.int64))
-    return [item.signal.shape, time, [_value(getattr(item, name)) for name in _NAMES]]
-
-
-def _value(value: object) -> object:
-    return dict(value) if isinstance(value, Mapping) else value
