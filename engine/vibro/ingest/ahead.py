@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -28,12 +29,15 @@ _BLOCK = 32  # files of a task
 _BYTES = 4 << 20  # text of a task
 _AHEAD = 4  # tasks a worker has waiting
 
+Read = tuple[Packed, Kept]  # a file that was read ahead, and its items as ``recall`` takes them
+
 
 class ReadAhead:
     """Worker processes for the files of one ingest, if they pay."""
 
-    def __init__(self, readers: list[Reader], stack: ExitStack, wanted: bool) -> None:
+    def __init__(self, readers: list[Reader], folder: Path, stack: ExitStack, wanted: bool) -> None:
         self.readers = readers
+        self._folder = folder
         self._stack = stack
         self._wanted = wanted
         self._pool: _Pool | None = None
@@ -42,12 +46,13 @@ class ReadAhead:
         """How the readers of files of these sizes are chosen."""
         count = worth(self.readers, sizes) if self._wanted else 0
         if count:
-            self._pool = self._stack.enter_context(_Pool(self.readers, count, sum(sizes) >= LASTING * (count + 1)))
+            lasting = sum(sizes) >= LASTING * (count + 1)
+            self._pool = self._stack.enter_context(_Pool(self.readers, self._folder / "ahead", count, lasting))
             return self._pool.choose
         classes = [type(reader) for reader in self.readers]
         return lambda paths: (choose(path, classes) for path in paths)
 
-    def reading(self, listing: Listing) -> Iterator[tuple[str, Packed | None]]:
+    def reading(self, listing: Listing) -> Iterator[tuple[str, Read | None]]:
         """Sources in their order with what workers have read of them: small files of readers that parse."""
         small = [found for found in listing.files if type(found.reader).parses and found.size < SMALL]
         if self._pool is not None:
@@ -57,11 +62,13 @@ class ReadAhead:
 class _Pool:
     """Worker processes that choose readers and read files; everything stays in order."""
 
-    def __init__(self, readers: Sequence[Reader], workers: int, lasting: bool) -> None:
+    def __init__(self, readers: Sequence[Reader], folder: Path, workers: int, lasting: bool) -> None:
         self._made = [(type(reader), reader.params) for reader in readers]
         self._readers = readers
         self._workers = workers
         self._lasting = lasting
+        self._folder = folder
+        folder.mkdir()
         self._pool: Executor = make_executor(f"processes:{workers}")
 
     def __enter__(self) -> Self:
@@ -71,6 +78,7 @@ class _Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        shutil.rmtree(self._folder)
 
     def choose(self, paths: Sequence[Path]) -> Iterator[int | str | None]:
         """For every path the number of the reader that takes it, None, or why it cannot be opened."""
@@ -79,13 +87,18 @@ class _Pool:
         for answers in self._in_order(choose_all, ((classes, block) for block in blocks)):
             yield from answers
 
-    def read(self, files: Sequence[Found]) -> Iterator[Packed | None]:
+    def read(self, files: Sequence[Found]) -> Iterator[Read | None]:
         """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
         number = {id(reader): i for i, reader in enumerate(self._readers)}
-        for answers in self._in_order(
-            read_all, ((self._made, self._lasting, block) for block in _blocks(files, number))
-        ):
-            yield from answers
+        tasks = (
+            (self._made, self._lasting, block, self._folder / f"{k}.bin")
+            for k, block in enumerate(_blocks(files, number))
+        )
+        for k, answers in enumerate(self._in_order(read_all, tasks)):
+            file = self._folder / f"{k}.bin"
+            for packed in answers:
+                yield None if packed is None else (packed, _kept(packed, file))
+            file.unlink()
 
     def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
         """The answers of tasks in their order; a task that no worker has begun is done here rather than waited for."""
@@ -112,10 +125,10 @@ def worth(readers: Sequence[Reader], sizes: Sequence[int]) -> int:
     return processors() - 1 if pays and all(code_of(type(reader)) for reader in readers) else 0
 
 
-def unpacked(packed: Packed) -> Kept:
+def _kept(packed: Packed, file: Path) -> Kept:
     """What a worker has read, as ``recall`` takes it."""
-    samples = np.frombuffer(packed[5], np.float32)
-    return samples, {"items": np.frombuffer(packed[4], np.uint8)}
+    samples = np.fromfile(file, np.float32, packed.samples, offset=4 * packed.start)
+    return samples, {"items": np.frombuffer(packed.lines, np.uint8)}
 
 
 def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, int]]]:

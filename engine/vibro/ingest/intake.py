@@ -15,14 +15,14 @@ from vibro.data import Record, Rejected
 from vibro.errors import ContractError, PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
 from vibro.ingest.accounting import Accounting
-from vibro.ingest.ahead import unpacked
+from vibro.ingest.ahead import Read
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
 from vibro.ingest.remember import SMALL, keep, key_of, recall, said
 from vibro.ingest.shaping import Shaper
-from vibro.ingest.worker import Memory, Packed, state_of
+from vibro.ingest.worker import Memory, state_of
 from vibro.io.files import digest
 
 _TELL = 500  # records between two progress events
@@ -54,18 +54,18 @@ def _given(options: IngestOptions) -> dict[str, Any]:
     return {"channels": options.channels, "columns": columns, "encoding": options.encoding}
 
 
-def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Packed | None]]) -> None:
+def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read | None]]) -> None:
     """Every file in the order of its name; each is a task, or all of them are one where there are many."""
     entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
     together = f"{len(entries)} files" if len(entries) > _MANY else ""
     clock = time.perf_counter()
-    following, packed = next(ahead, ("", None))
+    following, read = next(ahead, ("", None))
     for done, (source, item) in enumerate(entries):
         if not (together and done):
             intake.emit(TaskStarted("ingest", together or source))
         if source == following:
-            intake.take(source, item, packed)
-            following, packed = next(ahead, ("", None))
+            intake.take(source, item, read)
+            following, read = next(ahead, ("", None))
         else:
             intake.take(source, item)
         if together and done % _MANY == 0:
@@ -97,17 +97,23 @@ class Intake:
         self.sources: list[dict[str, Any]] = []
         self.notes: list[tuple[str, str]] = []
 
-    def take(self, source: str, item: Found | str, packed: Packed | None = None) -> None:
-        """A file to read, or why there is none; ``packed`` is what a worker has read of it."""
+    def take(self, source: str, item: Found | str, read: Read | None = None) -> None:
+        """A file to read, or why there is none; ``read`` is what a worker has read of it."""
         self.books.open_file(source)
         if isinstance(item, str):
             self.books.reject(source, Rejected("Q020", item))
             return
         try:
-            if packed is not None:
-                sha256, size, before, after = packed[:4]
-                self._read(item, recall(unpacked(packed)))
-                notes = packed[6]
+            if read is not None:
+                packed, kept = read
+                sha256, size, before, after, notes = (
+                    packed.sha256,
+                    packed.size,
+                    packed.before,
+                    packed.after,
+                    packed.notes,
+                )
+                self._read(item, recall(kept))
             else:
                 before = state_of(item.path)
                 sha256, size, notes = self._read_here(item, before)

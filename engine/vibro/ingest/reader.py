@@ -80,7 +80,7 @@ def ingest(
     check_options(options)
     workdir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        ahead = ReadAhead(configured(readers, options), stack, side_by_side)
+        ahead = ReadAhead(configured(readers, options), workdir, stack, side_by_side)
         listing = find_files(paths, ahead.readers, ahead.choosing)
         samples = stack.enter_context(SampleFile(workdir / SIGNALS))
         shaper = Shaper(options, listing.root.name)

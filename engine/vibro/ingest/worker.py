@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,20 @@ MOST = 64 << 20  # bytes that the items of a file may take without their samples
 HEAD = 512  # bytes of a file that a reader may look at to decide
 FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
 Made = tuple[type[Reader], Any]  # a reader's class and settings
-Packed = tuple[str, int, tuple[int, int, int], tuple[int, int, int], bytes, bytes, list[str]]
 _READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process
+
+
+class Packed(NamedTuple):
+    """What a file holds: its hash and size, its state before and after, its items as lines, where its samples lie, notes."""
+
+    sha256: str
+    size: int
+    before: tuple[int, int, int]
+    after: tuple[int, int, int]
+    lines: bytes
+    start: int  # samples ahead of its own in the file of the task
+    samples: int
+    notes: list[str]
 
 
 class Memory:
@@ -87,36 +99,37 @@ def choose_all(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[i
     return [choose(path, classes) for path in paths]
 
 
-def read_all(made: Sequence[Made], lasting: bool, files: Sequence[tuple[Path, int]]) -> list[Packed | None]:
+def read_all(made: Sequence[Made], lasting: bool, files: Sequence[tuple[Path, int]], into: Path) -> list[Packed | None]:
     """What these files hold, each read by the reader of this number; None for one that the caller has to read itself.
 
-    ``lasting`` keeps the readers of this process from one call to the next: they may have become quicker by then.
+    The samples go into a file: through a pipe they would wait for the caller at every step. ``lasting`` keeps the readers
+    of this process from one call to the next: they may have become quicker by then.
     """
     readers = _READERS if lasting else {}
     found: list[Packed | None] = []
-    for path, i in files:
-        cls, params = made[i]
-        key = cls, repr(params)
-        if key not in readers:
-            readers[key] = cls(params, Context())
-        try:
-            found.append(packed(path, readers[key]))
-        except Exception:  # the caller reads the file again and says what is wrong
-            found.append(None)
+    with into.open("wb") as out:
+        for path, i in files:
+            cls, params = made[i]
+            key = cls, repr(params)
+            if key not in readers:
+                readers[key] = cls(params, Context())
+            try:
+                found.append(packed(path, readers[key], out))
+            except Exception:  # the caller reads the file again and says what is wrong
+                found.append(None)
     return found
 
 
-def packed(path: Path, reader: Reader) -> Packed | None:
-    """What a file holds: its hash and size, its state before and after, items, samples and notes; None = not to be packed."""
-    before, memory, signals = state_of(path), Memory(), []
+def packed(path: Path, reader: Reader, out: BinaryIO) -> Packed | None:
+    """A file read as a whole, its samples appended to ``out``; None where it holds what cannot be packed."""
+    before, memory, start, count = state_of(path), Memory(), out.tell() // 4, 0
     for item in memory.listen(reader.read(path)):
         if isinstance(item, Record):
             if item.signal.dtype != np.float32 or item.signal.ndim != 2:
                 return None
-            signals.append(item.signal.reshape(-1))
-    lines = memory.lines
-    if lines is None:
+            out.write(np.ascontiguousarray(item.signal).data)
+            count += item.signal.size
+    if memory.lines is None:
         return None
     sha256, size = digest(path)
-    samples = np.concatenate(signals).tobytes() if signals else b""
-    return sha256, size, before, state_of(path), lines, samples, list(reader.notes())
+    return Packed(sha256, size, before, state_of(path), memory.lines, start, count, list(reader.notes()))
