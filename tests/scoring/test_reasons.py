@@ -168,6 +168,19 @@ def test_bad_data_unseen_states_and_lone_sensors_have_their_reasons():
     assert told(verdict, at(30, 1)) == {("alarm", "single_sensor")}
 
 
+def test_a_sensor_alone_is_told_at_its_own_instants_whatever_others_did_hours_away():
+    table, rng = calm(300, 10), np.random.default_rng(1)
+    table[280:, 0] = 9.0
+    for j in range(1, 10):
+        table[rng.choice(280, 20, replace=False), j] = 2.5
+    table[[285, 290], [3, 7]] = 2.5
+    plant = Plant(table)
+    verdict = plant.verdict()
+    last = np.flatnonzero((plant.instant >= 280) & (plant.batch.sensor == 0))
+    reasons = [REASONS[verdict.reason[i]] for i in last]
+    assert reasons.count("single_sensor") == 18 and (reasons[5], reasons[10]) == ("", "")
+
+
 def test_distances_between_normal_records_and_marks_without_any():
     rng = np.random.default_rng(0)
     normal = Look(rng.normal(size=(400, 20)).astype(np.float32), rng.normal(size=(400, 3)), np.repeat([0, 1], 200))

@@ -194,7 +194,7 @@ def _told_anew(
     found: Mapping[str, Any], after: Mapping[str, Any], own: Mapping[str, float], said: Sequence[str]
 ) -> dict[str, Any]:
     """The summary ``found`` with what follows from new cuts ``after``; ``own``: each detector's cut, ``said``: warnings."""
-    lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"]]
+    lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"] and line not in said]
     warnings = [*lasting, *after["thresholds"]["warnings"], *said]
     detectors = [{**row, "cut": float(own[row["id"]])} if row["id"] in own else row for row in found["detectors"]]
     return {**found, **after, "detectors": detectors, "warnings": warnings}
