@@ -22,7 +22,7 @@ from vibro.ingest.files import Choose, Found, Listing
 from vibro.ingest.remember import SMALL, Kept
 from vibro.ingest.worker import Packed, choose, choose_all, read_all
 
-ENOUGH = 24 << 20  # bytes of text in all, from which on workers are worth their start
+ENOUGH = 128 << 20  # bytes of text in all, from which on workers are worth their start
 MANY = 1000  # files, likewise
 _BLOCK = 16  # files of a task
 _BYTES = 2 << 20  # text of a task
