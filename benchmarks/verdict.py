@@ -104,7 +104,7 @@ def cut_by(method: str, fitted: Any, budget: float = BUDGET) -> float:
     from vibro.scoring.thresholds import guarded_cut
 
     thresholder = host_and_plan()[0].component("thresholder", method).make({}, Context(seed=fitted.seed))
-    return guarded_cut(thresholder, fitted.reference["fused"], budget)
+    return guarded_cut(thresholder, fitted.reference["cut"], budget, fitted.reference["known"])
 
 
 def counted(alarm: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -248,14 +248,14 @@ def clean(draws: int) -> Iterator[Rows]:
         for name, past, fresh in halves(seed):
             engine, fitted, _ = fit(past.batch, seed)
             matrix, thresholder = engine.score(fitted, fresh.batch), engine.make_thresholder(fitted.plan)
+            reference = fitted.reference
             for budget in (0.01, 0.05):
-                cuts, _ = find_cuts(thresholder, fitted.reference["fused"], Budgets(0.1, budget), fitted.cuts.own, seed)
-                _, alarm = alarms(engine, replace(fitted, cuts=cuts), matrix, fresh.batch)
+                budgets = Budgets(0.1, budget)
+                cuts, _ = find_cuts(thresholder, reference["cut"], budgets, fitted.cuts.own, seed, reference["known"])
+                score, alarm = alarms(engine, replace(fitted, cuts=cuts), matrix, fresh.batch)
                 over = float(alarm[fresh.batch.valid].mean()) / budget
-                plain = float(
-                    (engine.decide(fitted, matrix, fresh.batch).score > cut_by("quantile", fitted, budget)).mean()
-                )
-                rows.append({"data": name, "seed": seed, "budget": budget, "over": over, "quantile": plain / budget})
+                plain = float((score > np.quantile(reference["fused"], 1 - budget)).mean()) / budget
+                rows.append({"data": name, "seed": seed, "budget": budget, "over": over, "quantile": plain})
         yield rows
 
 

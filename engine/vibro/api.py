@@ -219,7 +219,11 @@ class Thresholder(Component):
 
     @abstractmethod
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
-        """A finite cut from held-out reference scores; it falls (or stays) as the budget grows."""
+        """A finite cut from held-out reference scores (r,); it falls (or stays) as the budget grows.
+
+        ``y`` (r,): 1 fault, 0 normal, -1 not known. Without labels of the user it says 0 where a score can be no fault's: a
+        state that all sensors of a machine shared at one instant and not at the next.
+        """
 
     def details(self) -> Mapping[str, Any]:
         """Of the last ``cut``: ``fallback`` (text or None), ``interval`` [lo, hi] and what else the method knows."""

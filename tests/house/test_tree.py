@@ -28,4 +28,5 @@ def test_no_caches_of_compiled_code_are_tracked():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    assert [name for name in listed.stdout.split("\0") if Path(name).suffix in kinds] == []
+    names = [name for name in listed.stdout.split("\0") if "/cases/" not in name]  # small inputs made for a test
+    assert [name for name in names if Path(name).suffix in kinds] == []

@@ -49,3 +49,11 @@ def test_without_times_nothing_is_dated_and_few_rows_say_nothing():
     (one,) = found(score, np.full(400, np.datetime64("NaT", "ns")))
     assert np.isnat(one.since)
     assert found(np.array([0.0, 9.0, 9.0]), TIME[:3]) == []
+
+
+def test_rows_that_do_not_count_are_no_contamination():
+    score = np.random.default_rng(4).normal(size=400)
+    score[::25] = 30.0  # tap changes, recognised as such
+    assert len(found(score)) == 1
+    score[::25] = np.nan
+    assert found(score) == []

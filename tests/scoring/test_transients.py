@@ -150,9 +150,9 @@ def test_two_in_a_row_count_only_where_single_ones_are_frequent_and_alike():
     batch, told = found(frequent)
     assert instants(batch, told.events) == [*single, 391, 392]
     weak = np.where(frequent > 5, BURST, 0.0)
-    weak[391:393] = 1.2 * IMPULSIVE
+    weak[391:393] = weak[80] = 1.2 * IMPULSIVE  # a rattle beside the machine's tap changes
     batch, told = found(frequent, weak)
-    assert instants(batch, told.events) == single
+    assert instants(batch, told.events) == [i for i in single if i != 80]
 
 
 def test_standing_out_is_told_by_the_body_of_the_reference():

@@ -19,6 +19,7 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch, schema_of
 from vibro.errors import QuorumError
 from vibro.scoring.calibration import Calibration
+from vibro.scoring.cut_reference import cut_reference
 from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
 from vibro.scoring.signature import Signature, measure
@@ -50,10 +51,12 @@ def combine(
     labels = None if detectors.y is None or not fuser.needs_labels else detectors.y[fit_rows]
     fuser.fit(z, labels, usefulness(own) if usefulness is not None and fuser.wants_trial else None)
     fused = fuse(fuser, z)
-    cuts, details = find_cuts(thresholder, fused, plan.ensemble.budgets, own, seeds[1])
     levels = signatures(batch)
     signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
-    normal = signature.look(levels[fit_rows], z, batch.sensor[fit_rows]).take(fused <= standing_out(fused))
+    look = signature.look(levels[fit_rows], z, batch.sensor[fit_rows])
+    normal = look.take(fused <= standing_out(fused))
+    scores, known = cut_reference(batch, fit_rows, fused, look.signature[:, 0])
+    cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1], known)
     ensemble = FittedEnsemble(
         plan=plan,
         schema={**schema_of(batch), "absent_features": detectors.absent_features},
@@ -68,7 +71,7 @@ def combine(
         cuts=cuts,
         signature=signature,
         marks=Marks.none(normal),
-        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows]},
+        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores, "known": known},
         probes={},
     )
     ensemble = replace(ensemble, probes=_probes(detectors, ensemble, fuser))

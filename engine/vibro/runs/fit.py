@@ -29,7 +29,7 @@ from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
 from vibro.runs.session import check_input, job, read_input
 from vibro.scoring.contamination import find_contamination
-from vibro.scoring.verdict import Verdict
+from vibro.scoring.verdict import REASONS, Verdict
 from vibro.store import manifest
 from vibro.store.marks import marks_in, read_marks
 from vibro.store.viewcache import ViewCache
@@ -103,7 +103,9 @@ def run_ensemble(
 def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:
     """Sentences on machines whose fit rows seem to hold faults, with the option that leaves those out."""
     fit, budget = rows.fit, fitted.plan.ensemble.budgets.alarm
-    found = find_contamination(verdict.score[fit], batch.machine[fit], batch.time[fit], fitted.cuts.alarm, budget)
+    passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
+    score = np.where(passing, np.nan, verdict.score)
+    found = find_contamination(score[fit], batch.machine[fit], batch.time[fit], fitted.cuts.alarm, budget)
     dated = [c for c in found if not np.isnat(c.since)]
     said = []
     if dated:

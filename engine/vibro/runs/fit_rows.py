@@ -66,6 +66,8 @@ def _baseline_rows(batch: SignalBatch, fit_on: str) -> tuple[Rows, list[str]]:
             chosen[mine] = choose(batch.time[mine])
     rows = np.flatnonzero(chosen & batch.valid)
     if not len(rows):
+        if np.isnat(batch.time).all():
+            raise ConfigError(f"--fit-on {fit_on} picks no valid record", hint="vibro data check names what is wrong")
         first, last = (np.datetime_as_string(t, "s") for t in (np.nanmin(batch.time), np.nanmax(batch.time)))
         raise ConfigError(
             f"--fit-on {fit_on} picks no valid record: the records lie between {first} and {last}",

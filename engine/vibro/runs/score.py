@@ -25,6 +25,7 @@ from vibro.runs.session import check_input, job, read_input
 from vibro.runs.voice import counted, names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
+from vibro.store.marks import marks_in, read_marks
 from vibro.store.rundir import check_free, real_path
 from vibro.store.viewcache import ViewCache
 
@@ -42,7 +43,10 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
     check_input(data, "all")
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": report.rows}
-        work.parts["settings"] = {**settings(data, options), "model": {"path": str(model), "digest": meta["digest"]}}
+        work.parts["settings"] = {
+            **settings(data, options),
+            "model": {"path": str(model.absolute()), "digest": meta["digest"]},
+        }
         work.parts["plugins"] = describe(plugins_of(host, fitted.plan))
         got = read_input(work, data, fitted.schema)
         check_schema(fitted.schema, got.batch)
@@ -65,6 +69,9 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
             )
         lost = {r.id: r for r in failed}
         report = replace(report, results=tuple(lost.get(r.id, r) for r in report.results))
+        assert matrix.look is not None  # scoring has seen to it
+        marks = marks_in(read_marks(work.run.out), got.batch.ids, matrix.look, fitted.marks.near)
+        fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, got.batch)
         check_judged(verdict, fitted, report)

@@ -97,7 +97,7 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if not {"signature", *(["label"] if found["metrics"] else [])} <= set(stored):
+    if not {"reference_cut", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
@@ -109,7 +109,8 @@ def rethreshold(
     def cutting(method: str) -> Cutting | None:
         if trial is None:
             return None
-        return Cutting(host, trial, stored["reference_fused"], _rule(kept, method), budgets, kept["seed"])
+        scores, known = stored["reference_cut"], stored["reference_known"]
+        return Cutting(host, trial, scores, known, _rule(kept, method), budgets, kept["seed"])
 
     reason = ""
     if asked == AUTO and (judge := cutting(AUTO)) is not None:
@@ -120,7 +121,7 @@ def rethreshold(
     batch = index_of(stored)
     learned = _learned(thresholder, stored, batch, path, labels, labels_partial)
     own = stored["own_cuts"]
-    if learned.y is None:
+    if learned.told is None:
         own = own_cuts(thresholder, stored["reference_z"], budgets.alarm)
     seed = Context(seed=kept["seed"]).child("resample").seed
     cuts, details = find_cuts(thresholder, learned.scores, budgets, own, seed, learned.y)
@@ -140,7 +141,7 @@ def rethreshold(
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
-    judge = None if learned.y is not None else cutting(method)
+    judge = None if learned.told is not None else cutting(method)
     after = summary.decided(
         batch,
         verdict,
@@ -193,7 +194,7 @@ def _told_anew(
     found: Mapping[str, Any], after: Mapping[str, Any], own: Mapping[str, float], said: Sequence[str]
 ) -> dict[str, Any]:
     """The summary ``found`` with what follows from new cuts ``after``; ``own``: each detector's cut, ``said``: warnings."""
-    lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"]]
+    lasting = [line for line in found["warnings"] if line not in found["thresholds"]["warnings"] and line not in said]
     warnings = [*lasting, *after["thresholds"]["warnings"], *said]
     detectors = [{**row, "cut": float(own[row["id"]])} if row["id"] in own else row for row in found["detectors"]]
     return {**found, **after, "detectors": detectors, "warnings": warnings}
@@ -228,7 +229,7 @@ def _learned(
             hint="give --labels FILE" if learns else "--labels belongs to --method labelled",
         )
     if labels is None:
-        return Learned(stored["reference_fused"])
+        return Learned(stored["reference_cut"], stored["reference_known"])
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
     table = read_labels(labels, batch, partial, _Quarantined(path))

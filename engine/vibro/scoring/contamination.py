@@ -38,7 +38,7 @@ def find_contamination(
 
     Far out is above the alarm cut; or, since a fit on a long period of faults has learned those too, far above the
     machine's own first records, if such rows gather in a late period.
-    ``score`` (r,) held-out fused scores, ``machine`` (r,) codes, ``time`` (r,), NaT = not known.
+    ``score`` (r,) fused scores, NaN = does not count, ``machine`` (r,) codes, ``time`` (r,), NaT = not known.
     """
     found = []
     for code in np.unique(machine):

@@ -51,11 +51,12 @@ def with_reasons(
 def _alone(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> NDArray[np.bool_]:
     """(n,) raised records of a sensor that deviates alone, at instants at which no other sensor of its machine is raised."""
     raised = (verdict.level == ATTENTION) | (verdict.level == ALARM)
+    trusted = np.isfinite(verdict.score) & (verdict.level != INVALID) & (verdict.level != INDETERMINATE)
     alone = np.zeros(len(batch), np.bool_)
     for machine, sensor in lone_sensors(batch, verdict, cuts):
-        rows = np.flatnonzero(raised & (batch.machine == batch.machines.index(machine)))
-        mine = batch.sensor[rows] == batch.sensors.index(sensor)
+        rows = np.flatnonzero(trusted & (batch.machine == batch.machines.index(machine)))
+        mine, up = batch.sensor[rows] == batch.sensors.index(sensor), raised[rows]
         timed = not np.isnat(batch.time[rows]).any()
-        shared = np.isin(of := instants(batch.time[rows], batch.sensor[rows]).of, of[~mine]) if timed else ~mine
-        alone[rows[mine & ~shared]] = True
+        shared = np.isin(of := instants(batch.time[rows], batch.sensor[rows]).of, of[up & ~mine]) if timed else ~mine
+        alone[rows[mine & up & ~shared]] = True
     return alone

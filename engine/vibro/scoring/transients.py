@@ -22,7 +22,7 @@ LASTING = 6.0  # of them from which it stands out even without a burst, beside a
 IMPULSIVE = 5.0  # robust deviations of the sensor's own records from which a burst stands out
 REACH = 10  # usual periods within which the record before or after tells whether an event lasted
 CHANCE = 0.05  # probability of as many pairs of neighbouring transients as there are, below which they are no chance
-AS_IMPULSIVE = 0.5  # of the usual single one that each of a pair must be
+AS_IMPULSIVE = 0.4  # of the machine's usual single event that every other must be
 
 Floats = NDArray[np.float64]
 
@@ -141,16 +141,15 @@ def _of_machine(
 
 
 def _no_surprise(candidates: list[_Candidate], instants: int) -> list[_Candidate]:
-    """Single events, and pairs if they are as impulsive as single ones and so many are no surprise by chance.
+    """Events about as impulsive as the machine's usual single one, and pairs if so many are no surprise by chance.
 
-    A fault that lasts for two instants would be such a pair. If events fall on instants independently, m of them in n
-    instants give about m^2 / n pairs, a Poisson number.
+    A fault that shows at one instant or two and rattles would be weaker than a tap change, and a pair. If events fall on
+    instants independently, m of them in n instants give about m^2 / n pairs, a Poisson number.
     """
-    single = [c for c in candidates if not c.paired]
-    if not single:
-        return []
-    least = AS_IMPULSIVE * float(np.median([c.impulse for c in single]))
-    kept = [c for c in candidates if not c.paired or c.impulse >= least]
+    impulses = [c.impulse for c in candidates if not c.paired]
+    least = AS_IMPULSIVE * float(np.median(impulses)) if impulses else np.inf
+    kept = [c for c in candidates if c.impulse >= least]
+    single = [c for c in kept if not c.paired]
     pairs = (len(kept) - len(single)) // 2
     expected = len(kept) ** 2 / instants
     surprise = pairs and 1 - sum(exp(-expected) * expected**k / factorial(k) for k in range(pairs)) < CHANCE

@@ -51,17 +51,29 @@ def too_few(known: Floats, budget: float) -> str | None:
     return f"{len(known)} reference scores are too few for a budget of {budget:g}: the cut is the largest of them"
 
 
-def without_far_out(known: Floats, benign: float = 0.0) -> tuple[Floats, float]:
-    """Sorted scores (n,) without those on top that are rather faults than normal, and the share left out.
+def known_normal(scores: Floats, y: NDArray[np.int16] | None) -> NDArray[np.bool_]:
+    """(n,) which of the finite scores, sorted, are labelled normal."""
+    rows = np.flatnonzero(np.isfinite(scores))
+    if y is None:
+        return np.zeros(len(rows), np.bool_)
+    return np.asarray(y[rows] == 0)[np.argsort(scores[rows], kind="stable")]
 
-    ``benign``: share of far-out scores that the user knows to be no faults; so many stay, and two standard errors of them.
+
+def without_far_out(
+    known: Floats, normal: NDArray[np.bool_] | None = None, benign: float = 0.0
+) -> tuple[Floats, float]:
+    """Sorted scores (n,) without those that are rather faults than normal, and the share left out.
+
+    ``normal`` (n,): scores that are known to be no fault's. ``benign``: share of far-out scores that the user knows to be no
+    faults; so many stay, the lowest, and two standard errors of them.
     """
-    tail = ContaminatedTail.fit(known)
+    tail = ContaminatedTail.fit(known, normal)
     if tail is None:
         return known, 0.0
-    far_out = float(np.mean(tail.faulty > 0.5))
-    share = max(far_out - benign - 2.0 * sqrt(benign * (1.0 - benign) / len(known)), 0.0)
-    return known[: len(known) - round(share * len(known))], share
+    far_out = np.flatnonzero(tail.faulty > 0.5)
+    stay = benign * len(known) + 2.0 * sqrt(benign * (1.0 - benign) * len(known))
+    out = far_out[len(far_out) - round(max(len(far_out) - stay, 0.0)) :]
+    return np.delete(known, out), len(out) / len(known)
 
 
 @dataclass(frozen=True)
