@@ -65,7 +65,7 @@ def test_workers_only_where_they_pay(monkeypatch):
     assert worth(made(), [1000] * 5) == 0
     assert worth(made(), [1 << 30]) == 0
     assert worth(made(), [1000] * 2000) == 2
-    assert worth(made(), [200_000] * 300) == 2
+    assert worth(made(), [500_000] * 300) == 2
     monkeypatch.setattr(ahead_module, "code_of", lambda cls: "")  # a plugin in a process of its own
     assert worth(made(), [1000] * 2000) == 0
     monkeypatch.undo()

@@ -22,12 +22,11 @@ from vibro.ingest.files import Choose, Found, Listing
 from vibro.ingest.remember import SMALL, Kept
 from vibro.ingest.worker import Packed, choose, choose_all, read_all
 
-ENOUGH = 24 << 20  # bytes of text in all, from which on workers are worth their start
+ENOUGH = 128 << 20  # bytes of text in all, from which on workers are worth their start
 MANY = 1000  # files, likewise
-LASTING = 256 << 20  # bytes of text for each process, from which on a reader may load what makes it quicker
-_BLOCK = 32  # files of a task
-_BYTES = 4 << 20  # text of a task
-_AHEAD = 4  # tasks a worker has waiting
+_BLOCK = 16  # files of a task
+_BYTES = 2 << 20  # text of a task
+_AHEAD = 8  # tasks a worker has waiting
 
 Read = tuple[Packed, Kept]  # a file that was read ahead, and its items as ``recall`` takes them
 
@@ -46,8 +45,7 @@ class ReadAhead:
         """How the readers of files of these sizes are chosen."""
         count = worth(self.readers, sizes) if self._wanted else 0
         if count:
-            lasting = sum(sizes) >= LASTING * (count + 1)
-            self._pool = self._stack.enter_context(_Pool(self.readers, self._folder / "ahead", count, lasting))
+            self._pool = self._stack.enter_context(_Pool(self.readers, self._folder / "ahead", count))
             return self._pool.choose
         classes = [type(reader) for reader in self.readers]
         return lambda paths: (choose(path, classes) for path in paths)
@@ -62,11 +60,10 @@ class ReadAhead:
 class _Pool:
     """Worker processes that choose readers and read files; everything stays in order."""
 
-    def __init__(self, readers: Sequence[Reader], folder: Path, workers: int, lasting: bool) -> None:
+    def __init__(self, readers: Sequence[Reader], folder: Path, workers: int) -> None:
         self._made = [(type(reader), reader.params) for reader in readers]
         self._readers = readers
         self._workers = workers
-        self._lasting = lasting
         self._folder = folder
         folder.mkdir()
         self._pool: Executor = make_executor(f"processes:{workers}")
@@ -82,7 +79,7 @@ class _Pool:
 
     def choose(self, paths: Sequence[Path]) -> Iterator[int | str | None]:
         """For every path the number of the reader that takes it, None, or why it cannot be opened."""
-        blocks = [paths[i : i + 8 * _BLOCK] for i in range(0, len(paths), 8 * _BLOCK)]
+        blocks = [paths[i : i + 16 * _BLOCK] for i in range(0, len(paths), 16 * _BLOCK)]
         classes = [cls for cls, _ in self._made]
         for answers in self._in_order(choose_all, ((classes, block) for block in blocks)):
             yield from answers
@@ -90,10 +87,7 @@ class _Pool:
     def read(self, files: Sequence[Found]) -> Iterator[Read | None]:
         """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
         number = {id(reader): i for i, reader in enumerate(self._readers)}
-        tasks = (
-            (self._made, self._lasting, block, self._folder / f"{k}.bin")
-            for k, block in enumerate(_blocks(files, number))
-        )
+        tasks = ((self._made, block, self._folder / f"{k}.bin") for k, block in enumerate(_blocks(files, number)))
         for k, answers in enumerate(self._in_order(read_all, tasks)):
             file = self._folder / f"{k}.bin"
             for packed in answers:
@@ -110,11 +104,12 @@ class _Pool:
 
         fill()
         while waiting:
-            if not waiting[0][0].done():
-                for k, (future, args) in enumerate(waiting):
-                    if future.cancel():
-                        waiting[k] = (SerialExecutor().submit(task, *args), args)
-                        break
+            while not waiting[0][0].done():
+                free = next((k for k, (future, _) in enumerate(waiting) if future.cancel()), None)
+                if free is None:
+                    break
+                args = waiting[free][1]
+                waiting[free] = (SerialExecutor().submit(task, *args), args)
             yield waiting.popleft()[0].result()
             fill()
 

@@ -99,22 +99,21 @@ def choose_all(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[i
     return [choose(path, classes) for path in paths]
 
 
-def read_all(made: Sequence[Made], lasting: bool, files: Sequence[tuple[Path, int]], into: Path) -> list[Packed | None]:
+def read_all(made: Sequence[Made], files: Sequence[tuple[Path, int]], into: Path) -> list[Packed | None]:
     """What these files hold, each read by the reader of this number; None for one that the caller has to read itself.
 
-    The samples go into a file: through a pipe they would wait for the caller at every step. ``lasting`` keeps the readers
-    of this process from one call to the next: they may have become quicker by then.
+    The samples go into a file: through a pipe they would wait for the caller at every step. The readers of this process
+    live on, for they may become quicker the more they have read.
     """
-    readers = _READERS if lasting else {}
     found: list[Packed | None] = []
     with into.open("wb") as out:
         for path, i in files:
             cls, params = made[i]
             key = cls, repr(params)
-            if key not in readers:
-                readers[key] = cls(params, Context())
+            if key not in _READERS:
+                _READERS[key] = cls(params, Context())
             try:
-                found.append(packed(path, readers[key], out))
+                found.append(packed(path, _READERS[key], out))
             except Exception:  # the caller reads the file again and says what is wrong
                 found.append(None)
     return found
