@@ -60,10 +60,10 @@ def fit(plant: Path, out: Path, *more: str) -> int:
     return vibro([*line, "--ensemble", "one", "--quiet", *more])
 
 
-def score(plant: Path, model: Path, out: Path, registry: Path | None = None) -> int:
+def score(plant: Path, model: Path, out: Path, registry: Path | None = None, *more: str) -> int:
     registry = registry or plant / "one.toml"
     line = ["score", str(model), str(plant / "data.npz"), "-o", str(out), "--registry", str(registry)]
-    return vibro([*line, "--quiet", "--no-report"])
+    return vibro([*line, "--quiet", "--no-report", *more])
 
 
 @pytest.fixture
@@ -175,6 +175,15 @@ def test_a_forced_run_keeps_the_labels(plant, run, alarms):
     manifest.verify(run)
     assert [row["record_id"] for row in table(run / "labels.csv")] == alarms[:1]
     assert scores(run)[alarms[0]]["reason"] == "benign"
+
+
+def test_a_forced_scoring_obeys_the_labels_that_its_model_does_not_know(plant, finished, run, alarms, tmp_path):
+    out = tmp_path / "scored"
+    assert score(plant, run, out) == 0
+    assert vibro(["label", str(out), alarms[0], "--as", "benign", "--quiet"]) == 0
+    assert score(plant, finished, out, None, "--force") == 0  # a model that was never told
+    assert scores(out)[alarms[0]]["reason"] == "benign" and scores(out)[alarms[0]]["level"] == "normal"
+    assert [row["record_id"] for row in table(out / "labels.csv")] == alarms[:1]
 
 
 def test_wrong_labels_are_one_sentence_and_leave_the_run_alone(run, alarms, tmp_path, capsys):
