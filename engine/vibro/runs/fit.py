@@ -112,10 +112,11 @@ def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: Fitte
         shown = [
             f"{c.share:.0%} of {batch.machines[c.machine]} after {np.datetime_as_string(c.since, 's')}" for c in dated
         ]
+        other = "" if rows.judged_held_out else ", or on the first part of each life with --fit-on first:0.2"
         until = np.datetime_as_string(min(c.since for c in dated), "s")
         said.append(
             f"the fit seems to hold faults, rows far out: {_listed(shown)};"
-            f" fit on the time before with --fit-on until:{until}, or on the first part of each life with --fit-on first:0.2"
+            f" fit on the time before with --fit-on until:{until}{other}"
         )
     if undated := [f"{c.share:.0%} of {batch.machines[c.machine]}" for c in found if np.isnat(c.since)]:
         said.append(
