@@ -65,7 +65,7 @@ class Domain:
         found: NDArray[np.bool_] = np.any(away & fixed & np.isfinite(values), axis=1)
         if not np.isfinite(limit).any():
             return found
-        whole: NDArray[np.bool_] = np.isfinite(values[:, ~fixed]).all(axis=1)
+        whole = np.asarray(np.isfinite(values[:, ~fixed]).all(axis=1))
         design = _design(values, mean, scale)
         group = np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
         for s in np.unique(group):
