@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ class Records:
             self.x,
             fs=self.fs or 0.0,
             sensor=self.sensor.tolist(),
-            time=self.time,
+            time=list(self.time),
             machine=self.machine.tolist(),
             source=[NAME] * len(self),
             covariates=table,
@@ -77,8 +77,11 @@ def records_of(
     sensors = _texts(sensor, n, "sensor")
     times = _times(time, n)
     _check_rising(times, sensors)
-    given = {str(name): _numbers(values, n, str(name)) for name, values in dict(covariates or {}).items()}
-    if fs is not None and not (np.isscalar(fs) and np.isfinite(fs) and fs > 0):  # type: ignore[operator]
+    given = {
+        str(name): _numbers(values, n, str(name))
+        for name, values in dict({} if covariates is None else covariates).items()
+    }
+    if fs is not None and not (isinstance(fs, int | float | np.number) and 0 < float(fs) < np.inf):
         raise ConfigError(f"fs={fs!r} is no sampling rate in Hz", hint="fs=8192")
     machines = sensors if machine is None else _texts(machine, n, "machine")
     return Records(x, None if fs is None else float(fs), sensors, machines, times, given, unit or "unknown")
@@ -130,15 +133,14 @@ def _times(value: object, n: int) -> NDArray[np.datetime64]:
     """One instant a row."""
     if value is None:
         return np.full(n, NO_TIME)
-    items: Sequence[Any] = value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "UO" else value  # type: ignore[assignment]
-    if hasattr(items, "dtype") or hasattr(items, "__array__"):
-        items = np.asarray(items)
-        if items.dtype.kind != "M":
-            raise ConfigError(f"time holds {items.dtype}, not dates and times", hint="time=np.datetime64 or ISO 8601")
-        times: NDArray[np.datetime64] = items.astype("datetime64[ns]")
+    array = np.asarray(value)
+    if array.dtype.kind == "M":
+        times: NDArray[np.datetime64] = array.astype("datetime64[ns]")
+    elif array.dtype.kind not in "UO":
+        raise ConfigError(f"time holds {array.dtype}, not dates and times", hint="time=np.datetime64 or ISO 8601")
     else:
         try:
-            times = np.array([_instant(item) for item in items], dtype="datetime64[ns]")
+            times = np.array([_instant(item) for item in array.tolist()], dtype="datetime64[ns]")
         except (TypeError, ValueError) as error:
             raise ConfigError(f"time cannot be read: {error}", hint="time=['2024-05-01T10:00:00Z', ...]") from None
     if times.shape != (n,):
@@ -151,8 +153,6 @@ def _instant(item: Any) -> np.datetime64:
         return parse_time(item)[0]
     if isinstance(item, datetime):
         return parse_time(item.isoformat())[0]
-    if isinstance(item, np.datetime64):
-        return item.astype("datetime64[ns]")
     raise TypeError(f"{item!r} is no date and time")
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from vibro.context import Context
@@ -83,7 +84,9 @@ class Run:
             rethreshold(host, self.path, budget=budget, method=method)
         return self
 
-    def explain(self, record: int | str, path: str | Path | None = None, *, data: str | Path | None = None) -> dict[str, Any]:
+    def explain(
+        self, record: int | str, path: str | Path | None = None, *, data: str | Path | None = None
+    ) -> dict[str, Any]:
         """Why a record, by its row in ``verdicts`` or its id, got its verdict; with ``path`` also as a page.
 
         ``data`` names the folder of the sources if they moved. ConfigError for a record that the run does not have.
@@ -203,12 +206,13 @@ def read(path: str | Path, *, fs: float | None = None, unit: str | None = None) 
         got = ingest([Path(path)], readers, IngestOptions(fs=fs, unit=unit, need_fs=False), Path(folder), host.emit)
     batch = got.batch
     return Records(  # a mapped file outlives its name
-        batch.x[:, 0] if batch.channels == 1 else batch.x,
-        batch.fs or None,
-        *(_names(getattr(batch, f"{part}s"), getattr(batch, part)) for part in ("sensor", "machine")),
-        batch.time,
-        {name: batch.covariates[:, j] for j, name in enumerate(batch.covariate_names)},
-        batch.unit,
+        x=batch.x[:, 0] if batch.channels == 1 else batch.x,
+        fs=batch.fs or None,
+        sensor=np.array(batch.sensors, dtype=np.str_)[batch.sensor],
+        machine=np.array(batch.machines, dtype=np.str_)[batch.machine],
+        time=batch.time,
+        covariates={name: batch.covariates[:, j] for j, name in enumerate(batch.covariate_names)},
+        unit=batch.unit,
     )
 
 
@@ -242,7 +246,9 @@ def _data(
         tabled = None if covariates is None else Path(covariates)
         return DataOptions((Path(X),), IngestOptions(fs=fs, unit=unit), covariates=tabled)
     if isinstance(covariates, str | Path):
-        raise ConfigError("a table of covariates goes with a path to files", hint="covariates={'load': one number a row}")
+        raise ConfigError(
+            "a table of covariates goes with a path to files", hint="covariates={'load': one number a row}"
+        )
     if isinstance(X, Records):
         if stated or covariates is not None:
             raise ConfigError(f"{(*stated, 'covariates')[0]} is part of the records", hint="dataclasses.replace")
@@ -259,12 +265,6 @@ def _host() -> Iterator[PluginHost]:
     host = open_host(notes.append)
     with shown_in_notebook(host):
         yield host
-
-
-def _names(names: tuple[str, ...], codes: Any) -> Any:
-    import numpy as np
-
-    return np.array(names or ("",), dtype=np.str_)[codes]
 
 
 def _files(folder: Path) -> list[Path]:

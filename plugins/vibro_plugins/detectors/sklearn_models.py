@@ -45,7 +45,9 @@ class Sklearn(Detector):
     """
 
     name = "sklearn"
-    summary = "any detector that follows scikit-learn, by its class path: IsolationForest, OneClassSVM, KernelDensity ..."
+    summary = (
+        "any detector that follows scikit-learn, by its class path: IsolationForest, OneClassSVM, KernelDensity ..."
+    )
     Params = SklearnParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
     requires = ("sklearn",)
@@ -95,7 +97,9 @@ class Sklearn(Detector):
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             if type(error).__name__ == "InvalidParameterError":
                 raise ConfigError(f"{cls.__name__} refuses its settings: {_line(error)}") from error
-            raise NotApplicableError(f"{cls.__name__} cannot be fitted on {rows.shape} values: {_line(error)}") from error
+            raise NotApplicableError(
+                f"{cls.__name__} cannot be fitted on {rows.shape} values: {_line(error)}"
+            ) from error
 
     def _judge(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         judge = getattr(self._model, "score_samples", None) or self._model.decision_function
@@ -117,7 +121,9 @@ def find_class(path: str) -> type[Any]:
         raise ConfigError(f"model {path!r} is no path of a class", hint=hint)
     top = module.partition(".")[0]
     if top != "sklearn" and not _builds_on_sklearn(top):
-        raise ConfigError(f"model {path!r}: {top} is not scikit-learn and no installed package that depends on it", hint=hint)
+        raise ConfigError(
+            f"model {path!r}: {top} is not scikit-learn and no installed package that depends on it", hint=hint
+        )
     try:
         cls = getattr(import_module(module), name)
     except (ImportError, AttributeError):

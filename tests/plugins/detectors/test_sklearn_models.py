@@ -48,7 +48,13 @@ def test_a_model_finds_what_lies_far_out_and_comes_back_from_its_state(model):
     "path",
     [
         *("os.system", "subprocess.Popen", "builtins.eval", "antigravity.x", "sklearn.utils.os.system"),
-        *("IsolationForest", "", "..sklearn.svm.OneClassSVM", "sklearn.svm._classes.OneClassSVM", "sklearn.svm.Nothing"),
+        *(
+            "IsolationForest",
+            "",
+            "..sklearn.svm.OneClassSVM",
+            "sklearn.svm._classes.OneClassSVM",
+            "sklearn.svm.Nothing",
+        ),
         *("sklearn.svm.SVC", "sklearn.preprocessing.StandardScaler", "sklearn.base.OutlierMixin", "sklearn.base.clone"),
     ],
 )
@@ -79,7 +85,11 @@ def test_a_package_that_depends_on_scikit_learn_may_offer_detectors(tmp_path, mo
 
 @pytest.mark.parametrize(
     ("settings", "text"),
-    [({"trees": 3}, "no setting 'trees'"), ({"random_state": 1}, "no setting 'random_state'"), ({"n_estimators": -4}, "refuses")],
+    [
+        ({"trees": 3}, "no setting 'trees'"),
+        ({"random_state": 1}, "no setting 'random_state'"),
+        ({"n_estimators": -4}, "refuses"),
+    ],
 )
 def test_a_wrong_setting_is_an_error_that_names_it(settings, text):
     with pytest.raises(ConfigError, match=text):
