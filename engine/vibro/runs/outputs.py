@@ -119,6 +119,12 @@ def write_tables(
     run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, machines: list[dict[str, Any]], *, bom: bool
 ) -> None:
     """scores.csv, scores.parquet and machines.csv."""
+    tables.write_scores(run.path, score_columns(batch, matrix, verdict), bom=bom)
+    tables.write_machines(run.path, machines, bom=bom)
+
+
+def score_columns(batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, NDArray[Any]]:
+    """The columns of scores.csv."""
     columns: dict[str, NDArray[Any]] = {
         "record_id": batch.ids,
         "source": np.array(batch.sources, dtype=np.str_)[batch.source],
@@ -132,9 +138,7 @@ def write_tables(
         "agreement": verdict.agreement,
         "confidence": verdict.confidence,
     }
-    columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
-    tables.write_scores(run.path, columns, bom=bom)
-    tables.write_machines(run.path, machines, bom=bom)
+    return columns | {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
 
 
 def stored_scores(

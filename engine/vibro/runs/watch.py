@@ -1,0 +1,324 @@
+"""``vibro watch``: scores what arrives in a folder, each record once, and says when a machine's level changes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vibro.errors import ConfigError, IncompatibleModelError
+from vibro.host.manager import PluginHost
+from vibro.ingest import IngestOptions
+from vibro.ingest.accounting import QUARANTINED, REASONS
+from vibro.ingest.options import check_options
+from vibro.io import files
+from vibro.runs.arrivals import Arrivals
+from vibro.runs.deliver import Deliver
+from vibro.runs.outputs import score_columns
+from vibro.runs.scorer import Judged, Scorer
+from vibro.runs.window import machine_levels
+from vibro.scoring.drift import ALPHA, BLOCK, drift, reference_of
+from vibro.scoring.machines import N
+from vibro.scoring.verdict import INDETERMINATE, INVALID
+from vibro.store.journal import Journal, Transaction
+from vibro.store.lock import Lock
+from vibro.store.rundir import content, is_run, real_path
+from vibro.store.tables import json_line, quarantine_lines, score_lines
+
+SCORES, QUARANTINE, EVENTS = "scores.csv", "quarantine.csv", "alarms.jsonl"
+SOON, LATER = 1.0, 60.0  # seconds from look to look
+LINES = (".jsonl", ".csv", ".tsv", ".txt")  # whose last line ends with a line break once they are whole
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What ``vibro watch`` is told; spans in seconds.
+
+    ``settle``: how long a file must rest; ``patience``: after which it is taken as it is, whole or not. ``command`` gets
+    each event on its standard input, ``webhook`` as a POST.
+    """
+
+    folder: Path
+    model: Path
+    out: Path
+    reading: IngestOptions = field(default_factory=IngestOptions)
+    device: str = "auto"
+    once: bool = False
+    settle: float = 2.0
+    patience: float = 60.0
+    command: tuple[str, ...] = ()
+    webhook: str = ""
+
+
+@dataclass
+class Watched:
+    """What a watch has done since it began."""
+
+    files: int = 0
+    records: int = 0
+    events: int = 0
+    waiting: int = 0
+
+
+def watch(
+    host: PluginHost,
+    options: WatchOptions,
+    say: Callable[[str], None],
+    tell: Callable[[Mapping[str, Any]], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> Watched:
+    """Scores what arrives until it is interrupted, or with ``once`` what is there; ``tell`` takes events, ``say`` notes.
+
+    ``wait(seconds)`` waits for the next look, at most so long. Errors as of ``vibro score``; a file that cannot be scored is told.
+    """
+    folder, out = real_path(options.folder), real_path(options.out)
+    _check(folder, out, options)
+    with files.disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = Lock.acquire(out)
+    try:
+        scorer = Scorer(host, options.model, folder, options.reading, options.device)
+        journal = Journal(out, {"model": scorer.digest, "folder": str(folder)})
+        try:
+            return _Watch(scorer, journal, options, say, tell).run(wait)
+        finally:
+            journal.close()
+    finally:
+        lock.release(out)
+
+
+def _check(folder: Path, out: Path, options: WatchOptions) -> None:
+    if not folder.is_dir():
+        raise ConfigError(f"no such folder: {options.folder}", hint="name the folder that the files arrive in")
+    if out == folder or folder in out.parents:
+        raise ConfigError(f"-o {options.out} lies inside the folder that is watched", hint="choose another -o")
+    if is_run(out) and not (out / "journal.sqlite").is_file() and content(out):
+        raise ConfigError(f"{options.out} holds a run", hint="choose another -o")
+    if content(out) and not (out / "journal.sqlite").is_file():
+        raise ConfigError(f"{options.out} is not empty and holds no watch", hint="choose another -o")
+    check_options(options.reading)
+
+
+class _Watch:
+    """One watch at work."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        journal: Journal,
+        options: WatchOptions,
+        say: Callable[[str], None],
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._scorer, self._journal, self._options, self._say, self._tell = scorer, journal, options, say, tell
+        self._arrivals = Arrivals(scorer.root, self._known, settle=options.settle, patience=options.patience)
+        self._deliver = Deliver(options.command, options.webhook, say)
+        self._done = Watched()
+        self._told: set[str] = set()
+
+    def run(self, wait: Callable[[float], None]) -> Watched:
+        """Looks until interrupted; with ``once`` until everything that rests has been scored."""
+        looks = 0
+        while True:
+            with self._reachable():
+                self._look()
+            self._deliver.send(self._journal)
+            looks += 1
+            self._done.waiting = self._arrivals.waiting
+            if self._options.once and (looks > 1 or not self._arrivals.waiting):
+                return self._done
+            wait(self._options.settle if self._options.once else self._pause)
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look if nothing changes: soon while a file or an event waits."""
+        return SOON if self._arrivals.waiting or self._deliver.waits(self._journal) else LATER
+
+    def _look(self) -> None:
+        for path, source, state, late in self._arrivals.look():
+            self._file(path, source, state, late)
+        for source in self._arrivals.restless():
+            self._say(f"{source} has been growing for {self._options.patience:g} s; it is scored once it rests")
+        for source, why in self._arrivals.problems.items():
+            self._once(f"{source} cannot be read: {why}")
+
+    def _file(self, path: Path, source: str, state: str, late: bool) -> None:
+        """Scores a file, if it is whole or has been waited for long enough."""
+        if not late and path.name.lower().endswith(LINES) and not _ends_with_a_line(path):
+            return
+        try:
+            judged = self._scorer.judge(path)
+        except IncompatibleModelError as error:
+            judged = Judged(None, None, None, [_refused(source, error.message)])
+        except FileNotFoundError:
+            return  # deleted meanwhile; nothing of it was scored
+        bad = [f for f in judged.findings if f["disposition"] == QUARANTINED]
+        if bad and not late:
+            self._say(f"{source} is not wholly readable: {bad[0]['detail']}; it is read again when it changes")
+            return
+        with self._journal.transaction() as change:
+            events = self._record(change, source, state, judged)
+        self._arrivals.take(source)
+        self._done.files += 1
+        for event in events:
+            self._done.events += 1
+            self._tell(event)
+
+    def _record(self, change: Transaction, source: str, state: str, judged: Judged) -> list[dict[str, Any]]:
+        """One file in one transaction: its new records and findings, the levels of their machines, events."""
+        change.run("INSERT OR REPLACE INTO files VALUES (?, ?)", source, state)
+        keys = (sha256(json.dumps(files.plain(finding)).encode()).hexdigest() for finding in judged.findings)
+        fresh = [finding for finding, key in zip(judged.findings, keys, strict=True) if self._new(change, key, source)]
+        if fresh:
+            change.append(QUARANTINE, *quarantine_lines(fresh))
+        if judged.batch is None:
+            return []
+        assert judged.matrix is not None and judged.verdict is not None
+        columns = score_columns(judged.batch, judged.matrix, judged.verdict)
+        new = np.array([self._new(change, ident, source) for ident in judged.batch.ids.tolist()], np.bool_)
+        self._repeated(change, columns, ~new, source)
+        if not new.any():
+            return []
+        self._done.records += int(new.sum())
+        change.append(SCORES, *score_lines({name: column[new] for name, column in columns.items()}))
+        rows = np.flatnonzero(new)
+        events = [*self._levels(change, judged, rows), *self._drifts(change, judged, rows)]
+        for event in events:
+            line = json_line(event)
+            change.append(EVENTS, b"", line.encode())
+            change.run("INSERT INTO events (line, waiting) VALUES (?, ?)", line, int(self._deliver.wanted))
+        return events
+
+    def _levels(self, change: Transaction, judged: Judged, rows: Sequence[int] | Any) -> list[dict[str, Any]]:
+        """Machines whose level these records change, by the last instants of each sensor."""
+        batch, verdict = judged.batch, judged.verdict
+        assert batch is not None and verdict is not None
+        touched = set()
+        for i in rows:
+            machine, sensor = batch.machines[batch.machine[i]], batch.sensors[batch.sensor[i]]
+            touched.add((machine, sensor))
+            change.run(
+                "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?)",
+                *(machine, sensor, int(batch.time[i].astype("datetime64[ns]").astype(np.int64))),
+                *(_real(verdict.score[i]), int(verdict.level[i]), int(verdict.reason[i]), _real(verdict.confidence[i])),
+            )
+        for machine, sensor in touched:
+            change.run(
+                "DELETE FROM recent WHERE machine = ? AND sensor = ? AND rowid NOT IN"
+                " (SELECT rowid FROM recent WHERE machine = ? AND sensor = ? ORDER BY time DESC, rowid DESC LIMIT ?)",
+                *(machine, sensor, machine, sensor, N),
+            )
+        events = []
+        for machine in sorted({machine for machine, _ in touched}):
+            held = self._journal.rows(
+                "SELECT sensor, time, score, level, reason, confidence FROM recent WHERE machine = ? ORDER BY rowid",
+                machine,
+            )
+            row, level = machine_levels(machine, held, self._scorer.fitted.cuts)
+            before = self._journal.rows("SELECT level FROM machines WHERE machine = ?", machine)
+            was = before[0][0] if before else "normal"
+            change.run("INSERT OR REPLACE INTO machines VALUES (?, ?)", machine, level)
+            if level != was:
+                events.append({"event": "level", **row, "level": level, "before": was})
+        return events
+
+    def _drifts(self, change: Transaction, judged: Judged, rows: Any) -> Iterator[dict[str, Any]]:
+        """Sensors whose last block of scores is not that of the fit."""
+        batch, verdict = judged.batch, judged.verdict
+        assert batch is not None and verdict is not None
+        fitted = self._scorer.fitted
+        sensors = set()
+        for i in rows:
+            if np.isfinite(verdict.score[i]) and verdict.level[i] not in (INVALID, INDETERMINATE):
+                sensors.add(batch.sensors[batch.sensor[i]])
+                change.run("INSERT INTO scores VALUES (?, ?)", batch.sensors[batch.sensor[i]], float(verdict.score[i]))
+        known = list(fitted.schema["sensors"])
+        for sensor in sorted(sensors):
+            held = [row[0] for row in self._journal.rows("SELECT score FROM scores WHERE sensor = ?", sensor)]
+            if len(held) < BLOCK:
+                continue
+            change.run("DELETE FROM scores WHERE sensor = ?", sensor)
+            code = known.index(sensor) if sensor in known else -1
+            found = drift(np.array(held), reference_of(code, fitted.reference["fused"], fitted.reference["sensor"]))
+            if found.found:
+                yield {
+                    "event": "drift",
+                    "sensor_id": sensor,
+                    "records": len(held),
+                    "statistic": found.statistic,
+                    "p": found.p,
+                    "above": found.above,
+                    "false_alarms": ALPHA,
+                    "proposal": "fit again on records of late, or after a repair: vibro accept",
+                }
+
+    def _new(self, change: Transaction, key: str, source: str) -> bool:
+        """Whether a record or finding is met for the first time; then it is noted."""
+        if self._journal.rows("SELECT 1 FROM known WHERE key = ?", key):
+            return False
+        change.run("INSERT INTO known VALUES (?, ?)", key, source)
+        return True
+
+    def _repeated(self, change: Transaction, columns: Mapping[str, Any], rows: Any, source: str) -> None:
+        """Records that another file has held already are quarantined, as those of one batch are (Q012)."""
+        findings = []
+        for i in np.flatnonzero(rows):
+            ident = str(columns["record_id"][i])
+            first = self._journal.rows("SELECT source FROM known WHERE key = ?", ident)[0][0]
+            if first != source and self._new(change, f"{ident} {source}", source):
+                detail = f"the same record as in {first}"
+                findings.append(
+                    {"source": source, "row": int(columns["row"][i]), "record_id": ident, "code": "Q012"}
+                    | {"reason": REASONS["Q012"], "disposition": QUARANTINED, "detail": detail}
+                    | {name: columns[name][i] for name in ("sensor_id", "data_time")}
+                )
+        if findings:
+            change.append(QUARANTINE, *quarantine_lines(findings))
+
+    def _known(self, source: str) -> str:
+        """The state in which a file was scored, empty for one that was not."""
+        found = self._journal.rows("SELECT state FROM files WHERE source = ?", source)
+        return str(found[0][0]) if found else ""
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """A folder that is gone for a while, as on a network, is told and looked for again."""
+        try:
+            yield
+        except FileNotFoundError:
+            if self._options.once:
+                raise ConfigError(f"{self._options.folder} is gone") from None
+            self._once(f"{self._options.folder} is gone; it is looked for again")
+
+    def _once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as handle:
+            handle.seek(0, 2)
+            if not handle.tell():
+                return False
+            handle.seek(-1, 2)
+            return handle.read(1) == b"\n"
+    except OSError:
+        return True  # the reader says what is wrong
+
+
+def _refused(source: str, why: str) -> dict[str, Any]:
+    code = "Q018" if "unit is" in why else "Q008"
+    return {"source": source, "code": code, "reason": REASONS[code], "disposition": QUARANTINED, "detail": why}
+
+
+def _real(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
