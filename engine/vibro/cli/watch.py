@@ -67,6 +67,28 @@ def watch(
         console.line(f"{done.records} records of {done.files} files scored: {out / 'scores.csv'}{left}")
 
 
+def accept(
+    session: Session,
+    run: Annotated[Path, typer.Argument(help="A run that holds the new records.", show_default=False)],
+    sensor: Annotated[str, typer.Argument(help="The sensor.", show_default=False)],
+    since: Annotated[
+        str, typer.Option("--since", help="From when on: 2024-05-01, 2024-05-01T10:00:00Z.", show_default=False)
+    ],
+) -> None:
+    """Takes what a sensor shows since a repair as its new baseline, in the model that RUN fitted or was scored with."""
+    from vibro.cli import console
+    from vibro.runs.accept import accept_baseline
+
+    done = accept_baseline(session.host(), run, sensor, since)
+    table = {"model": done.model, "records": done.records, "median_z": {"before": done.before, "after": done.after}}
+    if not session.result(table):
+        console.line(
+            f"{done.records} records of sensor {console.clean(sensor)} are its baseline in {done.model}:"
+            f" median z {done.before:.2f} before, {done.after:.2f} now"
+        )
+        console.line("scores from now on follow it; a new fit would learn from these records too")
+
+
 def _json_line(value: Mapping[str, Any]) -> None:
     from vibro.io.files import plain
 
@@ -95,3 +117,4 @@ def _sentence(event: Mapping[str, Any]) -> str:
 def add_to(app: typer.Typer) -> None:
     """Adds the commands at the top level."""
     command(app, "watch")(watch)
+    command(app, "accept")(accept)

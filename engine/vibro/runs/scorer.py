@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,9 +19,9 @@ from vibro.data import SignalBatch, check_schema
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, NothingAccepted, ingest
 from vibro.ingest.accounting import Accounting
-from vibro.runs.model import load_model, verify_model
+from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.scoring.verdict import ScoreMatrix, Verdict
-from vibro.store import manifest
+from vibro.store import bundle, manifest
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,29 @@ class Scorer:
 
     def __init__(self, host: PluginHost, model: Path, root: Path, reading: IngestOptions, device: str = "auto") -> None:
         self.fitted, _, meta = load_model(host, model)
-        self.digest = str(meta["digest"])
         self.root = root
+        self._manifest = model_folder(model) / bundle.NAME
+        self._stamp = self._manifest.stat()
         ctx = Context(seed=self.fitted.seed, device=resolve_device(device), fs=self.fitted.schema["fs"])
         self._engine = Engine(host, ctx)
         verify_model(self._engine, self.fitted, meta, manifest.libraries())
         self._readers = [cls.make({}, Context()) for cls in host.components("reader")]
         self._reading = frozen(reading, self.fitted.schema)
+
+    @property
+    def fit(self) -> str:
+        """Hash of all that was learned by detectors and views: other cuts, marks or baselines of a sensor leave it as it is."""
+        listed = bundle.read_manifest(self._manifest.parent)["files"]
+        parts = {path: entry["sha256"] for path, entry in listed.items() if path.startswith(("detectors/", "views/"))}
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the model has been changed since it was loaded: by ``vibro label``, ``threshold`` or ``accept``."""
+        try:
+            return not os.path.samestat(self._stamp, self._manifest.stat())
+        except FileNotFoundError:  # while it is exchanged
+            return False
 
     def judge(self, path: Path) -> Judged:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""

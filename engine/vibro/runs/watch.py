@@ -84,10 +84,14 @@ def watch(
         out.mkdir(parents=True, exist_ok=True)
     lock = Lock.acquire(out)
     try:
-        scorer = Scorer(host, options.model, folder, options.reading, options.device)
-        journal = Journal(out, {"model": scorer.digest, "folder": str(folder)})
+
+        def load() -> Scorer:
+            return Scorer(host, options.model, folder, options.reading, options.device)
+
+        scorer = load()
+        journal = Journal(out, {"fit": scorer.fit, "folder": str(folder)})
         try:
-            return _Watch(scorer, journal, options, say, tell).run(wait)
+            return _Watch(load, scorer, journal, options, say, tell).run(wait)
         finally:
             journal.close()
     finally:
@@ -111,13 +115,15 @@ class _Watch:
 
     def __init__(
         self,
+        load: Callable[[], Scorer],
         scorer: Scorer,
         journal: Journal,
         options: WatchOptions,
         say: Callable[[str], None],
         tell: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._scorer, self._journal, self._options, self._say, self._tell = scorer, journal, options, say, tell
+        self._load, self._scorer, self._journal = load, scorer, journal
+        self._options, self._say, self._tell = options, say, tell
         self._arrivals = Arrivals(scorer.root, self._known, settle=options.settle, patience=options.patience)
         self._deliver = Deliver(options.command, options.webhook, say)
         self._done = Watched()
@@ -142,6 +148,9 @@ class _Watch:
         return SOON if self._arrivals.waiting or self._deliver.waits(self._journal) else LATER
 
     def _look(self) -> None:
+        if self._scorer.stale:
+            self._scorer = self._load()
+            self._say("the model has other cuts, marks or baselines now: they count from here on")
         for path, source, state, late in self._arrivals.look():
             self._file(path, source, state, late)
         for source in self._arrivals.restless():
