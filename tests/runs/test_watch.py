@@ -178,7 +178,7 @@ def test_an_alarm_that_persists_is_told_once_and_its_end_too(look, inbox, tmp_pa
     for i in range(20):
         (inbox / f"r{i:02d}.jsonl").write_text(line(200 + i, gain=6.0 if 4 <= i < 12 or i == 17 else 1.0))
     _, events, _ = look()
-    assert [(e["before"], e["level"]) for e in events][0] == ("normal", "alarm")
+    assert next((e["before"], e["level"]) for e in events) == ("normal", "alarm")
     assert [e["level"] for e in events if e["level"] in ("alarm", "normal")] == ["alarm", "normal"]
     written = [json.loads(text) for text in (tmp_path / "out" / "alarms.jsonl").read_text().splitlines()]
     assert [e["level"] for e in written] == [e["level"] for e in events] and written[0]["machine_id"] == "a"

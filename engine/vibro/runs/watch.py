@@ -76,7 +76,7 @@ def watch(
 ) -> Watched:
     """Scores what arrives until it is interrupted, or with ``once`` what is there; ``tell`` takes events, ``say`` notes.
 
-    ``wait(seconds)`` waits for the next look, at most so long. Errors as of ``vibro score``; a file that cannot be scored is told.
+    ``wait(seconds)`` waits for the next look, at most so long. Errors as of ``vibro score``.
     """
     folder, out = real_path(options.folder), real_path(options.out)
     _check(folder, out, options)
