@@ -158,7 +158,7 @@ def _layout(head: bytes, complete: bool) -> Layout | None:
     return _layout_of(head if complete else head.rpartition(b"\n")[0])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4096)  # all files are asked for before the first is read
 def _layout_of(lines: bytes) -> Layout | None:
     """The layout of whole lines; ``accepts`` and ``read`` ask for the same ones."""
     return layout_of_lines([line.rstrip("\r") for line in lines.decode("utf-8", "replace").split("\n")])

@@ -14,6 +14,7 @@ from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers import flac, hdf5, lvm, mat, tdms, uff
 from vibro_plugins.readers import table as table_reader
 from vibro_plugins.readers.table import Table
+from vibro_plugins.readers.text import digits
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
@@ -121,12 +122,26 @@ def test_a_column_in_float64_is_exact_or_left_to_others(pairs, form):
     cells = [[form.format(value) for value in pair] for pair in pairs]
     table = Numbers(worth=0)
     table.expect(Path(__file__))
-    found = table.table(",".join(cell for row in cells for cell in row).encode(), len(cells), 2)
+    found = table.table("\n".join(map(",".join, cells)).encode(), 2)
     for place in range(2) if found else ():
         exact = found.exact(place)
         assert exact is None or exact.tolist() == [float(row[place]) for row in cells]
         if form == "{:.6f}":
             assert exact is not None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.text("0123456789", min_size=1, max_size=20), min_size=1, max_size=4), min_size=1, max_size=40)
+)
+def test_lines_are_counted_only_where_all_have_the_same_width(rows):
+    width = len(rows[0])
+    text = np.frombuffer(bytearray("\n".join(map(",".join, rows)).encode() + b" "), np.uint8)
+    found = digits.lines(text, 0, len(text) - 1, width)
+    even = all(len(row) == width for row in rows)
+    assert found == (len(rows) if even else digits.UNSURE)
+    if even:
+        assert text.tobytes()[:-1].decode() == ",".join(cell for row in rows for cell in row)
 
 
 # --- large and foreign files ------------------------------------------------------------------------------------------

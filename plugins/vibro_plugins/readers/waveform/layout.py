@@ -104,7 +104,7 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
         return None
     first, kinds = found
     head = [row for row in rows[first : first + 50] if len(row) == len(kinds)]
-    points, commas = (any(mark in c for row in head for c in row if kind_of(c, ",") == "number") for mark in ".,")
+    points, commas = (any(mark in c and kind_of(c, ",") == "number" for row in head for c in row) for mark in ".,")
     if points and commas:
         raise BadField("Q006", "", "numbers with a decimal point and numbers with a decimal comma in one table")
     notes = ["numbers are written with a decimal comma"] if commas else []
