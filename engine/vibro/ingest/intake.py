@@ -20,7 +20,7 @@ from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
-from vibro.ingest.remember import SMALL, keep, key_of, recall, said
+from vibro.ingest.remember import SMALL, keep, key_of, rebuilt, recall, said
 from vibro.ingest.shaping import Shaper
 from vibro.ingest.worker import Memory, state_of
 from vibro.io.files import digest
@@ -105,7 +105,7 @@ class Intake:
             return
         try:
             if read is not None:
-                packed, kept = read
+                packed, samples = read
                 sha256, size, before, after, notes = (
                     packed.sha256,
                     packed.size,
@@ -113,7 +113,7 @@ class Intake:
                     packed.after,
                     packed.notes,
                 )
-                self._read(item, recall(kept))
+                self._read(item, rebuilt(samples, packed.items))
             else:
                 before = state_of(item.path)
                 sha256, size, notes = self._read_here(item, before)
