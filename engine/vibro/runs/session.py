@@ -19,7 +19,7 @@ from vibro.ingest import Ingested, ingest
 from vibro.ingest.files import check_paths
 from vibro.ingest.options import check_options
 from vibro.ingest.settings import with_settings
-from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
+from vibro.ingest.tables import Labels, machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.ingest.ways import way_out
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
@@ -143,6 +143,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
     if data.sensors is not None:
         batch, said = read_sensors(data.sensors, batch)
         warnings += said
+    warnings += machines_unnamed(batch)
     if data.covariates is not None:
         batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
         warnings += said

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers import flac, hdf5, lvm, mat, tdms, uff
 from vibro_plugins.readers import table as table_reader
+from vibro_plugins.readers.parquet import Parquet
+from vibro_plugins.readers.sheet import Sheet
 from vibro_plugins.readers.table import Table
 from vibro_plugins.readers.text import digits
 from vibro_plugins.readers.text.fast import Numbers
@@ -142,6 +144,38 @@ def test_lines_are_counted_only_where_all_have_the_same_width(rows):
     assert found == (len(rows) if even else digits.UNSURE)
     if even:
         assert text.tobytes()[:-1].decode() == ",".join(cell for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("form", ["csv", "gappy.csv", "xlsx", "parquet"])
+def test_columns_named_by_the_user(tmp_path, form):
+    x = RNG.normal(size=(500, 2)).astype(np.float32).astype(np.float64)
+    rows = [("uptime_s", "dms", "acc_x"), *zip(*(np.arange(500) / 250 + 7, *x.T), strict=True)]
+    path = tmp_path / f"a.{form}"
+    if form == "xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(list(row))
+        book.save(path)
+    elif form == "parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+        parquet.write_table(pa.table(columns), path)
+    else:
+        more = "9,nan,1\n" * form.startswith("gappy")
+        path.write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n" + more)
+    cls = {"xlsx": Sheet, "parquet": Parquet}.get(form, Table)
+    (item,), _ = read(cls, path, columns={"time": "uptime_s", "signal": "acc_x"})
+    assert (item.channel, item.fs) == ("acc_x", 250.0)
+    assert np.array_equal(item.signal[0, :500], x[:, 1].astype(np.float32))
+    items, notes = read(cls, path, columns={"time": "uptime_s", "unit": "u"}, gaps=True)
+    assert [item.channel for item in items] == ["dms", "acc_x"] and "--columns unit=u has no effect" in notes
+    (refused,), _ = read(cls, path, columns={"time": "clock"})
+    assert refused.code == "Q005" and "no column clock (columns: uptime_s, dms, acc_x)" in refused.detail
+    (refused,), _ = read(cls, path, columns={"signal": "z"})
+    assert refused.code == "Q005" and "acc_x" in refused.detail
 
 
 # --- large and foreign files ------------------------------------------------------------------------------------------

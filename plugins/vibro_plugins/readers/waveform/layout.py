@@ -38,7 +38,8 @@ class Layout:
     """Row ``first`` (from 0) holds the first samples; ``names`` and ``units`` are those of the columns, in order.
 
     ``delimiter`` is empty for blanks; ``kinds`` says what a column holds; ``named`` whether there is a header; ``about``
-    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands.
+    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands; ``clock`` is
+    the column that the user calls the time.
     """
 
     first: int
@@ -51,6 +52,7 @@ class Layout:
     about: dict[str, str] = field(default_factory=dict)
     spare: int = 0
     notes: tuple[str, ...] = ()
+    clock: str = ""
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:

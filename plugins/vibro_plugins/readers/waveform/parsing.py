@@ -104,7 +104,9 @@ def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
 
 def _may_be_a_clock(place: int, name: str, layout: Layout) -> bool:
     """Whether a column may hold times or count the rows: by its name, or by its place."""
-    return place == 0 or (time_column(name)[0] if layout.named else place < 4 < len(layout.kinds))
+    return (
+        place == 0 or name == layout.clock or (time_column(name)[0] if layout.named else place < 4 < len(layout.kinds))
+    )
 
 
 def _rises(values: NDArray[Any]) -> bool:
