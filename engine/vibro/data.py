@@ -123,6 +123,7 @@ class Record:
     offset: int = -1
     channel: str = ""
     zoned: bool = True  # False: the text of the time names no zone and was read as UTC
+    since: float = 0.0  # seconds from the start of its recording, of a piece of one
 
 
 @dataclass(frozen=True)

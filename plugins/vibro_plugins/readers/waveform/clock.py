@@ -25,11 +25,13 @@ class Clock:
     notes: tuple[str, ...] = field(default=())
     zoned: bool = True  # False: the times name no zone and were read as UTC
 
+    def since(self, index: int) -> float:
+        """Seconds from the first sample to one at which a piece begins."""
+        return 0.0 if not index or self.times is None else float(self.times[index])
+
     def at(self, index: int) -> np.datetime64:
         """The time of a sample at which a piece begins."""
-        if not index or self.times is None:
-            return self.start
-        return self.start + np.timedelta64(round(float(self.times[index]) * 1e9), "ns")
+        return self.start + np.timedelta64(round(self.since(index) * 1e9), "ns")
 
 
 def clock_of_numbers(values: NDArray[np.float64], unit: float, name: str) -> Clock:

@@ -65,6 +65,7 @@ def records(
                 line=line(start),
                 channel=wave.name,
                 zoned=wave.clock.zoned,
+                since=wave.clock.since(start),
                 **where,
             )
 
