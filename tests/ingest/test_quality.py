@@ -10,7 +10,7 @@ import pytest
 from vibro import cli
 from vibro.data import Quality, Record
 from vibro.errors import ConfigError
-from vibro.ingest import IngestOptions, ingest
+from vibro.ingest import IngestOptions, ingest, quality
 from vibro.ingest.quality import judged, moments
 from vibro.ingest.repair import filled, refusal
 from vibro_plugins.readers.npz import Npz
@@ -105,6 +105,15 @@ def test_a_signal_that_hardly_moves_beside_its_mean():
     bits, words = verdict(1000 + 1e-3 * SINE)
     assert bits == Quality.STILL and "of 1000" in words
     assert verdict(np.float32(3) + np.zeros(100))[0] == Quality.CONSTANT
+
+
+def test_long_records_are_judged_in_parts(monkeypatch):
+    monkeypatch.setattr(quality, "PART", 1000)
+    monkeypatch.setattr(quality, "ENOUGH", 512)
+    assert verdict(NOISE) == (Quality(0), "")
+    assert verdict(with_run(NOISE, 2500, 40, 0.0))[1] == "samples 2500 to 2539 are all 0 (of 4096)"
+    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spikes, the largest 90 at sample 2500"
+    assert verdict(np.minimum(NOISE, 0.8))[0] == Quality.CLIPPED
 
 
 def test_the_worst_channel_speaks():

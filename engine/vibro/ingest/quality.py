@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
 
@@ -24,6 +25,7 @@ SPIKE = 12.0  # robust standard deviations
 ALONE = 10.0  # times the largest of the three samples on either side; real oscillations pass through them
 ENOUGH = 1 << 20  # samples of a record that its median is taken of
 BLOCK = 1 << 16  # samples summed at a time
+PART = 1 << 22  # samples in which gaps and spikes are looked for at a time, so that a long record takes no more memory
 SPIKES = 1e-3  # of the samples; what is more frequent is a property of the signal
 
 
@@ -81,8 +83,10 @@ def _channel(
         return (Quality.ZERO if low == 0 else Quality.CONSTANT), f"every sample is {low:.6g}"
     if share := _clipped(x, low, high):
         return Quality.CLIPPED, f"{share:.1%} of the samples stand at a flat extreme"
-    if gap := _gap(x, low, high):
-        start, stop = gap
+    for place, part in _parts(x):
+        if (gap := _gap(part, low, high)) is None:
+            continue
+        start, stop = gap[0] + place, gap[1] + place
         return Quality.DROPOUT, f"samples {start} to {stop - 1} are all {x[start]:.6g} (of {len(x)})"
     if float(high) - float(low) < STILL * abs(mean):
         return Quality.STILL, f"all samples lie within {(float(high) - float(low)) / abs(mean):.1g} of {mean:.6g}"
@@ -98,16 +102,22 @@ def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float
     samples than the band next to it, which always reaches at least to the next level in use.
     """
     share = 0.0
+    some = x[:: 1 + len(x) // ENOUGH]
     for extreme in (high, low):
-        at = int(np.count_nonzero(x == extreme))
+        at = sum(int(np.count_nonzero(part == extreme)) for _, part in _parts(x))
         if not max(3, CLIP_SHARE / 2 * len(x)) <= at <= len(x) / 2:
             continue  # too few, or the value at which the record rests
-        rest = x[x != extreme]
+        rest = some[some != extreme]
         gap = np.abs(np.float64(extreme) - rest)
         reach = max(BAND * (np.float64(high) - np.float64(low)), float(gap.min()) * 1.5)
-        if at >= CLIP_RATIO * np.count_nonzero(gap <= reach):
+        if at / len(x) >= CLIP_RATIO * np.count_nonzero(gap <= reach) / len(some):
             share += at / len(x)
-    return share if share >= CLIP_SHARE and len(np.unique(x)) >= min(CLIP_LEVELS, len(x) // 4) else 0.0
+    return share if share >= CLIP_SHARE and len(np.unique(some)) >= min(CLIP_LEVELS, len(x) // 4) else 0.0
+
+
+def _parts(x: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """A record in parts, each with its place; one part of all that is not long."""
+    return ((start, x[start : start + PART]) for start in range(0, len(x), PART))
 
 
 def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int, int] | None:
@@ -143,7 +153,8 @@ def _spikes(x: NDArray[np.float32], mean: float, deviation: float) -> list[int]:
     far = SPIKE * 1.4826 * _middle(np.abs(some - middle))
     if not far:
         return []  # it rests at one value most of the time
-    at = np.flatnonzero((inner > middle + far) | (inner < middle - far)) + 3
+    low, high = middle - far, middle + far
+    at = np.concatenate([np.flatnonzero((part > high) | (part < low)) + start for start, part in _parts(inner)]) + 3
     away = np.abs(x[at] - middle)
     beside = np.max([np.abs(x[at + k] - middle) for k in (-3, -2, -1, 1, 2, 3)], axis=0)
     lone = np.flatnonzero(away > ALONE * beside)

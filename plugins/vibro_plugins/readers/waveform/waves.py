@@ -71,8 +71,6 @@ def records(
 
 
 def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
-    """A copy in float32; what is too large for it becomes infinite."""
-    if values.dtype == np.float32:
-        return np.array(values)
+    """The values side by side in float32; what is too large for it becomes infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(values, dtype=np.float32)
+        return np.ascontiguousarray(values, dtype=np.float32)
