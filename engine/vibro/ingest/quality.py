@@ -108,6 +108,8 @@ def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float
         if not max(3, CLIP_SHARE / 2 * len(x)) <= at <= len(x) / 2:
             continue  # too few, or the value at which the record rests
         rest = some[some != extreme]
+        if not len(rest):
+            continue
         gap = np.abs(np.float64(extreme) - rest)
         reach = max(BAND * (np.float64(high) - np.float64(low)), float(gap.min()) * 1.5)
         if at / len(x) >= CLIP_RATIO * np.count_nonzero(gap <= reach) / len(some):

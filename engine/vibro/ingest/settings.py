@@ -41,7 +41,7 @@ def with_settings(paths: Sequence[Path], options: IngestOptions) -> tuple[Ingest
 
 
 def taken_along(options: IngestOptions, fs: float) -> dict[str, Any]:
-    """What of the options a model is to be given new data with: patterns of channels, rate, and cuts in samples."""
+    """The options of a fit that new data are read with: patterns of channels, sampling rate, and cuts in samples."""
     spans = {name: getattr(options, name) for name in _SPANS}
     return {
         "channel_patterns": list(options.channels),
