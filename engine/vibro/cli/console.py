@@ -46,8 +46,12 @@ def note(text: str) -> None:
             rich_console(stderr=True).print(text, style="yellow" if text.startswith("warning") else None)
 
 
-def error(message: str, hint: str | None) -> None:
-    """An error and the next thing to type."""
+def error(message: str, hint: str | None, code: int) -> None:
+    """An error and the next thing to type; with ``--json`` a line of JSON on stderr."""
+    if shown["json"]:
+        told = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
+        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+        return
     out = rich_console(stderr=True)
     out.print(f"error: {clean(message)}", style="bold red")
     if hint:
