@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from vibro.cli import run as vibro
-from vibro.errors import ConfigError, LockedError, StateError, VibroError
+from vibro.errors import ConfigError, LockedError, ResourceError, StateError, VibroError
 from vibro.runs.arrivals import Arrivals
 from vibro.runs.deliver import Deliver
 from vibro.runs.hosts import open_host
@@ -262,6 +263,26 @@ def test_a_transaction_leaves_all_or_nothing(tmp_path):
     journal.close()
     Journal(tmp_path, {}).close()
     assert (tmp_path / "t.csv").read_bytes() == b"h\n1\n"
+
+
+def test_a_full_disk_ends_the_watch_and_loses_nothing(look, inbox, tmp_path, monkeypatch):
+    (inbox / "a.jsonl").write_text(line(200))
+    look()
+    (inbox / "b.jsonl").write_text(line(201))
+
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith("scores.csv"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ResourceError, match=r"scores\.csv: No space left"):
+            look()
+    assert scored(tmp_path) == ["a.jsonl:0"]
+    assert look()[0].records == 1 and scored(tmp_path) == ["a.jsonl:0", "b.jsonl:0"]
 
 
 def test_a_file_must_rest_and_one_that_never_does_is_named_once(tmp_path):

@@ -27,9 +27,10 @@ from vibro.runs.window import machine_levels
 from vibro.scoring.drift import ALPHA, BLOCK, drift, reference_of
 from vibro.scoring.machines import N
 from vibro.scoring.verdict import INDETERMINATE, INVALID
+from vibro.store.journal import NAME as JOURNAL
 from vibro.store.journal import Journal, Transaction
 from vibro.store.lock import Lock
-from vibro.store.rundir import content, is_run, real_path
+from vibro.store.rundir import content, real_path
 from vibro.store.tables import json_line, quarantine_lines, score_lines
 
 SCORES, QUARANTINE, EVENTS = "scores.csv", "quarantine.csv", "alarms.jsonl"
@@ -103,9 +104,7 @@ def _check(folder: Path, out: Path, options: WatchOptions) -> None:
         raise ConfigError(f"no such folder: {options.folder}", hint="name the folder that the files arrive in")
     if out == folder or folder in out.parents:
         raise ConfigError(f"-o {options.out} lies inside the folder that is watched", hint="choose another -o")
-    if is_run(out) and not (out / "journal.sqlite").is_file() and content(out):
-        raise ConfigError(f"{options.out} holds a run", hint="choose another -o")
-    if content(out) and not (out / "journal.sqlite").is_file():
+    if content(out) and not (out / JOURNAL).is_file():
         raise ConfigError(f"{options.out} is not empty and holds no watch", hint="choose another -o")
     check_options(options.reading)
 

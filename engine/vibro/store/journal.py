@@ -66,18 +66,21 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All or nothing: on an error tables and database are as before."""
-        self._base.execute("BEGIN IMMEDIATE")
+        """All or nothing: on an error tables and database are as before; ResourceError for a disk that does not take them."""
         change = Transaction(self.folder, self._base)
         try:
+            self._base.execute("BEGIN IMMEDIATE")
             yield change
             change.sync()
             self._base.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             change.close()
-            self._base.execute("ROLLBACK")
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
             for name, size in change.before.items():
                 self._cut(name, size)
+            if isinstance(error, sqlite3.Error):
+                raise ResourceError(f"cannot write {self.folder / NAME}: {error}", hint="check that disk") from error
             raise
 
     def _cut(self, name: str, size: int) -> None:
