@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -71,7 +72,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
                 f"X has {x.shape[-1]} feature(s): a record of one sample (n_features = 1) holds no vibration"
             )
         batch = self._batch(x)
-        host = open_host(_mute)
+        host = open_host(_warn)
         try:
             if self.ensemble == "auto" and x.shape[-1] < SHORT:
                 name, table = "features", dict(FEATURES)
@@ -93,7 +94,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         x = validate_data(self, X, dtype="numeric", allow_nd=True, reset=False)
         batch, fitted = self._batch(x), self.fitted_
-        engine = Engine(open_host(_mute), Context(seed=fitted.seed, device=resolve_device(self.device), fs=batch.fs))
+        engine = Engine(open_host(_warn), Context(seed=fitted.seed, device=resolve_device(self.device), fs=batch.fs))
         return -fuse(engine.make_fuser(fitted), engine.score(fitted, batch).z)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -112,5 +113,6 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):
         return make_batch(samples, fs=float(self.fs), sensor=[""] * len(samples))
 
 
-def _mute(line: str) -> None:
+def _warn(line: str) -> None:
     """Notes on plugins that are left out."""
+    warnings.warn(line, stacklevel=3)

@@ -186,6 +186,12 @@ def test_an_alarm_that_persists_is_told_once_and_its_end_too(look, inbox, tmp_pa
     assert written[0]["since"].startswith("2024-01-09T12")
 
 
+def test_an_alarm_that_begins_and_ends_within_one_file_is_told(look, inbox):
+    (inbox / "day.jsonl").write_text("".join(line(200 + i, gain=6.0 if 4 <= i < 12 else 1.0) for i in range(24)))
+    _, events, _ = look()
+    assert [e["level"] for e in events if e["level"] in ("alarm", "normal")] == ["alarm", "normal"]
+
+
 def test_scores_that_are_no_longer_those_of_the_fit_are_told(look, inbox):
     for k in range(2):
         (inbox / f"r{k}.jsonl").write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -261,8 +262,7 @@ def _data(
 
 @contextmanager
 def _host() -> Iterator[PluginHost]:
-    notes: list[str] = []
-    host = open_host(notes.append)
+    host = open_host(lambda line: warnings.warn(line, stacklevel=4))
     with shown_in_notebook(host):
         yield host
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vibro.errors import ConfigError, IncompatibleModelError
 from vibro.host.manager import PluginHost
@@ -21,19 +17,13 @@ from vibro.ingest.options import check_options
 from vibro.io import files
 from vibro.runs.arrivals import Arrivals
 from vibro.runs.deliver import Deliver
-from vibro.runs.outputs import score_columns
+from vibro.runs.ledger import Ledger
 from vibro.runs.scorer import Judged, Scorer
-from vibro.runs.window import machine_levels
-from vibro.scoring.drift import ALPHA, BLOCK, drift, reference_of
-from vibro.scoring.machines import N
-from vibro.scoring.verdict import INDETERMINATE, INVALID
 from vibro.store.journal import NAME as JOURNAL
-from vibro.store.journal import Journal, Transaction
+from vibro.store.journal import Journal
 from vibro.store.lock import Lock
 from vibro.store.rundir import content, real_path
-from vibro.store.tables import json_line, quarantine_lines, score_lines
 
-SCORES, QUARANTINE, EVENTS = "scores.csv", "quarantine.csv", "alarms.jsonl"
 SOON, LATER = 1.0, 60.0  # seconds from look to look
 LINES = (".jsonl", ".csv", ".tsv", ".txt")  # whose last line ends with a line break once they are whole
 
@@ -171,124 +161,16 @@ class _Watch:
         if bad and not late:
             self._say(f"{source} is not wholly readable: {bad[0]['detail']}; it is read again when it changes")
             return
+        ledger = Ledger(self._journal, self._scorer.fitted, waiting=self._deliver.wanted)
         with self._journal.transaction() as change:
-            events = self._record(change, source, state, judged)
+            change.run("INSERT OR REPLACE INTO files VALUES (?, ?)", source, state)
+            records, events = ledger.enter(change, source, judged)
         self._arrivals.take(source)
         self._done.files += 1
+        self._done.records += records
         for event in events:
             self._done.events += 1
             self._tell(event)
-
-    def _record(self, change: Transaction, source: str, state: str, judged: Judged) -> list[dict[str, Any]]:
-        """One file in one transaction: its new records and findings, the levels of their machines, events."""
-        change.run("INSERT OR REPLACE INTO files VALUES (?, ?)", source, state)
-        keys = (sha256(json.dumps(files.plain(finding)).encode()).hexdigest() for finding in judged.findings)
-        fresh = [finding for finding, key in zip(judged.findings, keys, strict=True) if self._new(change, key, source)]
-        if fresh:
-            change.append(QUARANTINE, *quarantine_lines(fresh))
-        if judged.batch is None:
-            return []
-        assert judged.matrix is not None and judged.verdict is not None
-        columns = score_columns(judged.batch, judged.matrix, judged.verdict)
-        new = np.array([self._new(change, ident, source) for ident in judged.batch.ids.tolist()], np.bool_)
-        self._repeated(change, columns, ~new, source)
-        if not new.any():
-            return []
-        self._done.records += int(new.sum())
-        change.append(SCORES, *score_lines({name: column[new] for name, column in columns.items()}))
-        rows = np.flatnonzero(new)
-        events = [*self._levels(change, judged, rows), *self._drifts(change, judged, rows)]
-        for event in events:
-            line = json_line(event)
-            change.append(EVENTS, b"", line.encode())
-            change.run("INSERT INTO events (line, waiting) VALUES (?, ?)", line, int(self._deliver.wanted))
-        return events
-
-    def _levels(self, change: Transaction, judged: Judged, rows: Sequence[int] | Any) -> list[dict[str, Any]]:
-        """Machines whose level these records change, by the last instants of each sensor."""
-        batch, verdict = judged.batch, judged.verdict
-        assert batch is not None and verdict is not None
-        touched = set()
-        for i in rows:
-            machine, sensor = batch.machines[batch.machine[i]], batch.sensors[batch.sensor[i]]
-            touched.add((machine, sensor))
-            change.run(
-                "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?)",
-                *(machine, sensor, int(batch.time[i].astype("datetime64[ns]").astype(np.int64))),
-                *(_real(verdict.score[i]), int(verdict.level[i]), int(verdict.reason[i]), _real(verdict.confidence[i])),
-            )
-        for machine, sensor in touched:
-            change.run(
-                "DELETE FROM recent WHERE machine = ? AND sensor = ? AND rowid NOT IN"
-                " (SELECT rowid FROM recent WHERE machine = ? AND sensor = ? ORDER BY time DESC, rowid DESC LIMIT ?)",
-                *(machine, sensor, machine, sensor, N),
-            )
-        events = []
-        for machine in sorted({machine for machine, _ in touched}):
-            held = self._journal.rows(
-                "SELECT sensor, time, score, level, reason, confidence FROM recent WHERE machine = ? ORDER BY rowid",
-                machine,
-            )
-            row, level = machine_levels(machine, held, self._scorer.fitted.cuts)
-            before = self._journal.rows("SELECT level FROM machines WHERE machine = ?", machine)
-            was = before[0][0] if before else "normal"
-            change.run("INSERT OR REPLACE INTO machines VALUES (?, ?)", machine, level)
-            if level != was:
-                events.append({"event": "level", **row, "level": level, "before": was})
-        return events
-
-    def _drifts(self, change: Transaction, judged: Judged, rows: Any) -> Iterator[dict[str, Any]]:
-        """Sensors whose last block of scores is not that of the fit."""
-        batch, verdict = judged.batch, judged.verdict
-        assert batch is not None and verdict is not None
-        fitted = self._scorer.fitted
-        sensors = set()
-        for i in rows:
-            if np.isfinite(verdict.score[i]) and verdict.level[i] not in (INVALID, INDETERMINATE):
-                sensors.add(batch.sensors[batch.sensor[i]])
-                change.run("INSERT INTO scores VALUES (?, ?)", batch.sensors[batch.sensor[i]], float(verdict.score[i]))
-        known = list(fitted.schema["sensors"])
-        for sensor in sorted(sensors):
-            held = [row[0] for row in self._journal.rows("SELECT score FROM scores WHERE sensor = ?", sensor)]
-            if len(held) < BLOCK:
-                continue
-            change.run("DELETE FROM scores WHERE sensor = ?", sensor)
-            code = known.index(sensor) if sensor in known else -1
-            found = drift(np.array(held), reference_of(code, fitted.reference["fused"], fitted.reference["sensor"]))
-            if found.found:
-                yield {
-                    "event": "drift",
-                    "sensor_id": sensor,
-                    "records": len(held),
-                    "statistic": found.statistic,
-                    "p": found.p,
-                    "above": found.above,
-                    "false_alarms": ALPHA,
-                    "proposal": "fit again on records of late, or after a repair: vibro accept",
-                }
-
-    def _new(self, change: Transaction, key: str, source: str) -> bool:
-        """Whether a record or finding is met for the first time; then it is noted."""
-        if self._journal.rows("SELECT 1 FROM known WHERE key = ?", key):
-            return False
-        change.run("INSERT INTO known VALUES (?, ?)", key, source)
-        return True
-
-    def _repeated(self, change: Transaction, columns: Mapping[str, Any], rows: Any, source: str) -> None:
-        """Records that another file has held already are quarantined, as those of one batch are (Q012)."""
-        findings = []
-        for i in np.flatnonzero(rows):
-            ident = str(columns["record_id"][i])
-            first = self._journal.rows("SELECT source FROM known WHERE key = ?", ident)[0][0]
-            if first != source and self._new(change, f"{ident} {source}", source):
-                detail = f"the same record as in {first}"
-                findings.append(
-                    {"source": source, "row": int(columns["row"][i]), "record_id": ident, "code": "Q012"}
-                    | {"reason": REASONS["Q012"], "disposition": QUARANTINED, "detail": detail}
-                    | {name: columns[name][i] for name in ("sensor_id", "data_time")}
-                )
-        if findings:
-            change.append(QUARANTINE, *quarantine_lines(findings))
 
     def _known(self, source: str) -> str:
         """The state in which a file was scored, empty for one that was not."""
@@ -326,7 +208,3 @@ def _ends_with_a_line(path: Path) -> bool:
 def _refused(source: str, why: str) -> dict[str, Any]:
     code = "Q018" if "unit is" in why else "Q008"
     return {"source": source, "code": code, "reason": REASONS[code], "disposition": QUARANTINED, "detail": why}
-
-
-def _real(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
