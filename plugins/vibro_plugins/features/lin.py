@@ -51,9 +51,7 @@ class Lin(FeatureExtractor):
     def _values(self, x: NDArray[Any]) -> Rows:
         y, _, exponent = scaled(x)
         segment = min(MOST_SEGMENT, y.shape[1])
-        power = welch(y, segment, max(1, segment // 2))[:, 1:]
-        if not power.shape[1]:
-            power = np.zeros((len(y), 1))
+        power = welch(y, segment, segment // 2)[:, 1:] if segment > 1 else np.zeros((len(y), 1))
         bins = power.shape[1]
         edges = np.unique(np.linspace(0, bins, min(self.params.bands, bins) + 1).astype(np.intp))
         mean = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)

@@ -120,11 +120,10 @@ class Synthetic(Detector):
 
     def state(self) -> State:
         """Columns, whitening, the five classifiers, and which of them has not seen each fit row."""
-        parts = {
-            f"{k}.{name}": array for k, made in enumerate(self._parts or ()) for name, array in made.state().items()
-        }
+        columns = self._fitted()
+        parts = {f"{k}.{name}": array for k, made in enumerate(self._parts) for name, array in made.state().items()}
         return {
-            **self._fitted().state(),
+            **columns.state(),
             "centre": self._scatter.centre,
             "whiten": self._scatter.whiten,
             "own": self._own.keys,
