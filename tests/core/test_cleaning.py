@@ -45,7 +45,7 @@ def test_the_most_suspicious_rows_are_kept_from_all_but_the_suspects(host, ensem
     assert [len(x) for x in told[:6]] == [96] * 5 + [120]  # the suspect comes first
     assert len(told[-1]) == 120 - left_out and sum(len(x) for x in told[6:11]) == 4 * (120 - left_out)
     kept, all_rows = told[-1][:, 0], told[5][:, 0]
-    suspect = found.results["distance"].reference
+    suspect = found.results["distance"].scores[make_rows(batch).by_id(batch).fit]
     assert set(np.sort(suspect)[:-left_out]) == set(suspect[np.isin(all_rows, kept)])
     assert np.isfinite(found.results["other"].reference).all()  # rows left out are scored all the same
 

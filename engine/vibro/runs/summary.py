@@ -244,8 +244,8 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has one row per sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
+    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
