@@ -229,8 +229,7 @@ class Thresholder(Component):
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """A finite cut from held-out reference scores (r,); it falls (or stays) as the budget grows.
 
-        ``y`` (r,): 1 fault, 0 normal, -1 not known. Without labels of the user it says 0 where a score can be no fault's: a
-        state that all sensors of a machine shared at one instant and not at the next.
+        ``y`` (r,): 1 fault, 0 normal, -1 not known; None unless the method learns from labels.
         """
 
     def details(self) -> Mapping[str, Any]:
