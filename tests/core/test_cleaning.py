@@ -56,6 +56,22 @@ def test_rows_known_to_be_normal_are_all_kept(host, ensemble, batch, monkeypatch
     assert found.left_out == 0 and len(told[-1]) == 120
 
 
+def test_a_robust_detector_and_rows_with_a_label_keep_what_is_suspicious(host, ensemble, batch, monkeypatch):
+    table = ensemble({**DISTANCE, "id": "other"}, DISTANCE, suspects=["distance"])
+    monkeypatch.setattr(host.component("detector", "distance"), "robust", True)
+    _, told = fitted_rows(host, table, batch, make_rows(batch), monkeypatch)
+    assert len(told[-1]) == 120
+    monkeypatch.setattr(host.component("detector", "distance"), "robust", False)
+    monkeypatch.setattr(host.component("detector", "distance"), "needs_labels", True)
+    y = np.full(len(batch), -1, np.int16)
+    y[::20] = 1  # the loud ones, which are the most suspicious
+    plan = make_plan(host, "toy", table)
+    told.clear()
+    Engine(host, Context(seed=3)).fit_detectors(plan, batch, make_rows(batch), y)
+    left_out = int(np.ceil(LEFT_OUT * 119))
+    assert len(told[-1]) == 120 - left_out + 6
+
+
 @pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_a_suspect_without_scores_suspects_nobody(batch, status):
     rows = make_rows(batch)
