@@ -23,6 +23,7 @@ from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
+from vibro.scoring.instants import instant_numbers
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -143,11 +144,18 @@ class Engine:
         coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         return fitted.domain.beyond(coded.covariates, coded.sensor)
 
-    def raw_scores(self, fitted: FittedEnsemble, batch: SignalBatch) -> tuple[Floats, tuple[DetectorResult, ...]]:
-        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes."""
+    def raw_scores(
+        self, fitted: FittedEnsemble, batch: SignalBatch, instant: NDArray[np.intp] | None = None
+    ) -> tuple[Floats, tuple[DetectorResult, ...]]:
+        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes.
+
+        ``instant`` (n,) as in ``ViewStore``, by default found with the usual periods that the model keeps.
+        """
+        if instant is None:
+            instant = instant_numbers(batch, fitted.schema["periods"])
         ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
         plan = survivors_of(fitted.plan, fitted.detectors)
-        store = self._store(plan, batch, ctx, states=fitted.views)
+        store = self._store(plan, batch, ctx, states=fitted.views, instant=instant)
         tasks = {
             d.id: ScoreTask(d.id, d.cls, d.params, ctx.child(d.id), ArrayRef(), fitted.states[d.id])
             for d in plan.detectors

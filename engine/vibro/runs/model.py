@@ -186,7 +186,7 @@ def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any]
         covariates=probes["covariates"],
         covariate_names=tuple(schema["covariate_names"]),
     )
-    raw, failed = engine.raw_scores(fitted, batch)
+    raw, failed = engine.raw_scores(fitted, batch, probes["instant"])
     if failed:
         raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
     absent = dict(fitted.plan.absent)
