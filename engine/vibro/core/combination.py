@@ -23,6 +23,7 @@ from vibro.scoring.cut_reference import cut_reference
 from vibro.scoring.domain import Domain
 from vibro.scoring.instants import instant_numbers, periods
 from vibro.scoring.marks import Marks
+from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature, measure
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.transients import standing_out
@@ -72,6 +73,7 @@ def combine(
         cuts=cuts,
         signature=signature,
         marks=Marks.none(normal),
+        persistence=Persistence.fit(batch, fit_rows, fused),
         reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores, "known": known},
         probes={},
     )

@@ -136,7 +136,10 @@ class Engine:
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
         assert matrix.look is not None  # scoring has seen to it
-        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+        verdict = decide(
+            matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen, persistent
+        )
         return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
 
 def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
     """The ten highest records that are not invalid."""
-    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.score, nan=-np.inf))
+    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.persistent, nan=-np.inf))
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
         {
@@ -64,6 +64,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "sensor_id": batch.sensors[batch.sensor[i]],
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
+            "persistent_score": float(verdict.persistent[i]),
             "level": LEVELS[verdict.level[i]],
             "reason": REASONS[verdict.reason[i]],
         }
@@ -142,6 +143,13 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
         "correlation": correlation,
         "warnings": warnings,
     }
+
+
+def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
+    """Whether levels follow ``persistent_score``, and what decided it at the fit; None where no record has a neighbour."""
+    arrays = fitted.persistence.arrays
+    numbers = {name: float(arrays[key]) for name, key in (("times_chance", "ratio"), ("deviations", "sure"))}
+    return {"on": fitted.persistence.on} | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
 
 
 def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
@@ -231,7 +239,7 @@ def decided(
 
 def realised(verdict: Verdict, cuts: Cuts) -> dict[str, float | None]:
     """Share of the valid records above each cut."""
-    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
+    judged = verdict.persistent[(verdict.level != INVALID) & np.isfinite(verdict.persistent)]
     return {
         name: float(np.mean(judged > cut)) if len(judged) else None
         for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
@@ -324,6 +332,7 @@ def build(
         "signal": dict(signal),
         "detectors": detectors(fitted, report),
         "fusion": combined,
+        "persistence": persistence(fitted),
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,
