@@ -57,8 +57,8 @@ def combine(
     signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
     look = signature.look(levels[fit_rows], z, batch.sensor[fit_rows])
     normal = look.take(fused <= standing_out(fused))
-    scores, known = cut_reference(batch, fit_rows, fused, look.signature[:, 0])
-    cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1], known)
+    scores = cut_reference(batch, fit_rows, fused, look.signature[:, 0])
+    cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1])
     ensemble = FittedEnsemble(
         plan=plan,
         schema={**schema_of(batch), "absent_features": detectors.absent_features, "periods": periods(batch)},
@@ -74,7 +74,7 @@ def combine(
         signature=signature,
         marks=Marks.none(normal),
         persistence=Persistence.fit(batch, fit_rows, fused),
-        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores, "known": known},
+        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores},
         probes={},
     )
     ensemble = replace(ensemble, probes=_probes(detectors, ensemble, fuser))
