@@ -146,8 +146,8 @@ def _probes(detectors: FittedDetectors, fitted: FittedEnsemble, fuser: Fuser) ->
     """
     batch, rows = detectors.batch, evenly_spaced(detectors.rows.fit, PROBES)
     raw, instant = detectors.column("scores"), np.full(len(batch), -1)
-    together = [j for j, i in enumerate(detectors.survivors) if detectors.plan.needs_companions(i)]
-    if together:
+    together = np.flatnonzero([detectors.plan.needs_companions(i) for i in detectors.survivors])
+    if len(together):
         number = instant_numbers(batch, {})
         judged = detectors.rows.fit[np.isfinite(raw[detectors.rows.fit][:, together]).all(axis=1)]
         whole = np.flatnonzero(number == number[judged[0]]) if len(judged) else judged

@@ -147,9 +147,7 @@ class Engine:
         unseen = self.unseen(fitted, batch)
         assert matrix.look is not None  # scoring has seen to it
         persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
-        verdict = decide(
-            matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen, persistent
-        )
+        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen, persistent)
         return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:

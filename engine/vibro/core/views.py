@@ -27,9 +27,7 @@ CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
 
 
-def check_view(
-    values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False
-) -> NDArray[np.float32]:
+def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
     """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed.
 
     ``may_lack_rows``: a row may be NaN throughout, which says that the view cannot be made for that record.
@@ -249,7 +247,9 @@ class ViewStore:
         n, out = len(self.batch), None
         step = max(1, CHUNK_BYTES // max(1, sum(a[:1].nbytes for a in inputs.values())))
         together = inputs.get(INSTANT)
-        chunks = [slice(s, s + step) for s in range(0, n, step)] if together is None else _whole_instants(together, step)
+        chunks = (
+            [slice(s, s + step) for s in range(0, n, step)] if together is None else _whole_instants(together, step)
+        )
         for rows in chunks:
             part = {name: _read_only(a[rows]) for name, a in inputs.items()}
             count = len(next(iter(part.values())))

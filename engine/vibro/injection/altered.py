@@ -17,8 +17,6 @@ from vibro.core.worker import ArrayRef, ScoreTask, score_task
 from vibro.data import SignalBatch
 from vibro.scoring.instants import instant_numbers
 
-JOINED = ("x", "ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")
-
 
 def score_altered(
     engine: Engine, detectors: FittedDetectors, states: Mapping[str, State], copies: SignalBatch, purpose: str
@@ -36,9 +34,7 @@ def score_altered(
         if not plan.detectors:
             continue
         batch, instant = in_company(detectors.batch, copies) if company else (copies, None)
-        store = ViewStore(
-            batch, plan.make_extractors(ctx), plan.readers, states=detectors.views, instant=instant
-        )
+        store = ViewStore(batch, plan.make_extractors(ctx), plan.readers, states=detectors.views, instant=instant)
         for d in plan.detectors:
             try:
                 x = ArrayRef(store.get(d.view))
@@ -68,5 +64,4 @@ def in_company(batch: SignalBatch, copies: SignalBatch) -> tuple[SignalBatch, ND
         rows.append(mine)
         instant.append(np.full(len(mine), i))
     company = batch.take(np.concatenate(rows))
-    joined = {name: np.concatenate([getattr(copies, name), getattr(company, name)]) for name in JOINED}
-    return replace(copies, **joined), np.concatenate(instant)
+    return copies.followed_by(company), np.concatenate(instant)

@@ -179,9 +179,7 @@ def trend(found: Explanation, t: Texts) -> Svg | None:
     pointed = None
     if np.isfinite(run.x[row]) and np.isfinite(run.judged[row]):
         pointed = float(across(run.x[row])), float(up(run.judged[row]))
-    return charts.panel(
-        run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t, pointed
-    )
+    return charts.panel(run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t, pointed)
 
 
 def _channel(name: str) -> tuple[str, str]:

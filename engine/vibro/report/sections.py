@@ -194,9 +194,7 @@ def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
     panels = []
     for code in order[:PANELS]:
         mine = run.sensor == code
-        drawn = charts.panel(
-            run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t
-        )
+        drawn = charts.panel(run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t)
         panels.append(
             {"name": run.sensors[code] or "–", "machine": _machine_of(run).get(run.sensors[code]), "svg": drawn}
         )

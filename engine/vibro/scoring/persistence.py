@@ -13,7 +13,7 @@ from vibro.data import SignalBatch
 from vibro.scoring.instants import instant_numbers, periods
 
 TOPS = 0.05  # share of the reference that counts as high
-OFTEN, SURE = 2.5, 4.0  # times chance, and standard deviations above it, that high records must adjoin
+OFTEN, SURE = 2.5, 3.0  # times chance, and standard deviations above it, that high records must adjoin
 REACH = 3  # usual periods within which the record before or after is a neighbour
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,9 @@ def _adjoin(
     high = score[order] > np.quantile(score[order], 1 - TOPS)
     if not high.any():
         return float("nan"), float("nan")
-    series = np.unique(np.stack([batch.machine[order], batch.sensor[order]]), axis=1, return_inverse=True)[1].reshape(-1)
+    series = np.unique(np.stack([batch.machine[order], batch.sensor[order]]), axis=1, return_inverse=True)[1].reshape(
+        -1
+    )
     share = np.bincount(series, high) / np.bincount(series)
     expected = float((np.bincount(series[1:][joined], minlength=len(share)) * share**2).sum())
     together = float((high[1:] & high[:-1] & joined).sum())

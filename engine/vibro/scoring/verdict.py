@@ -51,7 +51,8 @@ class Verdict:
     """The decision on n records.
 
     ``score`` (n,) fused, NaN if no detector gave one; ``persistent`` (n,) the same with its neighbours in time where the
-    model's ``Persistence`` is on: levels, p-values and what follows from them go by it; ``level`` int8 (n,) into ``LEVELS``; ``p_value`` (n,) conformal;
+    model's ``Persistence`` is on: levels, p-values and what follows from them go by it; ``level`` int8 (n,) into
+    ``LEVELS``; ``p_value`` (n,) conformal;
     ``agreement`` (n,) 0..1: share of the surviving weight whose detector is on the same side of its own cut as the
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
     where it gave nothing; ``exceedances`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;

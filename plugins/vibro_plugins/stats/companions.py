@@ -36,9 +36,7 @@ class Instants:
     x: Floats
 
     @classmethod
-    def of_group(
-        cls, x: Floats, sensor: NDArray[np.intp], instant: NDArray[np.intp], codes: NDArray[np.intp]
-    ) -> Self:
+    def of_group(cls, x: Floats, sensor: NDArray[np.intp], instant: NDArray[np.intp], codes: NDArray[np.intp]) -> Self:
         """From a view (n, f), sensor codes (n,) and numbers of instants (n,), -1 = not known."""
         rows = np.flatnonzero(np.isin(sensor, codes) & (instant >= 0))
         place = np.searchsorted(codes, sensor[rows])
@@ -105,7 +103,9 @@ class Group:
     def residual(self, at: Instants) -> Floats:
         """(m, f) what the others do not explain of each record, in units of the residuals' scale."""
         out = np.empty(at.x.shape)
-        flat = at.values.reshape(len(at.values), int(np.prod(at.values.shape[1:])))
+        if not len(at.rows):
+            return out
+        flat = at.values.reshape(len(at.values), -1)
         for s in range(len(self.sensors)):
             mine = np.flatnonzero(at.place == s)
             expected = in_blocks(lambda rows, s=s: self._design(rows, s) @ self.coefficients[s], flat)  # type: ignore[misc]
@@ -122,9 +122,7 @@ class Group:
         return np.concatenate([np.ones((len(flat), 1)), np.clip(components, -REACH, REACH)], axis=1)
 
 
-def groups_of(
-    sensor: NDArray[np.intp], instant: NDArray[np.intp], fewest: int, share: float
-) -> list[NDArray[np.intp]]:
+def groups_of(sensor: NDArray[np.intp], instant: NDArray[np.intp], fewest: int, share: float) -> list[NDArray[np.intp]]:
     """Sorted codes of the sensors that measure together, one array a machine that has enough of them.
 
     At least ``SENSORS`` with ``fewest`` complete instants, these at least ``share`` of the instants at which most of them
