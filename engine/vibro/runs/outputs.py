@@ -86,6 +86,7 @@ def finish(
         signal=signal_of(got),
         fitted=fitted,
         report=report,
+        matrix=matrix,
         verdict=verdict,
         machines=machines,
         advice=advised(work.host, fitted, report),

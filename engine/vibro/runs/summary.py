@@ -18,7 +18,7 @@ from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, ScoreMatrix, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -167,6 +167,24 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     ]
 
 
+def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors that judge records by their companions: why they are off, or how many records have none."""
+    off: dict[str, list[str]] = {}
+    for r in report.results:
+        if r.status == "excluded" and fitted.plan.needs_companions(r.id):
+            off.setdefault(r.reason, []).append(r.id)
+    said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
+    on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
+    alone = int((np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid).sum()) if on else 0
+    if alone:
+        ids = " and ".join(matrix.detectors[j] for j in on)
+        said.append(
+            f"{alone} of {len(batch)} records lack companions, the other sensors of their machine at their instant:"
+            f" {ids} give them no score, the other detectors judge them"
+        )
+    return said
+
+
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
     """Which of the model's sensors have a calibration of their own."""
     return dict(zip(fitted.schema["sensors"], map(bool, fitted.calibration.own()), strict=False))
@@ -295,6 +313,7 @@ def build(
     signal: Mapping[str, Any],
     fitted: FittedEnsemble,
     report: FitReport,
+    matrix: ScoreMatrix,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
     advice: Sequence[str],
@@ -322,7 +341,7 @@ def build(
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    said += lacking(fitted, batch)
+    said += [*lacking(fitted, batch), *companions(fitted, report, matrix, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",
