@@ -85,11 +85,13 @@ def test_the_run_uses_both_and_says_so(fitted):
     y = found.label[[int(row["row"]) for row in rows]]
     for part, value in (("fused", alone), ("persistent", near)):
         stated = summary["metrics"][part]["average_precision"]
-        assert stated == pytest.approx(average_precision_score(y[np.isfinite(value)], value[np.isfinite(value)]), abs=1e-6)
+        assert stated == pytest.approx(
+            average_precision_score(y[np.isfinite(value)], value[np.isfinite(value)]), abs=1e-6
+        )
 
 
 def test_one_new_instant_scores_as_in_the_batch(fitted):
-    folder, found, rows, _ = fitted
+    folder, _, rows, _ = fitted
     whole, scores = by_id(rows, "z_context"), by_id(rows, "score")
     chosen = np.arange(20 * SENSORS, 21 * SENSORS)
     one, _ = score(folder, some_lines(folder, "one.jsonl", chosen))
@@ -112,7 +114,9 @@ def test_a_record_without_its_companions_has_no_score_of_that_member_but_one_of_
 
 def test_threshold_and_explain_follow_the_persistent_score(fitted, capsys):
     folder, _, rows, summary = fitted
-    assert vibro(["threshold", str(folder / "run"), "--method", "quantile", "-o", str(folder / "again"), "--quiet"]) == 0
+    assert (
+        vibro(["threshold", str(folder / "run"), "--method", "quantile", "-o", str(folder / "again"), "--quiet"]) == 0
+    )
     again, changed = told(folder / "again")
     cut = changed["thresholds"]["cuts"]["alarm"]
     assert by_id(again, "persistent_score") == by_id(rows, "persistent_score")

@@ -55,7 +55,7 @@ def test_it_is_off_where_they_adjoin_by_chance_or_belong_to_one_sensor(length):
     if length == 1:
         score, _ = with_episodes(1)
     else:
-        score = np.random.default_rng(0).standard_normal((300, 4)) + [0, 0, 0, 4]
+        score = np.random.default_rng(0).standard_normal((300, 4)) + np.array([0, 0, 0, 4])
     batch, s, _ = plant(score)
     found = fit(batch, s)
     assert not found.on and found.arrays["ratio"] < 2.5
@@ -92,7 +92,7 @@ def test_a_fault_farther_out_than_the_reference_stays_in_order():
     score, _ = with_episodes(5)
     batch, s, _ = plant(score)
     found = fit(batch, s)
-    far, order = plant(np.tile(np.linspace(1, 50, 300)[:, None], (1, 4)))[1:]
+    _, far, _ = plant(np.tile(np.linspace(1, 50, 300)[:, None], (1, 4)))
     persistent = found.apply(plant(score)[0], far, {})
     middle = persistent[(far > 2) & (far < 49)]
     assert (np.diff(middle[np.argsort(far[(far > 2) & (far < 49)], kind="stable")]) >= 0).all() and middle.max() > 20
