@@ -175,6 +175,9 @@ class Detector(Component):
     wants_disturbed: ClassVar[bool] = False  # learns from disturbed copies of its fit rows: ``ctx.disturbed``
     exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
+    own_held_out: ClassVar[bool] = (
+        False  # scores each fit row as if it had been left out, so that no fold needs its own fit
+    )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
     @abstractmethod
