@@ -178,6 +178,9 @@ class Detector(Component):
     own_held_out: ClassVar[bool] = (
         False  # scores each fit row as if it had been left out, so that no fold needs its own fit
     )
+    robust: ClassVar[bool] = (
+        False  # copes with faults among its fit rows by itself: suspicious ones are not kept from it
+    )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
     @abstractmethod

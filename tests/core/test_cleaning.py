@@ -45,7 +45,7 @@ def test_the_most_suspicious_rows_are_kept_from_all_but_the_suspects(host, ensem
     assert [len(x) for x in told[:6]] == [96] * 5 + [120]  # the suspect comes first
     assert len(told[-1]) == 120 - left_out and sum(len(x) for x in told[6:11]) == 4 * (120 - left_out)
     kept, all_rows = told[-1][:, 0], told[5][:, 0]
-    suspect = found.results["distance"].reference
+    suspect = found.results["distance"].scores[make_rows(batch).by_id(batch).fit]
     assert set(np.sort(suspect)[:-left_out]) == set(suspect[np.isin(all_rows, kept)])
     assert np.isfinite(found.results["other"].reference).all()  # rows left out are scored all the same
 
@@ -54,6 +54,22 @@ def test_rows_known_to_be_normal_are_all_kept(host, ensemble, batch, monkeypatch
     rows = replace(make_rows(batch), clean=True)
     found, told = fitted_rows(host, ensemble(DISTANCE, suspects=["distance"]), batch, rows, monkeypatch)
     assert found.left_out == 0 and len(told[-1]) == 120
+
+
+def test_a_robust_detector_and_rows_with_a_label_keep_what_is_suspicious(host, ensemble, batch, monkeypatch):
+    table = ensemble({**DISTANCE, "id": "other"}, DISTANCE, suspects=["distance"])
+    monkeypatch.setattr(host.component("detector", "distance"), "robust", True)
+    _, told = fitted_rows(host, table, batch, make_rows(batch), monkeypatch)
+    assert len(told[-1]) == 120
+    monkeypatch.setattr(host.component("detector", "distance"), "robust", False)
+    monkeypatch.setattr(host.component("detector", "distance"), "needs_labels", True)
+    y = np.full(len(batch), -1, np.int16)
+    y[::20] = 1  # the loud ones, which are the most suspicious
+    plan = make_plan(host, "toy", table)
+    told.clear()
+    Engine(host, Context(seed=3)).fit_detectors(plan, batch, make_rows(batch), y)
+    left_out = int(np.ceil(LEFT_OUT * 119))
+    assert len(told[-1]) == 120 - left_out + 6
 
 
 @pytest.mark.parametrize("status", ["failed", "excluded"])

@@ -20,17 +20,18 @@ def trusted_rows(rows: Rows, suspects: Sequence[str], results: Mapping[str, Dete
     """(fit rows,) False for the most suspicious ones; all True for rows known to be clean, and without a suspect's scores.
 
     A method that leaves out rows by its own scores keeps a cluster of faults, which are near to each other; a distance from
-    the bulk of all rows does not.
+    the bulk of all rows does not. The scores are those of the fit on all rows: a suspect scores its own rows as if they had
+    been left out, and four fifths of a few dozen rows are too few to tell what is suspicious.
     """
-    scores = [results[i].reference for i in suspects if results[i].status == "ok"]
+    scores = [results[i].scores for i in suspects if results[i].status == "ok"]
     if rows.clean or not scores:
         return np.ones(len(rows.fit), np.bool_)
-    total = suspicion(np.stack([s for s in scores if s is not None], axis=1))
+    total = suspicion(np.stack([s[rows.fit] for s in scores if s is not None], axis=1))
     return np.asarray(total <= np.quantile(total, 1.0 - LEFT_OUT))
 
 
 def suspicion(scores: Floats) -> Floats:
-    """(n,) sum over the held-out scores (n, d) of several detectors: asinh((score - median) / upper quartile's distance).
+    """(n,) sum over the scores (n, d) of several detectors: asinh((score - median) / upper quartile's distance).
 
     So one detector alone cannot decide. A score that is missing adds nothing.
     """

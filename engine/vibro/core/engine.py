@@ -93,7 +93,7 @@ class Engine:
         if suspects:
             found = self._runner.run("suspects", plan, store, {i: tasks.pop(i) for i in suspects}, fit_task, copied)
         trusted = trusted_rows(rows, suspects, found)
-        tasks = {i: replace(task, trusted=trusted | _labelled(task)) for i, task in tasks.items()}
+        tasks = {i: replace(task, trusted=trusted | _kept(task)) for i, task in tasks.items()}
         found |= self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
         views = {key: store.states[key] for key in plan.views if key in store.states}
@@ -224,9 +224,9 @@ class Engine:
         )
 
 
-def _labelled(task: FitTask) -> NDArray[np.bool_]:
-    """(fit rows,) whether a label that the detector learns from says what the row is."""
-    return np.zeros(len(task.rows), np.bool_) if task.y is None else task.y[task.rows] >= 0
+def _kept(task: FitTask) -> NDArray[np.bool_]:
+    """(fit rows,) those that a detector keeps though suspicious: all if it is robust, or those whose label it learns from."""
+    return np.full(len(task.rows), task.cls.robust) if task.y is None else task.y[task.rows] >= 0
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:

@@ -39,7 +39,7 @@ class SyntheticTreesParams(Params):
     ``trees``: trees of each of the five classifiers
     """
 
-    trees: Annotated[int, Field(ge=1, le=2000)] = 100
+    trees: Annotated[int, Field(ge=1, le=2000)] = 50
 
 
 class Synthetic(Detector):
