@@ -306,7 +306,12 @@ def planted() -> list[tuple[str, str, Callable[[str], str], dict[str, Any]]]:
         ("calibration", "ranks", swap('"robust"', '"ecdf"'), {}),
         ("calibration", "compression", swap("linear = 10.0", "linear = 0.5"), {}),
         ("weight", "maximum", swap('"weighted_mean"', '"max"'), {}),
-        ("weight", "one member", swap('use = "weighted_mean"', 'use = "weighted_mean", weights = { mahalanobis = 1.0, knn = 0.0 }'), {}),
+        (
+            "weight",
+            "one member",
+            swap('"weighted_mean"', '"weighted_mean", weights = { mahalanobis = 1.0, knn = 0.0 }'),
+            {},
+        ),
         ("weight", "Cauchy", swap('"weighted_mean"', '"cauchy"'), {}),
         ("cut", "budget", swap("alarm = 0.02", "alarm = 0.07"), {}),
         ("cut", "thresholder", swap('"quantile"', '"mad"'), {}),

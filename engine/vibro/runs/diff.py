@@ -51,10 +51,10 @@ def diff_runs(host: PluginHost, a: Path, b: Path) -> Difference:
     parts = stated(first, second, int((~same).sum()))
     level_a, level_b = first.stored["level"][rows_a], second.stored["level"][rows_b]
     moved = np.flatnonzero(level_a != level_b)
-    alone = exchanged(host, first, second, rows_a[moved], rows_b[moved])
+    alone = exchanged(host, first, second, rows_a, rows_b) if len(moved) else {}
     changed = []
-    for k, i in enumerate(moved):
-        enough = [part for part, levels in alone.items() if levels[k] == level_b[i]]
+    for i in moved:
+        enough = [part for part, levels in alone.items() if levels[i] == level_b[i]]
         changed.append(
             {
                 "record_id": str(second.batch.ids[rows_b[i]]),
@@ -103,30 +103,31 @@ def cause(different: Sequence[str], enough: Sequence[str], same_samples: bool) -
 def exchanged(
     host: PluginHost, a: Side, b: Side, rows_a: NDArray[np.intp], rows_b: NDArray[np.intp]
 ) -> dict[str, NDArray[np.int8]]:
-    """Levels (r,) of these records by run A with one part of run B in its place; parts that cannot be exchanged are absent."""
+    """Levels (r,) of the records of both by run A with one part of run B in its place; what cannot be exchanged is absent.
+
+    ``scores``: the raw scores of B, which data, views and detectors give.
+    """
     one, two = a.fitted, b.fitted
-    levels: dict[str, NDArray[np.int8]] = {}
-    fused_a = a.stored["fused"][rows_a]
-    if one is None or two is None or not len(rows_a):
-        return levels
-    kept = a.stored["level"][rows_a]
+    if one is None or two is None:
+        return {}
+    kept = a.stored["level"]
+
+    def levels(z: Floats, fuser: FittedEnsemble) -> NDArray[np.int8]:
+        fused = fuse(Engine(host, Context(seed=fuser.seed)).make_fuser(fuser), z)
+        return _levels(one.persistence.apply(a.batch, fused, one.schema["periods"]), one.cuts, kept)[rows_a]
+
+    found = {"cut": _levels(a.stored["persistent"], two.cuts, kept)[rows_a]}
     if a.detectors == b.detectors:
-        batch = a.batch.take(rows_a).with_codes(one.schema["sensors"], one.schema["covariate_names"])
-        raw = b.stored["raw"][rows_b]
-        levels["scores"] = _levels(_fused(host, one, one.calibrate(raw, batch)), one.cuts, kept)
-        other = a.batch.take(rows_a).with_codes(two.schema["sensors"], two.schema["covariate_names"])
-        z = two.calibrate(a.stored["raw"][rows_a], other)
-        levels["calibration"] = _levels(_fused(host, one, z), one.cuts, kept)
-        levels["weight"] = _levels(_fused(host, two, a.stored["z"][rows_a]), one.cuts, kept)
-    levels["cut"] = _levels(fused_a, two.cuts, kept)
-    return levels
+        raw = a.stored["raw"].copy()
+        raw[rows_a] = b.stored["raw"][rows_b]
+        mine, other = (a.batch.with_codes(f.schema["sensors"], f.schema["covariate_names"]) for f in (one, two))
+        found["scores"] = levels(one.calibrate(raw, mine), one)
+        found["calibration"] = levels(two.calibrate(a.stored["raw"], other), one)
+        found["weight"] = levels(a.stored["z"], two)
+    return {part: found[part] for part in ("scores", "calibration", "weight", "cut") if part in found}
 
 
-def _fused(host: PluginHost, fitted: FittedEnsemble, z: Floats) -> Floats:
-    return fuse(Engine(host, Context(seed=fitted.seed)).make_fuser(fitted), z)
-
-
-def _levels(fused: Floats, cuts: Cuts, kept: NDArray[np.int8]) -> NDArray[np.int8]:
+def _levels(score: Floats, cuts: Cuts, kept: NDArray[np.int8]) -> NDArray[np.int8]:
     """Levels by cuts alone; records that cannot be judged stay so."""
-    level = np.where(fused > cuts.alarm, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
+    level = np.where(score > cuts.alarm, ALARM, np.where(score > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
     return np.where(np.isin(kept, (INVALID, INDETERMINATE)), kept, level).astype(np.int8)

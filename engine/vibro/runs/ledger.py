@@ -102,7 +102,7 @@ class Ledger:
             "SELECT sensor, time, score, level, reason, confidence FROM recent WHERE machine = ? ORDER BY rowid",
             machine,
         )
-        row, level = machine_levels(machine, held, self._fitted.cuts)
+        row, level = machine_levels(machine, held, self._fitted)
         before = self._journal.rows("SELECT level FROM machines WHERE machine = ?", machine)
         was = before[0][0] if before else "normal"
         if level != was or not before:

@@ -45,6 +45,8 @@ def open_side(host: PluginHost, path: Path) -> Side:
     if kept.get("status") != "complete":
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are compared")
     stored = load_tensors(path / SCORES)
+    if "persistent" not in stored:
+        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     place = path if (path / MODEL).is_dir() else Path(kept["settings"]["model"]["path"])
     try:
         fitted = load_model(host, place, allow_missing=True)[0]

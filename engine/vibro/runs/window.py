@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from vibro.core.fitted import FittedEnsemble
 from vibro.data import make_batch
 from vibro.scoring.machines import ISOLATED, machine_rows
-from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, Verdict
 
 
-def machine_levels(machine: str, held: Sequence[tuple[Any, ...]], cuts: Cuts) -> tuple[dict[str, Any], str]:
+def machine_levels(machine: str, held: Sequence[tuple[Any, ...]], fitted: FittedEnsemble) -> tuple[dict[str, Any], str]:
     """The row of ``machines.csv`` for records (sensor, time in ns, score, level, reason, confidence), and its level.
 
     Records in alarm that none kept up are no reason to raise a machine's level here: the next instants will tell.
@@ -27,10 +27,17 @@ def machine_levels(machine: str, held: Sequence[tuple[Any, ...]], cuts: Cuts) ->
         time=list(np.array(time, np.int64).view("datetime64[ns]")),
         machine=[machine] * n,
     )
-    none = np.zeros((n, 0))
+    none, cuts = np.zeros((n, 0)), fitted.cuts
+    scores, levels = _floats(score), np.array(level, np.int8)
+    persistent = fitted.persistence.apply(batch, scores, fitted.schema["periods"])
+    if fitted.persistence.on:  # its neighbours were not all there when a record was judged
+        by_cuts = np.where(persistent > cuts.alarm, ALARM, np.where(persistent > cuts.attention, ATTENTION, NORMAL))
+        plain = (np.array(reason) == 0) & np.isin(levels, (NORMAL, ATTENTION, ALARM))
+        levels = np.where(plain, by_cuts, levels).astype(np.int8)
     verdict = Verdict(
-        score=_floats(score),
-        level=np.array(level, np.int8),
+        score=scores,
+        persistent=persistent,
+        level=levels,
         p_value=np.full(n, np.nan),
         agreement=np.full(n, np.nan),
         share=none,
