@@ -1,0 +1,144 @@
+"""Rolling bearings: series of lines at the fault frequencies in the envelope spectra of a record."""
+
+from __future__ import annotations
+
+from vibro.diagnosis.envelope import Band, envelope_bands
+from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Case, Finding, Hypothesis, Mark
+from vibro.diagnosis.lines import LEAST, Series, find_series, side_lines, strongest_series
+
+NAMES = {"outer": "outer race", "inner": "inner race", "ball": "rolling element", "cage": "cage"}
+SLIP = 0.02  # share by which a real bearing runs off its geometry
+FALSE_WEAK = 1e-3  # probability of a false alarm per record, all bands and frequencies together
+FALSE_STRONG = 1e-6
+SLOWEST = 1.0  # Hz, of an unknown series of impacts
+
+
+def bearing_faults(case: Case) -> Finding:
+    """Hypotheses on the bearing, and on impacts of any other rate where no fault frequency is known."""
+    rates = case.machine.rates(case.shaft)
+    bands = envelope_bands(case.x, case.fs)
+    if not rates:
+        return _without_rates(case, bands)
+    found, unsaid = [], []
+    for part, hz in rates.items():
+        best, band = _best(bands, hz, len(rates))
+        if best is None or band is None:
+            periods = len(case.x) / case.fs * hz
+            why = f"the record holds {periods:.1f} of its periods" if 3 * LEAST > periods else "fs is too low for three lines"
+            unsaid.append(f"{NAMES[part]} at {hz:.4g} Hz cannot be judged: {why}")
+            continue
+        found.append(_hypothesis(case, part, hz, best, band))
+    found.sort(key=lambda h: -h.weight)
+    return Finding((*found[:1], *(_beside(h, found[0]) for h in found[1:])), tuple(unsaid))
+
+
+def _best(bands: list[Band], hz: float, others: int) -> tuple[Series | None, Band | None]:
+    """The least likely series of a fault frequency in any band, and that band."""
+    best: tuple[Series | None, Band | None] = (None, None)
+    for band in bands:
+        series = find_series(band.lines, hz, SLIP, trials=len(bands) * others)
+        if series is not None and (best[0] is None or series.probability < best[0].probability):
+            best = series, band
+    return best
+
+
+def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) -> Hypothesis:
+    there = series.there
+    grade = NONE
+    if series.probability < FALSE_WEAK and len(there) >= 2:
+        grade = STRONG if series.probability < FALSE_STRONG and len(there) >= LEAST else WEAK
+    if grade == NONE:
+        lines = f"{len(there)} of {len(series.ratios)} lines at {hz:.4g} Hz and its multiples: no more than noise gives"
+        return Hypothesis(f"bearing: {NAMES[part]}", NONE, against=(lines,), weight=_weight(series))
+    evidence = [
+        f"{len(there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(there)}) in the envelope of"
+        f" {band.low:.4g} to {band.high:.4g} Hz; expected {hz:.4g} Hz, noise alone: p {series.probability:.0e}"
+    ]
+    against = []
+    name, spacing = _spacing(case, part)
+    marks = [Mark(n * series.hz, f"{n} x {NAMES[part]}", "envelope") for n in there]
+    if spacing:
+        sides = side_lines(band.lines, series, spacing)
+        if len(sides) >= 2:
+            evidence.append(f"side bands at {name} speed ({spacing:.4g} Hz): {_frequencies(sides)}")
+            marks += [Mark(side, f"side band, {name}", "envelope") for side in sides]
+        else:
+            against.append(f"no side bands at {name} speed ({spacing:.4g} Hz)")
+    if 1 not in there:
+        against.append(f"no line at {series.hz:.4g} Hz itself")
+    if case.shaft and abs(series.hz / case.shaft - round(series.hz / case.shaft)) * case.shaft < band.lines.resolution:
+        multiple = round(series.hz / case.shaft)
+        against.append(f"this record is too short to tell it from {multiple} times the shaft speed")
+    return Hypothesis(
+        f"bearing: {NAMES[part]}", grade, tuple(evidence), tuple(against), tuple(marks), _weight(series), (band.low, band.high)
+    )
+
+
+def _beside(found: Hypothesis, first: Hypothesis) -> Hypothesis:
+    """A second part of the bearing is at most weak: the lines of one series fall near those of another."""
+    if found.grade == NONE:
+        return found
+    from dataclasses import replace
+
+    return replace(found, grade=WEAK, against=(*found.against, f"the lines of {first.name} are stronger"))
+
+
+def _spacing(case: Case, part: str) -> tuple[str, float | None]:
+    """What modulates the impacts: an inner race turns through the load zone, a rolling element goes round with the cage."""
+    if part == "inner":
+        return "shaft", case.shaft
+    if part == "ball":
+        return "cage", case.machine.rates(case.shaft).get("cage")
+    return "", None
+
+
+def _without_rates(case: Case, bands: list[Band]) -> Finding:
+    """No fault frequency is known: the rate of the impacts, if there are any, and what is missing to name them."""
+    missing = "bearing geometry" if case.shaft else "shaft speed and bearing geometry (or bpfo, bpfi, bsf, ftf)"
+    if case.shaft is None and case.machine.balls:
+        missing = "shaft speed"
+    spectra = [band.lines for band in bands]
+    low = max(SLOWEST, 6 * case.fs / len(case.x))
+    series = strongest_series(spectra, low, case.fs / 4)
+    said = (f"bearing parts cannot be told apart: {missing} not given in the sensor table",)
+    if series is None or series.probability > FALSE_STRONG or len(series.there) < LEAST:
+        return Finding(unsaid=said)
+    known = _known(case, series.hz)
+    if known:
+        return Finding(unsaid=(*said, f"the envelope repeats at {series.hz:.4g} Hz, {known}"))
+    evidence = f"{len(series.there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(series.there)}) in the envelope"
+    marks = tuple(Mark(n * series.hz, f"{n} x {series.hz:.4g} Hz", "envelope") for n in series.there)
+    text = f"{evidence}; noise alone: p {series.probability:.0e}"
+    band = min(bands, key=lambda b: -float(b.lines.at(series.hz * _orders()).sum()))
+    return Finding(
+        (Hypothesis("repeating impacts", WEAK, (text,), said, marks, _weight(series), (band.low, band.high)),), said
+    )
+
+
+def _known(case: Case, hz: float) -> str:
+    """Why a periodicity needs no fault: a multiple of the mains or of the shaft speed."""
+    for name, base in (("the mains", case.mains), ("the shaft speed", case.shaft)):
+        if base and abs(hz / base - round(hz / base)) < 0.02 and round(hz / base) >= 1:
+            return f"{round(hz / base)} times {name}"
+    return ""
+
+
+def _orders():  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    return np.arange(1.0, 7.0)
+
+
+def _weight(series: Series) -> float:
+    """Decimal places of the probability, at most 30."""
+    from math import log10
+
+    return -log10(max(series.probability, 1e-30))
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(f"{n}x" for n in numbers)
+
+
+def _frequencies(hz: list[float]) -> str:
+    return ", ".join(f"{f:.4g}" for f in hz) + " Hz"
