@@ -15,12 +15,10 @@ SHORTEST = 128  # samples of an envelope at least
 
 @dataclass(frozen=True)
 class Band:
-    """A band in Hz with the lines of its envelope, and the envelope itself at ``rate`` Hz."""
+    """A band in Hz with the lines of its envelope."""
 
     low: float
     high: float
-    envelope: Array
-    rate: float
     lines: Lines
 
 
@@ -50,6 +48,10 @@ def envelope_bands(x: Array, fs: float) -> list[Band]:
             if 2 * (high - low) * len(x) / fs < SHORTEST:
                 continue
             a, rate = envelope(x, fs, low, high)
-            level = np.log(np.maximum(a, 1e-9 * float(a.max()) + 1e-300))
-            found.append(Band(low, high, a, rate, find_lines(level, rate)))
+            found.append(Band(low, high, find_lines(log_level(a), rate)))
     return found
+
+
+def log_level(a: Array) -> Array:
+    """The logarithm of an envelope, from a billionth of its largest value up."""
+    return np.asarray(np.log(np.maximum(a, 1e-9 * float(a.max()) + 1e-300)))

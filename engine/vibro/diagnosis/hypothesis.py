@@ -66,7 +66,7 @@ class Case:
 
     x: Array
     fs: float
-    machine: Machine = Machine()
+    machine: Machine = field(default_factory=Machine)
     shaft: float | None = None
     mains: float | None = None
     baseline: Baseline | None = None

@@ -87,14 +87,16 @@ def machine_of(cells: Mapping[str, str], place: str) -> Machine:
         if cell := cells.get(name, ""):
             values[name] = cell if name in ("bearing", "winding") else _positive(name, cell, place)
     if (winding := values.get("winding")) is not None and winding not in WINDINGS:
-        raise ConfigError(f"{place}: winding is {winding[:40]!r}", hint=f"use {' or '.join(WINDINGS)}, or leave it empty")
-    if (name := values.get("bearing")) is not None:
-        if name not in BEARINGS:
+        raise ConfigError(
+            f"{place}: winding is {winding[:40]!r}", hint=f"use {' or '.join(WINDINGS)}, or leave it empty"
+        )
+    if (bearing := values.get("bearing")) is not None:
+        if bearing not in BEARINGS:
             raise ConfigError(
-                f"{place}: bearing {name[:40]!r} is not in the table of known ones",
+                f"{place}: bearing {bearing[:40]!r} is not in the table of known ones",
                 hint=f"give balls, ball_d, pitch_d and angle; known: {', '.join(BEARINGS)}",
             )
-        values = dict(zip((*GEOMETRY, "angle"), BEARINGS[name], strict=True)) | values
+        values = dict(zip((*GEOMETRY, "angle"), BEARINGS[bearing], strict=True)) | values
     _check_geometry(values, place)
     _check_frequencies(values, place)
     return Machine(**values)
@@ -131,7 +133,9 @@ def _check_geometry(values: Mapping[str, Any], place: str) -> None:
     balls, ball, pitch = (values[name] for name in GEOMETRY)
     angle = values.get("angle", 0.0)
     if ball >= pitch:
-        raise ConfigError(f"{place}: ball_d {ball:g} is not smaller than pitch_d {pitch:g}", hint="are the two swapped?")
+        raise ConfigError(
+            f"{place}: ball_d {ball:g} is not smaller than pitch_d {pitch:g}", hint="are the two swapped?"
+        )
     if balls < 3 or balls * ball > math.pi * pitch:
         raise ConfigError(
             f"{place}: {balls} balls of {ball:g} do not fit on a pitch circle of {pitch:g}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,9 +39,11 @@ def levels(x: Array, fs: float, mains: float) -> Levels:
     count = int(min(LINES, 0.45 * fs // mains))
     off, nearest = np.abs(hz / mains - np.rint(hz / mains)) * mains, np.rint(hz / mains)
     on_line = (off <= np.maximum(3 * step, REACH * nearest * mains)) & (nearest >= 1)
-    lines = np.stack(
-        [power[:, on_line & (nearest == n)].sum(axis=1) for n in range(1, count + 1)], axis=1
-    ) if count else np.zeros((len(x), 0))
+    lines = (
+        np.stack([power[:, on_line & (nearest == n)].sum(axis=1) for n in range(1, count + 1)], axis=1)
+        if count
+        else np.zeros((len(x), 0))
+    )
     edges = np.geomspace(max(0.5 * mains, 4 * step), 0.48 * fs, FLOORS + 1)
     floors = np.zeros((len(x), FLOORS))
     for i in range(FLOORS):
@@ -67,3 +70,10 @@ def spectrum(x: Array, fs: float) -> tuple[Array, Array]:
 def decibel(power: Array) -> Array:
     """10 log10, with a floor far below anything measured."""
     return np.asarray(10 * np.log10(np.maximum(power, _LEAST)))
+
+
+def log_bands(hz: Array, low: float, count: int) -> list[tuple[float, float, Array]]:
+    """Lower and upper end in Hz and mask of ``count`` bands evenly spaced in log frequency, empty ones left out."""
+    edges = np.geomspace(low, hz[-1] * 1.001, count + 1)
+    bands = [(float(a), float(b), (hz >= a) & (hz < b)) for a, b in pairwise(edges)]
+    return [band for band in bands if band[2].any()]

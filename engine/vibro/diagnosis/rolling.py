@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from vibro.diagnosis.envelope import Band, envelope_bands
-from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Case, Finding, Hypothesis, Mark
-from vibro.diagnosis.lines import LEAST, Series, find_series, side_lines, strongest_series
+from dataclasses import replace
+from math import log10
+
+import numpy as np
+
+from vibro.diagnosis.envelope import Band, envelope, envelope_bands, log_level
+from vibro.diagnosis.hypothesis import ENOUGH, NONE, STRONG, WEAK, Case, Finding, Hypothesis, Mark
+from vibro.diagnosis.lines import LEAST, ORDERS, Array, Series, find_lines, find_series, side_lines, strongest_series
 
 NAMES = {"outer": "outer race", "inner": "inner race", "ball": "rolling element", "cage": "cage"}
 SLIP = 0.02  # share by which a real bearing runs off its geometry
@@ -24,7 +29,11 @@ def bearing_faults(case: Case) -> Finding:
         best, band = _best(bands, hz, len(rates))
         if best is None or band is None:
             periods = len(case.x) / case.fs * hz
-            why = f"the record holds {periods:.1f} of its periods" if 3 * LEAST > periods else "fs is too low for three lines"
+            why = (
+                f"the record holds {periods:.1f} of its periods"
+                if periods < 3 * LEAST
+                else "fs is too low for three lines"
+            )
             unsaid.append(f"{NAMES[part]} at {hz:.4g} Hz cannot be judged: {why}")
             continue
         found.append(_hypothesis(case, part, hz, best, band))
@@ -64,22 +73,42 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
             marks += [Mark(side, f"side band, {name}", "envelope") for side in sides]
         else:
             against.append(f"no side bands at {name} speed ({spacing:.4g} Hz)")
+    if case.compared is not None:
+        grade = _against_normals(case, hz, band, grade, against)
     if 1 not in there:
         against.append(f"no line at {series.hz:.4g} Hz itself")
     if case.shaft and abs(series.hz / case.shaft - round(series.hz / case.shaft)) * case.shaft < band.lines.resolution:
         multiple = round(series.hz / case.shaft)
         against.append(f"this record is too short to tell it from {multiple} times the shaft speed")
     return Hypothesis(
-        f"bearing: {NAMES[part]}", grade, tuple(evidence), tuple(against), tuple(marks), _weight(series), (band.low, band.high)
+        f"bearing: {NAMES[part]}",
+        grade,
+        tuple(evidence),
+        tuple(against),
+        tuple(marks),
+        _weight(series),
+        (band.low, band.high),
     )
+
+
+def _against_normals(case: Case, hz: float, band: Band, grade: str, against: list[str]) -> str:
+    """The grade once normal records of the sensor were searched in the same band; they are told where they show it too."""
+    assert case.compared is not None
+    looked = case.compared.x[:: max(1, len(case.compared) // ENOUGH)][:ENOUGH]
+    same = 0
+    for x in looked:
+        a, rate = envelope(x, case.fs, band.low, band.high)
+        series = find_series(find_lines(log_level(a), rate), hz, SLIP)
+        same += series is not None and series.probability < FALSE_WEAK and len(series.there) >= 2
+    if same:
+        against.append(f"{same} of {len(looked)} normal records of the sensor show it too")
+    return WEAK if same == len(looked) else grade
 
 
 def _beside(found: Hypothesis, first: Hypothesis) -> Hypothesis:
     """A second part of the bearing is at most weak: the lines of one series fall near those of another."""
     if found.grade == NONE:
         return found
-    from dataclasses import replace
-
     return replace(found, grade=WEAK, against=(*found.against, f"the lines of {first.name} are stronger"))
 
 
@@ -106,10 +135,13 @@ def _without_rates(case: Case, bands: list[Band]) -> Finding:
     known = _known(case, series.hz)
     if known:
         return Finding(unsaid=(*said, f"the envelope repeats at {series.hz:.4g} Hz, {known}"))
-    evidence = f"{len(series.there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(series.there)}) in the envelope"
+    evidence = (
+        f"{len(series.there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(series.there)}) in the envelope"
+    )
     marks = tuple(Mark(n * series.hz, f"{n} x {series.hz:.4g} Hz", "envelope") for n in series.there)
     text = f"{evidence}; noise alone: p {series.probability:.0e}"
-    band = min(bands, key=lambda b: -float(b.lines.at(series.hz * _orders()).sum()))
+    multiples: Array = series.hz * np.arange(1.0, ORDERS + 1)
+    band = max(bands, key=lambda b: float(b.lines.at(multiples).sum()))
     return Finding(
         (Hypothesis("repeating impacts", WEAK, (text,), said, marks, _weight(series), (band.low, band.high)),), said
     )
@@ -123,16 +155,8 @@ def _known(case: Case, hz: float) -> str:
     return ""
 
 
-def _orders():  # type: ignore[no-untyped-def]
-    import numpy as np
-
-    return np.arange(1.0, 7.0)
-
-
 def _weight(series: Series) -> float:
     """Decimal places of the probability, at most 30."""
-    from math import log10
-
     return -log10(max(series.probability, 1e-30))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from vibro.diagnosis.envelope import envelope
 from vibro.diagnosis.hypothesis import STRONG, WEAK, Array, Case, Finding, Hypothesis, deviation
-from vibro.diagnosis.levels import LOW_TOP, decibel, levels, spectrum
+from vibro.diagnosis.levels import LOW_TOP, decibel, levels, log_bands, spectrum
 
 FLAT = 0.002  # share of the samples at an extreme value
 HELD = 0.01  # share of a record that is one value
@@ -85,7 +85,13 @@ def _against_baseline(case: Case) -> list[Hypothesis | None]:
         return []
     mine, hz = spectrum(case.x[None], case.fs)
     theirs, _ = spectrum(base.x, case.fs)
-    return [drift(mine, theirs, hz), mount(case, mine, theirs, hz), gain(mine, theirs, hz), wrong_rate(case, mine[0], hz), offset(case)]
+    return [
+        drift(mine, theirs, hz),
+        mount(case, mine, theirs, hz),
+        gain(mine, theirs, hz),
+        wrong_rate(case, mine[0], hz),
+        offset(case),
+    ]
 
 
 def drift(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
@@ -99,42 +105,61 @@ def drift(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     falling = part[half].sum() > 1.5 * part[~half].sum()
     if difference < RISE or z < 4 or not falling:
         return None
-    evidence = f"below {LOW_TOP:g} Hz up by {difference:.1f} dB, falling with frequency (\"ski slope\")"
-    return Hypothesis("sensor: drift or settling", STRONG if difference >= 2 * RISE else WEAK, (evidence,), weight=8 + min(difference, 20))
+    evidence = f'below {LOW_TOP:g} Hz up by {difference:.1f} dB, falling with frequency ("ski slope")'
+    return Hypothesis(
+        "sensor: drift or settling",
+        STRONG if difference >= 2 * RISE else WEAK,
+        (evidence,),
+        weight=8 + min(difference, 20),
+    )
 
 
 def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     """A loose mount: its resonance falls to 1 to 2.5 kHz; the noise there rises in one hump, steadily."""
     if hz[-1] < 2600:
         return None
-    edges = np.geomspace(250, hz[-1], 14)
-    cells = [(hz >= a) & (hz < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    middle = np.sqrt(edges[:-1] * edges[1:])
-    d = np.array([_median_change(mine, theirs, cell) for cell in cells])
+    bands = log_bands(hz, 250, 13)
+    middle = [float(np.sqrt(low * high)) for low, high, _ in bands]
+    d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands])
     peak = int(d.argmax())
     below = _changed(mine[:, hz < 700], theirs[:, hz < 700])[0]
     tails = _kurtosis(case, middle[peak])
     hump = d[peak] - max(float(np.median(d[: max(1, peak - 3)])), float(np.median(d[min(len(d) - 1, peak + 3) :])))
     if not 900 <= middle[peak] <= 2600 or d[peak] < RISE or hump < RISE or abs(below) > 2.5 or tails > 1:
         return None
-    evidence = f"noise around {middle[peak]:.0f} Hz up by {d[peak]:.1f} dB in one hump, steady in time, and nothing changed below 700 Hz"
+    evidence = (
+        f"noise around {middle[peak]:.0f} Hz up by {d[peak]:.1f} dB in one steady hump, nothing changed below 700 Hz"
+    )
     return Hypothesis("sensor: loose mount", STRONG if hump >= 8 else WEAK, (evidence,), weight=10 + hump)
 
 
 def gain(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     """Every band and the whole changed by the same factor."""
-    edges = np.geomspace(max(5 * hz[0], 20), hz[-1], 11)
-    cells = [(hz >= a) & (hz < b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    d = np.array([_median_change(mine, theirs, cell) for cell in cells if cell.sum() >= 8])
-    whole, z = _changed(mine, theirs)
+    bands = log_bands(hz, max(5 * hz[0], 20), 10)
+    d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands if cell.sum() >= 8])
+    whole = _changed(mine, theirs)[0]
     if len(d) < 4:
         return None
     common = float(np.median(d))
     spread = float(np.median(np.abs(d - common)))
-    if abs(common) < 2 or spread > EVEN / 2 or abs(whole - common) > 2 or abs(common) < 3 * spread or np.abs(d - common).max() > 3:
+    if (
+        abs(common) < 2
+        or spread > EVEN / 2
+        or abs(whole - common) > 2
+        or abs(common) < 3 * spread
+        or np.abs(d - common).max() > 3
+    ):
         return None
-    evidence = f"all of {len(d)} bands changed by {common:+.1f} dB (factor {10 ** (common / 20):.2f}), within {spread:.1f} dB"
-    return Hypothesis("sensor: gain", STRONG if abs(common) >= 3 else WEAK, (evidence,), ("the machine's level as a whole would look the same",), weight=15)
+    evidence = (
+        f"all of {len(d)} bands changed by {common:+.1f} dB (factor {10 ** (common / 20):.2f}), within {spread:.1f} dB"
+    )
+    return Hypothesis(
+        "sensor: gain",
+        STRONG if abs(common) >= 3 else WEAK,
+        (evidence,),
+        ("the machine's level as a whole would look the same",),
+        weight=15,
+    )
 
 
 def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
@@ -154,7 +179,9 @@ def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
     ratios = ratios[np.abs(ratios - 1) > 0.02]
     values = np.array([comb(r) for r in ratios])
     best = int(values.argmax())
-    difference, z = deviation(levels(case.x[None], case.fs, mains).lines[0, 1:2], levels(base.x, case.fs, mains).lines[:, 1:2], 0.5)
+    difference, z = deviation(
+        levels(case.x[None], case.fs, mains).lines[0, 1:2], levels(base.x, case.fs, mains).lines[:, 1:2], 0.5
+    )
     if difference[0] > -12 or z[0] > -4 or values[best] < here + 10:
         return None
     evidence = (
@@ -168,7 +195,9 @@ def offset(case: Case) -> Hypothesis | None:
     """The mean has moved by more than the signal's own size."""
     assert case.compared is not None
     means = case.compared.x.mean(axis=1)
-    moved, z = deviation(np.array([case.x.mean()]), means[:, None], 0.05 * float(np.median(case.compared.x.std(axis=1))))
+    moved, z = deviation(
+        np.array([case.x.mean()]), means[:, None], 0.05 * float(np.median(case.compared.x.std(axis=1)))
+    )
     if abs(moved[0]) < float(np.median(case.compared.x.std(axis=1))) or abs(z[0]) < 8:
         return None
     return Hypothesis("sensor: offset", STRONG, (f"the mean moved by {moved[0]:.4g}",), weight=18)
@@ -185,7 +214,7 @@ def _median_change(mine: Array, theirs: Array, cell: Array) -> float:
     if not cell.any():
         return 0.0
     before = np.median(np.median(theirs[:, cell], axis=1))
-    return float(decibel(np.median(mine[:, cell])[None])[0] - decibel(before[None])[0])
+    return float(10 * np.log10(max(float(np.median(mine[:, cell])), 1e-30) / max(float(before), 1e-30)))
 
 
 def _kurtosis(case: Case, middle: float) -> float:

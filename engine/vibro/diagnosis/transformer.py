@@ -118,7 +118,9 @@ def direct_current(c: Changes) -> Hypothesis:
         against.append(f"the noise between the lines rose too ({noise:+.1f} dB): interference does that")
     evidence = (f"odd multiples of the mains have risen: {c.told(risen)}; even ones {others:+.1f} dB",)
     strong = c.line[risen - 1].max() >= 10 and not against
-    return Hypothesis(name, STRONG if strong else WEAK, evidence, tuple(against), c.marks(risen), float(c.line[risen - 1].max()) / 2)
+    return Hypothesis(
+        name, STRONG if strong else WEAK, evidence, tuple(against), c.marks(risen), float(c.line[risen - 1].max()) / 2
+    )
 
 
 def winding(c: Changes) -> Hypothesis:
@@ -129,7 +131,7 @@ def winding(c: Changes) -> Hypothesis:
     noise = float(np.max(np.abs(c.floor[len(c.floor) // 2 :])))
     usual = c.usual(even)
     distance = float(np.mean(np.minimum(np.abs(z), 2 * CLEAR)))
-    if not len(changed) or (len(changed) < 2 and distance <= usual):
+    if not len(changed) or (len(changed) == 1 and distance <= usual):
         said = f"{len(changed)} of {len(even)} even multiples have changed"
         return Hypothesis("winding: deformation", NONE, against=(said,), weight=len(changed))
     low, high = changed[changed <= 6], changed[changed > 6]
