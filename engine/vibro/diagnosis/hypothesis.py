@@ -28,7 +28,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a record may show; ``weight`` orders hypotheses of one grade, ``band`` (Hz) is where its envelope was taken."""
+    """What a record may show in a ``channel``.
+
+    ``weight`` orders hypotheses of one grade; ``band`` (Hz) is where the envelope was taken that shows its lines.
+    """
 
     name: str
     grade: str
@@ -37,6 +40,7 @@ class Hypothesis:
     marks: tuple[Mark, ...] = ()
     weight: float = 0.0
     band: tuple[float, float] | None = None
+    channel: int = 0
 
     @property
     def table(self) -> dict[str, Any]:
@@ -96,7 +100,8 @@ def ordered(found: Iterable[Hypothesis]) -> list[Hypothesis]:
 
 def in_channel(found: Hypothesis, channel: int) -> Hypothesis:
     """The hypothesis with its evidence said of a channel."""
-    return replace(found, evidence=tuple(f"channel {channel}: {line}" for line in found.evidence))
+    told = tuple(f"channel {channel}: {line}" for line in found.evidence)
+    return replace(found, evidence=told, channel=channel)
 
 
 def deviation(value: Array, baseline: Array, least: float) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.data import Record, Rejected, record_id
+from vibro.diagnosis.diagnose import Diagnosis, Known, diagnose, nearest_rows, shaft_of
+from vibro.diagnosis.knowledge import machine_from
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
 from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.shaping import Shaper, in_unit
+from vibro.io.tensors import load_tensors
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
+from vibro.store.index import SCORES, index_of
 from vibro.store.lookup import find_record
 
 BASELINE = 100  # records at most
@@ -36,7 +40,7 @@ class Explanation:
 
     ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
-    both are empty when the sources could not be read, which ``notes`` say.
+    both are empty when the sources could not be read, which ``notes`` say. ``diagnosis`` is what the signal looks like.
     """
 
     run: RunData
@@ -46,6 +50,7 @@ class Explanation:
     baseline: NDArray[np.float32]
     baseline_of: str
     notes: tuple[str, ...]
+    diagnosis: Diagnosis
 
     @property
     def fs(self) -> float:
@@ -68,13 +73,52 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     run = load(folder)
     row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
-    signals, notes = read_signals(host, run, [row, *mates], data)
+    alike = alike_rows(run, row)
+    signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike])], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
-    baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
+    diagnosis = (
+        diagnosed(run, row, signal, {i: signals[i] for i in alike if i in signals}) if signal.size else Diagnosis(())
+    )
+    compared = [signals[i] for i in mates if i in signals]
+    baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
     table = build(found)
-    return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
+    return replace(found, table=table, notes=(*at_odds(table), *notes))
+
+
+def alike_rows(run: RunData, row: int) -> list[int]:
+    """Normal records of the same sensor in the most similar operating state."""
+    normal = (run.level == NORMAL) & (run.sensor == run.sensor[row])
+    normal[row] = False
+    return nearest_rows(np.flatnonzero(normal).tolist(), row, covariates(run)[1])
+
+
+def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names and values (n, k) of the covariates of a run's records, none where the run does not hold them."""
+    if not (run.folder / SCORES).is_file():
+        return (), np.zeros((len(run), 0), np.float32)
+    batch = index_of(load_tensors(run.folder / SCORES))
+    place = {str(ident): i for i, ident in enumerate(batch.ids)}
+    return batch.covariate_names, batch.covariates[[place[str(ident)] for ident in run.scores["record_id"]]]
+
+
+def diagnosed(
+    run: RunData, row: int, signal: NDArray[np.float32], mates: Mapping[int, NDArray[np.float32]]
+) -> Diagnosis:
+    """Hypotheses about a record against normal records ``mates`` of its sensor, with what the run knows of the machine."""
+    told = run.summary["signal"]
+    known = run.summary.get("machines_known", {})
+    machine = machine_from(known.get(run.sensors[run.sensor[row]], {}))
+    names, values = covariates(run)
+
+    def speed(i: int) -> float | None:
+        return shaft_of(machine, dict(zip(names, values[i].tolist(), strict=True)))
+
+    unit = str(told.get("unit") or "")
+    what = Known(float(told["fs"]), unit, told.get("mains_hz"), machine, speed(row))
+    speeds = np.array([speed(i) or np.nan for i in mates])
+    return diagnose(signal, what, np.stack(list(mates.values())) if mates else None, speeds)
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -139,6 +183,9 @@ def build(found: Explanation) -> dict[str, Any]:
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),
+        "hypotheses": [h.table for h in found.diagnosis.hypotheses],
+        "not_judged": list(found.diagnosis.unsaid),
+        "facts": list(found.diagnosis.facts),
         "features": features(found),
         "lines": lines(found),
         "neighbours": neighbours(run, row),
