@@ -16,11 +16,15 @@ MOST = 50  # alarms, the highest first: a diagnosis takes tenths of a second
 
 
 def first_hypotheses(
-    batch: SignalBatch, verdict: Verdict, machines: Mapping[str, Machine], mains_hz: float | None
+    batch: SignalBatch,
+    verdict: Verdict,
+    machines: Mapping[str, Machine],
+    mains_hz: float | None,
+    most: int = MOST,
 ) -> dict[str, dict[str, Any]]:
-    """Record id -> ``{name, grade, evidence[], against[]}`` of the MOST highest alarms that look like something."""
+    """Record id -> ``{name, grade, evidence[], against[]}`` of the ``most`` highest alarms that look like something."""
     alarms = np.flatnonzero(verdict.level == ALARM)
-    alarms = alarms[np.lexsort((batch.ids[alarms], -verdict.score[alarms]))][:MOST]
+    alarms = alarms[np.lexsort((batch.ids[alarms], -verdict.score[alarms]))][:most]
     found = {}
     for row in alarms:
         sensor = batch.sensor[row]
