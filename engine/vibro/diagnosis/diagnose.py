@@ -53,7 +53,9 @@ def diagnose(
 
     Channels are judged one by one; of one name the strongest counts.
     """
-    if x.shape[1] < SHORTEST or not np.isfinite(x).all():
+    if not np.isfinite(x).all():
+        return Diagnosis((), ("the record holds values that are no numbers",))
+    if x.shape[1] < SHORTEST:
         return Diagnosis((), (f"the record has {x.shape[1]} samples: too few for any hypothesis",))
     machine = known.machine
     found: dict[str, Hypothesis] = {}

@@ -93,7 +93,7 @@ def find_series(lines: Lines, hz: float, slip: float, trials: float = 1.0) -> Se
         return None
     tried = np.arange(hz * (1 - slip), hz * (1 + slip) + lines.step / 2, lines.step / 2)
     ratios = lines.at(tried[:, None] * np.arange(1, orders + 1))
-    best = int(np.minimum(ratios, MOST).sum(axis=1).argmax())
+    best = highest(np.minimum(ratios, MOST).sum(axis=1))
     chance = float(gamma.sf(np.minimum(ratios[best], MOST).sum(), orders))
     independent = max(1.0, 2 * slip * hz * orders / lines.resolution)
     return Series(float(tried[best]), ratios[best], min(1.0, chance * independent * trials))
@@ -110,13 +110,20 @@ def strongest_series(spectra: Sequence[Lines], low: float, high: float) -> Serie
         if not len(tried):
             continue
         ratios = lines.at(tried[:, None] * np.arange(1, ORDERS + 1))
-        best = int(np.minimum(ratios, MOST).sum(axis=1).argmax())
+        best = highest(np.minimum(ratios, MOST).sum(axis=1))
         chance = float(gamma.sf(np.minimum(ratios[best], MOST).sum(), ORDERS))
         many = ORDERS * len(tried) / PAD * len(spectra)
         series = Series(float(tried[best]), ratios[best], min(1.0, chance * many))
         if found is None or series.probability < found.probability:
             found = series
     return found
+
+
+def highest(values: Array) -> int:
+    """Index of the largest value, the middle one where neighbours share it."""
+    first = int(values.argmax())
+    after = np.flatnonzero(values[first:] < values[first])
+    return first + (int(after[0]) - 1 if len(after) else len(values) - 1 - first) // 2
 
 
 def side_lines(lines: Lines, series: Series, spacing: float) -> list[float]:

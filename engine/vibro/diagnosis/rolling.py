@@ -61,7 +61,7 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
         return Hypothesis(f"bearing: {NAMES[part]}", NONE, against=(lines,), weight=_weight(series))
     evidence = [
         f"{len(there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(there)}) in the envelope of"
-        f" {band.low:.4g} to {band.high:.4g} Hz; expected {hz:.4g} Hz, noise alone: p {series.probability:.0e}"
+        f" {band.low:.0f} to {band.high:.0f} Hz; expected {hz:.4g} Hz, noise alone: p {series.probability:.0e}"
     ]
     against = []
     name, spacing = _spacing(case, part)

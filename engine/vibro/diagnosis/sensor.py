@@ -14,6 +14,7 @@ SPIKE = 12.0  # robust deviations of a single sample from its neighbours
 RISE = 6.0  # dB
 EVEN = 1.5  # dB by which a change of gain may differ between bands
 RATES = (0.7, 1.4)
+COMB = 3  # multiples of twice the mains that must agree
 
 
 def sensor_faults(case: Case) -> Finding:
@@ -61,12 +62,10 @@ def spikes(case: Case) -> Hypothesis | None:
     count = int((alone & (np.abs(inner) > SPIKE * scale) & (beside < 0.25 * np.abs(inner))).sum())
     if count < 2:
         return None
-    evidence = [f"{count} single samples stand out from both their neighbours"]
-    lines = _interfering_lines(case)
-    if lines:
-        evidence.append(lines)
-    against = () if lines else ("impacts that ring less than one sample look the same",)
-    return Hypothesis("sensor: electrical interference", STRONG if lines else WEAK, tuple(evidence), against, weight=20)
+    evidence = f"{count} single samples stand out from both their neighbours"
+    if lines := _interfering_lines(case):
+        return Hypothesis("sensor: electrical interference", STRONG, (evidence, lines), weight=20)
+    return Hypothesis("sensor: spikes", WEAK, (evidence,), ("hard impacts at a low fs look the same",), weight=1)
 
 
 def _interfering_lines(case: Case) -> str:
@@ -165,13 +164,12 @@ def gain(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
 def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
     """All multiples of the mains moved by one ratio."""
     mains, base = case.mains, case.compared
-    if not mains or base is None:
+    if not mains or base is None or COMB * 2 * mains * RATES[1] > hz[-1]:
         return None
     step = hz[0]
 
     def comb(ratio: float) -> float:
-        places = np.rint(2 * mains * ratio * np.arange(1, 5) / step).astype(int) - 1
-        places = places[places + 2 < len(power)]
+        places = np.rint(2 * mains * ratio * np.arange(1, COMB + 1) / step).astype(int) - 1
         return float(np.mean([decibel(power[max(0, p - 1) : p + 2].sum(keepdims=True))[0] for p in places]))
 
     here = comb(1.0)
@@ -194,11 +192,11 @@ def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
 def offset(case: Case) -> Hypothesis | None:
     """The mean has moved by more than the signal's own size."""
     assert case.compared is not None
-    means = case.compared.x.mean(axis=1)
-    moved, z = deviation(
-        np.array([case.x.mean()]), means[:, None], 0.05 * float(np.median(case.compared.x.std(axis=1)))
-    )
-    if abs(moved[0]) < float(np.median(case.compared.x.std(axis=1))) or abs(z[0]) < 8:
+    size = float(np.median(case.compared.x.std(axis=1)))
+    if size == 0:
+        return None
+    moved, z = deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], 0.05 * size)
+    if abs(moved[0]) < size or abs(z[0]) < 8:
         return None
     return Hypothesis("sensor: offset", STRONG, (f"the mean moved by {moved[0]:.4g}",), weight=18)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from vibro.diagnosis.hypothesis import STRONG, WEAK, Array, Case, Finding, Hypothesis, Mark, deviation
 from vibro.diagnosis.levels import decibel, spectrum
-from vibro.diagnosis.lines import THERE, Lines, find_lines
+from vibro.diagnosis.lines import THERE, Lines, find_lines, highest
 
 ORDERS = 10  # shaft orders looked at
 RISE = 6.0  # dB
@@ -24,6 +24,8 @@ def shaft_faults(case: Case) -> Finding:
     if case.shaft < 3 * step:
         turns = case.shaft / step
         return Finding(unsaid=(f"shaft orders cannot be judged: the record holds {turns:.1f} revolutions",))
+    if case.shaft > 0.45 * case.fs:
+        return Finding(unsaid=(f"shaft orders cannot be judged: fs {case.fs:g} Hz is too low for {case.shaft:.4g} Hz",))
     lines = find_lines(case.x, case.fs)
     found, unsaid = [*gear(case, lines)], [*_motor_unsaid(case, lines)]
     if case.compared is None:
@@ -98,7 +100,7 @@ def gear(case: Case, lines: Lines) -> list[Hypothesis]:
     if mesh * 1.1 > lines.top or case.shaft < 2 * lines.resolution:
         return []
     tried = mesh * (1 + OFF * np.linspace(-1, 1, 81))
-    place = float(tried[lines.at(tried).argmax()])
+    place = float(tried[highest(lines.at(tried))])
     offsets = np.array([-3, -2, -1, 1, 2, 3], np.float64)
     sides = np.concatenate([place + case.shaft * offsets, 2 * place + case.shaft * offsets])
     there = sides[lines.at(sides) > THERE]

@@ -166,7 +166,9 @@ def cooling(c: Changes) -> Hypothesis:
         f"noise at 0.3 to 1.5 kHz up by {rise:.1f} dB, above 2 kHz by {quiet:.1f} dB",
         f"rotor lines below 20 Hz up by {c.low:.1f} dB",
     )
-    return Hypothesis(name, STRONG if rise >= RISE else WEAK, evidence, weight=10 + rise)
+    even = float(np.median(c.line[3:20:2]))
+    against = (f"even multiples of the mains rose as well ({even:+.1f} dB)",) if even >= RISE else ()
+    return Hypothesis(name, STRONG if rise >= RISE and not against else WEAK, evidence, against, weight=10 + rise)
 
 
 def tap_changer(case: Case) -> Hypothesis:
