@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro.diagnosis.diagnose import NEAREST, Known, diagnose, nearest_rows
+from vibro.diagnosis.case import Baseline, Case
+from vibro.diagnosis.diagnose import NEAREST, Known, diagnose, mates_of
 from vibro.diagnosis.knowledge import Machine, machine_of
 
 from .made import FS, SHAFT, bearing, noise
@@ -46,10 +47,28 @@ def test_two_calls_agree():
 
 
 def test_the_nearest_states_are_compared_with():
-    load = np.linspace(0, 1, 101)[:, None]
-    near = nearest_rows([i for i in range(101) if i != 50], 50, load)
-    assert len(near) == NEAREST and min(near) == 40 and max(near) == 60
-    load[50] = np.nan
-    spread = nearest_rows([i for i in range(101) if i != 50], 50, load)
-    assert len(spread) == NEAREST and spread[0] == 0 and spread[-1] == 100
-    assert nearest_rows([], 0, load) == []
+    load = np.linspace(0, 1, 201)[:, None]
+    others = [i for i in range(201) if i != 100]
+    near = mates_of(others, 100, load, 1000)
+    assert len(near.rows) == NEAREST and min(near.rows) == 70 and max(near.rows) == 130
+    np.testing.assert_allclose(near.state[:, 0], (load[near.rows, 0] - 0.5) / load[others].std())
+    load[100] = np.nan
+    spread = mates_of(others, 100, load, 1000)
+    assert (
+        len(spread.rows) == NEAREST and (spread.rows[0], spread.rows[-1]) == (0, 200) and spread.state.shape == (60, 0)
+    )
+    assert len(mates_of(others, 100, load, 10**7).rows) == 5
+    assert mates_of([], 0, load, 1000).rows == []
+
+
+def test_what_the_state_explains_is_no_deviation():
+    rng = np.random.default_rng(0)
+    state = np.linspace(-2, 2, 60)[:, None] - 1.5
+    level = 10 * (state + 1.5) ** 2 + 0.1 * rng.normal(size=(60, 1))
+    case = Case(np.zeros(100), FS, baseline=Baseline(np.zeros((60, 100)), state=state))
+    usual = np.array([10 * 1.5**2])
+    difference, z = case.deviation(usual, level, 0.01)
+    assert abs(difference[0]) < 0.2 and abs(z[0]) < 3
+    assert case.deviation(usual + 2, level, 0.01)[1][0] > 10
+    blind = Case(np.zeros(100), FS, baseline=Baseline(np.zeros((60, 100))))
+    assert blind.deviation(usual + 2, level, 0.01)[1][0] < 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from vibro.diagnosis.hypothesis import Baseline, Case
+from vibro.diagnosis.case import Baseline, Case
 from vibro.diagnosis.knowledge import Machine, machine_of
 from vibro.diagnosis.lines import find_lines, find_series
 from vibro.diagnosis.rolling import FALSE_WEAK, bearing_faults

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.diagnosis.hypothesis import ENOUGH, NONE, Baseline, Case, Finding, Hypothesis, in_channel, ordered
+from vibro.diagnosis.case import ENOUGH, Baseline, Case
+from vibro.diagnosis.hypothesis import NONE, Finding, Hypothesis, in_channel, ordered
 from vibro.diagnosis.knowledge import SPEEDS, Machine
 from vibro.diagnosis.overall import level_rise, velocity_zone
 from vibro.diagnosis.rolling import bearing_faults
@@ -17,7 +18,8 @@ from vibro.diagnosis.sensor import sensor_faults
 from vibro.diagnosis.shaft import shaft_faults
 from vibro.diagnosis.transformer import transformer_faults
 
-NEAREST = 20  # normal records of the most similar operating state
+NEAREST = 60  # normal records of the most similar operating state
+SAMPLES = 1 << 22  # of all these together, about
 SHORTEST = 64  # samples
 
 
@@ -46,12 +48,25 @@ class Diagnosis:
         return tuple(h for h in self.hypotheses if h.grade != NONE)
 
 
-def diagnose(
-    x: NDArray[Any], known: Known, baseline: NDArray[Any] | None = None, shafts: NDArray[Any] | None = None
-) -> Diagnosis:
-    """Hypotheses about a record x (C, T) against normal records of its sensor (b, C, T), ``shafts`` (b,) their speeds in Hz.
+@dataclass(frozen=True)
+class Mates:
+    """Normal records to compare with: their rows, and their operating state (b, k) less that of the record."""
 
-    Channels are judged one by one; of one name the strongest counts.
+    rows: list[int]
+    state: NDArray[np.float64]
+
+
+def diagnose(
+    x: NDArray[Any],
+    known: Known,
+    baseline: NDArray[Any] | None = None,
+    shafts: NDArray[Any] | None = None,
+    state: NDArray[Any] | None = None,
+) -> Diagnosis:
+    """Hypotheses about a record x (C, T) against normal records of its sensor (b, C, T).
+
+    ``shafts`` (b,) are their speeds in Hz, ``state`` (b, k) their operating state less that of the record, in standard
+    deviations. Channels are judged one by one; of one name the strongest counts.
     """
     if not np.isfinite(x).all():
         return Diagnosis((), ("the record holds values that are no numbers",))
@@ -65,7 +80,8 @@ def diagnose(
         base = None
         if baseline is not None and len(baseline):
             speeds = np.zeros(0) if shafts is None else np.asarray(shafts, np.float64)
-            base = Baseline(np.asarray(baseline[:, channel], np.float64), speeds)
+            where = np.zeros((0, 0)) if state is None else np.asarray(state, np.float64)
+            base = Baseline(np.asarray(baseline[:, channel], np.float64), speeds, where)
         mains = machine.mains_hz or known.mains
         case = Case(np.asarray(x[channel], np.float64), known.fs, machine, known.shaft, mains, base, known.unit)
         judged = judge(case)
@@ -99,22 +115,24 @@ def judge(case: Case) -> Finding:
     return Finding(tuple(hypotheses[:1] if dead else [*hypotheses, *level_rise(case)]), tuple(unsaid))
 
 
-def nearest_rows(rows: Sequence[int], row: int, covariates: NDArray[Any]) -> list[int]:
-    """Of candidate rows those whose operating state is nearest to that of ``row``, at most NEAREST; evenly spaced without one.
+def mates_of(rows: Sequence[int], row: int, covariates: NDArray[Any], samples: int) -> Mates:
+    """Of normal rows those to compare ``row`` with: in the nearest operating states, or evenly spaced where none is known.
 
-    ``covariates`` (n, k), NaN = not given; each is measured in standard deviations of the candidates.
+    ``covariates`` (n, k), NaN = not given; each is measured in standard deviations of the candidates. ``samples`` of a
+    record, all channels, bound their number.
     """
+    most = int(np.clip(SAMPLES // max(1, samples), ENOUGH, NEAREST))
     candidates = np.asarray(rows, np.intp)
     state = np.asarray(covariates, np.float64).reshape(len(covariates), -1)
-    known = (
-        np.isfinite(state[row]) & np.isfinite(state[candidates]).all(axis=0) if len(candidates) else np.zeros(0, bool)
-    )
-    if not known.any():
-        spread = np.unique(np.linspace(0, len(candidates) - 1, min(NEAREST, len(candidates))).round().astype(int))
-        return [int(i) for i in candidates[spread]] if len(candidates) else []
-    mine, theirs = state[row, known], state[np.ix_(candidates, np.flatnonzero(known))]
-    distance = (((theirs - mine) / np.maximum(theirs.std(axis=0), 1e-9)) ** 2).sum(axis=1)
-    return sorted(int(i) for i in candidates[np.argsort(distance, kind="stable")[:NEAREST]])
+    state = (state[candidates] - state[row]) if len(candidates) else np.zeros((0, 0))
+    state = state[:, np.isfinite(state).all(axis=0)]
+    state = state[:, state.std(axis=0) > 0] if len(candidates) else state
+    if not state.shape[1]:
+        chosen = np.unique(np.linspace(0, len(candidates) - 1, min(most, len(candidates))).round().astype(int))
+        return Mates(candidates[chosen].tolist(), np.zeros((len(chosen), 0)))
+    state = state / state.std(axis=0)
+    chosen = np.sort(np.argsort((state**2).sum(axis=1), kind="stable")[:most])
+    return Mates(candidates[chosen].tolist(), state[chosen])
 
 
 def shaft_of(machine: Machine, covariates: Mapping[str, float]) -> float | None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vibro.diagnosis.knowledge import Machine
-
-Array = NDArray[np.float64]
 STRONG, WEAK, NONE = "strong", "weak", "none"
 GRADES = (STRONG, WEAK, NONE)
-_SPREAD = 1.4826  # median absolute deviation of a normal distribution to its standard deviation
 
 
 @dataclass(frozen=True)
@@ -54,38 +47,6 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Normal records of the same sensor, one channel (b, T), and their shaft speeds in Hz (b,), NaN = not known."""
-
-    x: Array
-    shaft: Array = field(default_factory=lambda: np.zeros(0))
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One channel of a record with all that is known: x (T,), ``fs``, ``shaft`` and ``mains`` in Hz."""
-
-    x: Array
-    fs: float
-    machine: Machine = field(default_factory=Machine)
-    shaft: float | None = None
-    mains: float | None = None
-    baseline: Baseline | None = None
-    unit: str = ""
-
-    @property
-    def compared(self) -> Baseline | None:
-        """The baseline, if it holds enough records to compare with."""
-        return self.baseline if self.baseline is not None and len(self.baseline) >= ENOUGH else None
-
-
-ENOUGH = 5  # normal records: fewer give no median and no spread
-
-
-@dataclass(frozen=True)
 class Finding:
     """What one family of rules says: hypotheses, and sentences on what it could not judge."""
 
@@ -102,11 +63,3 @@ def in_channel(found: Hypothesis, channel: int) -> Hypothesis:
     """The hypothesis with its evidence said of a channel."""
     told = tuple(f"channel {channel}: {line}" for line in found.evidence)
     return replace(found, evidence=told, channel=channel)
-
-
-def deviation(value: Array, baseline: Array, least: float) -> tuple[Array, Array]:
-    """Difference (k,) to the median of a baseline (b, k), and the same in robust standard deviations of at least ``least``."""
-    middle = np.median(baseline, axis=0)
-    spread = _SPREAD * np.median(np.abs(baseline - middle), axis=0)
-    difference = value - middle
-    return difference, difference / np.maximum(spread, least)

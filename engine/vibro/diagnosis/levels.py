@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vibro.diagnosis.hypothesis import Array
+from vibro.diagnosis.lines import Array
 
 LINES = 24  # multiples of the mains
 REACH = 0.003  # share by which the mains may be off
@@ -21,7 +21,7 @@ class Levels:
     """Levels in dB of n records: ``lines`` (n, m) at multiples 1..m of the mains, ``floors`` (n, k) of the noise between.
 
     ``floor_hz`` (k + 1,) are the edges of the bands in Hz; ``low`` (n,) is all below LOW_TOP, ``total`` (n,) everything;
-    ``edge`` (m,) is the floor's level under each line.
+    ``under`` (n, m) is the noise's level under each line.
     """
 
     lines: Array
@@ -32,20 +32,19 @@ class Levels:
     under: Array
 
 
-def levels(x: Array, fs: float, mains: float) -> Levels:
-    """The levels of x (n, T)."""
-    power, hz = spectrum(x, fs)
-    step = hz[1] - hz[0]
+def levels(power: Array, hz: Array, mains: float) -> Levels:
+    """The levels of power spectra (n, k)."""
+    step, fs = hz[0], 2 * hz[-1]
     count = int(min(LINES, 0.45 * fs // mains))
     off, nearest = np.abs(hz / mains - np.rint(hz / mains)) * mains, np.rint(hz / mains)
     on_line = (off <= np.maximum(3 * step, REACH * nearest * mains)) & (nearest >= 1)
     lines = (
         np.stack([power[:, on_line & (nearest == n)].sum(axis=1) for n in range(1, count + 1)], axis=1)
         if count
-        else np.zeros((len(x), 0))
+        else np.zeros((len(power), 0))
     )
     edges = np.geomspace(max(0.5 * mains, 4 * step), 0.48 * fs, FLOORS + 1)
-    floors = np.zeros((len(x), FLOORS))
+    floors = np.zeros((len(power), FLOORS))
     for i in range(FLOORS):
         inside = (hz >= edges[i]) & (hz < edges[i + 1]) & ~on_line
         if inside.any():

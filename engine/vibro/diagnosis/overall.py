@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.diagnosis.hypothesis import WEAK, Case, Hypothesis, deviation
-from vibro.diagnosis.levels import decibel, log_bands, spectrum
+from vibro.diagnosis.case import Case
+from vibro.diagnosis.hypothesis import WEAK, Hypothesis
+from vibro.diagnosis.levels import decibel, log_bands
 
 RISE = 3.0  # dB
 PLAIN = 4.0  # robust deviations
@@ -20,12 +21,11 @@ def level_rise(case: Case) -> list[Hypothesis]:
     base = case.compared
     if base is None:
         return []
-    mine, hz = spectrum(case.x[None], case.fs)
-    theirs, _ = spectrum(base.x, case.fs)
+    (mine, hz), theirs = case.power, case.usual_power
     bands = log_bands(hz, hz[0], BANDS)
     sums = [np.stack([power[:, cell].sum(axis=1) for _, _, cell in bands], axis=1) for power in (mine, theirs)]
-    d, z = deviation(decibel(sums[0])[0], decibel(sums[1]), 0.5)
-    whole, whole_z = deviation(decibel(mine.sum(axis=1)), decibel(theirs.sum(axis=1))[:, None], 0.25)
+    d, z = case.deviation(decibel(sums[0])[0], decibel(sums[1]), 0.5)
+    whole, whole_z = case.deviation(decibel(mine.sum(axis=1)), decibel(theirs.sum(axis=1))[:, None], 0.25)
     found = []
     if abs(whole[0]) >= RISE and abs(whole_z[0]) >= PLAIN:
         why = f"RMS {whole[0]:+.1f} dB against the median of {len(base)} normal records ({whole_z[0]:+.1f} robust sd)"
@@ -44,7 +44,7 @@ def velocity_zone(case: Case) -> str:
     """The zone of ISO 20816-3 with all that is assumed, empty where unit, speed or sampling rate do not allow it."""
     if case.unit not in TO_MM or case.shaft is None or case.fs < 2500 or len(case.x) < 0.2 * case.fs:
         return ""
-    power, hz = spectrum(case.x[None], case.fs)
+    power, hz = case.power
     inside = (hz >= 10) & (hz <= 1000)
     if case.shaft < 10:
         return ""

@@ -7,8 +7,9 @@ from math import log10
 
 import numpy as np
 
+from vibro.diagnosis.case import ENOUGH, Case
 from vibro.diagnosis.envelope import Band, envelope, envelope_bands, log_level
-from vibro.diagnosis.hypothesis import ENOUGH, NONE, STRONG, WEAK, Case, Finding, Hypothesis, Mark
+from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Finding, Hypothesis, Mark
 from vibro.diagnosis.lines import LEAST, ORDERS, Array, Series, find_lines, find_series, side_lines, strongest_series
 
 NAMES = {"outer": "outer race", "inner": "inner race", "ball": "rolling element", "cage": "cage"}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from vibro.diagnosis.case import Case
 from vibro.diagnosis.envelope import envelope
-from vibro.diagnosis.hypothesis import STRONG, WEAK, Array, Case, Finding, Hypothesis, deviation
-from vibro.diagnosis.levels import LOW_TOP, decibel, levels, log_bands, spectrum
+from vibro.diagnosis.hypothesis import STRONG, WEAK, Finding, Hypothesis
+from vibro.diagnosis.levels import LOW_TOP, decibel, log_bands
+from vibro.diagnosis.lines import Array
 
 FLAT = 0.002  # share of the samples at an extreme value
 HELD = 0.01  # share of a record that is one value
@@ -72,8 +74,8 @@ def _interfering_lines(case: Case) -> str:
     """Risen first and third multiple of the mains, in words."""
     if case.compared is None or not case.mains:
         return ""
-    mine, theirs = levels(case.x[None], case.fs, case.mains), levels(case.compared.x, case.fs, case.mains)
-    difference, z = deviation(mine.lines[0], theirs.lines, 0.5)
+    mine, theirs = case.mains_levels
+    difference, z = case.deviation(mine.lines[0], theirs.lines, 0.5)
     risen = [n for n in (1, 3) if n <= len(difference) and difference[n - 1] >= 3 and z[n - 1] >= 3]
     return ", ".join(f"{n * case.mains:.0f} Hz {difference[n - 1]:+.1f} dB" for n in risen)
 
@@ -82,23 +84,22 @@ def _against_baseline(case: Case) -> list[Hypothesis | None]:
     base = case.compared
     if base is None:
         return []
-    mine, hz = spectrum(case.x[None], case.fs)
-    theirs, _ = spectrum(base.x, case.fs)
+    (mine, hz), theirs = case.power, case.usual_power
     return [
-        drift(mine, theirs, hz),
+        drift(case, mine, theirs, hz),
         mount(case, mine, theirs, hz),
-        gain(mine, theirs, hz),
+        gain(case, mine, theirs, hz),
         wrong_rate(case, mine[0], hz),
         offset(case),
     ]
 
 
-def drift(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
+def drift(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     """A slope of energy below 20 Hz, falling with frequency (\"ski slope\")."""
     low = hz <= LOW_TOP
     if low.sum() < 4:
         return None
-    difference, z = _changed(mine[:, low], theirs[:, low])
+    difference, z = _changed(case, mine[:, low], theirs[:, low])
     half = hz[low] <= LOW_TOP / 2
     part = mine[0, low]
     falling = part[half].sum() > 1.5 * part[~half].sum()
@@ -121,7 +122,7 @@ def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
     middle = [float(np.sqrt(low * high)) for low, high, _ in bands]
     d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands])
     peak = int(d.argmax())
-    below = _changed(mine[:, hz < 700], theirs[:, hz < 700])[0]
+    below = _changed(case, mine[:, hz < 700], theirs[:, hz < 700])[0]
     tails = _kurtosis(case, middle[peak])
     hump = d[peak] - max(float(np.median(d[: max(1, peak - 3)])), float(np.median(d[min(len(d) - 1, peak + 3) :])))
     if not 900 <= middle[peak] <= 2600 or d[peak] < RISE or hump < RISE or abs(below) > 2.5 or tails > 1:
@@ -132,11 +133,11 @@ def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
     return Hypothesis("sensor: loose mount", STRONG if hump >= 8 else WEAK, (evidence,), weight=10 + hump)
 
 
-def gain(mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
+def gain(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     """Every band and the whole changed by the same factor."""
     bands = log_bands(hz, max(5 * hz[0], 20), 10)
     d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands if cell.sum() >= 8])
-    whole = _changed(mine, theirs)[0]
+    whole = _changed(case, mine, theirs)[0]
     if len(d) < 4:
         return None
     common = float(np.median(d))
@@ -177,9 +178,8 @@ def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
     ratios = ratios[np.abs(ratios - 1) > 0.02]
     values = np.array([comb(r) for r in ratios])
     best = int(values.argmax())
-    difference, z = deviation(
-        levels(case.x[None], case.fs, mains).lines[0, 1:2], levels(base.x, case.fs, mains).lines[:, 1:2], 0.5
-    )
+    first, usual = (found.lines[:, 1:2] for found in case.mains_levels)
+    difference, z = case.deviation(first[0], usual, 0.5)
     if difference[0] > -12 or z[0] > -4 or values[best] < here + 10:
         return None
     evidence = (
@@ -195,15 +195,15 @@ def offset(case: Case) -> Hypothesis | None:
     size = float(np.median(case.compared.x.std(axis=1)))
     if size == 0:
         return None
-    moved, z = deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], 0.05 * size)
+    moved, z = case.deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], 0.05 * size)
     if abs(moved[0]) < size or abs(z[0]) < 8:
         return None
     return Hypothesis("sensor: offset", STRONG, (f"the mean moved by {moved[0]:.4g}",), weight=18)
 
 
-def _changed(mine: Array, theirs: Array) -> tuple[float, float]:
+def _changed(case: Case, mine: Array, theirs: Array) -> tuple[float, float]:
     """dB and robust deviations by which the power as a whole changed."""
-    d, z = deviation(decibel(mine.sum(axis=1)), decibel(theirs.sum(axis=1))[:, None], 0.5)
+    d, z = case.deviation(decibel(mine.sum(axis=1)), decibel(theirs.sum(axis=1))[:, None], 0.5)
     return float(d[0]), float(z[0])
 
 

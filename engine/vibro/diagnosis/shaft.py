@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.diagnosis.hypothesis import STRONG, WEAK, Array, Case, Finding, Hypothesis, Mark, deviation
-from vibro.diagnosis.levels import decibel, spectrum
-from vibro.diagnosis.lines import THERE, Lines, find_lines, highest
+from vibro.diagnosis.case import Case
+from vibro.diagnosis.hypothesis import STRONG, WEAK, Finding, Hypothesis, Mark
+from vibro.diagnosis.levels import decibel
+from vibro.diagnosis.lines import THERE, Array, Lines, find_lines, highest
 
 ORDERS = 10  # shaft orders looked at
 RISE = 6.0  # dB
@@ -39,10 +40,9 @@ def shaft_faults(case: Case) -> Finding:
     return Finding(tuple(found), tuple(unsaid))
 
 
-def order_levels(x: Array, fs: float, shaft: Array, orders: Array) -> Array:
-    """Level in dB (n, k) of shaft orders of records x (n, T) at their own shaft speeds (n,) in Hz."""
-    power, hz = spectrum(x, fs)
-    found = np.empty((len(x), len(orders)))
+def order_levels(power: Array, hz: Array, shaft: Array, orders: Array) -> Array:
+    """Level in dB (n, m) of shaft orders in power spectra (n, k) at their own shaft speeds (n,) in Hz."""
+    found = np.empty((len(power), len(orders)))
     for i, speed in enumerate(shaft):
         for j, order in enumerate(orders):
             reach = max(2 * hz[0], OFF * order * speed)
@@ -57,8 +57,8 @@ def _changes(case: Case, orders: Array) -> tuple[Array, Array]:
     theirs = (
         np.where(np.isfinite(base.shaft), base.shaft, case.shaft) if len(base.shaft) else np.full(len(base), case.shaft)
     )
-    mine = order_levels(case.x[None], case.fs, np.array([case.shaft]), orders)[0]
-    return deviation(mine, order_levels(base.x, case.fs, theirs, orders), LEAST_SPREAD)
+    mine = order_levels(*case.power, np.array([case.shaft]), orders)[0]
+    return case.deviation(mine, order_levels(case.usual_power, case.power[1], theirs, orders), LEAST_SPREAD)
 
 
 def rotor(case: Case, orders: Array) -> list[Hypothesis]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vibro.diagnosis.case import Case, robust_spread
 from vibro.diagnosis.envelope import envelope
-from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Array, Case, Finding, Hypothesis, Mark, deviation
-from vibro.diagnosis.levels import Levels, levels
+from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Finding, Hypothesis, Mark
+from vibro.diagnosis.lines import Array
 
 PLAIN = 3.0  # robust deviations from which a line has changed
 CLEAR = 6.0  # from which it has changed beyond doubt
@@ -29,18 +30,18 @@ class Changes:
     def __init__(self, case: Case, mains: float) -> None:
         assert case.compared is not None
         self.mains = mains
-        self.mine: Levels = levels(case.x[None], case.fs, mains)
-        self.theirs: Levels = levels(case.compared.x, case.fs, mains)
-        self.line, self.line_z = deviation(self.mine.lines[0], self.theirs.lines, LEAST_SPREAD)
-        self.floor, self.floor_z = deviation(self.mine.floors[0], self.theirs.floors, LEAST_SPREAD)
-        self.low, self.low_z = (float(v[0]) for v in deviation(self.mine.low, self.theirs.low[:, None], 1.0))
+        self.base = case.compared
+        self.mine, self.theirs = case.mains_levels
+        self.line, self.line_z = case.deviation(self.mine.lines[0], self.theirs.lines, LEAST_SPREAD)
+        self.floor, self.floor_z = case.deviation(self.mine.floors[0], self.theirs.floors, LEAST_SPREAD)
+        self.low, self.low_z = (float(v[0]) for v in case.deviation(self.mine.low, self.theirs.low[:, None], 1.0))
         self.number = np.arange(1, len(self.line) + 1)
 
     def usual(self, numbers: Array) -> float:
-        """The largest mean deviation of these lines among the baseline's own records, each against the others."""
-        b = self.theirs.lines[:, numbers - 1]
-        own = [deviation(b[i], np.delete(b, i, axis=0), LEAST_SPREAD)[1] for i in range(len(b))]
-        return float(np.minimum(np.abs(own), 2 * CLEAR).mean(axis=1).max())
+        """The largest mean deviation of these lines among the baseline's own records."""
+        left = self.base.expected(self.theirs.lines[:, numbers - 1])[1]
+        own = np.abs(left) / robust_spread(left, LEAST_SPREAD)
+        return float(np.minimum(own, 2 * CLEAR).mean(axis=1).max())
 
     def floors_between(self, low: float, high: float) -> Array:
         """Differences of the noise bands whose middle lies between two frequencies in Hz."""
@@ -131,8 +132,8 @@ def winding(c: Changes) -> Hypothesis:
     noise = float(np.max(np.abs(c.floor[len(c.floor) // 2 :])))
     usual = c.usual(even)
     distance = float(np.mean(np.minimum(np.abs(z), 2 * CLEAR)))
-    if not len(changed) or (len(changed) == 1 and distance <= usual):
-        said = f"{len(changed)} of {len(even)} even multiples have changed"
+    if not len(changed) or distance <= usual:
+        said = f"{len(changed)} of {len(even)} even multiples have changed, together no more than in normal records"
         return Hypothesis("winding: deformation", NONE, against=(said,), weight=len(changed))
     low, high = changed[changed <= 6], changed[changed > 6]
     loose = bool(len(low)) and c.line[low - 1].max() >= RISE and np.all(c.line[high - 1] < 0)

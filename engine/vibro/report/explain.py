@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.data import Record, Rejected, record_id
-from vibro.diagnosis.diagnose import Diagnosis, Known, diagnose, nearest_rows, shaft_of
+from vibro.diagnosis.diagnose import Diagnosis, Known, Mates, diagnose, mates_of, shaft_of
 from vibro.diagnosis.knowledge import machine_from
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
@@ -74,12 +74,10 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
     alike = alike_rows(run, row)
-    signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike])], data)
+    signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike.rows])], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
-    diagnosis = (
-        diagnosed(run, row, signal, {i: signals[i] for i in alike if i in signals}) if signal.size else Diagnosis(())
-    )
+    diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else Diagnosis(())
     compared = [signals[i] for i in mates if i in signals]
     baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
     found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
@@ -87,11 +85,13 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     return replace(found, table=table, notes=(*at_odds(table), *notes))
 
 
-def alike_rows(run: RunData, row: int) -> list[int]:
+def alike_rows(run: RunData, row: int) -> Mates:
     """Normal records of the same sensor in the most similar operating state."""
     normal = (run.level == NORMAL) & (run.sensor == run.sensor[row])
     normal[row] = False
-    return nearest_rows(np.flatnonzero(normal).tolist(), row, covariates(run)[1])
+    told = run.summary["signal"]
+    samples = int(told.get("length") or 1) * int(told.get("channels") or 1)
+    return mates_of(np.flatnonzero(normal).tolist(), row, covariates(run)[1], samples)
 
 
 def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
@@ -104,21 +104,21 @@ def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
 
 
 def diagnosed(
-    run: RunData, row: int, signal: NDArray[np.float32], mates: Mapping[int, NDArray[np.float32]]
+    run: RunData, row: int, signal: NDArray[np.float32], mates: Mates, signals: Mapping[int, NDArray[np.float32]]
 ) -> Diagnosis:
-    """Hypotheses about a record against normal records ``mates`` of its sensor, with what the run knows of the machine."""
+    """Hypotheses about a record against ``mates`` of its sensor, those of which ``signals`` has the samples."""
     told = run.summary["signal"]
-    known = run.summary.get("machines_known", {})
-    machine = machine_from(known.get(run.sensors[run.sensor[row]], {}))
+    machine = machine_from(run.summary.get("machines_known", {}).get(run.sensors[run.sensor[row]], {}))
     names, values = covariates(run)
 
     def speed(i: int) -> float | None:
         return shaft_of(machine, dict(zip(names, values[i].tolist(), strict=True)))
 
-    unit = str(told.get("unit") or "")
-    what = Known(float(told["fs"]), unit, told.get("mains_hz"), machine, speed(row))
-    speeds = np.array([speed(i) or np.nan for i in mates])
-    return diagnose(signal, what, np.stack(list(mates.values())) if mates else None, speeds)
+    what = Known(float(told["fs"]), str(told.get("unit") or ""), told.get("mains_hz"), machine, speed(row))
+    read = [k for k, i in enumerate(mates.rows) if i in signals]
+    baseline = np.stack([signals[mates.rows[k]] for k in read]) if read else None
+    speeds = np.array([speed(mates.rows[k]) or np.nan for k in read])
+    return diagnose(signal, what, baseline, speeds, mates.state[read])
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:

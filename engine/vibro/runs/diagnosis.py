@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vibro.data import SignalBatch
-from vibro.diagnosis.diagnose import Known, diagnose, nearest_rows, shaft_of
+from vibro.diagnosis.diagnose import Known, diagnose, mates_of, shaft_of
 from vibro.diagnosis.knowledge import Machine
 from vibro.scoring.verdict import ALARM, NORMAL, Verdict
 
@@ -30,10 +30,10 @@ def first_hypotheses(
         sensor = batch.sensor[row]
         machine = machines.get(batch.sensors[sensor], Machine())
         normal = np.flatnonzero((batch.sensor == sensor) & (verdict.level == NORMAL)).tolist()
-        mates = nearest_rows(normal, int(row), batch.covariates)
+        mates = mates_of(normal, int(row), batch.covariates, batch.length * batch.channels)
         known = Known(batch.fs, batch.unit, mains_hz, machine, speed_of(batch, int(row), machine))
-        speeds = np.array([speed_of(batch, i, machine) or np.nan for i in mates])
-        named = diagnose(np.asarray(batch.x[row]), known, np.asarray(batch.x[mates]), speeds).named
+        speeds = np.array([speed_of(batch, i, machine) or np.nan for i in mates.rows])
+        named = diagnose(np.asarray(batch.x[row]), known, np.asarray(batch.x[mates.rows]), speeds, mates.state).named
         if named:
             found[str(batch.ids[row])] = named[0].table
     return found
