@@ -39,7 +39,8 @@ def bearing_faults(case: Case) -> Finding:
             continue
         found.append(_hypothesis(case, part, hz, best, band))
     found.sort(key=lambda h: -h.weight)
-    return Finding((*found[:1], *(_beside(h, found[0]) for h in found[1:])), tuple(unsaid))
+    beside = (_beside(h, found[0]) for h in found[1:])
+    return Finding((*found[:1], *beside, *_once_a_revolution(case, bands)), tuple(unsaid))
 
 
 def _best(bands: list[Band], hz: float, others: int) -> tuple[Series | None, Band | None]:
@@ -78,8 +79,8 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
         grade = _against_normals(case, hz, band, grade, against)
     if 1 not in there:
         against.append(f"no line at {series.hz:.4g} Hz itself")
-    if case.shaft and abs(series.hz / case.shaft - round(series.hz / case.shaft)) * case.shaft < band.lines.resolution:
-        multiple = round(series.hz / case.shaft)
+    multiple = round(series.hz / case.shaft) if case.shaft else 0
+    if case.shaft and multiple and abs(series.hz - multiple * case.shaft) < band.lines.resolution:
         against.append(f"this record is too short to tell it from {multiple} times the shaft speed")
     return Hypothesis(
         f"bearing: {NAMES[part]}",
@@ -122,6 +123,24 @@ def _spacing(case: Case, part: str) -> tuple[str, float | None]:
     return "", None
 
 
+def _once_a_revolution(case: Case, bands: list[Band]) -> list[Hypothesis]:
+    """Impacts at shaft speed that normal records of the sensor do not all show."""
+    series, band = _best(bands, case.shaft, 1) if case.shaft else (None, None)
+    if series is None or band is None or series.probability >= FALSE_STRONG or series.there[:1] != [1]:
+        return []
+    against = ["looseness, a rub and a damaged tooth strike once a revolution, and imbalance modulates as often"]
+    strong = case.compared and _against_normals(case, series.hz, band, STRONG, against) == STRONG
+    if len(series.there) < LEAST or (case.compared and not strong):
+        return []
+    evidence = (
+        f"{len(series.there)} lines at shaft speed ({series.hz:.4g} Hz) and its multiples in the envelope of"
+        f" {band.low:.0f} to {band.high:.0f} Hz; noise alone: p {series.probability:.0e}"
+    )
+    marks = tuple(Mark(n * series.hz, f"{n} x shaft", "envelope") for n in series.there)
+    name = "shaft: impacts once a revolution"
+    return [Hypothesis(name, WEAK, (evidence,), tuple(against), marks, 1.0, (band.low, band.high))]
+
+
 def _without_rates(case: Case, bands: list[Band]) -> Finding:
     """No fault frequency is known: the rate of the impacts, if there are any, and what is missing to name them."""
     missing = "bearing geometry" if case.shaft else "shaft speed and bearing geometry (or bpfo, bpfi, bsf, ftf)"
@@ -133,9 +152,9 @@ def _without_rates(case: Case, bands: list[Band]) -> Finding:
     said = (f"bearing parts cannot be told apart: {missing} not given in the sensor table",)
     if series is None or series.probability > FALSE_STRONG or len(series.there) < LEAST:
         return Finding(unsaid=said)
-    known = _known(case, series.hz)
-    if known:
-        return Finding(unsaid=(*said, f"the envelope repeats at {series.hz:.4g} Hz, {known}"))
+    if known := _known(case, series.hz):
+        turns = tuple(_once_a_revolution(case, bands))
+        return Finding(turns, (*said, f"the envelope repeats at {series.hz:.4g} Hz, {known}"))
     evidence = (
         f"{len(series.there)} lines at {series.hz:.4g} Hz and its multiples ({_listed(series.there)}) in the envelope"
     )
