@@ -20,15 +20,14 @@ _LEAST = 1e-24
 class Levels:
     """Levels in dB of n records: ``lines`` (n, m) at multiples 1..m of the mains, ``floors`` (n, k) of the noise between.
 
-    ``floor_hz`` (k + 1,) are the edges of the bands in Hz; ``low`` (n,) is all below LOW_TOP, ``total`` (n,) everything;
-    ``under`` (n, m) is the noise's level under each line.
+    ``floor_hz`` (k + 1,) are the edges of the bands in Hz; ``low`` (n,) is all below LOW_TOP, ``under``
+    (n, m) the noise's level under each line.
     """
 
     lines: Array
     floors: Array
     floor_hz: Array
     low: Array
-    total: Array
     under: Array
 
 
@@ -51,9 +50,7 @@ def levels(power: Array, hz: Array, mains: float) -> Levels:
             floors[:, i] = np.median(power[:, inside], axis=1)
     place = np.clip(np.searchsorted(edges, mains * np.arange(1, count + 1)) - 1, 0, FLOORS - 1)
     low = power[:, (hz <= LOW_TOP) & ~on_line].sum(axis=1)
-    return Levels(
-        decibel(lines), decibel(floors), edges, decibel(low), decibel(power.sum(axis=1)), decibel(floors[:, place])
-    )
+    return Levels(decibel(lines), decibel(floors), edges, decibel(low), decibel(floors[:, place]))
 
 
 def spectrum(x: Array, fs: float) -> tuple[Array, Array]:

@@ -91,7 +91,7 @@ def core(c: Changes) -> Hypothesis:
     if share < 0.5 or middle < RISE or len(against) == 2:
         said = f"{len(risen)} of {len(even)} even multiples from {4 * c.mains:.0f} Hz up have risen"
         return Hypothesis(name, NONE, against=(said, *against), weight=share)
-    evidence = [f"{len(risen)} of {len(even)} even multiples of the mains have risen, {middle:+.1f} dB in the middle"]
+    evidence = [f"{len(risen)} of {len(even)} even multiples of the mains have risen, median {middle:+.1f} dB"]
     evidence.append(c.told(risen[:6]))
     rattles = len(rattle) > 0 and float(rattle.max()) >= RISE
     if rattles:

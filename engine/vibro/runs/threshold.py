@@ -151,7 +151,7 @@ def rethreshold(
         budgets=asdict(budgets),
         own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
         injected=injected,
-        hypotheses=found["hypotheses"],
+        hypotheses=found.get("hypotheses", {}),
         advice=advice(judge, cuts.alarm) if judge else (),
     )
     redecision = Redecision(
