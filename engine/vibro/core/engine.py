@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
 from vibro.scoring.instants import instant_numbers
 from vibro.scoring.reasons import with_reasons
-from vibro.scoring.thresholds import fuse
+from vibro.scoring.thresholds import fuse, guarded_cut
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
 
@@ -92,7 +93,7 @@ class Engine:
         found = {}
         if suspects:
             found = self._runner.run("suspects", plan, store, {i: tasks.pop(i) for i in suspects}, fit_task, copied)
-        trusted = trusted_rows(rows, suspects, found)
+        trusted = trusted_rows(rows, suspects, found, partial(guarded_cut, self.make_thresholder(plan)))
         tasks = {i: replace(task, trusted=trusted | _kept(task)) for i, task in tasks.items()}
         found |= self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
