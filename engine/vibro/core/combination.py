@@ -71,7 +71,14 @@ def combine(
         cuts=cuts,
         signature=signature,
         marks=Marks.none(normal),
-        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores, "known": known},
+        reference={
+            "z": z,
+            "fused": fused,
+            "sensor": batch.sensor[fit_rows],
+            "row": fit_rows,
+            "cut": scores,
+            "known": known,
+        },
         probes={},
     )
     ensemble = replace(ensemble, probes=_probes(detectors, ensemble, fuser))

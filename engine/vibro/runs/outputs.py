@@ -58,6 +58,8 @@ def finish(
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
+            if fit_rows is not None:
+                kept |= held_out_scores(fitted, matrix, verdict, fit_rows)
             save_tensors(stage.path / "scores.safetensors", kept)
         machines = machine_rows(batch, verdict, fitted.cuts)
         write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
@@ -162,6 +164,17 @@ def stored_scores(
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
+
+
+def held_out_scores(
+    fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
+) -> dict[str, Any]:
+    """Scores of all records by detectors that had not seen them: z (n, d) and fused (n,), NaN where there is none."""
+    z, fused = matrix.z.copy(), verdict.score.copy()
+    z[fit_rows], fused[fit_rows] = np.nan, np.nan
+    rows = fitted.reference["row"]
+    z[rows], fused[rows] = fitted.reference["z"], fitted.reference["fused"]
+    return {"held_out_z": z, "held_out_fused": fused}
 
 
 def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:

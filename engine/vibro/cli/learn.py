@@ -1,0 +1,73 @@
+"""``vibro pseudolabel | finetune | classify | suggest``: from an unlabelled run to classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vibro.cli.command import command
+from vibro.cli.session import Session
+
+Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
+OutFile = Annotated[Path, typer.Option("-o", "--out", help="Table to write: FILE.csv.", show_default=False)]
+LabelsPartial = Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")]
+
+
+def pseudolabel(
+    session: Session,
+    run: Run,
+    out: OutFile,
+    rule: Annotated[
+        str, typer.Option("--rule", help="consensus; percentile, mad and pot judge by the fused score alone.")
+    ] = "consensus",
+    normal_share: Annotated[
+        float, typer.Option("--normal-share", min=0, max=1, help="Weight of the detectors that must find it low.")
+    ] = 0.8,
+    anomaly_share: Annotated[
+        float,
+        typer.Option("--anomaly-share", min=0, max=1, help="Weight of the detectors whose own cut it must exceed."),
+    ] = 0.4,
+    persist: Annotated[
+        int, typer.Option("--persist", min=1, help="Records of the sensor in a row that an anomaly must last.")
+    ] = 3,
+    max_per_sensor: Annotated[
+        int | None,
+        typer.Option("--max-per-sensor", min=1, help="Pseudo-labels of either class of a sensor; default: all."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Label table, to count how many pseudo-labels are right.")
+    ] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Names the records that the ensemble is sure of, judged by fits that had not seen them; of the others it says nothing."""
+    from vibro.cli import console
+    from vibro.runs.pseudolabel import write_pseudolabels
+    from vibro.scoring.pseudolabels import Consensus
+
+    consensus = Consensus(normal_share, anomaly_share, persist, max_per_sensor)
+    found = write_pseudolabels(session.host(), run, out, rule, consensus, labels, labels_partial)
+    if session.result(found):
+        return
+    names = ("normal", "anomalous", "abstained")
+    rows = [(s["sensor_id"], s["records"], *(s[name] for name in names)) for s in found["sensors"]]
+    rows.append(("all", found["records"], *(found[name] for name in names)))
+    console.table(("sensor", "records", *names), rows)
+    why = ", ".join(f"{n} {name}" for name, n in found["abstained_by_reason"].items())
+    console.line(f"abstained: {why}" if why else "no record abstained")
+    for name, judged in (found["truth"] or {}).items():
+        console.line(
+            f"pseudo-{name}: {judged['right']} of {judged['checked']} right ({_share(judged['precision'])}),"
+            f" {_share(judged['coverage'])} of all {name} records"
+        )
+    console.line(f"pseudo-labels: {out}")
+
+
+def _share(value: Any) -> str:
+    return "none known" if value is None else f"{value:.1%}"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands at the top level."""
+    command(app, "pseudolabel")(pseudolabel)

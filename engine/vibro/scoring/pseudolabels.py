@@ -1,0 +1,121 @@
+"""Pseudo-labels: the records that an ensemble calls normal or anomalous for sure, judged by scores of fits that had not
+seen them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.data import SignalBatch
+from vibro.scoring.verdict import ALARM, NORMAL, ScoreMatrix, Verdict
+
+LOW = 0.7  # quantile of its sensor's scores below which a record is low for a detector
+LEAST = 20  # records of a sensor below which the quantile is that of all records
+REAL = 0.5  # weight of a pseudo-label on which all agree, beside 1 of a real label
+PERCENTILES = (0.05, 0.99)  # below which a record is normal, above which anomalous, by the rule ``percentile``
+MADS = 4.0  # scaled median absolute deviations above the median, by the rule ``mad``
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """How much agreement a pseudo-label takes.
+
+    ``normal_share`` of the weight of the detectors must be low, ``anomaly_share`` above its own cut; an anomaly must last
+    ``persist`` records of its sensor; of each sensor ``max_per_sensor`` of either class are kept, None = all.
+    """
+
+    normal_share: float = 0.8
+    anomaly_share: float = 0.4
+    persist: int = 3
+    max_per_sensor: int | None = None
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """``label`` int16 (n,): 0 normal, 1 anomalous, -1 abstention; ``weight`` float64 (n,): share of the weight of the
+    detectors that agrees, times ``REAL``, 0 for abstentions."""
+
+    label: NDArray[np.int16]
+    weight: Floats
+
+
+def by_consensus(
+    batch: SignalBatch, matrix: ScoreMatrix, weights: Floats, verdict: Verdict, rule: Consensus
+) -> PseudoLabels:
+    """Labels where detectors agree; ``matrix`` and ``verdict`` of held-out scores, ``weights`` (d,) of the fuser.
+
+    Normal: level normal, and low for enough of the weight of the detectors that have a score: at most the 70 % quantile of
+    the sensor, so that a quiet sensor is not "more normal". Anomalous: in alarm, above their own cuts for enough of the
+    weight, and so for ``persist`` records of the sensor in a row. Levels of transients, unseen states, benign and invalid
+    records are neither, so that all these abstain.
+    """
+    judged = np.isfinite(verdict.score) & batch.valid
+    low = np.zeros(matrix.z.shape, np.bool_)
+    pool = np.flatnonzero(judged)
+    for sensor in np.unique(batch.sensor):
+        rows = pool[batch.sensor[pool] == sensor]
+        low[rows] = matrix.z[rows] <= _quantile(matrix.z[rows if len(rows) >= LEAST else pool])
+    normal_share, over_share = (_share(given, matrix.z, weights) for given in (low, verdict.exceedances))
+    normal = judged & (verdict.level == NORMAL) & (verdict.reason == 0) & (normal_share >= rule.normal_share - 1e-9)
+    raised = judged & (verdict.level == ALARM) & (over_share >= rule.anomaly_share - 1e-9)
+    anomalous = lasting(batch, raised, rule.persist)
+    label = np.where(anomalous, 1, np.where(normal, 0, -1)).astype(np.int16)
+    label[~_within_quota(batch, label, rule.max_per_sensor)] = -1
+    weight = REAL * np.where(label == 1, over_share, np.where(label == 0, normal_share, 0.0))
+    return PseudoLabels(label, weight)
+
+
+def by_cuts(batch: SignalBatch, score: Floats, low: float, high: float) -> PseudoLabels:
+    """Labels by two cuts of held-out fused scores (n,) alone: normal up to ``low``, anomalous above ``high``."""
+    judged = np.isfinite(score) & batch.valid
+    label = np.where(judged & (score > high), 1, np.where(judged & (score <= low), 0, -1)).astype(np.int16)
+    return PseudoLabels(label, np.where(label >= 0, REAL, 0.0))
+
+
+def mad_cut(score: Floats) -> float:
+    """Median + 4 x 1.4826 median absolute deviations of the known scores."""
+    known = score[np.isfinite(score)]
+    middle = float(np.median(known))
+    return middle + MADS * 1.4826 * float(np.median(np.abs(known - middle)))
+
+
+def lasting(batch: SignalBatch, raised: Mask, persist: int) -> Mask:
+    """(n,) raised records that stand in a row of ``persist`` raised ones of their sensor, in order of time or, without
+    times, of source and row; of a sensor with fewer records in a row of all."""
+    kept = np.zeros(len(batch), np.bool_)
+    for sensor in np.unique(batch.sensor):
+        rows = np.flatnonzero(batch.sensor == sensor)
+        rows = rows[np.lexsort((batch.row[rows], batch.source[rows], batch.time[rows]))]
+        edges = np.flatnonzero(np.diff(np.r_[False, raised[rows], False].astype(np.int8)))
+        for first, end in edges.reshape(-1, 2):
+            kept[rows[first:end]] = end - first >= min(persist, len(rows))
+    return kept
+
+
+def _quantile(z: Floats) -> Floats:
+    """(d,) the ``LOW`` quantile of what is known of each column; a column of nothing has none below it."""
+    return np.array([np.quantile(known, LOW) if len(known := c[np.isfinite(c)]) else -np.inf for c in z.T])
+
+
+def _share(chosen: Mask, z: Floats, weights: Floats) -> Floats:
+    """(n,) share of the weight of those detectors that have a score."""
+    given = np.isfinite(z) * weights
+    total = given.sum(axis=1)
+    return np.asarray(np.divide((given * chosen).sum(axis=1), total, out=np.zeros(len(z)), where=total > 0))
+
+
+def _within_quota(batch: SignalBatch, label: NDArray[np.int16], most: int | None) -> Mask:
+    """(n,) at most so many of either class of a sensor, evenly spaced in time, not those with the most extreme scores."""
+    kept = np.ones(len(batch), np.bool_)
+    for sensor in np.unique(batch.sensor) if most is not None else ():
+        for value in (0, 1):
+            rows = np.flatnonzero((batch.sensor == sensor) & (label == value))
+            rows = rows[np.argsort(batch.time[rows], kind="stable")]
+            spaced = np.linspace(0, len(rows) - 1, min(most or 0, len(rows))).astype(np.intp)
+            kept[np.delete(rows, spaced)] = False
+    return kept
