@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
-from vibro.scoring.verdict import ALARM, NORMAL, ScoreMatrix, Verdict
+from vibro.scoring.instants import instants
+from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, REASONS, ScoreMatrix, Verdict
 
 LOW = 0.7  # quantile of its sensor's scores below which a record is low for a detector
 LEAST = 20  # records of a sensor below which the quantile is that of all records
 REAL = 0.5  # weight of a pseudo-label on which all agree, beside 1 of a real label
 PERCENTILES = (0.05, 0.99)  # below which a record is normal, above which anomalous, by the rule ``percentile``
 MADS = 4.0  # scaled median absolute deviations above the median, by the rule ``mad``
+STEADY = (REASONS.index(""), REASONS.index("single_sensor"))  # reasons that a pseudo-anomaly may have
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -49,10 +51,10 @@ def by_consensus(
 ) -> PseudoLabels:
     """Labels where detectors agree; ``matrix`` and ``verdict`` of held-out scores, ``weights`` (d,) of the fuser.
 
-    Normal: level normal, and low for enough of the weight of the detectors that have a score: at most the 70 % quantile of
-    the sensor, so that a quiet sensor is not "more normal". Anomalous: in alarm, above their own cuts for enough of the
-    weight, and so for ``persist`` records of the sensor in a row. Levels of transients, unseen states, benign and invalid
-    records are neither, so that all these abstain.
+    Normal: level normal at an instant at which no sensor of the machine is raised, and low for enough of the weight of
+    the detectors that have a score: at most the 70 % quantile of the sensor, so that a quiet sensor is not "more normal".
+    Anomalous: raised to attention or alarm, above their own cuts for enough of the weight, and so for ``persist`` records
+    of the sensor in a row. Transients, unseen states, benign and invalid records abstain.
     """
     judged = np.isfinite(verdict.score) & batch.valid
     low = np.zeros(matrix.z.shape, np.bool_)
@@ -61,9 +63,11 @@ def by_consensus(
         rows = pool[batch.sensor[pool] == sensor]
         low[rows] = matrix.z[rows] <= _quantile(matrix.z[rows if len(rows) >= LEAST else pool])
     normal_share, over_share = (_share(given, matrix.z, weights) for given in (low, verdict.exceedances))
-    normal = judged & (verdict.level == NORMAL) & (verdict.reason == 0) & (normal_share >= rule.normal_share - 1e-9)
-    raised = judged & (verdict.level == ALARM) & (over_share >= rule.anomaly_share - 1e-9)
-    anomalous = lasting(batch, raised, rule.persist)
+    raised = judged & np.isin(verdict.level, (ATTENTION, ALARM))
+    quiet = judged & (verdict.level == NORMAL) & (verdict.reason == 0) & ~_shared(batch, raised)
+    normal = quiet & (normal_share >= rule.normal_share - 1e-9)
+    steady = raised & np.isin(verdict.reason, STEADY) & (over_share >= rule.anomaly_share - 1e-9)
+    anomalous = lasting(batch, steady, rule.persist)
     label = np.where(anomalous, 1, np.where(normal, 0, -1)).astype(np.int16)
     label[~_within_quota(batch, label, rule.max_per_sensor)] = -1
     weight = REAL * np.where(label == 1, over_share, np.where(label == 0, normal_share, 0.0))
@@ -95,6 +99,17 @@ def lasting(batch: SignalBatch, raised: Mask, persist: int) -> Mask:
         for first, end in edges.reshape(-1, 2):
             kept[rows[first:end]] = end - first >= min(persist, len(rows))
     return kept
+
+
+def _shared(batch: SignalBatch, raised: Mask) -> Mask:
+    """(n,) records taken at an instant at which a sensor of the machine is raised; without times none."""
+    shared = raised.copy()
+    for machine in np.unique(batch.machine):
+        rows = np.flatnonzero((batch.machine == machine) & ~np.isnat(batch.time))
+        if len(rows):
+            of = instants(batch.time[rows], batch.sensor[rows]).of
+            shared[rows] = np.isin(of, of[raised[rows]])
+    return shared
 
 
 def _quantile(z: Floats) -> Floats:
