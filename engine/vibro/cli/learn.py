@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vibro.cli.command import command
+from vibro.cli.options import Device
 from vibro.cli.session import Session
 
 Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
@@ -64,6 +65,46 @@ def pseudolabel(
     console.line(f"pseudo-labels: {out}")
 
 
+def finetune(
+    session: Session,
+    run: Run,
+    labels: Annotated[Path, typer.Option("--labels", help="Label table to learn from.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model folder: absent or empty.", show_default=False)],
+    pseudolabels: Annotated[
+        Path | None, typer.Option("--pseudolabels", help="Table of vibro pseudolabel; weighs less than labels.")
+    ] = None,
+    classifier: Annotated[str, typer.Option("--classifier", help="vibro plugins list --kind classifier")] = "logistic",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=2, help="Rounds of pseudo-labels.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Cross-validations that the decision rests on.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    device: Device = "auto",
+    data: Annotated[Path | None, typer.Option("--data", help="Where the data of the run lie now, if they moved.")] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Learns from labels: a classifier, kept only if it beats the ensemble on labelled records that were held out."""
+    from vibro.cli import console
+    from vibro.cli.run_tables import show_finetuning
+    from vibro.runs.finetune import finetune as run_finetune
+
+    found = run_finetune(
+        session.host(),
+        run,
+        labels,
+        out,
+        pseudolabels=pseudolabels,
+        classifier={"use": classifier},
+        rounds=rounds,
+        seeds=seeds,
+        seed=seed,
+        device=device,
+        data=data,
+        labels_partial=labels_partial,
+        say=console.note,
+    )
+    if not session.result(found):
+        show_finetuning(found)
+
+
 def _share(value: Any) -> str:
     return "none known" if value is None else f"{value:.1%}"
 
@@ -71,3 +112,4 @@ def _share(value: Any) -> str:
 def add_to(app: typer.Typer) -> None:
     """Adds the commands at the top level."""
     command(app, "pseudolabel")(pseudolabel)
+    command(app, "finetune")(finetune)
