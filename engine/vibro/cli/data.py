@@ -236,7 +236,9 @@ def simulate(
     try:
         shares = [float(part) for part in faults.split(",")]
     except ValueError:
-        raise ConfigError(f"--faults {faults!r} is no share", hint="--faults 0.05, or one a machine: 0.05,0.4") from None
+        raise ConfigError(
+            f"--faults {faults!r} is no share", hint="--faults 0.05, or one a machine: 0.05,0.4"
+        ) from None
     share = shares[0] if len(shares) == 1 else shares
     made = demo.simulate(records, units, sensors, share, preset, fs, seed, tap_changes=tap_changes, name=name)
     demo.write(made, out, format)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vibro.cli.command import command
-from vibro.cli.options import Device
+from vibro.cli.options import AllowMissing, CsvBom, Data, Device, Force, MaxQuarantine, Out, Reading, Resume, Tables
 from vibro.cli.session import Session
 
 Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
@@ -78,7 +79,9 @@ def finetune(
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Cross-validations that the decision rests on.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     device: Device = "auto",
-    data: Annotated[Path | None, typer.Option("--data", help="Where the data of the run lie now, if they moved.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Where the data of the run lie now, if they moved.")
+    ] = None,
     labels_partial: LabelsPartial = False,
 ) -> None:
     """Learns from labels: a classifier, kept only if it beats the ensemble on labelled records that were held out."""
@@ -105,6 +108,54 @@ def finetune(
         show_finetuning(found)
 
 
+def classify(
+    session: Session,
+    model: Annotated[Path, typer.Argument(help="A model of vibro finetune.", show_default=False)],
+    data: Data,
+    out: Out,
+    reading: Reading,
+    tables: Tables,
+    error: Annotated[
+        float,
+        typer.Option("--error", min=0.001, max=0.5, help="Share of a class whose set of classes may lack it."),
+    ] = 0.1,
+    device: Device = "auto",
+    max_quarantine: MaxQuarantine = 0.05,
+    allow_missing: AllowMissing = False,
+    resume: Resume = False,
+    force: Force = False,
+    csv_bom: CsvBom = False,
+) -> None:
+    """Names the class of each record, how sure that is, and the classes that cannot be ruled out; or that it is unknown."""
+    from vibro.cli import console
+    from vibro.cli.options import data_options
+    from vibro.cli.progress import progress
+    from vibro.runs.classify import classify_data
+    from vibro.runs.options import RunOptions
+
+    host = session.host()
+    options = RunOptions(
+        device=device,
+        executor="serial",
+        allow_missing=allow_missing,
+        resume=resume,
+        force=force,
+        csv_bom=csv_bom,
+        lang=session.lang,
+        argv=("vibro", *sys.argv[1:]),
+    )
+    source = data_options(data, reading, tables, max_quarantine)
+    with progress(host):
+        found = classify_data(host, model, source, options, out, error)
+    if session.result(found):
+        return
+    for text in found["warnings"]:
+        console.note(f"warning: {console.clean(text)}")
+    console.table(("class", "records"), [*found["classes"].items(), ("not classified", found["not_classified"])])
+    one = found["set_sizes"].get(1, 0)
+    console.line(f"{one} records with a single class in their set at an error of {error:g}: {out / 'classes.csv'}")
+
+
 def _share(value: Any) -> str:
     return "none known" if value is None else f"{value:.1%}"
 
@@ -113,3 +164,4 @@ def add_to(app: typer.Typer) -> None:
     """Adds the commands at the top level."""
     command(app, "pseudolabel")(pseudolabel)
     command(app, "finetune")(finetune)
+    command(app, "classify")(classify)

@@ -96,8 +96,11 @@ def finetune(
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels)
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:
-            final = teach(recipe, ctx.child("final"), rows.x, truth, decision.lesson.rounds, np.ones(len(batch), np.bool_))
-            sure, told["held_out"] = certainty(run, truth, groups, decision)
+            final = teach(
+                recipe, ctx.child("final"), rows.x, truth, decision.lesson.rounds, np.ones(len(batch), np.bool_)
+            )
+            everyday = final.predict(rows.x[batch.valid])
+            sure, told["held_out"] = certainty(run, truth, groups, decision, everyday)
             meta["classifier"] = {
                 "recipe": recipe.table,
                 "names": list(truth.names),
@@ -162,15 +165,18 @@ def _usual_f1(truth: Truth) -> float:
 
 
 def certainty(
-    run: StoredRun, truth: Truth, groups: Groups, decision: Decision
+    run: StoredRun, truth: Truth, groups: Groups, decision: Decision, everyday: Floats
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """What says how sure a class is, from the held-out probabilities of the kept lesson, and the table of its classes."""
+    """What says how sure a class is, from the held-out probabilities of the kept lesson, and the table of its classes.
+
+    ``everyday`` (n, classes): the student's probabilities of all records of the run, which say how frequent each class is.
+    """
     assert decision.lesson is not None
     rows = np.flatnonzero(truth.real)
     score, faulty = run.verdict.score[rows], truth.faulty[rows]
     p, typed = decision.lesson.judged.p.mean(axis=0), truth.y[rows] >= 0
     y = truth.y[rows][typed]
-    calibrated = Calibrated.fit(p[typed], y)
+    calibrated = Calibrated.fit(p[typed], y).among(everyday)
     curve = logistic_curve(score, faulty)
     final = combined(calibrated(p), score, curve, decision.decides)
     matrix = confusion(y, final[typed].argmax(axis=1).astype(np.int16), len(truth.names))

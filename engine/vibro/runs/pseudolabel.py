@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,6 @@ def audit(run: StoredRun, found: PseudoLabels, truth: NDArray[np.int16] | None) 
     if truth is not None:
         table["truth"] = {name: _judged(label, truth, code, batch.valid) for code, name in enumerate(CLASSES)}
     return table
-
-
-
 
 
 def _of_sensor(name: str, label: NDArray[np.int16]) -> dict[str, Any]:

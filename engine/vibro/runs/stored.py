@@ -84,7 +84,9 @@ class StoredRun:
         if missing := [path for path in paths if not path.exists()]:
             raise ConfigError(f"{missing[0]}, which the run read, is not there", hint="--data says where it lies now")
         known = {f.name for f in fields(IngestOptions)}
-        told = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["reading"].items() if k in known}
+        told: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in settings["reading"].items() if k in known
+        }
         readers = [cls.make({}, Context()) for cls in host.components("reader")]
         cache = ViewCache(cache_folder() / "records")
         found = ingest(paths, readers, IngestOptions(**told), workdir, host.emit, cache, side_by_side=True).batch
@@ -127,6 +129,7 @@ class Quarantined:
     path: Path
 
     def findings(self) -> Iterator[Finding]:
+        """Every finding of the table."""
         for row in tables.read_table(self.path / "quarantine.csv"):
             numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
             text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}

@@ -124,4 +124,3 @@ def _drawn(y: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.intp]:
 def better(gain: Floats) -> bool:
     """Whether a gain (seeds,) exceeds one standard deviation of itself over the seeds."""
     return bool(gain.mean() > gain.std(ddof=1) and gain.mean() > 0)
-

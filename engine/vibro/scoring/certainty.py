@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from vibro.scoring.marks import Look
 
 FLOOR = 1e-6  # least probability that is told
 POWERS = np.exp(np.linspace(np.log(0.1), np.log(10.0), 81))
+ROUNDS = 500  # of expectation maximisation at most
 SHOWN = 500  # labelled records at most that new ones are compared with
 FAR = 0.95  # share of the labelled records whose distance to the nearest other one counts as near
 
@@ -20,8 +21,8 @@ Labels = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Calibrated:
-    """p^power times the share of each class among the labels, scaled to sum to 1: temperature scaling (Guo et al., ICML
-    2017) of a classifier that was taught with balanced classes."""
+    """p^power times the share of each class, scaled to sum to 1: temperature scaling (Guo et al., ICML 2017) of a
+    classifier that was taught with balanced classes."""
 
     power: float
     share: Floats
@@ -33,6 +34,18 @@ class Calibrated:
         rows = np.arange(len(y))
         loss = [-np.log(cls(float(power), share)(p)[rows, y]).mean() for power in POWERS]
         return cls(float(POWERS[int(np.argmin(loss))]), share)
+
+    def among(self, p: Floats) -> Calibrated:
+        """With the shares of the classes among unlabelled records of these probabilities (n, classes), which labels, chosen
+        by people, do not have: expectation maximisation (Saerens et al., Neural Computation 2002)."""
+        found = self
+        for _ in range(ROUNDS):
+            share = np.maximum(found(p).mean(axis=0), FLOOR)
+            done = np.abs(share - found.share).max() < 1e-6
+            found = replace(found, share=share)
+            if done:
+                break
+        return found
 
     def __call__(self, p: Floats) -> Floats:
         """(n, classes) calibrated."""

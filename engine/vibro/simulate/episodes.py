@@ -93,15 +93,18 @@ def schedule(
 def schedule_by_machine(
     rng: np.random.Generator,
     shape: tuple[int, int, int],
-    shares: Sequence[float],
+    shares: float | Sequence[float],
     mix: Mapping[str, float],
     fan: NDArray[np.bool_],
     bursts: float,
 ) -> Schedule:
-    """``schedule`` with a share of faults of its own for each of the U machines."""
+    """``schedule`` with one share of faults, or with one of its own for each of the U machines."""
+    if isinstance(shares, int | float):
+        return schedule(rng, shape, shares, mix, fan, bursts)
     units, instants, sensors = shape
     parts = [
-        schedule(rng, (1, instants, sensors), share, mix, fan[[u]], bursts) for u, share in zip(range(units), shares, strict=True)
+        schedule(rng, (1, instants, sensors), share, mix, fan[[u]], bursts)
+        for u, share in zip(range(units), shares, strict=True)
     ]
     first = np.cumsum([0, *(int(part.episode.max(initial=-1)) + 1 for part in parts)])
     episode = [np.where(part.episode < 0, -1, part.episode + at) for part, at in zip(parts, first, strict=False)]

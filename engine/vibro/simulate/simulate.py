@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import ConfigError
-from vibro.simulate.episodes import BEARING_MIX, FIELD_MIX, TRANSFORMER_MIX, schedule, schedule_by_machine, schedule_by_machine
+from vibro.simulate.episodes import (
+    BEARING_MIX,
+    FIELD_MIX,
+    TRANSFORMER_MIX,
+    schedule_by_machine,
+)
 from vibro.simulate.plant import build_plant, generator, operate
 
 PRESETS = ("transformer", "transformer-60hz", "transformer-field", "bearing")
@@ -70,18 +75,19 @@ def simulate(
     instants = -(-records // (units * sensors))
     shape = (units, instants, sensors)
     rng = generator(seed, "faults")
-    scheduled = schedule if isinstance(faults, int | float) else schedule_by_machine
     if preset == "bearing":
         from vibro.simulate.bearing import run_bearings
 
-        plan = scheduled(rng, shape, faults, BEARING_MIX, np.ones(shape[:2], bool), 0.0)
+        plan = schedule_by_machine(rng, shape, faults, BEARING_MIX, np.ones(shape[:2], bool), 0.0)
         x, covariates, hours = run_bearings(seed, plan, fs, length)
     else:
         from vibro.simulate.transformer import signals
 
         plant, state = build_plant(seed, units, sensors), operate(seed, units, instants)
         mix = FIELD_MIX if preset == "transformer-field" else TRANSFORMER_MIX
-        plan = scheduled(rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes)
+        plan = schedule_by_machine(
+            rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes
+        )
         x = signals(seed, plant, state, plan, fs, length, 60.0 if preset == "transformer-60hz" else 50.0)
         hours = state.hours
         covariates = {
@@ -145,7 +151,9 @@ def _check(
         if not 0 <= share <= 0.5:
             raise ConfigError(f"the share of faults must lie in 0..0.5, not {share}")
     if not isinstance(faults, int | float) and len(shares) != units:
-        raise ConfigError(f"{len(shares)} shares of faults for {units} machines", hint="give one share for all, or one a machine")
+        raise ConfigError(
+            f"{len(shares)} shares of faults for {units} machines", hint="give one share for all, or one a machine"
+        )
     if not fs >= 1000 or length < 64:
         raise ConfigError("a simulated record needs fs of at least 1000 Hz and 64 samples")
     if tap_changes is not None and not 0 <= tap_changes <= 0.5:
