@@ -41,7 +41,7 @@ class Boosting(Classifier):
     name = "boosting"
     summary = "gradient boosting on band levels, mains lines and the detectors' scores"
     view: ClassVar[dict[str, Any]] = {
-        "use": "joined",
+        "use": "concat",
         "of": [
             {"use": "conditioned", "of": {"use": "per_sensor", "of": "spectrum"}},
             {"use": "conditioned", "of": {"use": "per_sensor", "of": "mains"}},

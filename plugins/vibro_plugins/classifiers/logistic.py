@@ -39,7 +39,7 @@ class Logistic(Classifier):
     name = "logistic"
     summary = "logistic regression on band levels, mains lines and the detectors' scores"
     view: ClassVar[dict[str, Any]] = {
-        "use": "joined",
+        "use": "concat",
         "of": [
             {"use": "conditioned", "of": {"use": "per_sensor", "of": "spectrum"}},
             {"use": "conditioned", "of": {"use": "per_sensor", "of": "mains"}},

@@ -1,4 +1,4 @@
-"""``joined``: several vector views side by side."""
+"""``concat``: several vector views side by side."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vibro.api import ConfigError, FeatureExtractor, Params, ViewKey, view_key
 
 
 @dataclass(frozen=True)
-class JoinedParams(Params):
-    """Settings of ``joined``.
+class ConcatParams(Params):
+    """Settings of ``concat``.
 
     ``of``: the vector views, in this order
     """
@@ -23,20 +23,20 @@ class JoinedParams(Params):
     of: tuple[str | dict[str, Any], ...] = ("spectrum", "envelope")
 
 
-class Joined(FeatureExtractor):
+class Concat(FeatureExtractor):
     """The columns of vector views one after the other, as they are: (n, f1), (n, f2) ... -> (n, f1 + f2 + ...)."""
 
-    name = "joined"
+    name = "concat"
     summary = "several vector views side by side"
-    Params = JoinedParams
+    Params = ConcatParams
     item = "f"
     test_settings: ClassVar[dict[str, Any]] = {"of": ("spectrum", {"use": "spectrum", "bands": 8})}
 
     @classmethod
-    def inputs(cls, params: JoinedParams) -> tuple[ViewKey, ...]:
+    def inputs(cls, params: ConcatParams) -> tuple[ViewKey, ...]:
         """The views."""
         if not params.of:
-            raise ConfigError("joined.of names no view", hint='of = ["spectrum", "envelope"]')
+            raise ConfigError("concat.of names no view", hint='of = ["spectrum", "envelope"]')
         return tuple(view_key(spec) for spec in params.of)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -47,5 +47,5 @@ class Joined(FeatureExtractor):
 
 @hookimpl
 def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
-    """Offers ``joined``."""
-    register(Joined)
+    """Offers ``concat``."""
+    register(Concat)
