@@ -261,6 +261,14 @@ class Classifier(Component):
     view: ClassVar[str | Mapping[str, Any]] = "raw"
     item: ClassVar[str] = "..."  # item shapes it accepts; "..." any
     scores: ClassVar[bool] = False  # the detectors' z follow the columns of a vector view; ``ctx.names`` names them
+    starts_from: ClassVar[tuple[str, ...]] = ()  # detectors of which ``start`` takes over what they have learned
+
+    def start(self, state: State) -> None:
+        """Optional, before ``fit``: takes over the state of a fitted detector, whose view is then the classifier's too.
+
+        NotApplicableError where that state cannot be used.
+        """
+        raise NotApplicableError(f"{self.name} starts from no detector")
 
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16], weight: NDArray[np.float32]) -> None:
@@ -273,6 +281,10 @@ class Classifier(Component):
     @abstractmethod
     def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, classes); rows sum to 1."""
+
+    def curves(self) -> Mapping[str, Sequence[float]]:
+        """Of the last ``fit``: one value an epoch, such as ``loss``; empty for a classifier that has none."""
+        return {}
 
 
 class Metric(Component):

@@ -16,7 +16,7 @@ from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
 from vibro.runs.model import MODEL
 from vibro.runs.stored import StoredRun, open_run
-from vibro.runs.student import Recipe, make_recipe, read_rows
+from vibro.runs.student import Recipe, read_rows, start_recipe
 from vibro.runs.teach import Judged, better, judge, teach
 from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
 from vibro.scoring.certainty import Calibrated, Known, logistic_curve
@@ -77,12 +77,16 @@ def finetune(
     run = open_run(path)
     if not (path / MODEL).is_dir():
         raise StateError(f"{path} holds no model", hint="name a run that vibro ensemble run wrote")
-    recipe = make_recipe(host, classifier or {"use": CLASSIFIER}, run.matrix.detectors)
+    parts = bundle.load(path / MODEL)
+    states = {ident: parts.tensors[f"detectors/{ident}"] for ident in run.matrix.detectors}
+    asked, rows_of = classifier or {"use": CLASSIFIER}, run.manifest["ensemble"]["detectors"]
+    recipe, said = start_recipe(host, asked, rows_of, states)
     truth = real_labels(run, labels, labels_partial)
     if pseudolabels is not None:
         truth = with_pseudolabels(run, truth, pseudolabels)
     groups = make_groups(run.batch, np.where(truth.real, truth.y, -1).astype(np.int16), truth.names)
-    ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs).child(f"classifier:{recipe.cls.name}")
+    ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs, groups=groups.of)
+    ctx = ctx.child(f"classifier:{recipe.cls.name}")
     with TemporaryDirectory(prefix="vibro-") as scratch:
         batch = run.records(host, data, Path(scratch) / "ingest")
         rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch))
@@ -92,13 +96,14 @@ def finetune(
             found = judge(recipe, ctx, rows.x, truth, groups, run.verdict.score, number, seeds, say)
             lessons.append(Lesson(name, number, found))
         decision = decide(truth, lessons)
-        parts = bundle.load(path / MODEL)
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels)
+        told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:
             final = teach(
                 recipe, ctx.child("final"), rows.x, truth, decision.lesson.rounds, np.ones(len(batch), np.bool_)
             )
+            told["curves"] = {name: list(curve) for name, curve in final.classifier.curves().items()}
             everyday = final.predict(rows.x[batch.valid])
             sure, told["held_out"] = certainty(run, truth, groups, decision, everyday)
             meta["classifier"] = {
@@ -225,7 +230,7 @@ def _told(
         "kept": decision.decides,
         "classifies": decision.lesson is not None,
         "reason": decision.reason,
-        "classifier": recipe.table,
+        "classifier": {**recipe.table, "starts_from": recipe.origin or None},
         "labels": {"table": str(labels), "classes": shown(truth.names, *_of(truth, truth.real))},
         "pseudolabels": None
         if pseudolabels is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from vibro.core.planning import ROOT_ITEMS, plan_view
 from vibro.core.view_graph import ROOTS, items_agree
 from vibro.core.views import ViewStore
 from vibro.data import SignalBatch
-from vibro.errors import ConfigError, ContractError, StateError
+from vibro.errors import ConfigError, ContractError, NotApplicableError, StateError
 from vibro.host.manager import PluginHost
 from vibro.io.paths import cache_folder
 from vibro.scoring.holdout import balanced
@@ -28,7 +28,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A classifier with its settings and the view that it reads; ``names`` of the detectors whose z it also gets."""
+    """A classifier with its settings and the view that it reads; ``names`` of the detectors whose z it also gets; ``begin``:
+    the state of the detector that it starts from, whose id is ``origin``."""
 
     cls: type[Classifier]
     params: Params
@@ -36,6 +37,8 @@ class Recipe:
     planned: Mapping[ViewKey, PlannedView]
     readers: Mapping[ViewKey, int]
     names: tuple[str, ...]
+    begin: State | None = None
+    origin: str = ""
 
     @property
     def table(self) -> dict[str, Any]:
@@ -57,6 +60,31 @@ def make_recipe(host: PluginHost, table: Mapping[str, Any], detectors: tuple[str
     settings = {key: value for key, value in without_use(table).items() if key != "view"}
     params = cls.make(settings, Context(), where=f"classifier.{name}").params
     return Recipe(cls, params, view, planned, readers, detectors if cls.scores else ())
+
+
+def start_recipe(
+    host: PluginHost,
+    table: Mapping[str, Any],
+    detectors: Sequence[Mapping[str, Any]],
+    states: Mapping[str, State],
+) -> tuple[Recipe, str]:
+    """The recipe of a table, begun from a fitted detector where the classifier can take one over; what to say of that.
+
+    ``detectors``: the resolved rows of the ensemble; ``states`` of those that a model holds, by id.
+    """
+    plain = make_recipe(host, table, tuple(states))
+    if not plain.cls.starts_from:
+        return plain, ""
+    for name in plain.cls.starts_from:
+        for row in (row for row in detectors if row["use"] == name and row["id"] in states):
+            begun = make_recipe(host, {**table, "view": row["view"]}, tuple(states))
+            try:
+                begun.cls(begun.params, Context()).start(states[row["id"]])
+            except NotApplicableError:
+                continue
+            return replace(begun, begin=states[row["id"]], origin=row["id"]), ""
+    known = ", ".join(plain.cls.starts_from)
+    return plain, f"the run holds no {known} that {plain.cls.name} can start from: it starts from random weights"
 
 
 @dataclass(frozen=True)
@@ -127,6 +155,8 @@ def fit_student(
     column = np.zeros(classes, np.int16)
     column[present] = np.arange(len(present))
     classifier = recipe.cls(recipe.params, replace(ctx, names=recipe.names))
+    if recipe.begin is not None:
+        classifier.start(recipe.begin)
     classifier.fit(x, np.where(y >= 0, column[y], 0).astype(np.int16), balanced(y, weight, classes))
     return Student(classifier, present, classes)
 
