@@ -156,6 +156,30 @@ def classify(
     console.line(f"{one} records with a single class in their set at an error of {error:g}: {out / 'classes.csv'}")
 
 
+def suggest(
+    session: Session,
+    run: Run,
+    n: Annotated[int, typer.Option("--n", min=1, help="Records.")] = 20,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write a table to fill in: FILE.csv.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Label table whose records need none.")] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Names records that are worth a label: one per event, near the cut, where detectors differ, and normal ones."""
+    from vibro.cli import console
+    from vibro.runs.suggest import suggest_labels
+
+    rows = suggest_labels(run, n, out, labels, labels_partial)
+    if session.result({"path": out, "records": rows}):
+        return
+    shown = [(r["record_id"], r["sensor_id"], f"{r['score']:.2f}", r["level"], r["reason"]) for r in rows]
+    console.table(("record", "sensor", "score", "level", "why"), shown)
+    console.line(f"to see one: vibro explain {run} RECORD -o record.html")
+    if out is not None:
+        console.line(
+            f"fill in label (0 normal, 1 faulty) and fault_type of {out}, then: vibro finetune {run} --labels {out}"
+        )
+
+
 def _share(value: Any) -> str:
     return "none known" if value is None else f"{value:.1%}"
 
@@ -165,3 +189,4 @@ def add_to(app: typer.Typer) -> None:
     command(app, "pseudolabel")(pseudolabel)
     command(app, "finetune")(finetune)
     command(app, "classify")(classify)
+    command(app, "suggest")(suggest)

@@ -58,12 +58,16 @@ class StoredRun:
         """What the records look like."""
         return Look(self.stored["signature"], self.stored["z"], self.stored["group"])
 
+    @property
+    def cuts(self) -> Cuts:
+        """The cuts of the run."""
+        named = self.summary["thresholds"]["cuts"]
+        return Cuts(named["attention"], named["alarm"], self.stored["own_cuts"], named["unseen"] or np.inf)
+
     @cached_property
     def verdict(self) -> Verdict:
         """The verdict on the held-out scores, with its reasons, by the cuts of the run."""
-        stored, batch = self.stored, self.batch
-        named = self.summary["thresholds"]["cuts"]
-        cuts = Cuts(named["attention"], named["alarm"], stored["own_cuts"], named["unseen"] or np.inf)
+        stored, batch, cuts = self.stored, self.batch, self.cuts
         unseen, reference = stored["unseen"].astype(np.bool_), stored["reference_fused"]
         quorum = float(stored["quorum"])
         verdict = decide(
