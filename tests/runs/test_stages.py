@@ -428,3 +428,31 @@ def test_every_classifier_of_the_registry_can_be_named():
     host = PluginHost.create()
     assert {"logistic", "boosting"} <= set(host.names("classifier"))
     assert all(issubclass(cls, Classifier) for cls in host.components("classifier"))
+
+
+# --- suggest ------------------------------------------------------------------------------------------------------------
+
+
+def test_suggested_records_are_filled_in_and_read_back(plant, truth, tmp_path, capsys):
+    sheet = tmp_path / "sheet.csv"
+    line = ["suggest", str(plant / "run"), "--n", "40", "-o", str(sheet)]
+    assert vibro([*line, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["records"]
+    rows = table(sheet)
+    assert len(rows) == len(told) == 40 and len({r["record_id"] for r in rows}) == 40
+    assert all(r["label"] == r["fault_type"] == "" and r["reason"] for r in rows)
+    assert {r["kind"] for r in rows} == {"event", "cut", "disagreement", "normal"}
+    filled = [{**r, "label": truth[r["record_id"]]["label"]} for r in rows]
+    assert 0.1 < np.mean([r["label"] == "1" for r in filled])  # of all records a sixth is faulty
+    write_table(sheet, [*filled[:-1], {**filled[-1], "label": ""}], tuple(rows[0]))
+    line = ["threshold", str(plant / "run"), "--method", "labelled", "--labels", str(sheet), "--dry-run", "--quiet"]
+    assert vibro(line) == 0
+    line = ["finetune", str(plant / "run"), "--labels", str(sheet), "-o", str(tmp_path / "m"), "--seeds", "2", "--json"]
+    capsys.readouterr()
+    assert vibro(line) == 0
+    classes = json.loads(capsys.readouterr().out)["labels"]["classes"]
+    assert sum(classes.values()) == 39
+    assert vibro(["suggest", str(plant / "run"), "--labels", str(sheet), "--n", "40", "--json"]) == 0
+    again = {r["record_id"] for r in json.loads(capsys.readouterr().out)["records"]}
+    assert len(again & {r["record_id"] for r in rows}) <= 1  # the one that was left empty
+    assert vibro(["suggest", str(plant / "run"), "-o", str(sheet)]) == 2
