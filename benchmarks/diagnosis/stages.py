@@ -22,7 +22,7 @@ from benchmarks.common import table, write
 from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.host.manager import PluginHost
-from vibro.runs.finetune import STUDENT, Lesson, decide
+from vibro.runs.finetune import STUDENT, Lesson, decide, raised_share
 from vibro.runs.fit import run_ensemble
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.pseudolabel import RULES, find_pseudolabels
@@ -147,7 +147,9 @@ def compared(pool: Pool, views: dict[str, tuple[Recipe, np.ndarray]], seeds: int
             )
             groups = make_groups(run.batch, plain.y, plain.names)
             lessons = [
-                Lesson(name, rounds, judge(recipe, ctx, x, truth, groups, run.verdict.score, rounds, 5))
+                Lesson(
+                    name, rounds, judge(recipe, ctx, x, truth, groups, run.verdict.score, raised_share(run), rounds, 5)
+                )
                 for name, rounds, truth in (("labels", 0, plain), ("pseudo", 1, taught))
             ]
             decision = decide(plain, lessons)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.metrics import f1_score
 
-from vibro.scoring.certainty import Calibrated, Known, conformal_cuts, logistic_curve
+from vibro.scoring.certainty import Calibrated, Known, conformal_cuts, decided, fault_cut, logistic_curve
 from vibro.scoring.marks import Look
 
 
@@ -85,3 +86,25 @@ def test_the_curve_rises_with_the_score_or_is_flat():
     assert slope > 0 and off(p, y) < 0.06
     assert logistic_curve(-score, y)[0] == 0
     assert np.isfinite(logistic_curve(np.array([1.0, np.nan, 1.0]), np.array([0, 1, 1], np.int16))).all()
+
+
+def test_the_cut_of_faults_is_where_f1_is_best_for_classes_as_frequent_as_every_day():
+    p, y = two_classes(4000, 0.5, 0)
+
+    def quality(cut, share):
+        new, truth = two_classes(40_000, share, 7)
+        return f1_score(truth, decided(new, cut), average="macro")
+
+    cuts = []
+    for share in (0.5, 0.05):
+        often = np.array([(1 - share) / 0.5, share / 0.5])
+        cuts.append(fault_cut(p[:, 1], y, often[y]))
+        best = max(quality(cut, share) for cut in np.linspace(0.05, 0.99, 60))
+        assert quality(cuts[-1], share) > best - 0.01
+    assert cuts[1] > cuts[0] + 0.1
+
+
+def test_above_the_cut_the_most_probable_fault_is_named():
+    p = np.array([[0.6, 0.3, 0.1], [0.6, 0.1, 0.3], [0.9, 0.1, 0.0]])
+    assert decided(p, 0.35).tolist() == [1, 2, 0]
+    assert fault_cut(np.array([0.2, 0.2, 0.2]), np.array([0, 1, 0], np.int16), np.ones(3)) < 0.2

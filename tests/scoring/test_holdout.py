@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
 from vibro.data import make_batch
-from vibro.scoring.holdout import balanced, class_table, confusion, macro_f1, make_folds, make_groups
+from vibro.scoring.holdout import (
+    as_frequent,
+    average_precision,
+    balanced,
+    class_table,
+    confusion,
+    macro_f1,
+    make_folds,
+    make_groups,
+)
 
 NAMES = ("normal", "inner", "outer")
 
@@ -83,3 +92,14 @@ def test_figures_of_classes_are_those_of_scikit_learn():
     for name, wanted in (("precision", precision), ("recall", recall), ("f1", f1), ("records", n)):
         assert np.allclose([row[name] for row in rows], wanted)
     assert np.isclose(macro_f1(y, predicted, range(3)), f1_score(y, predicted, average="macro"))
+
+
+def test_average_precision_with_weights_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    y = (rng.random(300) < 0.5).astype(np.int16)
+    score = np.round(rng.normal(y, 1.0), 1)  # with equal scores
+    for share in (0.5, 0.05):
+        weight = as_frequent(y, share)
+        assert np.isclose(weight[y == 1].sum() / weight.sum(), share)
+        assert np.isclose(average_precision(y, score, weight), average_precision_score(y, score, sample_weight=weight))
+    assert average_precision(y, np.where(y == 0, np.nan, score), np.ones(300)) == 1.0

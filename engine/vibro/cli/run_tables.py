@@ -186,7 +186,8 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     table(
         ("", "average precision", "gain", "macro F1", ""),
         rows,
-        title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds",
+        title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
+        f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
     if found["held_out"]:
         names = [row["class"] for row in found["held_out"]["classes"]]

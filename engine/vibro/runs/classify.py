@@ -28,7 +28,7 @@ from vibro.runs.outputs import plugins_of, resources, signal_of
 from vibro.runs.score import unknown_sensors
 from vibro.runs.session import check_input, job, read_input
 from vibro.runs.student import Student, make_recipe, read_rows, student_of
-from vibro.scoring.certainty import Calibrated, Known, conformal_cuts
+from vibro.scoring.certainty import Calibrated, Known, conformal_cuts, decided
 from vibro.scoring.marks import Look
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
 from vibro.store import bundle, manifest, tables
@@ -158,11 +158,11 @@ def classes_of(
     strange = np.zeros(len(p), np.bool_)
     strange[raised] = known.unlike(look.take(raised))
     judged = (verdict.level != INVALID) & np.isfinite(verdict.score)
-    label = np.array(names, dtype=object)[p.argmax(axis=1)]
-    label = np.where(strange, UNKNOWN, label)
+    code = decided(p, float(sure["cut"]))
+    label = np.where(strange, UNKNOWN, np.array(names, dtype=object)[code])
     return {
         "class": np.where(judged, label, "").astype(np.str_),
-        "confidence": np.where(judged & ~strange, p.max(axis=1), np.nan),
+        "confidence": np.where(judged & ~strange, p[np.arange(len(p)), code], np.nan),
         "set": np.array(["|".join(n for n, i in zip(names, row, strict=True) if i) for row in inside]),
         "size": inside.sum(axis=1),
     }

@@ -19,8 +19,9 @@ from vibro.runs.stored import StoredRun, open_run
 from vibro.runs.student import Recipe, read_rows, start_recipe
 from vibro.runs.teach import Judged, better, judge, teach
 from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
-from vibro.scoring.certainty import Calibrated, Known, logistic_curve
+from vibro.scoring.certainty import Calibrated, Known, decided, fault_cut, logistic_curve
 from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make_groups
+from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
 
@@ -93,10 +94,10 @@ def finetune(
         lessons = []
         for name, number in _plan(truth, rounds):
             say(f"{recipe.cls.name} {name}")
-            found = judge(recipe, ctx, rows.x, truth, groups, run.verdict.score, number, seeds, say)
+            found = judge(recipe, ctx, rows.x, truth, groups, run.verdict.score, raised_share(run), number, seeds, say)
             lessons.append(Lesson(name, number, found))
         decision = decide(truth, lessons)
-        told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels)
+        told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
         told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:
@@ -118,6 +119,13 @@ def finetune(
             tensors |= {f"classifier/views/{j:02d}": dict(state) for j, state in enumerate(rows.states.values())}
         bundle.save(out, BundleParts(meta, tensors))
     return {"path": out, **told}
+
+
+def raised_share(run: StoredRun) -> float:
+    """Share of the records of a run that the ensemble raises to attention or alarm, at least 1 % and at most half."""
+    level = run.verdict.level
+    judged = np.isin(level, (NORMAL, ATTENTION, ALARM))
+    return float(np.clip(np.mean(level[judged] != NORMAL) if judged.any() else 0.5, 0.01, 0.5))
 
 
 def _plan(truth: Truth, rounds: int) -> list[tuple[str, int]]:
@@ -181,15 +189,19 @@ def certainty(
     score, faulty = run.verdict.score[rows], truth.faulty[rows]
     p, typed = decision.lesson.judged.p.mean(axis=0), truth.y[rows] >= 0
     y = truth.y[rows][typed]
-    calibrated = Calibrated.fit(p[typed], y).among(everyday)
+    labelled = Calibrated.fit(p[typed], y)
+    calibrated = labelled.among(everyday)
     curve = logistic_curve(score, faulty)
     final = combined(calibrated(p), score, curve, decision.decides)
-    matrix = confusion(y, final[typed].argmax(axis=1).astype(np.int16), len(truth.names))
+    often = np.array([calibrated.share[0] / labelled.share[0], calibrated.share[1:].sum() / labelled.share[1:].sum()])
+    cut = fault_cut(1.0 - final[:, 0], faulty, often[faulty])
+    matrix = confusion(y, decided(final[typed], cut), len(truth.names))
     known = Known.fit(run.look.take(rows), groups.of[rows])
     state: dict[str, NDArray[Any]] = {
         "power": np.asarray(calibrated.power),
         "share": calibrated.share,
         "curve": curve,
+        "cut": np.asarray(cut),
         "p": final[typed],
         "y": y,
         "signature": known.look.signature,
@@ -219,6 +231,7 @@ def _told(
     decision: Decision,
     labels: Path,
     pseudolabels: Path | None,
+    share: float,
 ) -> dict[str, Any]:
     """What the manifest of the model and the command say of the fine-tuning."""
 
@@ -235,7 +248,12 @@ def _told(
         "pseudolabels": None
         if pseudolabels is None
         else {"table": str(pseudolabels), "classes": shown(truth.names, *_of(truth, pseudo))},
-        "validation": {"held_out_by": groups.strategy, "seeds": len(lessons[0].judged.f1), "on": "real labels"},
+        "validation": {
+            "held_out_by": groups.strategy,
+            "seeds": len(lessons[0].judged.f1),
+            "on": "real labels",
+            "share": share,
+        },
         "teacher": {"average_precision": figure(lessons[0].judged.teacher)},
         "students": [
             {

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.runs.student import Recipe, Student, fit_student
 from vibro.runs.truth import Truth
-from vibro.scoring.holdout import Groups, macro_f1, make_folds
+from vibro.scoring.holdout import Groups, as_frequent, average_precision, macro_f1, make_folds
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -84,6 +83,7 @@ def judge(
     truth: Truth,
     groups: Groups,
     teacher: Floats,
+    share: float,
     rounds: int,
     seeds: int,
     say: Callable[[str], None] = lambda line: None,
@@ -91,6 +91,8 @@ def judge(
     """Judges a student of so many rounds by cross-validation, once for each seed: other folds, another start, and other
     records drawn from those held out (a bootstrap sample), so that the deviation over seeds holds all three.
 
+    ``teacher`` (n,) the ensemble's score; ``share`` of faulty records that precision is reckoned for: people label more
+    faults than come every day.
     Pseudo-labels of a group that is held out are not learned from either.
     """
     rows = np.flatnonzero(truth.real)
@@ -105,8 +107,10 @@ def judge(
             student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, ~held & ~groups.edge)
             p[fold == k] = student.predict(x[rows[fold == k]])
         drawn = _drawn(faulty, np.random.default_rng([seed, len(rows)]))
-        both = np.stack([1.0 - p[:, 0], teacher[rows]])[:, drawn]
-        mine, theirs = score_table(faulty[drawn], both)["average_precision"]
+        weight = as_frequent(faulty[drawn], share)
+        mine, theirs = (
+            average_precision(faulty[drawn], score[drawn], weight) for score in (1.0 - p[:, 0], teacher[rows])
+        )
         typed = truth.y[rows] >= 0
         f1 = macro_f1(truth.y[rows][typed], p[typed].argmax(axis=1).astype(np.int16), range(len(truth.names)))
         found.append((p, float(mine), float(theirs), f1))

@@ -93,6 +93,25 @@ def balanced(y: Labels, weight: Floats, classes: int) -> NDArray[np.float32]:
     return np.where(weight > 0, weight * factor[np.maximum(y, 0)], 0.0).astype(np.float32)
 
 
+def average_precision(y: Labels, score: Floats, weight: Floats) -> float:
+    """Sum of precision over the steps of recall, each record counted by its weight; equal scores are one step.
+
+    ``y`` (m,) 1 faulty, 0 normal; a score that is NaN ranks lowest.
+    """
+    score = np.where(np.isfinite(score), score, -np.inf)
+    order = np.argsort(-score, kind="stable")
+    s, faulty, w = score[order], y[order] > 0, weight[order]
+    last = np.flatnonzero(np.r_[s[1:] != s[:-1], True])
+    right, all_above = np.cumsum(w * faulty)[last], np.cumsum(w)[last]
+    return float((np.diff(np.r_[0.0, right]) * right / all_above).sum() / right[-1])
+
+
+def as_frequent(y: Labels, share: float) -> Floats:
+    """(m,) weights by which faulty records (``y`` 1) make this share of all, whatever share of them was labelled."""
+    faulty = float(np.mean(y > 0))
+    return np.where(y > 0, share / faulty, (1.0 - share) / (1.0 - faulty))
+
+
 def confusion(y: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
     """(classes, classes) records by true class (rows) and predicted class (columns)."""
     return np.bincount(y.astype(np.int64) * classes + predicted, minlength=classes**2).reshape(classes, classes)
