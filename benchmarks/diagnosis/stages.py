@@ -38,6 +38,7 @@ from vibro.simulate.write import write as write_simulation
 
 LABELS = (5, 20, 100)  # of either class
 SHARE = 0.1  # of faults in the pool that is fitted, of a real set
+FEWEST = 30  # records to fit on
 FAULTS = (0.05, 0.05, 0.05, 0.05, 0.4, 0.4, 0.05, 0.05)  # a machine, of the simulator
 SIMULATED = {"records": 3200, "units": 8, "sensors": 5, "faults": FAULTS}
 REAL = {"adi_motor": "source_file", "pronostia": "sensor_id", "mfpt": "source_file"}  # what a half is made of
@@ -70,7 +71,10 @@ def simulated(folder: Path, seed: int) -> Pool:
 
 
 def real(folder: Path, name: str, seed: int) -> Pool:
-    """One half to fit on, with a tenth of faults, and to label; the other to judge by."""
+    """One half to fit on, with a tenth of faults, and to label; the other to judge by.
+
+    A set of fewer normal records than a fit needs is fitted on those of both halves and more faults.
+    """
     source = Path(os.environ["VIBRO_TEST_DATA"]) / name / f"{name}.npz"
     with np.load(source, allow_pickle=False) as arrays:
         y, kind, unit = arrays["label"].astype(int), arrays["fault_type"], arrays[REAL[name]]
@@ -79,9 +83,9 @@ def real(folder: Path, name: str, seed: int) -> Pool:
     for value in np.unique(np.where(y == 1, kind, "normal")[y >= 0]):  # of each class half of its units
         units = np.unique(unit[(np.where(y == 1, kind, "normal") == value) & (y >= 0) & ~np.isin(unit, unit[test])])
         test |= np.isin(unit, rng.permutation(units)[: len(units) // 2])
-    pool = ~test & (y < 1)
+    pool = ~test & (y < 1) if (~test & (y < 1)).sum() >= FEWEST else y < 1
     faults = rng.permutation(np.flatnonzero(~test & (y == 1)))
-    pool[faults[: max(3, round(SHARE / (1 - SHARE) * pool.sum()))]] = True
+    pool[faults[: max(3, round(SHARE / (1 - SHARE) * pool.sum()), FEWEST - pool.sum())]] = True
     with (folder / "splits.csv").open("w") as handle:
         handle.write("source,row,label,split\n")
         handle.writelines(f"{source.name},{i},,{'pool' if p else 'other'}\n" for i, p in enumerate(pool))

@@ -28,14 +28,17 @@ def plant(sensors=("m-a", "m-b", "n-a"), seed=0):
     return batch, rng.standard_normal((len(names), 3))
 
 
-def labelled(batch, z, rule=None, reason=None, weights=(1.0, 1.0, 1.0)):
+def labelled(batch, z, rule=None, reason=None, weights=(1.0, 1.0, 1.0), fitted=None):
     matrix = ScoreMatrix(("a", "b", "c"), batch.ids, z, z)
     cuts = Cuts(2.0, 3.0, np.full(3, 3.0))
     fused = np.nanmean(z, axis=1)
     verdict = decide(matrix, fused, np.array(weights), cuts, fused, batch.valid, 0.5)
+    everything = np.ones(len(batch), np.bool_)
     if reason is not None:
         verdict.reason[:] = reason
-    return by_consensus(batch, matrix, np.array(weights), verdict, rule or Consensus())
+    return by_consensus(
+        batch, matrix, np.array(weights), verdict, everything if fitted is None else fitted, rule or Consensus()
+    )
 
 
 def test_records_that_all_detectors_find_low_are_normal_and_few_others():
@@ -111,3 +114,13 @@ def test_the_rules_of_the_reference_judge_by_the_fused_score_alone():
     found = by_cuts(batch, score, -1.0, 2.0)
     assert np.array_equal(found.label == 1, score > 2) and np.array_equal(found.label == 0, score <= -1)
     assert mad_cut(np.random.default_rng(0).standard_normal(100_000)) == pytest.approx(4.0, abs=0.05)
+
+
+def test_what_is_low_is_judged_by_records_that_were_fitted():
+    """Later records that are all worse are not normal because others of them are worse still."""
+    batch, z = plant()
+    late = np.arange(len(z)) % INSTANTS >= 30
+    z[late] = np.abs(z[late]) + 1.0
+    everything, first = labelled(batch, z), labelled(batch, z, fitted=~late)
+    assert (first.label[late] == 0).sum() < 0.2 * (everything.label[late] == 0).sum()
+    assert (first.label[~late] == 0).any()

@@ -169,12 +169,13 @@ def stored_scores(
 def held_out_scores(
     fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
 ) -> dict[str, Any]:
-    """Scores of all records by detectors that had not seen them: z (n, d) and fused (n,), NaN where there is none."""
+    """Scores of all records by detectors that had not seen them, z (n, d) and fused (n,), NaN where there is none; and the
+    mask (n,) of the records that were fitted."""
     z, fused = matrix.z.copy(), verdict.score.copy()
     z[fit_rows], fused[fit_rows] = np.nan, np.nan
     rows = fitted.reference["row"]
     z[rows], fused[rows] = fitted.reference["z"], fitted.reference["fused"]
-    return {"held_out_z": z, "held_out_fused": fused}
+    return {"held_out_z": z, "held_out_fused": fused, "fit_rows": np.isin(np.arange(len(z)), fit_rows)}
 
 
 def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:

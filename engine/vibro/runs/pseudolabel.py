@@ -68,7 +68,7 @@ def find_pseudolabels(host: PluginHost, run: StoredRun, rule: str, consensus: Co
     """The pseudo-labels of a run by one of ``RULES``."""
     batch, score = run.batch, run.verdict.score
     if rule == "consensus":
-        found = by_consensus(batch, run.matrix, run.weights, run.verdict, consensus)
+        found = by_consensus(batch, run.matrix, run.weights, run.verdict, run.stored["fit_rows"], consensus)
     else:
         known = score[np.isfinite(score) & batch.valid]
         if not len(known):

@@ -12,7 +12,7 @@ from vibro.data import SignalBatch
 from vibro.scoring.instants import instants
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, REASONS, ScoreMatrix, Verdict
 
-LOW = 0.7  # quantile of its sensor's scores below which a record is low for a detector
+LOW = 0.7  # quantile of the fitted records of its sensor below which a record is low for a detector
 LEAST = 20  # records of a sensor below which the quantile is that of all records
 REAL = 0.5  # weight of a pseudo-label on which all agree, beside 1 of a real label
 PERCENTILES = (0.05, 0.99)  # below which a record is normal, above which anomalous, by the rule ``percentile``
@@ -47,21 +47,23 @@ class PseudoLabels:
 
 
 def by_consensus(
-    batch: SignalBatch, matrix: ScoreMatrix, weights: Floats, verdict: Verdict, rule: Consensus
+    batch: SignalBatch, matrix: ScoreMatrix, weights: Floats, verdict: Verdict, fitted: Mask, rule: Consensus
 ) -> PseudoLabels:
-    """Labels where detectors agree; ``matrix`` and ``verdict`` of held-out scores, ``weights`` (d,) of the fuser.
+    """Labels where detectors agree; ``matrix`` and ``verdict`` of held-out scores, ``weights`` (d,) of the fuser, ``fitted``
+    (n,) the records that were fitted.
 
     Normal: level normal at an instant at which no sensor of the machine is raised, and low for enough of the weight of
-    the detectors that have a score: at most the 70 % quantile of the sensor, so that a quiet sensor is not "more normal".
+    the detectors that have a score: at most the 70 % quantile of the fitted records of its sensor, so that a quiet sensor is
+    not "more normal", and records of a later time not normal by themselves.
     Anomalous: raised to attention or alarm, above their own cuts for enough of the weight, and so for ``persist`` records
     of the sensor in a row. Transients, unseen states, benign and invalid records abstain.
     """
     judged = np.isfinite(verdict.score) & batch.valid
     low = np.zeros(matrix.z.shape, np.bool_)
-    pool = np.flatnonzero(judged)
+    pool = np.flatnonzero(judged & fitted)
     for sensor in np.unique(batch.sensor):
-        rows = pool[batch.sensor[pool] == sensor]
-        low[rows] = matrix.z[rows] <= _quantile(matrix.z[rows if len(rows) >= LEAST else pool])
+        mine, own = batch.sensor == sensor, pool[batch.sensor[pool] == sensor]
+        low[mine] = matrix.z[mine] <= _quantile(matrix.z[own if len(own) >= LEAST else pool])
     normal_share, over_share = (_share(given, matrix.z, weights) for given in (low, verdict.exceedances))
     raised = judged & np.isin(verdict.level, (ATTENTION, ALARM))
     quiet = judged & (verdict.level == NORMAL) & (verdict.reason == 0) & ~_shared(batch, raised)
