@@ -71,9 +71,9 @@ def simulated(folder: Path, seed: int) -> Pool:
 
 
 def real(folder: Path, name: str, seed: int) -> Pool:
-    """One half to fit on, with a tenth of faults, and to label; the other to judge by.
+    """One half to label, the other to judge by; fitted are all normal records and a tenth of faults, or as many as it takes.
 
-    A set of fewer normal records than a fit needs is fitted on those of both halves and more faults.
+    As in every run, records that were fitted are judged by fits that had not seen them.
     """
     source = Path(os.environ["VIBRO_TEST_DATA"]) / name / f"{name}.npz"
     with np.load(source, allow_pickle=False) as arrays:
@@ -83,8 +83,8 @@ def real(folder: Path, name: str, seed: int) -> Pool:
     for value in np.unique(np.where(y == 1, kind, "normal")[y >= 0]):  # of each class half of its units
         units = np.unique(unit[(np.where(y == 1, kind, "normal") == value) & (y >= 0) & ~np.isin(unit, unit[test])])
         test |= np.isin(unit, rng.permutation(units)[: len(units) // 2])
-    pool = ~test & (y < 1) if (~test & (y < 1)).sum() >= FEWEST else y < 1
-    faults = rng.permutation(np.flatnonzero(~test & (y == 1)))
+    pool = y < 1
+    faults = rng.permutation(np.flatnonzero(y == 1))
     pool[faults[: max(3, round(SHARE / (1 - SHARE) * pool.sum()), FEWEST - pool.sum())]] = True
     with (folder / "splits.csv").open("w") as handle:
         handle.write("source,row,label,split\n")

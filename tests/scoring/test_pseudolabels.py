@@ -124,3 +124,11 @@ def test_what_is_low_is_judged_by_records_that_were_fitted():
     everything, first = labelled(batch, z), labelled(batch, z, fitted=~late)
     assert (first.label[late] == 0).sum() < 0.2 * (everything.label[late] == 0).sum()
     assert (first.label[~late] == 0).any()
+
+
+def test_sensors_that_were_not_fitted_abstain():
+    batch, z = plant()
+    z[10:14] = 9.0
+    first = batch.sensor == batch.sensors.index("m-a")
+    found = labelled(batch, z, fitted=~first)
+    assert (found.label[first] == -1).all() and (found.label[~first] == 0).any()

@@ -56,9 +56,10 @@ def by_consensus(
     the detectors that have a score: at most the 70 % quantile of the fitted records of its sensor, so that a quiet sensor is
     not "more normal", and records of a later time not normal by themselves.
     Anomalous: raised to attention or alarm, above their own cuts for enough of the weight, and so for ``persist`` records
-    of the sensor in a row. Transients, unseen states, benign and invalid records abstain.
+    of the sensor in a row. Transients, unseen states, benign and invalid records and those of sensors of which none was
+    fitted abstain.
     """
-    judged = np.isfinite(verdict.score) & batch.valid
+    judged = np.isfinite(verdict.score) & batch.valid & np.isin(batch.sensor, batch.sensor[fitted])
     low = np.zeros(matrix.z.shape, np.bool_)
     pool = np.flatnonzero(judged & fitted)
     for sensor in np.unique(batch.sensor):
