@@ -133,7 +133,7 @@ def compared(pool: Pool, views: dict[str, tuple[Recipe, np.ndarray]], seeds: int
     """One row for each number of labels and draw of them: average precision of every way."""
     run, host = pool.run, PluginHost.create()
     pseudo = find_pseudolabels(host, run, "consensus", Consensus())
-    alone = precision(pool, run.verdict.score)
+    alone = precision(pool, run.verdict.persistent)
     everything = np.ones(len(pool.y), bool)
     for k in LABELS:
         for seed in range(seeds):
@@ -152,7 +152,9 @@ def compared(pool: Pool, views: dict[str, tuple[Recipe, np.ndarray]], seeds: int
             groups = make_groups(run.batch, plain.y, plain.names)
             lessons = [
                 Lesson(
-                    name, rounds, judge(recipe, ctx, x, truth, groups, run.verdict.score, raised_share(run), rounds, 5)
+                    name,
+                    rounds,
+                    judge(recipe, ctx, x, truth, groups, run.verdict.persistent, raised_share(run), rounds, 5),
                 )
                 for name, rounds, truth in (("labels", 0, plain), ("pseudo", 1, taught))
             ]

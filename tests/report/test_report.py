@@ -49,6 +49,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "sensor_id": names[sensor],
         "data_time": time if timed else np.full(n, np.datetime64("NaT", "ns")),
         "score": score,
+        "persistent_score": score,
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
         "reason": np.where(level == "invalid", "data", ""),
@@ -269,7 +270,7 @@ def test_every_text_is_used_and_translated():
     for key, text in english.items():
         assert (
             key in tokens
-            or key.startswith(("i_", "k_", "raised_", "reason_", "why_"))
+            or key.startswith(("grade_", "i_", "k_", "raised_", "reason_", "why_"))
             or re.search(rf"\b{key}\b", sources)
         ), f"text {key!r} is not used"
         assert text and chinese[key]

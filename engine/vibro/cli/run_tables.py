@@ -24,7 +24,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     line(f"{word['cuts']}: {word['attention']} {cuts['attention']:.3g}, {word['alarm']} {cuts['alarm']:.3g}")
     line()
     table(
-        (word["record"], word["sensor"], word["time"], word["score"], word["level"]),
+        (word["record"], word["sensor"], word["time"], word["score"], word["level"], word["looks_like"]),
         [
             (
                 r["record_id"],
@@ -32,6 +32,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
                 _time(r["data_time"]),
                 f"{r['score']:.2f}",
                 word.get(r["level"], r["level"]) + (f" ({r['reason']})" if r["reason"] else ""),
+                looks_like(r["hypothesis"]),
             )
             for r in found["top"]
         ],
@@ -47,6 +48,9 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{name} {fused[key]:.3f}" for name, key in _METRICS if fused.get(key) is not None)
         line(f"{word['metrics']}: {text or '-'}")
+        if found["persistence"]["on"]:
+            persistent = found["metrics"]["persistent"]["average_precision"]
+            line(f"{word['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}")
         show_alarms(found["metrics"]["alarms"], word)
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
@@ -74,7 +78,11 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
-    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))]))
+    followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
+    keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
+    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
+    line()
+    show_hypotheses(found)
     line()
     rows = [
         (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
@@ -89,6 +97,29 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
         table(("line (Hz)", "multiple of the mains", "dB over the baseline"), shown)
+
+
+def show_hypotheses(found: Mapping[str, Any]) -> None:
+    """What an explained record looks like, with the evidence; what nothing speaks for, and what could not be judged."""
+    hypotheses = found["hypotheses"] or []
+    named = [h for h in hypotheses if h["grade"] != "none"]
+    for h in named:
+        line(f"{h['name']}, {h['grade']}")
+        for text in h["evidence"]:
+            line(f"  for: {clean(text)}")
+        for text in h["against"]:
+            line(f"  against: {clean(text)}")
+    if found["hypotheses"] is not None and not named:
+        line("the record looks like none of the known faults")
+    if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
+        line(f"no evidence for: {', '.join(rest)}")
+    for text in (*found["not_judged"], *found["facts"]):
+        line(clean(text))
+
+
+def looks_like(hypothesis: Mapping[str, Any] | None) -> str:
+    """A hypothesis in one cell of a table."""
+    return f"{hypothesis['name']}, {hypothesis['grade']}" if hypothesis else "-"
 
 
 def _number(value: object) -> str:
@@ -115,7 +146,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "sensor": "sensor",
         "time": "time",
         "score": "score",
+        "persistent": "average precision of persistent_score",
         "top": "highest records",
+        "looks_like": "looks like",
         "detector": "detector",
         "status": "status",
         "weight": "weight",
@@ -148,7 +181,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "sensor": "传感器",
         "time": "时间",
         "score": "得分",
+        "persistent": "persistent_score 的平均精度",
         "top": "得分最高的记录",
+        "looks_like": "疑似",
         "detector": "检测器",
         "status": "状态",
         "weight": "权重",

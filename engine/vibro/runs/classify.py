@@ -136,7 +136,7 @@ def probabilities(
 ) -> NDArray[np.float64]:
     """(n, classes) calibrated."""
     calibrated = Calibrated(float(sure["power"]), sure["share"])
-    return combined(calibrated(student.predict(x)), verdict.score, sure["curve"], decides)
+    return combined(calibrated(student.predict(x)), verdict.persistent, sure["curve"], decides)
 
 
 def classes_of(

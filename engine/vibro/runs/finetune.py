@@ -94,7 +94,9 @@ def finetune(
         lessons = []
         for name, number in _plan(truth, rounds):
             say(f"{recipe.cls.name} {name}")
-            found = judge(recipe, ctx, rows.x, truth, groups, run.verdict.score, raised_share(run), number, seeds, say)
+            found = judge(
+                recipe, ctx, rows.x, truth, groups, run.verdict.persistent, raised_share(run), number, seeds, say
+            )
             lessons.append(Lesson(name, number, found))
         decision = decide(truth, lessons)
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
@@ -186,7 +188,7 @@ def certainty(
     """
     assert decision.lesson is not None
     rows = np.flatnonzero(truth.real)
-    score, faulty = run.verdict.score[rows], truth.faulty[rows]
+    score, faulty = run.verdict.persistent[rows], truth.faulty[rows]
     p, typed = decision.lesson.judged.p.mean(axis=0), truth.y[rows] >= 0
     y = truth.y[rows][typed]
     labelled = Calibrated.fit(p[typed], y)

@@ -23,6 +23,7 @@ from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import write_report
 from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
+from vibro.runs.diagnosis import first_hypotheses
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
@@ -31,8 +32,6 @@ from vibro.store import tables
 from vibro.store.index import index_state
 from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
-
-SCORES = "stages/50-score/scores.safetensors"
 
 
 def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
@@ -55,11 +54,13 @@ def finish(
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     train = rows_fitted(batch, fit_rows)
+    with work.stage("diagnose"):
+        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
             if fit_rows is not None:
-                kept |= held_out_scores(fitted, matrix, verdict, fit_rows)
+                kept |= held_out_scores(batch, fitted, matrix, verdict, fit_rows)
             save_tensors(stage.path / "scores.safetensors", kept)
         machines = machine_rows(batch, verdict, fitted.cuts)
         write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
@@ -88,11 +89,14 @@ def finish(
         signal=signal_of(got),
         fitted=fitted,
         report=report,
+        matrix=matrix,
         verdict=verdict,
         machines=machines,
         advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
+        machines_known={sensor: machine.table for sensor, machine in got.machines.items()},
+        hypotheses=hypotheses,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
         resources=resources(work.parts.get("device", "cpu")),
     )
@@ -128,6 +132,7 @@ def write_tables(
         "sensor_id": np.array(batch.sensors, dtype=np.str_)[batch.sensor],
         "data_time": batch.time,
         "score": verdict.score,
+        "persistent_score": verdict.persistent,
         "p_value": verdict.p_value,
         "level": np.array(LEVELS)[verdict.level],
         "reason": np.array(REASONS)[verdict.reason],
@@ -152,6 +157,7 @@ def stored_scores(
         "group": matrix.look.group,
         **{f"marks/{name}": a for name, a in marks_state(fitted.marks).items()},
         "fused": verdict.score,
+        "persistent": verdict.persistent,
         "unseen": verdict.unseen,
         "level": verdict.level,
         "weights": fitted.weights,
@@ -167,15 +173,17 @@ def stored_scores(
 
 
 def held_out_scores(
-    fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
+    batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
 ) -> dict[str, Any]:
-    """Scores of all records by detectors that had not seen them, z (n, d) and fused (n,), NaN where there is none; and the
-    mask (n,) of the records that were fitted."""
+    """Scores of all records by detectors that had not seen them, z (n, d), fused (n,) and persistent (n,), NaN where there
+    is none; and the mask (n,) of the records that were fitted."""
     z, fused = matrix.z.copy(), verdict.score.copy()
     z[fit_rows], fused[fit_rows] = np.nan, np.nan
     rows = fitted.reference["row"]
     z[rows], fused[rows] = fitted.reference["z"], fitted.reference["fused"]
-    return {"held_out_z": z, "held_out_fused": fused, "fit_rows": np.isin(np.arange(len(z)), fit_rows)}
+    persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+    scores = {"held_out_z": z, "held_out_fused": fused, "held_out_persistent": persistent}
+    return {**scores, "fit_rows": np.isin(np.arange(len(z)), fit_rows)}
 
 
 def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:

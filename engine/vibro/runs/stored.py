@@ -21,13 +21,12 @@ from vibro.ingest import IngestOptions, ingest
 from vibro.ingest.accounting import Finding
 from vibro.io.paths import cache_folder
 from vibro.io.tensors import decode_text, load_tensors
-from vibro.runs.outputs import SCORES
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.viewcache import ViewCache
 
@@ -70,9 +69,8 @@ class StoredRun:
         stored, batch, cuts = self.stored, self.batch, self.cuts
         unseen, reference = stored["unseen"].astype(np.bool_), stored["reference_fused"]
         quorum = float(stored["quorum"])
-        verdict = decide(
-            self.matrix, stored["held_out_fused"], self.weights, cuts, reference, batch.valid, quorum, unseen
-        )
+        fused, persistent = stored["held_out_fused"], stored["held_out_persistent"]
+        verdict = decide(self.matrix, fused, self.weights, cuts, reference, batch.valid, quorum, unseen, persistent)
         prefix = "marks/"
         marks = marks_of({n.removeprefix(prefix): a for n, a in stored.items() if n.startswith(prefix)})
         marks = marks.joined(marks_in(self.marks, batch.ids, self.look, marks.near))

@@ -53,7 +53,7 @@ def suggest_labels(
             "data_time": batch.time[s.row],
             "label": None,
             "fault_type": None,
-            "score": float(verdict.score[s.row]),
+            "score": float(verdict.persistent[s.row]),
             "level": LEVELS[verdict.level[s.row]],
             "kind": s.kind,
             "reason": s.reason,

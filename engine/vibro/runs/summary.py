@@ -13,12 +13,13 @@ from vibro.api import settings_of
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
+from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, ScoreMatrix, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -52,9 +53,9 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
     return rows
 
 
-def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
-    """The ten highest records that are not invalid."""
-    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.score, nan=-np.inf))
+def top(batch: SignalBatch, verdict: Verdict, hypotheses: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ten highest records that are not invalid; alarms with the first of their hypotheses, None without any."""
+    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.persistent, nan=-np.inf))
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
         {
@@ -64,8 +65,10 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "sensor_id": batch.sensors[batch.sensor[i]],
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
+            "persistent_score": float(verdict.persistent[i]),
             "level": LEVELS[verdict.level[i]],
             "reason": REASONS[verdict.reason[i]],
+            "hypothesis": hypotheses.get(str(batch.ids[i])) if verdict.level[i] == ALARM else None,
         }
         for i in order
         if np.isfinite(score[i])
@@ -144,6 +147,13 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
     }
 
 
+def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
+    """Whether levels follow ``persistent_score``, and what decided it at the fit; None where no record has a neighbour."""
+    arrays = fitted.persistence.arrays
+    numbers = {name: float(arrays[key]) for name, key in (("times_chance", "ratio"), ("deviations", "sure"))}
+    return {"on": fitted.persistence.on} | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
+
+
 def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     """A sentence on the records that lack covariates which the model knows, and how they are judged."""
     coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
@@ -157,6 +167,24 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
         f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"
     ]
+
+
+def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors that judge records by their companions: why they are off, or how many records have none."""
+    off: dict[str, list[str]] = {}
+    for r in report.results:
+        if r.status == "excluded" and fitted.plan.needs_companions(r.id):
+            off.setdefault(r.reason, []).append(r.id)
+    said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
+    on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
+    alone = int((np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid).sum()) if on else 0
+    if alone:
+        ids = " and ".join(matrix.detectors[j] for j in on)
+        said.append(
+            f"{alone} of {len(batch)} records lack companions, the other sensors of their machine at their instant:"
+            f" {ids} give them no score, the other detectors judge them"
+        )
+    return said
 
 
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
@@ -198,6 +226,7 @@ def decided(
     budgets: Mapping[str, float],
     own: Mapping[str, bool],
     injected: Mapping[str, Any] | None,
+    hypotheses: Mapping[str, Any],
     advice: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The parts of a summary that follow from its cuts: levels, thresholds, fault injection, highest records.
@@ -225,13 +254,14 @@ def decided(
         "thresholds": {**thresholds, "warnings": [*said, *advice]},
         "transients": transients(verdict),
         "fault_injection": injected,
-        "top": top(batch, verdict),
+        "hypotheses": dict(hypotheses),
+        "top": top(batch, verdict, hypotheses),
     }
 
 
 def realised(verdict: Verdict, cuts: Cuts) -> dict[str, float | None]:
     """Share of the valid records above each cut."""
-    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
+    judged = verdict.persistent[(verdict.level != INVALID) & np.isfinite(verdict.persistent)]
     return {
         name: float(np.mean(judged > cut)) if len(judged) else None
         for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
@@ -243,14 +273,15 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row per sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
+    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
     found = judge(trial, cuts, len(sensors))
     return {
         "kinds": list(KINDS),
+        "taught": list(TAUGHT),
         "severities": list(SEVERITIES),
         "records": int(found.count[-1]),
         "detectors": {
@@ -287,11 +318,14 @@ def build(
     signal: Mapping[str, Any],
     fitted: FittedEnsemble,
     report: FitReport,
+    matrix: ScoreMatrix,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
     advice: Sequence[str],
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
+    machines_known: Mapping[str, Mapping[str, Any]],
+    hypotheses: Mapping[str, Any],
     timings: Mapping[str, float],
     resources: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -308,13 +342,14 @@ def build(
         budgets=settings_of(entry.budgets),
         own=own_calibration(fitted),
         injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+        hypotheses=hypotheses,
         advice=advice,
     )
     said = [*warnings, *combined["warnings"], *found["thresholds"]["warnings"]]
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    said += lacking(fitted, batch)
+    said += [*lacking(fitted, batch), *companions(fitted, report, matrix, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",
@@ -322,8 +357,10 @@ def build(
         "records": dict(records),
         **found,
         "signal": dict(signal),
+        "machines_known": dict(machines_known),
         "detectors": detectors(fitted, report),
         "fusion": combined,
+        "persistence": persistence(fitted),
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,

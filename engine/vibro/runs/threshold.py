@@ -27,7 +27,7 @@ from vibro.report import write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.model import MODEL, recut_model
-from vibro.runs.outputs import SCORES, decision, write_tables
+from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.runs.stored import Quarantined
 from vibro.scoring.machines import machine_rows
@@ -36,7 +36,7 @@ from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
 
@@ -97,7 +97,7 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if not {"reference_cut", *(["label"] if found["metrics"] else [])} <= set(stored):
+    if not {"reference_cut", "persistent", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
@@ -129,8 +129,9 @@ def rethreshold(
     matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], look)
     quorum = float(stored["quorum"])
     unseen = stored["unseen"].astype(np.bool_)
+    fused, persistent = stored["fused"], stored["persistent"]
     verdict = decide(
-        matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
+        matrix, fused, stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen, persistent
     )
     marks = marks_of(_part(stored, "marks/"))
     marks = marks.joined(marks_in(read_marks(path), batch.ids, look, marks.near))
@@ -151,6 +152,7 @@ def rethreshold(
         budgets=asdict(budgets),
         own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
         injected=injected,
+        hypotheses=found.get("hypotheses", {}),
         advice=advice(judge, cuts.alarm) if judge else (),
     )
     redecision = Redecision(
@@ -232,7 +234,7 @@ def _learned(
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
     table = read_labels(labels, batch, partial, Quarantined(path))
-    known = (table.y >= 0) & np.isfinite(stored["fused"]) & batch.valid
+    known = (table.y >= 0) & np.isfinite(stored["persistent"]) & batch.valid
     y = table.y[known]
     told = {
         "labels": str(labels),
@@ -241,7 +243,7 @@ def _learned(
         "normal": int((y == 0).sum()),
         "anomalous": int((y > 0).sum()),
     }
-    return Learned(stored["fused"][known], y, told, tuple(table.warnings))
+    return Learned(stored["persistent"][known], y, told, tuple(table.warnings))
 
 
 def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str, str], int]:

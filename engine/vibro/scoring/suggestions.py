@@ -47,7 +47,7 @@ def suggest(
     nearest chosen one, up to the usual distance. Of one event one record is taken. ``barred`` (n,) rows need no label.
     """
     event = events_of(batch, np.isin(verdict.level, (ATTENTION, ALARM)))
-    score, spread = verdict.score, float(np.nanstd(verdict.score)) or 1.0
+    score, spread = verdict.persistent, float(np.nanstd(verdict.persistent)) or 1.0
     open_rows = ~barred & batch.valid & np.isfinite(score)
     raised = open_rows & (event >= 0)
     peak = np.array([_is_peak(i, event, score) if raised[i] else False for i in range(len(batch))], np.bool_)
@@ -126,8 +126,8 @@ def _event(row: int, verdict: Verdict, cuts: Cuts, event: Index, detectors: tupl
 
 
 def _cut(row: int, verdict: Verdict, cuts: Cuts, event: Index, detectors: tuple[str, ...]) -> str:
-    side = "above" if verdict.score[row] > cuts.alarm else "below"
-    return f"score {verdict.score[row]:.3g} just {side} the alarm cut {cuts.alarm:.3g}: would move the cut"
+    side = "above" if verdict.persistent[row] > cuts.alarm else "below"
+    return f"score {verdict.persistent[row]:.3g} just {side} the alarm cut {cuts.alarm:.3g}: would move the cut"
 
 
 def _disagreement(row: int, verdict: Verdict, cuts: Cuts, event: Index, detectors: tuple[str, ...]) -> str:
