@@ -45,13 +45,17 @@ def trunk(state):
 def test_trap_30_unfrozen_stages_learn_and_only_they_do(data, detector):
     """Names of stages are the network's own, and each phase has an optimiser of what is unfrozen in it."""
     before = trunk(detector)
+    x, y, weight = data
+    few = np.where((y == 0) | (np.cumsum(y) <= 4), weight, 0).astype(
+        np.float32
+    )  # too few to choose an epoch by: the last
     for count, moved in (
         (0, []),
         (1, ["stage3"]),
         (2, ["stage2", "stage3"]),
         (4, ["stem", "stage1", "stage2", "stage3"]),
     ):
-        after = trunk(fitted(data, detector, unfreeze=count).state())
+        after = trunk(fitted((x, y, few), detector, unfreeze=count).state())
         layers = {"stem": range(2), "stage1": (2,), "stage2": (3,), "stage3": (4,)}
         changed = {n for n in before if not np.array_equal(before[n], after[n])}
         for name, numbers in layers.items():
