@@ -272,14 +272,32 @@ class Classifier(Component):
 
     kind = "classifier"
     view: ClassVar[str | Mapping[str, Any]] = "raw"
+    item: ClassVar[str] = "..."  # item shapes it accepts; "..." any
+    scores: ClassVar[bool] = False  # the detectors' z follow the columns of a vector view; ``ctx.names`` names them
+    starts_from: ClassVar[tuple[str, ...]] = ()  # detectors of which ``start`` takes over what they have learned
+
+    def start(self, state: State) -> None:
+        """Optional, before ``fit``: takes over the state of a fitted detector, whose view is then the classifier's too.
+
+        NotApplicableError where that state cannot be used.
+        """
+        raise NotApplicableError(f"{self.name} starts from no detector")
 
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16], weight: NDArray[np.float32]) -> None:
-        """Learns classes y (n,) with weights (n,); weight 0 = ignored."""
+        """Learns classes y (n,) 0 .. c - 1 with weights (n,); weight 0 = ignored, every class has rows that are not.
+
+        ``x`` (n, *item) may be a memory map larger than memory: rows that are ignored need not be read. Weights tell
+        pseudo-labels from real ones and balance the classes.
+        """
 
     @abstractmethod
     def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, classes); rows sum to 1."""
+
+    def curves(self) -> Mapping[str, Sequence[float]]:
+        """Of the last ``fit``: one value an epoch, such as ``loss``; empty for a classifier that has none."""
+        return {}
 
 
 class Metric(Component):

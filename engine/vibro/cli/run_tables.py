@@ -206,3 +206,39 @@ def _time(value: object) -> str:
     from vibro.io.files import plain
 
     return str(plain(value) or "")
+
+
+def show_finetuning(found: Mapping[str, Any]) -> None:
+    """What a fine-tuning showed on held-out labels, and what was kept."""
+    for text in found["warnings"]:
+        note(f"warning: {clean(text)}")
+    held_out = found["validation"]["held_out_by"]
+    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "", "")]
+    for student in found["students"]:
+        gain, f1 = student["gain"], student["macro_f1"]
+        figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}", *_figures(f1))
+        rows.append((f"student {student['taught']}", *figures, "kept" if student["kept"] else ""))
+    table(
+        ("", "average precision", "gain", "macro F1", ""),
+        rows,
+        title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
+        f" as if {found['validation']['share']:.0%} of the records were faulty",
+    )
+    if found["held_out"]:
+        names = [row["class"] for row in found["held_out"]["classes"]]
+        table(
+            ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
+            [
+                (row["class"], row["records"], f"{row['precision']:.2f}", f"{row['recall']:.2f}", *counts)
+                for row, counts in zip(found["held_out"]["classes"], found["held_out"]["confusion"], strict=True)
+            ],
+        )
+    what = "the student is kept" if found["kept"] == "student" else "the teacher stays"
+    if found["kept"] == "teacher" and found["classifies"]:
+        what += "; the student names the types of faults"
+    line(f"{what}: {found['reason']}")
+    line(f"model: {found['path']}")
+
+
+def _figures(figure: Mapping[str, float]) -> tuple[str]:
+    return (f"{figure['mean']:.3f} +- {figure['sd']:.3f}",)

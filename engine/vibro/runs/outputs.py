@@ -59,6 +59,8 @@ def finish(
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
+            if fit_rows is not None:
+                kept |= held_out_scores(batch, fitted, matrix, verdict, fit_rows)
             save_tensors(stage.path / "scores.safetensors", kept)
         machines = machine_rows(batch, verdict, fitted.cuts)
         write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
@@ -168,6 +170,20 @@ def stored_scores(
         "detectors": encode_text(fitted.detectors),
         "quorum": np.asarray(fitted.plan.ensemble.quorum),
     }
+
+
+def held_out_scores(
+    batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
+) -> dict[str, Any]:
+    """Scores of all records by detectors that had not seen them, z (n, d), fused (n,) and persistent (n,), NaN where there
+    is none; and the mask (n,) of the records that were fitted."""
+    z, fused = matrix.z.copy(), verdict.score.copy()
+    z[fit_rows], fused[fit_rows] = np.nan, np.nan
+    rows = fitted.reference["row"]
+    z[rows], fused[rows] = fitted.reference["z"], fitted.reference["fused"]
+    persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+    scores = {"held_out_z": z, "held_out_fused": fused, "held_out_persistent": persistent}
+    return {**scores, "fit_rows": np.isin(np.arange(len(z)), fit_rows)}
 
 
 def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from vibro.context import Context
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
-from vibro.ingest.accounting import Finding
 from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io import files
@@ -30,6 +29,7 @@ from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
+from vibro.runs.stored import Quarantined
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
@@ -233,7 +233,7 @@ def _learned(
         return Learned(stored["reference_cut"])
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
-    table = read_labels(labels, batch, partial, _Quarantined(path))
+    table = read_labels(labels, batch, partial, Quarantined(path))
     known = (table.y >= 0) & np.isfinite(stored["persistent"]) & batch.valid
     y = table.y[known]
     told = {
@@ -244,32 +244,6 @@ def _learned(
         "anomalous": int((y > 0).sum()),
     }
     return Learned(stored["persistent"][known], y, told, tuple(table.warnings))
-
-
-@dataclass(frozen=True)
-class _Quarantined:
-    """The books of a finished run as far as labels ask for them: what ``quarantine.csv`` lists."""
-
-    path: Path
-
-    def findings(self) -> Iterator[Finding]:
-        for row in tables.read_table(self.path / "quarantine.csv"):
-            numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
-            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
-            yield Finding(
-                text["source"],
-                numbers[0],
-                numbers[1],
-                row["pointer"],
-                numbers[2],
-                text["record_id"],
-                text["sensor_id"],
-                text["data_time"],
-                row["code"],
-                row["disposition"],
-                row["detail"],
-                row["excerpt"],
-            )
 
 
 def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str, str], int]:
