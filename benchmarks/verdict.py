@@ -104,7 +104,7 @@ def cut_by(method: str, fitted: Any, budget: float = BUDGET) -> float:
     from vibro.scoring.thresholds import guarded_cut
 
     thresholder = host_and_plan()[0].component("thresholder", method).make({}, Context(seed=fitted.seed))
-    return guarded_cut(thresholder, fitted.reference["cut"], budget, fitted.reference["known"])
+    return guarded_cut(thresholder, fitted.reference["cut"], budget)
 
 
 def counted(alarm: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -251,7 +251,7 @@ def clean(draws: int) -> Iterator[Rows]:
             reference = fitted.reference
             for budget in (0.01, 0.05):
                 budgets = Budgets(0.1, budget)
-                cuts, _ = find_cuts(thresholder, reference["cut"], budgets, fitted.cuts.own, seed, reference["known"])
+                cuts, _ = find_cuts(thresholder, reference["cut"], budgets, fitted.cuts.own, seed)
                 score, alarm = alarms(engine, replace(fitted, cuts=cuts), matrix, fresh.batch)
                 over = float(alarm[fresh.batch.valid].mean()) / budget
                 plain = float((score > np.quantile(reference["fused"], 1 - budget)).mean()) / budget

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.context import Context
+from vibro.context import Context, Disturbed
 from vibro.data import Record, Rejected
 from vibro.errors import ConfigError, ContractError, NotApplicableError, NotFittedError
 
@@ -30,6 +30,7 @@ __all__ = [
     "Context",
     "ContractError",
     "Detector",
+    "Disturbed",
     "FeatureExtractor",
     "Fuser",
     "Metric",
@@ -164,6 +165,7 @@ class Detector(Component):
     view: ClassVar[str | Mapping[str, Any]] = "raw"  # default; the ensemble may name another
     item: ClassVar[str] = "..."  # item shapes it accepts; "..." any
     needs_labels: ClassVar[bool] = False
+    wants_disturbed: ClassVar[bool] = False  # learns from disturbed copies of its fit rows: ``ctx.disturbed``
     exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
@@ -221,8 +223,7 @@ class Thresholder(Component):
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """A finite cut from held-out reference scores (r,); it falls (or stays) as the budget grows.
 
-        ``y`` (r,): 1 fault, 0 normal, -1 not known. Without labels of the user it says 0 where a score can be no fault's: a
-        state that all sensors of a machine shared at one instant and not at the next.
+        ``y`` (r,): 1 fault, 0 normal, -1 not known; None unless the method learns from labels.
         """
 
     def details(self) -> Mapping[str, Any]:

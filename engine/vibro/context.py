@@ -23,6 +23,18 @@ def _silent(done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
+class Disturbed:
+    """Copies of fit rows with a disturbance added to their records, as the view of a detector shows them.
+
+    ``x`` (m, *item) float32, read-only. ``row`` (m,): the fit row that each copy comes from, an index into the rows given
+    to ``fit``. A copy of a row that is held out is held out with it.
+    """
+
+    x: NDArray[np.float32]
+    row: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Context:
     """What a component is told at construction.
 
@@ -32,7 +44,8 @@ class Context:
     yet: what is written there outlives a killed run, is found again by ``--resume``, and goes when the run is complete;
     None where nothing can be kept. ``groups`` (n,), for a detector at its fit, numbers what each of its rows belongs to, a
     recording or a span of a machine's time: rows that are held out of a training take their whole group with them; None
-    where nothing is known.
+    where nothing is known. ``disturbed``, for a detector that ``wants_disturbed`` at its fit: examples of what faults may look
+    like; None where no record could be disturbed.
     """
 
     seed: int = 0
@@ -42,6 +55,7 @@ class Context:
     progress: Callable[[int, int], None] = _silent
     scratch: Path | None = None
     groups: NDArray[np.intp] | None = field(default=None, compare=False, repr=False)
+    disturbed: Disturbed | None = field(default=None, compare=False, repr=False)
 
     def child(self, name: str) -> Context:
         """The same context with the seed and the scratch folder of a named part."""

@@ -12,6 +12,7 @@ from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
 from vibro.errors import IncompatibleModelError, QuorumError
+from vibro.injection.disturbed import disturb_rows
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.fit import fit_ensemble
 from vibro.runs.model import verify_model
@@ -178,3 +179,28 @@ def test_the_trial_has_every_fault_at_every_severity(host, ensemble, batch):
     assert report.trial.corrupted.shape[:2] == (len(KINDS), len(SEVERITIES)) and report.trial.corrupted.shape[3] == 1
     assert np.isfinite(report.trial.fused).all()
     assert fitted.cuts.resampled.shape[1] == 2 and np.isfinite(fitted.cuts.resampled).all()
+
+
+def test_a_fit_that_wants_them_gets_disturbed_copies_of_its_own_rows_alone(
+    host, ensemble, batch, monkeypatch, tmp_path
+):
+    distance, level, told = host.component("detector", "distance"), host.component("feature", "level"), []
+    fit = distance.fit
+    monkeypatch.setattr(distance, "wants_disturbed", True)
+    monkeypatch.setattr(
+        distance, "fit", lambda self, x, y=None: (told.append((x.copy(), self.ctx.disturbed)), fit(self, x))[1]
+    )
+    engine, calls = Engine(host, Context(seed=3)), level.calls
+    plan, rows = make_plan(host, "toy", ensemble(DISTANCE, {"use": "distance", "id": "second"})), make_rows(batch)
+    copies = disturb_rows(batch, rows.by_id(batch).fit, 5)
+    engine.fit_detectors(plan, batch, rows, copies=copies)
+    assert level.calls - calls == 2  # the records and their copies, once for both detectors
+    assert [len(x) for x, _ in told] == ([96] * 5 + [120]) * 2
+    view = level.make({}, Context())
+    row_of = {x.tobytes(): i for i, x in enumerate(view.transform({"raw": batch.x}))}
+    shown = view.transform({"raw": copies.batch.x})
+    copy_of = {x.tobytes(): int(i) for x, i in zip(shown, copies.row, strict=True)}
+    for x, given in told:
+        assert len(given.x) == 10 * len(x)
+        sources = [copy_of[copy.tobytes()] for copy in given.x]
+        assert sources == [row_of[x[i].tobytes()] for i in given.row]

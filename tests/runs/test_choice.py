@@ -42,8 +42,7 @@ def cutting(classes, *, reach=10.0, reference=None, use=AUTO, budget=0.01):
         fused[i] = np.multiply(reach, SEVERITIES)[:, None] if kind in TELLING else 0.0
     trial = Trial(np.zeros((4, 1)), fused[..., None], np.zeros(4, np.int32), fused)
     reference = np.linspace(-2, 2, 200) if reference is None else reference
-    known = np.full(len(reference), -1, np.int16)
-    return Cutting(host(*classes), trial, reference, known, {"use": use}, Budgets(5 * budget, budget), 0)
+    return Cutting(host(*classes), trial, reference, {"use": use}, Budgets(5 * budget, budget), 0)
 
 
 def test_a_cut_that_catches_half_of_each_kind_needs_no_word_and_stays():

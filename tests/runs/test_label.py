@@ -177,6 +177,18 @@ def test_a_forced_run_keeps_the_labels(plant, run, alarms):
     assert scores(run)[alarms[0]]["reason"] == "benign"
 
 
+def test_a_forced_run_on_other_data_says_which_labels_it_cannot_obey(plant, run, alarms, tmp_path):
+    assert vibro(["label", str(run), *alarms[:2], "--as", "benign", "--quiet"]) == 0
+    with np.load(plant / "data.npz") as held:
+        ids, arrays = [row["record_id"] for row in table(run / "scores.csv")], dict(held)
+    kept = np.arange(len(ids)) != ids.index(alarms[0])
+    np.savez(tmp_path / "fewer.npz", **{k: v[kept] if v.shape[:1] == kept.shape else v for k, v in arrays.items()})
+    line = ["ensemble", "run", str(tmp_path / "fewer.npz"), "-o", str(run), "--registry", str(plant / "one.toml")]
+    assert vibro([*line, "--ensemble", "one", "--quiet", "--force", "--no-report"]) == 0
+    (said,) = [line for line in summary(run)["warnings"] if "in vain" in line]
+    assert said.startswith("labels.csv marks 1 of its 2 records in vain") and said.endswith(alarms[0])
+
+
 def test_a_forced_scoring_obeys_the_labels_that_its_model_does_not_know(plant, finished, run, alarms, tmp_path):
     out = tmp_path / "scored"
     assert score(plant, run, out) == 0

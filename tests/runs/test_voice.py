@@ -19,7 +19,9 @@ CUTS = Cuts(2.0, 4.0, np.array([3.0, 3.0, 3.0]))
 
 
 def machine(name, reason="", *, records=0, sensors=0, since=NOW):
-    return {"machine_id": name, "reason": reason, "records_alarm": records, "sensors_alarm": sensors, "since": since}
+    level = "alarm" if reason == "sustained" else "attention" if reason else "normal"
+    counts = {"records_alarm": records, "sensors_alarm": sensors}
+    return {"machine_id": name, "reason": reason, "level": level, "since": since, **counts}
 
 
 def sensor(name, of, alone=True):
@@ -80,22 +82,36 @@ def test_verdicts_against_most_detectors_are_counted():
 
 @pytest.mark.parametrize("share", [0.0, 0.009, 0.015, 0.02])
 def test_a_share_near_its_budget_needs_no_sentence(share):
-    _, verdict = verdict_of(np.zeros((100, 3)))
-    assert voice.off_budget(verdict, CUTS, told(share)) == []
+    assert voice.off_budget(*verdict_of(np.zeros((100, 3))), CUTS, [], told(share)) == []
 
 
 def test_a_share_far_from_its_budget_and_a_fallback_are_told():
-    _, verdict = verdict_of(np.zeros((4000, 3)))
-    (said,) = voice.off_budget(verdict, CUTS, told(0.046))
+    batch, verdict = verdict_of(np.zeros((4000, 3)))
+    (said,) = voice.off_budget(batch, verdict, CUTS, [], told(0.046))
     assert said.startswith("4.6 % of the records lie above the alarm cut, for a budget of 1 %: faults")
-    (said,) = voice.off_budget(verdict, CUTS, told(0.0))
+    (said,) = voice.off_budget(batch, verdict, CUTS, [], told(0.0))
     assert said.startswith("0 % of the records") and said.endswith("the cut is cautious")
-    (said,) = voice.off_budget(verdict, CUTS, told(0.01, fallback="12 scores are too few"))
+    (said,) = voice.off_budget(batch, verdict, CUTS, [], told(0.01, fallback="12 scores are too few"))
     assert said == "the alarm cut by quantile: 12 scores are too few"
-    verdict = verdict_of(np.full((100, 3), 9.0))[1]
+    batch, verdict = verdict_of(np.full((100, 3), 9.0))
     held = replace(verdict, level=np.where(np.arange(100) < 40, 1, 2).astype(np.int8))
-    (said,) = voice.off_budget(held, CUTS, told(1.0))
+    (said,) = voice.off_budget(batch, held, CUTS, [], told(1.0))
     assert said.startswith("100 % of the records lie above the alarm cut (40 of them are held back, see their reason)")
+
+
+@pytest.mark.parametrize(
+    ("early", "why"), [(0, "nearly all of them since the alarm of machine M began"), (10, "faults, or")]
+)
+def test_records_that_follow_the_alarm_of_a_machine_are_no_wrong_cut(early, why):
+    z = np.zeros((100, 3))
+    z[70:] = 9.0
+    z[:early] = 9.0
+    batch, verdict = verdict_of(z)
+    time = NOW + np.arange(100) * np.timedelta64(1, "h")
+    batch = replace(batch, time=time, machines=("M",), machine=np.zeros(100, np.int32))
+    machines = [machine("M", "sustained", records=30, sensors=1, since=time[70])]
+    (said,) = voice.off_budget(batch, verdict, CUTS, machines, told(0.3))
+    assert why in said
 
 
 def test_an_alarm_never_stands_beside_a_normal_machine_without_a_sentence():

@@ -38,6 +38,14 @@ def test_missing_covariates_unknown_sensors_and_few_rows_say_nothing_or_the_pool
     assert pooled.beyond(far, np.zeros(2, np.int32)).tolist() == [True, False]
 
 
+def test_a_state_that_is_not_wholly_known_is_not_beyond():
+    covariates, sensor = states(400)
+    fan = (covariates[:, :1] > 0.97).astype(float)  # hardly ever on: its mean is a state that never was
+    domain = Domain.fit(np.concatenate([covariates, fan], axis=1), sensor, 2)
+    asked = np.array([[np.nan, np.nan, np.nan], [0.5, 40.0, np.nan], [-0.3, 32.0, 0.0]])
+    assert domain.beyond(asked, np.zeros(3, np.int32)).tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize("covariates", [np.zeros((100, 0)), np.full((100, 2), np.nan)])
 def test_without_covariates_that_vary_nothing_is_beyond(covariates):
     domain = Domain.fit(covariates, np.zeros(100, np.int32), 1)

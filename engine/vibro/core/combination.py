@@ -55,8 +55,8 @@ def combine(
     signature = Signature.fit(levels[rows.fit], batch.sensor[rows.fit], len(batch.sensors))
     look = signature.look(levels[fit_rows], z, batch.sensor[fit_rows])
     normal = look.take(fused <= standing_out(fused))
-    scores, known = cut_reference(batch, fit_rows, fused, look.signature[:, 0])
-    cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1], known)
+    scores = cut_reference(batch, fit_rows, fused, look.signature[:, 0])
+    cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1])
     ensemble = FittedEnsemble(
         plan=plan,
         schema={**schema_of(batch), "absent_features": detectors.absent_features},
@@ -71,7 +71,7 @@ def combine(
         cuts=cuts,
         signature=signature,
         marks=Marks.none(normal),
-        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores, "known": known},
+        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores},
         probes={},
     )
     ensemble = replace(ensemble, probes=_probes(detectors, ensemble, fuser))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
 from vibro.core.combination import check_quorum, combine, score_matrix, signatures
+from vibro.core.copies import Copies
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows
@@ -51,11 +52,17 @@ class Engine:
     # --- fit ----------------------------------------------------------------------------------------------------------
 
     def fit_detectors(
-        self, plan: Plan, batch: SignalBatch, rows: Rows, y: NDArray[np.int16] | None = None
+        self,
+        plan: Plan,
+        batch: SignalBatch,
+        rows: Rows,
+        y: NDArray[np.int16] | None = None,
+        copies: Copies | None = None,
     ) -> FittedDetectors:
         """Fits every detector on ``rows``, scores those held out and the whole batch.
 
-        ``y`` (n,) only reaches detectors and fusers that learn from labels. A detector that fails is part of the result.
+        ``y`` (n,) only reaches detectors and fusers that learn from labels, ``copies`` of fit rows only detectors that want
+        them. A detector that fails is part of the result.
         """
         rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
@@ -73,10 +80,13 @@ class Engine:
                 group=rows.group,
                 cross_fit=d.cls.cross_fit and not all_held_out,
                 y=y if d.cls.needs_labels else None,
+                copy_of=None if copies is None or not d.cls.wants_disturbed else copies.among(rows.fit),
             )
             for d in plan.detectors
         }
-        found = self._runner.run("fit", plan, store, tasks, fit_task)
+        wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_disturbed])
+        copied = None if copies is None else self._store(wanting, copies.batch, ctx, name="copies")
+        found = self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
         views = {key: store.states[key] for key in plan.views if key in store.states}
         return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept))
@@ -183,14 +193,15 @@ class Engine:
     def _runner(self) -> TaskRunner:
         return TaskRunner(self.executor, self.folder, self.host.emit)
 
-    def _store(self, plan: Plan, batch: SignalBatch, ctx: Context, **options: Any) -> ViewStore:
+    def _store(self, plan: Plan, batch: SignalBatch, ctx: Context, *, name: str = "", **options: Any) -> ViewStore:
+        """Views of a batch; with a ``name`` of records that are not those of the run, which are not kept for later runs."""
         return ViewStore(
             batch,
             plan.make_extractors(ctx),
             plan.readers,
             memory=self.memory if self._runner.serial else 0,
-            folder=self.folder,
-            cache=self.cache,
+            folder=self.folder and self.folder / name,
+            cache=None if name else self.cache,
             emit=self.host.emit,
             **options,
         )

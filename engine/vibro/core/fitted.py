@@ -108,7 +108,7 @@ class FittedEnsemble:
     cuts: Cuts
     signature: Signature
     marks: Marks
-    reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,); cut and known (r,) of ``cut_reference``
+    reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,); cut (r,) of ``cut_reference``
     probes: State  # records with the scores that they had at the fit: x, sensor, covariates, raw, fused
 
     @property

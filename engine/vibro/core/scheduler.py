@@ -47,8 +47,9 @@ class TaskRunner:
         store: ViewStore,
         tasks: Mapping[str, Task],
         work: Callable[[Task], DetectorResult],
+        copies: ViewStore | None = None,
     ) -> dict[str, DetectorResult]:
-        """The result of every task by detector."""
+        """The result of every task by detector; ``copies``: views of disturbed copies, by extractors as ``store`` fits them."""
         clock = time.perf_counter()
         self.emit(StageStarted(stage, len(tasks)))
         results: dict[str, DetectorResult] = {}
@@ -68,24 +69,37 @@ class TaskRunner:
                     ) from None
                 results[ident] = result
                 store.release(view_of[ident])
+                if copies is not None and _wants_copies(tasks[ident]):
+                    copies.release(view_of[ident])
                 self.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
 
-        shared: dict[ViewKey, Path] = {}
+        shared: dict[tuple[bool, ViewKey], Path] = {}
+
+        def ref(x: NDArray[np.float32], ident: str, *, copied: bool) -> ArrayRef:
+            if self.serial:
+                return ArrayRef(x)
+            key = copied, view_of[ident]
+            if key not in shared:
+                shared[key] = self._on_disk(x)
+            return ArrayRef(path=shared[key])
+
         for ident in sorted(tasks, key=lambda i: rank.get(view_of[i], -1)):
             self.emit(TaskStarted(stage, ident))
+            task, disturbed = tasks[ident], None
             try:
                 x = store.get(view_of[ident])
+                if copies is not None and _wants_copies(task):
+                    copies.states.update(store.states)
+                    disturbed = copies.get(view_of[ident])
             except Exception as error:
                 reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
                 results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")
                 continue
             if self.serial:
-                ctx = replace(tasks[ident].ctx, progress=self._progress(stage, ident))
-                task = replace(tasks[ident], x=ArrayRef(x), ctx=ctx)
-            else:
-                if view_of[ident] not in shared:
-                    shared[view_of[ident]] = self._on_disk(x)
-                task = replace(tasks[ident], x=ArrayRef(path=shared[view_of[ident]]))
+                task = replace(task, ctx=replace(task.ctx, progress=self._progress(stage, ident)))
+            task = replace(task, x=ref(x, ident, copied=False))
+            if disturbed is not None:
+                task = replace(task, copies=ref(disturbed, ident, copied=True))  # type: ignore[call-arg]
             running[self.executor.submit(work, task)] = ident
             drain(wait=False)
         drain(wait=True)
@@ -119,6 +133,10 @@ class TaskRunner:
                 self.emit(TaskProgress(stage, ident, done, total))
 
         return progress
+
+
+def _wants_copies(task: FitTask | ScoreTask) -> bool:
+    return isinstance(task, FitTask) and task.copy_of is not None
 
 
 P = ParamSpec("P")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import Detector, Params, State
-from vibro.context import Context
+from vibro.context import Context, Disturbed
 from vibro.errors import ContractError, NotApplicableError
 
 SCORE_ROWS = 1024  # rows handed to one call of score
@@ -34,7 +34,10 @@ class ArrayRef:
 
 @dataclass(frozen=True)
 class FitTask:
-    """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them."""
+    """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them.
+
+    ``copies``: the same view of disturbed copies of records, ``copy_of`` (m,) the index into ``rows`` of each one's source.
+    """
 
     id: str
     cls: type[Detector]
@@ -46,6 +49,8 @@ class FitTask:
     cross_fit: bool
     y: NDArray[np.int16] | None = None
     group: NDArray[np.intp] | None = None
+    copies: ArrayRef | None = None
+    copy_of: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -150,13 +155,25 @@ def score_task(task: ScoreTask) -> DetectorResult:
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
     ctx = task.ctx if name == "final" else replace(task.ctx.child(name), progress=task.ctx.progress)
-    ctx = replace(ctx, groups=None if task.group is None else task.group[chosen])
+    ctx = replace(ctx, groups=None if task.group is None else task.group[chosen], disturbed=_disturbed(task, chosen))
     detector = task.cls(task.params, ctx)
     rows = task.rows[chosen]
     part = x[rows]
     part.flags.writeable = False
     detector.fit(part, None if task.y is None else task.y[rows])
     return detector
+
+
+def _disturbed(task: FitTask, chosen: NDArray[np.bool_]) -> Disturbed | None:
+    """The disturbed copies of the chosen rows, which alone may be learned from."""
+    if task.copies is None or task.copy_of is None:
+        return None
+    mine = chosen[task.copy_of]
+    if not mine.any():
+        return None
+    x = task.copies.open()[mine]
+    x.flags.writeable = False
+    return Disturbed(x, (np.cumsum(chosen) - 1)[task.copy_of[mine]])
 
 
 def score_rows(detector: Detector, x: NDArray[Any], rows: NDArray[np.intp] | None) -> NDArray[np.float64]:

@@ -38,12 +38,14 @@ def inject(batch: SignalBatch, kind: str, severity: float, rng: np.random.Genera
         start = (rng.random((len(x), 1, 1)) * (1.0 - severity) * len(t)).astype(np.intp)
         x[np.broadcast_to((t >= start) & (t < start + severity * len(t)), x.shape)] = 0.0
     else:
-        added = _ADDED[kind](x, t, rng)
-        power = np.sqrt(
-            np.mean(x**2, axis=2, keepdims=True) / np.maximum(np.mean(added**2, axis=2, keepdims=True), 1e-30)
-        )
-        x += severity * power * added
+        x = add(x, _ADDED[kind](x, t, rng), severity)
     return replace(batch, x=(x + mean).astype(np.float32))
+
+
+def add(x: Floats, added: Floats, severity: float | Floats) -> Floats:
+    """Centred records (n, C, T) with ``added`` at this share of their rms."""
+    power = np.sqrt(np.mean(x**2, axis=2, keepdims=True) / np.maximum(np.mean(added**2, axis=2, keepdims=True), 1e-30))
+    return np.asarray(x + severity * power * added)
 
 
 def _harmonics(x: Floats, t: NDArray[np.intp], rng: np.random.Generator) -> Floats:

@@ -13,6 +13,7 @@ from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch
+from vibro.injection.disturbed import disturb_rows
 from vibro.injection.masked import score_masked
 from vibro.injection.sensitivity import check_sensitivity
 from vibro.injection.trial import inject_all, usefulness, with_fused
@@ -35,7 +36,10 @@ def fit_ensemble(
     A detector that no perturbation of a record moves is excluded, unless ``sensitivity`` is False. Without ``trial``
     faults are injected only for a fuser that weighs by them. QuorumError if too few detectors are left.
     """
-    detectors = engine.fit_detectors(plan, batch, rows, y)
+    copies = None
+    if any(d.cls.wants_disturbed for d in plan.detectors):
+        copies = disturb_rows(batch, rows.by_id(batch).fit, engine.ctx.child("disturbed").seed)
+    detectors = engine.fit_detectors(plan, batch, rows, y, copies)
     checked = check_sensitivity(engine, detectors) if sensitivity else {}
     detectors = detectors.without({i: s.reason for i, s in checked.items() if not s.passed})
     engine.check_survivors(detectors)

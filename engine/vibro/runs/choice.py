@@ -53,14 +53,12 @@ class Candidate:
 class Cutting:
     """What a cut is chosen from: the trial and the reference scores (r,) of a run, its thresholder, budgets and seed.
 
-    ``known`` (r,): 0 = no fault, -1 = not known.
     ``thresholder``: the table of the run's method with its settings.
     """
 
     host: PluginHost
     trial: Trial
     reference: Floats
-    known: NDArray[np.int16]
     thresholder: Mapping[str, Any]
     budgets: Budgets
     seed: int
@@ -74,7 +72,7 @@ class Cutting:
         """The cut of a method, the run's own with its settings, and the method's details."""
         table = self.thresholder if method == self.thresholder["use"] else {"use": method}
         thresholder = make_thresholder(self.host, table, self.seed)
-        cut = guarded_cut(thresholder, self.reference, budget, self.known)
+        cut = guarded_cut(thresholder, self.reference, budget)
         return self.candidate(method, budget, cut), thresholder.details()
 
     def at_budget(self) -> list[Candidate]:

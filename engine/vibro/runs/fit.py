@@ -31,7 +31,7 @@ from vibro.runs.session import check_input, job, read_input
 from vibro.scoring.contamination import find_contamination
 from vibro.scoring.verdict import REASONS, Verdict
 from vibro.store import manifest
-from vibro.store.marks import marks_in, read_marks
+from vibro.store.marks import marks_in, not_obeyed, read_marks
 from vibro.store.viewcache import ViewCache
 
 
@@ -89,6 +89,7 @@ def run_ensemble(
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}
         assert matrix.look is not None  # the fit has seen to it
         marks = marks_in(replaced, batch.ids, matrix.look, fitted.marks.near)
+        got = replace(got, warnings=(*got.warnings, *not_obeyed(replaced, marks)))
         fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)

@@ -110,8 +110,8 @@ def advised(host: PluginHost, fitted: FittedEnsemble, report: FitReport) -> list
     """What injected faults say about the cuts."""
     if report.trial is None:
         return []
-    entry, scores, known = fitted.plan.ensemble, fitted.reference["cut"], fitted.reference["known"]
-    cutting = Cutting(host, report.trial, scores, known, entry.thresholder, entry.budgets, fitted.seed)
+    entry, scores = fitted.plan.ensemble, fitted.reference["cut"]
+    cutting = Cutting(host, report.trial, scores, entry.thresholder, entry.budgets, fitted.seed)
     return advice(cutting, fitted.cuts.alarm)
 
 
@@ -156,7 +156,7 @@ def stored_scores(
         "own_cuts": fitted.cuts.own,
         "resampled_cuts": fitted.cuts.resampled,
         "reference_z": fitted.reference["z"],
-        **{f"reference_{name}": fitted.reference[name] for name in ("fused", "cut", "known")},
+        **{f"reference_{name}": fitted.reference[name] for name in ("fused", "cut")},
         **({f"trial/{name}": a for name, a in report.trial.state().items()} if report.trial else {}),
         "model_sensors": encode_text(fitted.schema["sensors"]),
         "detectors": encode_text(fitted.detectors),

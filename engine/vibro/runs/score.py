@@ -25,7 +25,7 @@ from vibro.runs.session import check_input, job, read_input
 from vibro.runs.voice import counted, names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
-from vibro.store.marks import marks_in, read_marks
+from vibro.store.marks import marks_in, not_obeyed, read_marks
 from vibro.store.rundir import check_free, real_path
 from vibro.store.viewcache import ViewCache
 
@@ -70,8 +70,10 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
         lost = {r.id: r for r in failed}
         report = replace(report, results=tuple(lost.get(r.id, r) for r in report.results))
         assert matrix.look is not None  # scoring has seen to it
-        marks = marks_in(read_marks(work.run.out), got.batch.ids, matrix.look, fitted.marks.near)
+        replaced = read_marks(work.run.out)
+        marks = marks_in(replaced, got.batch.ids, matrix.look, fitted.marks.near)
         fitted = replace(fitted, marks=fitted.marks.joined(marks))
+        got = replace(got, warnings=(*got.warnings, *not_obeyed(replaced, fitted.marks)))
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, got.batch)
         check_judged(verdict, fitted, report)

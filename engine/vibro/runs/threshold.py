@@ -109,8 +109,7 @@ def rethreshold(
     def cutting(method: str) -> Cutting | None:
         if trial is None:
             return None
-        scores, known = stored["reference_cut"], stored["reference_known"]
-        return Cutting(host, trial, scores, known, _rule(kept, method), budgets, kept["seed"])
+        return Cutting(host, trial, stored["reference_cut"], _rule(kept, method), budgets, kept["seed"])
 
     reason = ""
     if asked == AUTO and (judge := cutting(AUTO)) is not None:
@@ -229,7 +228,7 @@ def _learned(
             hint="give --labels FILE" if learns else "--labels belongs to --method labelled",
         )
     if labels is None:
-        return Learned(stored["reference_cut"], stored["reference_known"])
+        return Learned(stored["reference_cut"])
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
     table = read_labels(labels, batch, partial, _Quarantined(path))

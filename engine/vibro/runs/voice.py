@@ -11,11 +11,12 @@ from vibro.data import SignalBatch
 from vibro.io import files
 from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
 
 NAMELESS = "(no name)"
 NAMED = 3  # names in a sentence; the others are counted
 MINORITY = 0.5  # agreement below which a verdict stands against most of the detectors
+AFTER_ALL = np.datetime64(np.iinfo(np.int64).max, "ns")
 OFF = 2.0  # a share is told where it is off its budget by more than this factor
 BY_CHANCE = 2.0  # and by more than this many standard deviations of a count
 
@@ -35,7 +36,7 @@ def sentences(
         *passing(verdict),
         *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
-        *off_budget(verdict, cuts, thresholds),
+        *off_budget(batch, verdict, cuts, machines, thresholds),
     ]
 
 
@@ -83,7 +84,11 @@ def quiet_machines(machines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _machines(rows: Sequence[Mapping[str, Any]]) -> str:
-    listed = [str(row["machine_id"]) for row in rows]
+    return machines_named([str(row["machine_id"]) for row in rows])
+
+
+def machines_named(listed: Sequence[str]) -> str:
+    """``machine U1``, ``4 machines (U1, U2, U3 and 1 more)``."""
     return f"machine {names(listed)}" if len(listed) == 1 else f"{len(listed)} machines ({names(listed)})"
 
 
@@ -164,19 +169,36 @@ def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     return said
 
 
-def off_budget(verdict: Verdict, cuts: Cuts, thresholds: Mapping[str, Any]) -> list[str]:
-    """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets."""
+def off_budget(
+    batch: SignalBatch,
+    verdict: Verdict,
+    cuts: Cuts,
+    machines: Sequence[Mapping[str, Any]],
+    thresholds: Mapping[str, Any],
+) -> list[str]:
+    """A cut that was found by a fallback, and shares of records above the cuts that are far from their budgets.
+
+    Where those that are too many nearly all follow the beginning of a machine's alarm, the cut keeps its budget and says so.
+    """
     said = []
     if thresholds["fallback"]:
         said.append(f"the alarm cut by {thresholds['method']}: {thresholds['fallback']}")
     judged = verdict.level <= ALARM
+    raised = {str(row["machine_id"]): row["since"] for row in machines if row["level"] == LEVELS[ALARM]}
+    since = np.array([raised.get(name, AFTER_ALL) for name in batch.machines], "datetime64[ns]")[batch.machine]
+    calm = judged & (batch.time < since)  # False for records of machines in alarm without times
     for name, level, cut in (("attention", ATTENTION, cuts.attention), ("alarm", ALARM, cuts.alarm)):
         share, budget = thresholds["realised"][name], thresholds["budget"][name]
         if share is None:
             continue
         excess, chance = share - budget, BY_CHANCE * float(np.sqrt(budget * (1 - budget) / max(judged.sum(), 1)))
         if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
-            what = "faults, or the data differ from those of the fit" if excess > 0 else "the cut is cautious"
+            if excess < 0:
+                what = "the cut is cautious"
+            elif raised and calm.any() and (verdict.score[calm] > cut).mean() <= OFF * budget:
+                what = f"nearly all of them since the alarm of {machines_named(list(raised))} began"
+            else:
+                what = "faults, or the data differ from those of the fit"
             held = int((judged & (verdict.score > cut) & (verdict.level < level)).sum())
             of_them = f" ({held} of them are held back, see their reason)" if held else ""
             said.append(

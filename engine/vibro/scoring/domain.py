@@ -57,7 +57,7 @@ class Domain:
         return cls({"mean": mean, "scale": scale, "inverse": inverse, "limit": limit})
 
     def beyond(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """(n,) states beyond those of the fit rows; a covariate that is missing says nothing."""
+        """(n,) states beyond those of the fit rows; of a state that is not wholly known only fixed covariates speak."""
         inverse, limit = self.arrays["inverse"], self.arrays["limit"]
         values, mean, scale = np.asarray(covariates, dtype=np.float64), self.arrays["mean"], self.arrays["scale"]
         fixed = np.isinf(scale)
@@ -65,12 +65,13 @@ class Domain:
         found: NDArray[np.bool_] = np.any(away & fixed & np.isfinite(values), axis=1)
         if not np.isfinite(limit).any():
             return found
+        whole = np.asarray(np.isfinite(values[:, ~fixed]).all(axis=1))
         design = _design(values, mean, scale)
         group = np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
         for s in np.unique(group):
             mine = np.flatnonzero(group == s)
             h = np.sum(design[mine] @ inverse[s] * design[mine], axis=1)
-            found[mine] |= h > limit[s]
+            found[mine] |= whole[mine] & (h > limit[s])
         return found
 
 

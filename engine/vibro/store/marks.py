@@ -61,3 +61,12 @@ def marks_in(
     rows = np.array([i for i, ident in enumerate(ids.tolist()) if ident in table], dtype=np.intp)
     kind = np.array([KINDS.index(table[i]["kind"]) for i in ids[rows].tolist()], dtype=np.int8)
     return Marks(ids[rows], kind, look.take(rows), near)
+
+
+def not_obeyed(table: Mapping[str, Mapping[str, Any]], marks: Marks) -> list[str]:
+    """A sentence on the records of ``table`` that ``marks`` does not hold, for they are not among the data."""
+    lost = [ident for ident in table if ident not in set(marks.ids.tolist())]
+    if not lost:
+        return []
+    shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+    return [f"{NAME} marks {len(lost)} of its {len(table)} records in vain, as these data do not hold them: {shown}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,13 @@ class DetectorCase(Case):
         x = signals.other(self.pattern, seed=self.seed, rows=len(self.data.fit)) if other else self.data.fit.copy()
         return self.fit_rows(component, x)
 
-    def fit_rows(self, component: Any, x: NDArray[np.float32]) -> Any:
-        """Fits on these rows."""
+    def fit_rows(self, component: Any, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> Any:
+        """Fits on these rows; ``y`` replaces the labels of the case."""
         self.show("fit", x)
-        if self.cls.needs_labels:
-            component.fit(x, self.labels(len(x)))
-        else:
-            component.fit(x)
+        if self.cls.wants_disturbed:
+            component.ctx = replace(component.ctx, disturbed=signals.disturbed(x, seed=self.seed))
+        y = self.labels(len(x)) if y is None else y
+        component.fit(x) if y is None else component.fit(x, y)
         return component
 
     def answer(self, component: Any) -> NDArray[Any]:
@@ -190,8 +191,7 @@ def check_scores_are_own(case: DetectorCase) -> None:
 def check_labels_ignored(case: DetectorCase) -> None:
     """A detector that needs no labels does not use them."""
     case.show("fit with labels", case.data.fit)
-    component = case.make()
-    component.fit(case.data.fit.copy(), (np.arange(len(case.data.fit)) % 2).astype(np.int16))
+    component = case.fit_rows(case.make(), case.data.fit.copy(), (np.arange(len(case.data.fit)) % 2).astype(np.int16))
     same(case.score(component, case.data.x.copy()), case.expected, "labels changed the scores; set needs_labels = True")
 
 

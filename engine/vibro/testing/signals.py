@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.context import Disturbed
+
 FS = 2048.0
 ROWS = 60
 _LETTERS = {"c": 1, "t": 16, "f": 24, "h": 32, "w": 32}  # sizes of the letters of an item pattern
@@ -38,6 +40,15 @@ def other(item: str = "f", *, seed: int = 0, rows: int = ROWS) -> NDArray[np.flo
     """Rows of another machine (white noise of another level), to fit on instead; (rows, *item) float32."""
     rng = np.random.default_rng([seed, 2])
     return _items(item, np.full(rows, 2, np.int16), rng)
+
+
+def disturbed(x: NDArray[np.float32], *, seed: int = 0) -> Disturbed:
+    """Three copies of each of these rows (n, *item), a random third of their values raised by 1 to 5 of their deviations."""
+    rng = np.random.default_rng([seed, 4])
+    copies = np.repeat(x, 3, axis=0)
+    raised = rng.uniform(1, 5, (len(copies), *(1,) * (x.ndim - 1))) * (rng.random(copies.shape) < 1 / 3)
+    added = (x.std(axis=0) * raised).astype(np.float32)
+    return Disturbed(copies + added, np.repeat(np.arange(len(x)), 3))
 
 
 def records(

@@ -51,26 +51,23 @@ AT, EXCESS = np.array([_gaussian_excess(float(share)) for share in ABOVE]).T
 class ContaminatedTail:
     """What sorted scores (n,) say about their normal part; shares s, lengths l, shapes h and edges e of faults.
 
-    ``normal`` (n,): scores that are known to be no fault's.
     ``start``: the score above which the tail begins; ``probability`` (s, l, h, e); ``scale`` (s, l, 1) of the Pareto tails;
     ``unit`` (s,) a Gaussian's mean excess.
     """
 
     known: Floats
-    normal: NDArray[np.bool_]
     start: float
     unit: Floats
     scale: Floats
     probability: Floats
 
     @classmethod
-    def fit(cls, known: Floats, normal: NDArray[np.bool_] | None = None) -> ContaminatedTail | None:
-        """From sorted finite scores and which of them are known to be normal; None where there is no body.
+    def fit(cls, known: Floats) -> ContaminatedTail | None:
+        """From sorted finite scores; None where there is no body.
 
         That is where they are too few, or a quarter of them equal next to the median.
         """
         n = len(known)
-        normal = np.zeros(n, np.bool_) if normal is None else normal
         top = round(TOP * n)
         if n < FEWEST:
             return None
@@ -81,17 +78,17 @@ class ContaminatedTail:
         unit = (start - middle) / AT * EXCESS
         scale = (unit[:, None] * LENGTHS)[:, :, None]
         farthest = float(known[-1] - start)
-        excess, sure = _thinned(known[n - top :] - start), _shares(normal[n - top :])[:, None, None, None]
+        excess = _thinned(known[n - top :] - start)
         weight = top / len(excess) * ENOUGH / (ENOUGH + top)
         prior = np.broadcast_to(-LONGER * np.log(LENGTHS)[:, None], (len(LENGTHS), len(SHAPES)))
         chance = np.empty((len(SHARES), len(LENGTHS), len(SHAPES), len(EDGES)))
         for i, share in enumerate(SHARES):
             tail, faulty = _densities(excess, farthest, unit[i], scale[i])
-            told = (1.0 - sure) * np.log(_mixed(share, tail, faulty)) + sure * np.log(_mixed(share, tail, 0.0 * faulty))
+            told = np.log(_mixed(share, tail, faulty))
             before = CLEAN if share == 0.0 else (1.0 - CLEAN) / (len(SHARES) - 1)
             chance[i] = weight * told.sum(axis=0) + prior[:, :, None] + np.log(before)
         probability = np.exp(chance - chance.max())
-        return cls(known, normal, start, unit, scale, probability / probability.sum())
+        return cls(known, start, unit, scale, probability / probability.sum())
 
     @property
     def contamination(self) -> float:
@@ -157,8 +154,7 @@ class ContaminatedTail:
             tail, faulty = _densities(points, excess[-1], self.unit[i], self.scale[i])
             odds = share / TOP * faulty[:, None, None, :] / _mixed(share, tail, faulty)
             chance += np.sum(self.probability[i] * odds, axis=(1, 2, 3))
-        found = np.append(np.zeros(len(self.known) - top), np.interp(excess, points, chance))
-        return np.where(self.normal, 0.0, found)
+        return np.append(np.zeros(len(self.known) - top), np.interp(excess, points, chance))
 
 
 def _thinned(excess: Floats) -> Floats:
@@ -167,15 +163,6 @@ def _thinned(excess: Floats) -> Floats:
     if top <= POINTS:
         return excess
     return np.asarray(np.interp((np.arange(POINTS) + 0.5) / POINTS * (top - 1), np.arange(top), excess))
-
-
-def _shares(normal: NDArray[np.bool_]) -> Floats:
-    """The share of known normal ones around each of the thinned excesses."""
-    top = len(normal)
-    if top <= POINTS:
-        return normal.astype(np.float64)
-    up_to = np.interp(np.linspace(0, top, POINTS + 1), np.arange(top + 1), np.append(0, np.cumsum(normal)))
-    return np.diff(up_to) * POINTS / top
 
 
 def _densities(excess: Floats, farthest: float, unit: float, scale: Floats) -> tuple[Floats, Floats]:

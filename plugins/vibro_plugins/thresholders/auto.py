@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import Thresholder
 from vibro_plugins.stats.contaminated_tail import SHARES, ContaminatedTail
-from vibro_plugins.thresholders.normal_body import known_normal, upper_quantile, usable
+from vibro_plugins.thresholders.normal_body import upper_quantile, usable
 
 FEW = 20  # scores below which the tail is a guess from other data more than an observation
 DOUBTFUL = 2.0  # times as far above the start of the tail may the cut have to lie
@@ -28,7 +28,7 @@ class Auto(Thresholder):
     The highest quarter of the scores is explained by a tail of normal records and, perhaps, faults beyond some edge
     (``vibro_plugins.stats.contaminated_tail``). The share of faults, 0 to 20 %, is not told and not assumed. A gap or a hump
     far out is explained by faults, so that the cut lies below it; a smooth tail by normal records, so that the cut keeps the
-    budget; what could be either gives a cut in between. Scores labelled normal are no faults, however far out.
+    budget; what could be either gives a cut in between.
 
     Where a wide gap parts the faults from all others, the cut goes into the gap, as far as that leaves a fifth of the budget:
     the false alarms of a small sample would be those next to the gap.
@@ -44,10 +44,9 @@ class Auto(Thresholder):
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
-        known, normal = usable(scores, budget), known_normal(scores, y)
-        last = self._known, None if self._tail is None else self._tail.normal
-        if not (np.array_equal(known, last[0]) and np.array_equal(normal, last[1])):
-            self._known, self._tail = known, ContaminatedTail.fit(known, normal)
+        known = usable(scores, budget)
+        if not np.array_equal(known, self._known):
+            self._known, self._tail = known, ContaminatedTail.fit(known)
         self._budget = budget
         self._value = upper_quantile(known, budget) if self._tail is None else _cut(self._tail, budget)
         return self._value

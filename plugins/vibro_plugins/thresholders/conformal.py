@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
 from vibro_plugins.stats import pareto
-from vibro_plugins.thresholders.normal_body import far_out, known_normal, too_few, usable, without_far_out
+from vibro_plugins.thresholders.normal_body import far_out, too_few, usable, without_far_out
 
 TAIL, FEWEST = 0.1, 20  # share of the reference that its tail is fitted to, and the fewest scores for that
 
@@ -43,9 +43,9 @@ class Conformal(Thresholder):
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
-        whole, normal = usable(scores, budget), known_normal(scores, y)
+        whole = usable(scores, budget)
         if self.params.control == "alarms":
-            known, aside = without_far_out(whole, normal, self.params.benign)
+            known, aside = without_far_out(whole, self.params.benign)
             self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
             kept = max(int(budget * (len(known) + 1) + 1e-9), 1)
             return float(known[len(known) - kept])
@@ -61,7 +61,7 @@ class Conformal(Thresholder):
         said = {"fallback": none, "n": n, "far_out": far, "benign_among_them": float(weight[-1]), "discoveries": count}
         self._details = said
         if not count:
-            return _beyond(whole if self.params.benign else without_far_out(whole, normal)[0], budget)
+            return _beyond(whole if self.params.benign else without_far_out(whole)[0], budget)
         return float(whole[n - 1 - count]) if count < n else float(np.nextafter(whole[0], -np.inf))
 
     def details(self) -> Mapping[str, Any]:

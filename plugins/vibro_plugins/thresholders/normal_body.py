@@ -51,23 +51,13 @@ def too_few(known: Floats, budget: float) -> str | None:
     return f"{len(known)} reference scores are too few for a budget of {budget:g}: the cut is the largest of them"
 
 
-def known_normal(scores: Floats, y: NDArray[np.int16] | None) -> NDArray[np.bool_]:
-    """(n,) which of the finite scores, sorted, are labelled normal."""
-    rows = np.flatnonzero(np.isfinite(scores))
-    if y is None:
-        return np.zeros(len(rows), np.bool_)
-    return np.asarray(y[rows] == 0)[np.argsort(scores[rows], kind="stable")]
-
-
-def without_far_out(
-    known: Floats, normal: NDArray[np.bool_] | None = None, benign: float = 0.0
-) -> tuple[Floats, float]:
+def without_far_out(known: Floats, benign: float = 0.0) -> tuple[Floats, float]:
     """Sorted scores (n,) without those that are rather faults than normal, and the share left out.
 
-    ``normal`` (n,): scores that are known to be no fault's. ``benign``: share of far-out scores that the user knows to be no
+    ``benign``: share of far-out scores that the user knows to be no
     faults; so many stay, the lowest, and two standard errors of them.
     """
-    tail = ContaminatedTail.fit(known, normal)
+    tail = ContaminatedTail.fit(known)
     if tail is None:
         return known, 0.0
     far_out = np.flatnonzero(tail.faulty > 0.5)

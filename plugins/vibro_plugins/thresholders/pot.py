@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
 from vibro_plugins.stats import pareto
-from vibro_plugins.thresholders.normal_body import known_normal, too_few, upper_quantile, usable, without_far_out
+from vibro_plugins.thresholders.normal_body import too_few, upper_quantile, usable, without_far_out
 
 FEWEST = 50  # exceedances below which no tail is fitted
 WIDEST = 0.2  # share of the scores that the tail may take to reach them
@@ -47,7 +47,7 @@ class Pot(Thresholder):
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
-        known, aside = without_far_out(usable(scores, budget), known_normal(scores, y), self.params.benign)
+        known, aside = without_far_out(usable(scores, budget), self.params.benign)
         start, excess = tail_of(known, self.params.tail)
         self._said, self._tail = {"fallback": None, "n": len(known), "set_aside": aside}, None
         if budget >= len(excess) / len(known) and len(excess) >= FEWEST:
@@ -105,15 +105,15 @@ class Spot(Thresholder):
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut after the last score of the reference."""
-        whole, normal = usable(scores, budget), known_normal(scores, y)
+        whole = usable(scores, budget)
         order = self.ctx.rng().permutation(len(whole))
         half = len(whole) // 2
         begun = np.sort(order[:half]) if half else order  # of sorted scores
-        first, _ = without_far_out(whole[begun], normal[begun], self.params.benign)
+        first, _ = without_far_out(whole[begun], self.params.benign)
         start, excess = tail_of(first, self.params.tail)
         few = len(excess) < FEWEST
         if few or budget >= len(excess) / len(first):
-            known, _ = without_far_out(whole, normal, self.params.benign)
+            known, _ = without_far_out(whole, self.params.benign)
             said = f"{len(excess)} exceedances are too few for a tail: empirical quantile"
             self._details = {"fallback": said if few else None, "n": len(known)}
             return upper_quantile(known, budget) if few else min(upper_quantile(known, budget), start)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Params, Thresholder
-from vibro_plugins.thresholders.normal_body import known_normal, too_few, upper_quantile, usable, without_far_out
+from vibro_plugins.thresholders.normal_body import too_few, upper_quantile, usable, without_far_out
 
 
 class Quantile(Thresholder):
@@ -35,7 +35,7 @@ class Quantile(Thresholder):
 
     def cut(self, scores: NDArray[np.float64], budget: float, y: NDArray[np.int16] | None = None) -> float:
         """The cut."""
-        known, aside = without_far_out(usable(scores, budget), known_normal(scores, y), self.params.benign)
+        known, aside = without_far_out(usable(scores, budget), self.params.benign)
         self._details = {"fallback": too_few(known, budget), "n": len(known), "set_aside": aside}
         return upper_quantile(known, budget)
 

@@ -15,7 +15,7 @@ import pytest
 
 from vibro.api import check_settings
 from vibro.cli.new_plugin import write_package
-from vibro.context import Context
+from vibro.context import Context, Disturbed
 from vibro.data import Record, Rejected
 from vibro.errors import ConfigError, ContractError, PluginError, PluginTimeoutError
 from vibro.host.isolation import load_isolated
@@ -247,7 +247,7 @@ def test_a_process_that_died_is_started_again(isolated):
     assert np.array_equal(detector.score(x), scores)
 
 
-def test_groups_of_rows_reach_the_process(tmp_path):
+def test_groups_of_rows_and_disturbed_copies_reach_the_process(tmp_path):
     (tmp_path / "grouped.py").write_text(
         """
 from vibro import hookimpl
@@ -255,12 +255,13 @@ from vibro.api import Detector
 class Grouped(Detector):
     "Keeps the groups it was told."
     name = "grouped"
+    wants_disturbed = True
     def fit(self, x, y=None):
-        self.groups = self.ctx.groups
+        self.groups, self.copies = self.ctx.groups, self.ctx.disturbed
     def score(self, x):
         return x[:, 0] * 0.0
     def state(self):
-        return {"groups": self.groups}
+        return {"groups": self.groups, "x": self.copies.x, "row": self.copies.row}
 @hookimpl
 def register_detectors(register):
     register(Grouped)
@@ -270,9 +271,12 @@ def register_detectors(register):
     module = load_isolated("grouped", "grouped", file=tmp_path / "grouped.py", limits=LIMITS)
     (cls,) = host.register_module("grouped", module)
     groups = np.array([3, 3, 1, 0])
-    detector = cls.make({}, Context(groups=groups))
+    assert cls.wants_disturbed
+    copies = Disturbed(np.ones((2, 2), np.float32), np.array([3, 1]))
+    detector = cls.make({}, Context(groups=groups, disturbed=copies))
     detector.fit(np.zeros((4, 2), np.float32))
     assert np.array_equal(detector.state()["groups"], groups)
+    assert np.array_equal(detector.state()["x"], copies.x) and np.array_equal(detector.state()["row"], copies.row)
     cls.worker.close()
 
 

@@ -108,11 +108,3 @@ def test_the_probability_of_a_fault_rises_with_the_score_and_is_that_of_the_grou
 def test_a_tail_needs_a_body():
     assert ContaminatedTail.fit(np.arange(5.0)) is None
     assert ContaminatedTail.fit(np.full(100, 2.0)) is None
-
-
-@pytest.mark.parametrize("cls", [Auto, Quantile, Pot, Conformal], ids=lambda cls: cls.name)
-def test_scores_labelled_normal_are_no_faults_however_far_out(cls):
-    scores, far = pool("normal", 600, 0.05, 6)
-    labels = np.where(far, 0, -1).astype(np.int16)
-    cut = make(cls).cut(scores, 0.01, labels)
-    assert np.mean(scores > cut) <= 0.02 and cut > scores[far].min() > make(cls).cut(scores, 0.01)

@@ -73,7 +73,7 @@ def describe(cls: Any) -> dict[str, Any]:
         name: getattr(cls, name)
         for name in (
             *("kind", "name", "deterministic", "api", "view", "item", "needs_labels", "exclusive", "cross_fit"),
-            *("min_rows", "wants_trial", "higher_is_better"),
+            *("wants_disturbed", "min_rows", "wants_trial", "higher_is_better"),
         )
         if hasattr(cls, name)
     }
@@ -161,7 +161,7 @@ def facts(component: Any) -> dict[str, Any]:
 
 def context(request: dict[str, Any], send: Send) -> Any:
     """The context that the engine gave, with progress sent over."""
-    from vibro.context import Context
+    from vibro.context import Context, Disturbed
 
     last = 0.0
 
@@ -173,8 +173,10 @@ def context(request: dict[str, Any], send: Send) -> Any:
             send({"progress": [int(done), int(total)]})
 
     given = request["ctx"]
+    disturbed = None if given["disturbed"] is None else Disturbed(**given["disturbed"])
+    lock(given["disturbed"])
     names, groups = tuple(given["names"]), given["groups"]
-    return Context(given["seed"], given["device"], given["fs"], names, progress, groups=groups)
+    return Context(given["seed"], given["device"], given["fs"], names, progress, groups=groups, disturbed=disturbed)
 
 
 def said(error: BaseException) -> dict[str, str]:

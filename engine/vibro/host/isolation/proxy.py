@@ -24,7 +24,10 @@ from vibro.hookspecs import hookimpl
 from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.worker import Worker
 
-_PLAIN = ("item", "needs_labels", "exclusive", "cross_fit", "min_rows", "wants_trial", "higher_is_better")
+_PLAIN = (
+    *("item", "needs_labels", "wants_disturbed", "exclusive", "cross_fit", "min_rows", "wants_trial"),
+    "higher_is_better",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +234,7 @@ _REMOTES: dict[str, type[Remote]] = {
 
 
 def _request(cls: Any, method: str, args: tuple[Any, ...], params: Any, ctx: Context) -> dict[str, Any]:
+    disturbed = ctx.disturbed if method == "fit" else None
     return {
         "kind": cls.kind,
         "name": cls.name,
@@ -243,6 +247,7 @@ def _request(cls: Any, method: str, args: tuple[Any, ...], params: Any, ctx: Con
             "fs": ctx.fs,
             "names": list(ctx.names),
             "groups": ctx.groups,
+            "disturbed": None if disturbed is None else {"x": disturbed.x, "row": disturbed.row},
         },
         "token": "",
         "state": None,
