@@ -7,6 +7,7 @@ teach what faults look like; without the broad ones a network would grow blind t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vibro.api import Context, NotApplicableError
+from vibro_plugins.deep.windows import windows_of
 
 REACH = (0.3, 6.0)  # of broad examples: their distance from the record, in usual distances of records from their median
 LEAST_CHANGE = 1e-6  # of a copy, relative to the view: below, it is the record itself
@@ -24,7 +26,7 @@ LEAST_SEPARATION = 0.6  # ROC AUC of held-out examples against sound rows below 
 
 
 @dataclass(frozen=True)
-class Exposed:
+class Examples:
     """Examples of faults ``x`` (m, *item), and the fit row ``row`` (m,) that each was made from."""
 
     x: NDArray[np.float32]
@@ -36,12 +38,16 @@ class Exposed:
         """Indices of ``size`` random examples made from these fit rows."""
         return rng.choice(self.of(rows), size)
 
+    def windows(self, cut: Callable[[NDArray[np.float32]], NDArray[np.float32]], count: int) -> Examples:
+        """The windows of the examples, ``count`` each, and the window of a fit row that each was made from."""
+        return Examples(cut(self.x), windows_of(self.row, count))
+
     def of(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Indices of the examples made from these fit rows."""
         return np.flatnonzero(np.isin(self.row, rows))
 
 
-def exposed(ctx: Context, x: NDArray[np.float32]) -> Exposed:
+def exposed(ctx: Context, x: NDArray[np.float32]) -> Examples:
     """The disturbed copies of the fit rows x (n, *item) and as many broad examples; NotApplicableError without copies."""
     given, rng = ctx.disturbed, ctx.child("exposure").rng()
     if given is None:
@@ -53,7 +59,7 @@ def exposed(ctx: Context, x: NDArray[np.float32]) -> Exposed:
         raise NotApplicableError(f"{len(differs)} of {len(change)} disturbed copies differ from their records")
     copies, row = given.x[differs], given.row[differs].astype(np.intp)
     source = rng.choice(np.unique(row), len(row))
-    return Exposed(np.concatenate([copies, broad(x, source, rng)]), np.concatenate([row, source]))
+    return Examples(np.concatenate([copies, broad(x, source, rng)]), np.concatenate([row, source]))
 
 
 def broad(x: NDArray[np.float32], source: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -97,13 +103,6 @@ def _few(d: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 _PATTERNS = (_noise, _smooth, _band, _few)
-
-
-def trusted(rows: NDArray[np.intp], share: float, *doubts: NDArray[np.float64] | None) -> NDArray[np.intp]:
-    """The rows left, sorted, when the ``share`` is dropped that ranks highest by any of the ``doubts`` (n,) about all rows."""
-    ranks = [np.argsort(np.argsort(doubt[rows], kind="stable")) for doubt in doubts if doubt is not None]
-    worst = np.max(ranks, axis=0)
-    return np.sort(rows[np.argsort(worst, kind="stable")[: len(rows) - int(share * len(rows))]])
 
 
 def hypersphere(sound: Tensor, faulty: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import LEAST_ROWS, Network, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, hypersphere, trusted
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, hypersphere
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest, passes
@@ -48,8 +48,7 @@ class DeepSvddParams(Params):
     ``batch``: rows of a step at most; fewer rows are taken in smaller steps
     ``lr``: learning rate of Adam; low for the same reason: three times as much cost 0.026 of AUC on heart beats
     ``weight_decay``: L2 penalty of Adam; 1e-6 as in the paper
-    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned; with
-    exposure also those under the highest suspicion
+    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned; 
     ``patience``: epochs without a fall of the median distance before training stops
     """
 
@@ -185,8 +184,8 @@ class DeepSvdd(Network):
         norm = self._pixels.norm(x, np.arange(len(x)))
         with seeded(self.ctx):
             net = self._build()
-            kept = trusted(rows, p.trim, norm, self.ctx.suspicion)
-            self._centre = centre_of(self._codes(net, x[kept]))
+            kept = rows[nearest(norm[rows], p.trim)]
+            self._centre = np.zeros(p.code, np.float32)
             optimizer = torch.optim.AdamW(net.parameters(), p.lr, weight_decay=p.weight_decay)
             trimming = Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
             options = {"net": net, "rng": rng, "trimming": trimming}
@@ -198,7 +197,7 @@ class DeepSvdd(Network):
             distance = self._distance(self._codes(net, x))
             held = self._distance(self._codes(net, faults.x[faults.of(holdout)]))
         self._radius = float(np.quantile(distance[trimming.kept], 1 - p.nu))
-        found = {"separation": separation(distance[trusted(holdout, p.trim, distance)], held)}
+        found = {"separation": separation(distance[holdout], held)}
         sound = found["separation"] > LEAST_SEPARATION and np.ptp(distance) > 0
         self._set_fitted(net, found | {"failed": float(not sound)})
 

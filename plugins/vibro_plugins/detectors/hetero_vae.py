@@ -17,10 +17,10 @@ from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.exposure import LEAST_SEPARATION, Exposed, exposed, margin, trusted
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, start, trunk
-from vibro_plugins.deep.sampling import Trimming, batch_size, passes
+from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
 
@@ -131,7 +131,7 @@ class HeteroVae(Network):
             net = self._build()
             before = np.median(self._l1(net, x[holdout]))
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-            kept = trusted(rows, p.trim, self._pixels.norm(x), self.ctx.suspicion)
+            kept = rows[nearest(self._pixels.norm(x)[rows], p.trim)]
             stopping = EarlyStopping(net, p.patience)
             trimming = Trimming(rows, p.trim, p.warm_up + TRIM_EVERY, TRIM_EVERY, kept)
             epochs = self._epochs(
@@ -189,7 +189,7 @@ class HeteroVae(Network):
         x: NDArray[np.float32],
         beta: float,
         parts: list[NDArray[np.intp]],
-        faults: Exposed | None,
+        faults: Examples | None,
         kept: NDArray[np.intp],
         rng: np.random.Generator,
     ) -> None:
@@ -208,7 +208,7 @@ class HeteroVae(Network):
             step(optimizer, loss, clip=1.0)
 
     def _held_out_loss(
-        self, net: Vae, x: NDArray[np.float32], faults: Exposed | None, rows: NDArray[np.intp]
+        self, net: Vae, x: NDArray[np.float32], faults: Examples | None, rows: NDArray[np.intp]
     ) -> float:
         """By which training stops: the median loss of held-out rows x, or how many examples made from them they exceed."""
         l1 = self._l1(net, x)

@@ -17,8 +17,8 @@ from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, margin, trusted
-from vibro_plugins.deep.sampling import Trimming, passes
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, margin
+from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 
@@ -118,7 +118,7 @@ class LstmAe(Network):
         faults = exposed(self.ctx, x) if p.objective == "exposure" else None
         shown = None if faults is None else self._standardised(self._sequences(faults.x))
         holdout, rows = split(len(z), self.ctx, rng)
-        kept = rows if faults is None else trusted(rows, p.trim, root_mean_square(z), self.ctx.suspicion)
+        kept = rows if faults is None else rows[nearest(root_mean_square(z)[rows], p.trim)]
         with seeded(self.ctx):
             net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
