@@ -23,7 +23,7 @@ from vibro.core.views import Cache, ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
-from vibro.events import DetectorFailed, Observer
+from vibro.events import DetectorFailed, DetectorTrained, Observer
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -92,11 +92,13 @@ class Engine:
         return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept))
 
     def check_survivors(self, detectors: FittedDetectors) -> None:
-        """Tells the observers of every detector that is lost; QuorumError if too few are left to combine."""
+        """Tells the observers of every detector that was trained or is lost; QuorumError if too few are left to combine."""
         plan, results = detectors.plan, detectors.results
         check_quorum(plan, tuple(results.values()))
         for d in plan.detectors:
             result = results[d.id]
+            if result.loss:
+                self.host.emit(DetectorTrained(d.id, result.loss, len(result.stopped_on)))
             if result.status != "ok":
                 phase = "excluded" if result.status == "excluded" else result.phase
                 self.host.emit(DetectorFailed(d.id, d.plugin, phase, result.reason))

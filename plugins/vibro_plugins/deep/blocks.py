@@ -1,7 +1,7 @@
 """Blocks of networks on lines: strided convolutions and attention; tensors are (b, length, channels).
 
-The convolutions are written as matrix products of neighbouring patches. With few channels on a CPU this is several times as fast as ``torch.nn.Conv1d``, above all where a gradient penalty
-differentiates twice.
+The convolutions are written as matrix products of neighbouring patches. With few channels on a CPU this is several times as
+fast as ``torch.nn.Conv1d``, above all where a gradient penalty differentiates twice.
 """
 
 from __future__ import annotations

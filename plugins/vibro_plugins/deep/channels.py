@@ -40,7 +40,9 @@ class Channels:
         """From vectors (n, d); NotApplicableError where they cannot be learned from."""
         require_trainable(x)
         low, middle, high = np.quantile(x.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
-        scale = np.maximum((high - low) / 1.349, 0.05 * np.clip(x - middle, *np.quantile(x - middle, [0.01, 0.99])).std(axis=0))
+        scale = np.maximum(
+            (high - low) / 1.349, 0.05 * np.clip(x - middle, *np.quantile(x - middle, [0.01, 0.99])).std(axis=0)
+        )
         varies = scale > 1e-6 * max(float(np.abs(middle).max()), 1e-30)
         if not varies.any():
             raise NotApplicableError(f"the view is constant over most of the {len(x)} fit rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
-from vibro.api import Context, Detector, NotApplicableError, NotFittedError, State
+from vibro.api import Context, Detector, NotApplicableError, NotFittedError, State, Training
 from vibro_plugins.deep.checkpoint import Epochs, key_of
 from vibro_plugins.deep.standardise import BLOCK
 from vibro_plugins.deep.training import arrays, load_arrays, seeded
@@ -30,10 +30,12 @@ class Network(Detector):
 
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     exclusive = True
+    wants_disturbed = True
     cross_fit = False
     min_rows = 120  # below, a tenth held out is too small to judge by, and the classical detectors do better
 
     _net: Any = None
+    _training: Training | None = None
     _fit_health: dict[str, float]
 
     @abstractmethod
@@ -53,6 +55,10 @@ class Network(Detector):
         self._fitted()
         return self._fit_health
 
+    def training(self) -> Training | None:
+        """Losses and held-out rows of the fit; None for a network that was loaded."""
+        return self._training
+
     def state(self) -> State:
         """Weights, statistics and health."""
         health = {f"health.{name}": np.array(value) for name, value in self.health().items()}
@@ -66,8 +72,17 @@ class Network(Detector):
         load_arrays(net, state)
         self._set_fitted(net, {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")})
 
-    def _set_fitted(self, net: nn.Module, health: Mapping[str, float]) -> None:
-        """Marks the detector as fitted; a diagnostic that is not finite becomes -1."""
+    def _set_fitted(
+        self,
+        net: nn.Module,
+        health: Mapping[str, float],
+        losses: Sequence[float] | None = None,
+        held_out: NDArray[np.intp] | None = None,
+    ) -> None:
+        """Marks the detector as fitted; ``losses`` and ``held_out`` as in ``Training``. A diagnostic not finite becomes -1."""
+        if losses is not None:
+            rows = np.zeros(0, np.intp) if held_out is None else np.sort(held_out)
+            self._training = Training(np.array(losses, np.float64), rows)
         self._fit_health = {key: float(np.nan_to_num(v, nan=-1, posinf=-1, neginf=-1)) for key, v in health.items()}
         self._net = net
 

@@ -32,9 +32,7 @@ class Examples:
     x: NDArray[np.float32]
     row: NDArray[np.intp]
 
-    def draw(
-        self, rows: NDArray[np.intp], size: int, rng: np.random.Generator
-    ) -> NDArray[np.intp]:
+    def draw(self, rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """Indices of ``size`` random examples made from these fit rows."""
         return rng.choice(self.of(rows), size)
 

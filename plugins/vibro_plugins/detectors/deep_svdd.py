@@ -48,7 +48,7 @@ class DeepSvddParams(Params):
     ``batch``: rows of a step at most; fewer rows are taken in smaller steps
     ``lr``: learning rate of Adam; low for the same reason: three times as much cost 0.026 of AUC on heart beats
     ``weight_decay``: L2 penalty of Adam; 1e-6 as in the paper
-    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned; 
+    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned;
     ``patience``: epochs without a fall of the median distance before training stops
     """
 
@@ -188,21 +188,34 @@ class DeepSvdd(Network):
             self._centre = np.zeros(p.code, np.float32)
             optimizer = torch.optim.AdamW(net.parameters(), p.lr, weight_decay=p.weight_decay)
             trimming = Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
-            options = {"net": net, "rng": rng, "trimming": trimming}
-            for _ in self._epochs(x, p.epochs, optimizer, 1 / 30, faults.x, **options):
+            stopping = EarlyStopping(net, p.patience)
+            options = {"net": net, "rng": rng, "trimming": trimming, "stopping": stopping}
+            for epoch in self._epochs(x, p.epochs, optimizer, 1 / 30, faults.x, **options):
+                trimming.update(epoch, lambda chosen: self._distance(self._codes(net, x[chosen])))
                 size = batch_size(len(trimming.kept), p.batch)
                 for part in passes(trimming.kept, size, STEPS, rng):
                     shown = faults.draw(trimming.kept, len(part), rng)
                     step(optimizer, self._hypersphere(net, x[part], part, faults.x[shown], faults.row[shown]))
+                if stopping.stop(1 - self._separation(net, x[holdout], faults.x[faults.of(holdout)])):
+                    break
+            stopping.restore()
             distance = self._distance(self._codes(net, x))
-            held = self._distance(self._codes(net, faults.x[faults.of(holdout)]))
+            apart = self._separation(net, x[holdout], faults.x[faults.of(holdout)])
         self._radius = float(np.quantile(distance[trimming.kept], 1 - p.nu))
-        found = {"separation": separation(distance[holdout], held)}
-        sound = found["separation"] > LEAST_SEPARATION and np.ptp(distance) > 0
-        self._set_fitted(net, found | {"failed": float(not sound)})
+        sound = apart > LEAST_SEPARATION and np.ptp(distance) > 0
+        self._set_fitted(net, {"separation": apart, "failed": float(not sound)}, stopping.losses, holdout)
+
+    def _separation(self, net: nn.Module, x: NDArray[np.float32], faulty: NDArray[np.float32]) -> float:
+        """How well the distance tells sound rows x from examples of faults."""
+        return separation(self._distance(self._codes(net, x)), self._distance(self._codes(net, faulty)))
 
     def _hypersphere(
-        self, net: nn.Module, x: NDArray[np.float32], own: NDArray[np.intp], y: NDArray[np.float32], row: NDArray[np.intp]
+        self,
+        net: nn.Module,
+        x: NDArray[np.float32],
+        own: NDArray[np.intp],
+        y: NDArray[np.float32],
+        row: NDArray[np.intp],
     ) -> Tensor:
         """Loss of sound rows x and examples of faults y, with the fit rows that they are or were made from."""
         centre = as_tensor(self._centre, self.ctx.device)
@@ -247,7 +260,8 @@ class DeepSvdd(Network):
                     epochs.numbers[name] = min(epochs.numbers[name], value)
         kept = np.union1d(trimming.kept, sound)
         self._radius = self._quantile(codes[kept])
-        self._set_fitted(net, self._diagnose(net, codes[kept], first[kept], epochs.numbers))
+        health = self._diagnose(net, codes[kept], first[kept], epochs.numbers)
+        self._set_fitted(net, health, stopping.losses)
 
     def _collapse(self, codes: NDArray[np.float64], first: NDArray[np.float64]) -> dict[str, float]:
         """Signs that codes (n, code) have collapsed: their variance as a share of the initial one, their rank and radius."""

@@ -151,10 +151,11 @@ class HeteroVae(Network):
                 stopping.restore()
         self._terms = np.array([median_and_mad(term(net, x), 1e-3) for term in (self._l1, self._kl)])
         if faults:
-            found = {"separation": 1 - self._held_out_loss(net, x[holdout], faults, holdout)}
-            self._set_fitted(net, found | {"failed": float(found["separation"] < LEAST_SEPARATION)})
+            apart = 1 - self._held_out_loss(net, x[holdout], faults, holdout)
+            health = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
         else:
-            self._set_fitted(net, self._diagnose(net, x, rows, holdout, before))
+            health = self._diagnose(net, x, rows, holdout, before)
+        self._set_fitted(net, health, stopping.losses, holdout)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """z(L1) + weight z(KL), (n,)."""

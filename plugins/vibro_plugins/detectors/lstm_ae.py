@@ -135,7 +135,9 @@ class LstmAe(Network):
                         loss = error.mean()
                         if faults:
                             copies = as_tensor(shown[faults.draw(trimming.kept, len(part), rng)], self.ctx.device)
-                            loss = loss + margin(error, torch.mean((net(copies) - copies) ** 2, dim=(1, 2)), p.margin**2)
+                            loss = loss + margin(
+                                error, torch.mean((net(copies) - copies) ** 2, dim=(1, 2)), p.margin**2
+                            )
                     step(optimizer, loss, clip=1.0)
                 error = self._errors(net, z[holdout])
                 apart = separation(error, self._errors(net, shown[faults.of(holdout)])) if faults else None
@@ -144,9 +146,10 @@ class LstmAe(Network):
             stopping.restore()
         if faults:
             apart = separation(self._errors(net, z[holdout]), self._errors(net, shown[faults.of(holdout)]))
-            self._set_fitted(net, {"separation": apart, "failed": float(apart < LEAST_SEPARATION)})
+            health: Mapping[str, float] = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
         else:
-            self._set_fitted(net, self._diagnose(net, z, rows, holdout))
+            health = self._diagnose(net, z, rows, holdout)
+        self._set_fitted(net, health, stopping.losses, holdout)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Root mean squared error of the standardised values (n,)."""

@@ -45,7 +45,10 @@ class Joined(FeatureExtractor):
     summary = "several pictures of a record as the channels of one, in units of each sensor's scale"
     Params = JoinedParams
     item = "c h w"
-    test_settings: ClassVar[dict[str, Any]] = {"of": ["zerone_image", {"use": "zerone_image", "curve": "straight"}], "size": 8}
+    test_settings: ClassVar[dict[str, Any]] = {
+        "of": ["zerone_image", {"use": "zerone_image", "curve": "straight"}],
+        "size": 8,
+    }
 
     _pixels: PerSensor | None = None
 

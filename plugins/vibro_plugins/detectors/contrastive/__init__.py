@@ -155,7 +155,7 @@ class Contrastive(Network):
             net = self._build()
             before = self._mean_loss(net, windows, record, holdout)
             shown = faults and faults.windows(lambda x: self._windows(x, faults.row), count)
-            self._train(net, windows, record, rows, holdout, rng, shown)
+            losses = self._train(net, windows, record, rows, holdout, rng, shown)
             gain = 1 - self._mean_loss(net, windows, record, holdout) / before
         codes = self._coded(net, x)
         if not effective_rank(codes):
@@ -165,9 +165,11 @@ class Contrastive(Network):
         health = self._diagnose(net, sample, gain)
         if faults:
             held = np.unique(record[holdout])
-            apart = separation(self._head.score(codes[held]), self._head.score(self._coded(net, faults.x[faults.of(held)])))
+            apart = separation(
+                self._head.score(codes[held]), self._head.score(self._coded(net, faults.x[faults.of(held)]))
+            )
             health |= {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
-        self._set_fitted(net, health)
+        self._set_fitted(net, health, losses, np.unique(record[holdout]))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
@@ -199,10 +201,10 @@ class Contrastive(Network):
         holdout: NDArray[np.intp],
         rng: np.random.Generator,
         faults: Examples | None,
-    ) -> None:
+    ) -> list[float]:
         """Trains on ``rows`` of the windows, whose records are ``record``, until the loss of ``holdout`` no longer falls.
 
-        ``faults``: examples of faults, which take the place of edited records.
+        ``faults``: examples of faults, which take the place of edited records. The losses after each epoch.
         """
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
@@ -230,6 +232,7 @@ class Contrastive(Network):
             if stopping.stop(self._mean_loss(net, windows, record, holdout)):
                 break
         stopping.restore()
+        return stopping.losses
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Two views of each row and one of an edited copy; values that are constant over the fit rows stay 0.

@@ -42,7 +42,7 @@ class LineEncoder(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-    """(b, channels, length) -> (b, code) by residual blocks of one-dimensional convolutions (He et al. 2016), as ``LineEncoder``."""
+    """(b, channels, length) -> (b, code): as ``LineEncoder``, a residual block of two convolutions after each step."""
 
     def __init__(self, channels: int, length: int, width: int, code: int, places: int) -> None:
         super().__init__()

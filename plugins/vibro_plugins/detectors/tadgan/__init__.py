@@ -148,16 +148,17 @@ class TadGan(Network):
         holdout, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
-            self._train(net, windows, rows, holdout, size, rng, faults)
+            losses = self._train(net, windows, rows, holdout, size, rng, faults)
         error, value = self._errors(net, windows), self._values(net, windows)
         middle, deviation = _middle_half(value)
         distance = np.abs(value - middle) / deviation
         self._reference = np.array([*median_and_mad(error), middle, deviation, *median_and_mad(distance)])
         if faults:
             apart = self._separation(net, windows, holdout, faults)
-            self._set_fitted(net, {"separation": apart, "failed": float(apart < LEAST_SEPARATION)})
+            health = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
         else:
-            self._set_fitted(net, self._diagnose(net, windows, rows, holdout, value))
+            health = self._diagnose(net, windows, rows, holdout, value)
+        self._set_fitted(net, health, losses, np.unique(holdout // count))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) pooled over the windows of each record."""
@@ -205,8 +206,8 @@ class TadGan(Network):
         size: int,
         rng: np.random.Generator,
         faults: Examples | None,
-    ) -> None:
-        """Adversarial training; ``faults``: examples of faulty windows."""
+    ) -> list[float]:
+        """Adversarial training; ``faults``: examples of faulty windows. The losses after each epoch."""
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
@@ -232,6 +233,7 @@ class TadGan(Network):
             if stopping.stop(float(np.median(self._errors(net, windows, holdout))) if apart is None else 1 - apart):
                 break
         stopping.restore()
+        return stopping.losses
 
     def _critic_step(
         self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor, shown: Tensor | None
@@ -262,7 +264,9 @@ class TadGan(Network):
             loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean()
             loss = loss + self.params.cycle * cycle.mean()
             if shown is not None:
-                error = torch.linalg.vector_norm((shown - net["generate"](net["encode"](shown))).flatten(1).float(), dim=1)
+                error = torch.linalg.vector_norm(
+                    (shown - net["generate"](net["encode"](shown))).flatten(1).float(), dim=1
+                )
                 loss = loss + self.params.cycle * cycle.mean().detach() * margin(cycle, error, self.params.margin)
         step(optimizer, loss)
 
