@@ -114,7 +114,7 @@ def require_trainable(x: NDArray[Any]) -> None:
 
 
 def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of a tenth of n rows, held out, and of the others, both in random order.
+    """Indices of a tenth of n rows, at least three, held out, and of the others, both in random order.
 
     The rows of one group of ``ctx.groups`` (a recording) stay together, since they resemble each other more than they
     resemble other recordings: random groups are held out until they are at least three, so that one faulty group is a
@@ -130,4 +130,5 @@ def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.in
             count = max(LEAST_GROUPS, int(np.searchsorted(np.cumsum(size[turn]), n // 10)) + 1)
             holdout = np.isin(mine, names[turn[:count]])
             return order[holdout], order[~holdout]
-    return order[: n // 10], order[n // 10 :]
+    few = max(LEAST_GROUPS, n // 10)
+    return order[:few], order[few:]

@@ -141,7 +141,8 @@ class DeepSvdd(Network):
     summary = "Deep SVDD: distance from the centre of a network without biases"
     Params = DeepSvddParams
     view: ClassVar[dict[str, Any]] = PICTURE
-    item = "c h w"
+    item = "..."
+    min_rows = 24  # with exposure a record has many examples
     seconds = 10.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "pretrain": 1, "epochs": 3, "lr": 0.003}
 

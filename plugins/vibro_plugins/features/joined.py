@@ -22,7 +22,7 @@ FLAT = "pixels"  # what the pixels of a picture are called inside
 class JoinedParams(Params):
     """Settings of ``joined``.
 
-    ``of``: the pictures: wavelet map and Zerone values as in the reference plan, or any other images
+    ``of``: the pictures: wavelet map and Zerone values as in the reference plan, or any other images or vectors
     ``size``: rows and columns to which each is resized
     ``per_sensor``: whether pixels are in units of their own sensor's scale, so that faults and not sensors differ
     """
@@ -36,6 +36,8 @@ class JoinedParams(Params):
 
 class Joined(FeatureExtractor):
     """The channels of all pictures one after another, each area-resized to ``size`` x ``size``: (n, sum of C, size, size).
+
+    A vector is a picture of as many lines of ``size`` values as it needs.
 
     With ``per_sensor`` every pixel is centred and scaled as ``per_sensor`` does it with the columns of a vector: a map of
     what is unusual for its sensor, at which time and frequency.
@@ -92,8 +94,11 @@ class Joined(FeatureExtractor):
         parts = []
         for of in self.params.of:
             x = np.asarray(inputs[str(view_key(of))], np.float32)
+            if x.ndim == 2:
+                lines = np.pad(x, ((0, 0), (0, -x.shape[1] % self.params.size)), mode="edge")
+                x = lines.reshape(len(x), 1, -1, self.params.size)
             if x.ndim != 4:
-                raise ValueError(f"{view_key(of)} has rows of shape {x.shape[1:]}; joined takes images (c, h, w)")
+                raise ValueError(f"{view_key(of)} has rows of shape {x.shape[1:]}; joined takes images and vectors")
             rows, columns = (area_weights(side, self.params.size) for side in x.shape[2:])
             parts.append(np.einsum("ih,nchw,jw->ncij", rows, x, columns, optimize=True))
         return np.concatenate(parts, axis=1).astype(np.float32)
