@@ -182,6 +182,11 @@ class Detector(Component):
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
+    @classmethod
+    def wants_copies(cls, params: Any) -> bool:
+        """Whether it learns from disturbed copies with these settings; by default whether it ever does."""
+        return cls.wants_disturbed
+
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); a second call forgets the first. Raise NotApplicableError where nothing can be learned."""

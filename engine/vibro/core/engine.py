@@ -80,11 +80,11 @@ class Engine:
                 group=rows.group,
                 cross_fit=d.cls.cross_fit and not all_held_out,
                 y=y if d.cls.needs_labels else None,
-                copy_of=None if copies is None or not d.cls.wants_disturbed else copies.among(rows.fit),
+                copy_of=None if copies is None or not d.cls.wants_copies(d.params) else copies.among(rows.fit),
             )
             for d in plan.detectors
         }
-        wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_disturbed])
+        wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_copies(d.params)])
         copied = None if copies is None else self._store(wanting, copies.batch, ctx, name="copies")
         found = self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}

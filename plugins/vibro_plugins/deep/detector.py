@@ -38,6 +38,11 @@ class Network(Detector):
     _training: Training | None = None
     _fit_health: dict[str, float]
 
+    @classmethod
+    def wants_copies(cls, params: Any) -> bool:
+        """Only the objective ``exposure`` learns from disturbed copies."""
+        return getattr(params, "objective", "") == "exposure"
+
     @abstractmethod
     def _build(self) -> nn.Module:
         """The untrained network, on the device; its size follows from what ``_load_statistics`` restores."""

@@ -30,7 +30,9 @@ def test_pictures_of_any_size_become_channels_without_the_sensors_own_profile():
     plain = Joined.make({**SETTINGS, "per_sensor": False}, Context())
     plain.fit(given)
     image = plain.transform(given)
-    np.testing.assert_allclose(image[:, 0].mean(axis=(1, 2)), given["cwt_image(size=16)"].mean(axis=(1, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(
+        image[:, 0].mean(axis=(1, 2)), given["cwt_image(size=16)"].mean(axis=(1, 2, 3)), atol=1e-5
+    )
     again = Joined.make(SETTINGS, Context())
     again.load_state(view.state())
     np.testing.assert_array_equal(again.transform(given), out)

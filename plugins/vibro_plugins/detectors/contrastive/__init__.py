@@ -210,7 +210,8 @@ class Contrastive(Network):
         draw = Generator().manual_seed(self.ctx.seed)
         queue = self._first_queue(net, windows, record, rows) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-        stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+        kept = rows[nearest(self._size(windows)[rows], p.trim)] if faults else None
+        stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
         checkpointed = {"net": net, "rng": rng, "draw": draw, "stopping": stopping, "trimming": trimming}
         checkpointed |= {"queue": queue} if queue else {}
         for epoch in self._epochs(windows, p.epochs, optimizer, 1 / 30, **checkpointed):
@@ -326,6 +327,11 @@ class Contrastive(Network):
     def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
         z = (windows.astype(np.float64) - self._centre) * (1 / self._scale)
         return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
+
+    def _size(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Root mean square of the standardised windows (m,): by it rows are trimmed before there is a network."""
+        axes = tuple(range(1, windows.ndim))
+        return np.sqrt(mean_squares(windows / self._scale, self._centre / self._scale, axes))
 
     def _coded(self, net: nn.ModuleDict, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, *item) -> codes of the records (n, code), the mean over their windows."""
