@@ -180,6 +180,12 @@ class Detector(Component):
     wants_disturbed: ClassVar[bool] = False  # learns from disturbed copies of its fit rows: ``ctx.disturbed``
     exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
+    own_held_out: ClassVar[bool] = (
+        False  # scores each fit row as if it had been left out, so that no fold needs its own fit
+    )
+    robust: ClassVar[bool] = (
+        False  # copes with faults among its fit rows by itself: suspicious ones are not kept from it
+    )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
     @classmethod

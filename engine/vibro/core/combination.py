@@ -79,7 +79,12 @@ def combine(
         tuple(result.told() for result in detectors.results.values()),
         tuple(fuser.notes()),
         details,
-        {"fit": len(rows.fit), "reference": len(fused), "strategy": rows.strategy},
+        {
+            "fit": len(rows.fit),
+            "left_out": detectors.left_out,
+            "reference": len(fused),
+            "strategy": rows.strategy,
+        },
     )
     return ensemble, report, score_matrix(ensemble, batch, detectors.raw, levels)
 

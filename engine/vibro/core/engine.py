@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
+from vibro.core.cleaning import trusted_rows
 from vibro.core.combination import check_quorum, combine, score_matrix, signatures
 from vibro.core.copies import Copies
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
@@ -86,10 +87,17 @@ class Engine:
         }
         wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_copies(d.params)])
         copied = None if copies is None else self._store(wanting, copies.batch, ctx, name="copies")
-        found = self._runner.run("fit", plan, store, tasks, fit_task, copied)
+        suspects = [i for i in plan.ensemble.suspects if i in tasks]
+        found = {}
+        if suspects:
+            found = self._runner.run("suspects", plan, store, {i: tasks.pop(i) for i in suspects}, fit_task, copied)
+        trusted = trusted_rows(rows, suspects, found)
+        tasks = {i: replace(task, trusted=trusted | _kept(task)) for i, task in tasks.items()}
+        found |= self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
         views = {key: store.states[key] for key in plan.views if key in store.states}
-        return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept))
+        left_out = len(trusted) - int(trusted.sum())
+        return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept), left_out)
 
     def check_survivors(self, detectors: FittedDetectors) -> None:
         """Tells the observers of every detector that was trained or is lost; QuorumError if too few are left to combine."""
@@ -207,6 +215,11 @@ class Engine:
             emit=self.host.emit,
             **options,
         )
+
+
+def _kept(task: FitTask) -> NDArray[np.bool_]:
+    """(fit rows,) those that a detector keeps though suspicious: all if it is robust, or those whose label it learns from."""
+    return np.full(len(task.rows), task.cls.robust) if task.y is None else task.y[task.rows] >= 0
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:

@@ -33,7 +33,8 @@ class FittedDetectors:
     """Detectors fitted on some rows of a batch, not yet combined.
 
     ``results`` holds every planned detector in the order of the plan, those that failed or were excluded too; ``views``
-    what the extractors learned; ``absent_features`` those that this sampling rate and length cannot give, by view.
+    what the extractors learned; ``absent_features`` those that this sampling rate and length cannot give, by view;
+    ``left_out``: how many suspicious fit rows only the suspects were fitted on.
     """
 
     plan: Plan
@@ -43,6 +44,7 @@ class FittedDetectors:
     results: Mapping[str, DetectorResult]
     views: Mapping[ViewKey, State]
     absent_features: Mapping[str, list[int]]
+    left_out: int = 0
 
     @property
     def survivors(self) -> tuple[str, ...]:

@@ -23,10 +23,14 @@ from vibro.scoring.thresholds import Budgets
 
 @dataclass(frozen=True)
 class Ensemble(Params):
-    """An ensemble's table as written in a registry or a file of its own."""
+    """An ensemble's table as written in a registry or a file of its own.
+
+    ``suspects``: ids of detectors that are fitted first; the fit rows that they find most suspicious are kept from the others.
+    """
 
     detectors: tuple[dict[str, Any], ...]
     summary: str = ""
+    suspects: tuple[str, ...] = ()
     calibration: CalibrationEntry = field(default_factory=CalibrationEntry)
     fuser: dict[str, Any] = field(default_factory=lambda: {"use": "auto"})
     thresholder: dict[str, Any] = field(default_factory=lambda: {"use": "quantile"})

@@ -74,6 +74,9 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
         detectors.append(PlannedDetector(ident, cls, params, view, owner.name, owner.version))
 
     ids = [d.id for d in detectors]
+    for ident in entry.suspects:
+        if ident not in ids and ident not in [lost for lost, _ in absent]:
+            raise ConfigError(f"ensemble.{name}.suspects: no detector has the id {ident!r} (known: {', '.join(ids)})")
     for ident in ids:
         if ids.count(ident) > 1:
             raise ConfigError(

@@ -36,7 +36,8 @@ class ArrayRef:
 class FitTask:
     """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them.
 
-    ``copies``: the same view of disturbed copies of records, ``copy_of`` (m,) the index into ``rows`` of each one's source.
+    ``trusted``: which of the rows may be learned from; all are scored. ``copies``: the same view of disturbed copies of
+    records, ``copy_of`` (m,) the index into ``rows`` of each one's source.
     """
 
     id: str
@@ -49,6 +50,7 @@ class FitTask:
     cross_fit: bool
     y: NDArray[np.int16] | None = None
     group: NDArray[np.intp] | None = None
+    trusted: NDArray[np.bool_] | None = None
     copies: ArrayRef | None = None
     copy_of: NDArray[np.intp] | None = None
 
@@ -102,25 +104,31 @@ def fit_task(task: FitTask) -> DetectorResult:
         reference = np.full(len(task.rows), np.nan)
         folds = np.unique(task.fold)
         holdout_state: State = {}
-        smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
+        trusted = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
+        smallest = int(trusted.sum() - (np.bincount(task.fold, trusted).max() if len(folds) > 1 else 0))
         if smallest < task.cls.min_rows:
-            of = f" of {len(task.rows)}, the others held out" if smallest < len(task.rows) else ""
+            of = f" of {len(task.rows)}, the others held out or suspicious" if smallest < len(task.rows) else ""
             raise NotApplicableError(
                 f"needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}{of}"
             )
-        if task.cross_fit:
+        if task.cls.own_held_out:
+            final = _fitted(task, x, trusted, "final")
+            reference = score_rows(final, x, task.rows)
+            if len(folds) > 1:
+                holdout_state = _fitted(task, x, trusted & (task.fold > task.fold.min()), "unseen").state()
+        elif task.cross_fit:
             for k in folds if len(folds) > 1 else ():
                 holdout = task.fold == k
-                part = _fitted(task, x, ~holdout, f"fold{k}")
+                part = _fitted(task, x, trusted & ~holdout, f"fold{k}")
                 reference[holdout] = score_rows(part, x, task.rows[holdout])
                 holdout_state = holdout_state or part.state()
-            final = _fitted(task, x, np.ones(len(task.rows), np.bool_), "final")
+            final = _fitted(task, x, trusted, "final")
         else:
             holdout = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
-            final = _fitted(task, x, ~holdout, "final")
+            final = _fitted(task, x, trusted & ~holdout, "final")
             if holdout.any():
                 reference[holdout] = score_rows(final, x, task.rows[holdout])
-        if len(folds) == 1:
+        if len(folds) == 1 and not task.cls.own_held_out:
             reference = score_rows(final, x, task.rows)
         fitted = time.perf_counter()
         phase = "score"
@@ -184,9 +192,9 @@ def _course(final: Detector, task: FitTask) -> tuple[tuple[float, ...], tuple[in
     course = final.training()
     if course is None:
         return (), ()
-    learned = np.ones(len(task.rows), np.bool_)
+    learned = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
     if not task.cross_fit and task.fold.any():
-        learned = task.fold > 0
+        learned = learned & (task.fold > 0)
     rows = task.rows[learned]
     return tuple(map(float, course.loss)), tuple(map(int, rows[course.held_out]))
 

@@ -13,6 +13,7 @@ from vibro.api import settings_of
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
+from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
@@ -244,14 +245,15 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row per sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
+    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
     found = judge(trial, cuts, len(sensors))
     return {
         "kinds": list(KINDS),
+        "taught": list(TAUGHT),
         "severities": list(SEVERITIES),
         "records": int(found.count[-1]),
         "detectors": {
