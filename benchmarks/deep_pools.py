@@ -1,8 +1,8 @@
-"""The five networks alone on unlabelled pools: with disturbed copies, with their plain objective, and untrained.
+"""The five networks alone on unlabelled pools: with disturbed copies, untrained, and with their plain objective.
 
     python -m benchmarks.deep_pools [NAME ...] [seed=0] [pools=ecg5000/c10,plant/as_found]
 
-A name is a network of the ensemble ``default``, which is measured as that has it; ``ensembles`` adds the ensembles ``quick`` and
+A name is a network of the ensemble ``default``, which is measured as that has it, and plainly as its class has it; ``ensembles`` adds the ensembles ``quick`` and
 ``default``. Pools are those of the suite ``pools``, at most 400 records each; data lie below the folder VIBRO_TEST_DATA. A
 pool is fitted and judged in place, as a run does it, and suspicious rows are kept from the networks as in ``default``. Rows are
 kept in ``benchmarks/results/deep_pools``; one measured again replaces the old one.
@@ -27,7 +27,6 @@ POOLS = (
 )
 LARGE = 150  # records from which a pool counts in the means
 NETWORKS = ("deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae")
-PLAIN = {"deep_svdd": "one_class"}  # the plain objective's name where it is not ``plain``
 
 
 def drawn(name: str, pool: str, seed: int) -> Any:
@@ -44,15 +43,13 @@ def drawn(name: str, pool: str, seed: int) -> Any:
 
 
 def variants(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """The network with copies, with its plain objective, and untrained, each on the view that ``default`` gives it."""
+    """The network as ``default`` has it, untrained, and as its class has it: plain objective, own view and settings."""
     name = entry["use"]
-    exposed = {**entry, "objective": "exposure"}
-    plain = {key: value for key, value in entry.items() if key in ("use", "view")}
     untrained = {**entry, "epochs": 0, **({"pretrain": 0} if name == "deep_svdd" else {})}
     return [
-        {**exposed, "id": f"{name} exposure"},
-        {**plain, "objective": PLAIN.get(name, "plain"), "id": f"{name} plain"},
+        {**entry, "id": f"{name} exposure"},
         {**untrained, "id": f"{name} untrained"},
+        {"use": name, "id": f"{name} plain"},
     ]
 
 

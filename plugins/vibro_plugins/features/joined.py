@@ -12,10 +12,13 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro_plugins.features.per_sensor import PerSensor, PerSensorParams
+from vibro_plugins.stats.sensor_scale import SensorScale
 from vibro_plugins.timefrequency.resize import area_weights
 
-FLAT = "pixels"  # what the pixels of a picture are called inside
+CLIP, PRIOR = (
+    12.0,
+    50.0,
+)  # scales at which pixels are clipped; rows that the pooled scale counts for, as in ``per_sensor``
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Joined(FeatureExtractor):
         "size": 8,
     }
 
-    _pixels: PerSensor | None = None
+    _pixels: SensorScale | None = None
+    _ready = False
 
     @classmethod
     def inputs(cls, params: JoinedParams) -> tuple[str | ViewKey, ...]:
@@ -61,32 +65,30 @@ class Joined(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns location and scale of every pixel for each sensor."""
-        pixels = PerSensor(PerSensorParams(of=FLAT), self.ctx)
+        pictures = self._side_by_side(inputs)
         if self.params.per_sensor:
-            flat = self._side_by_side(inputs).reshape(len(inputs["sensor"]), -1)
-            pixels.fit({FLAT: flat, "sensor": inputs["sensor"]})
-        self._pixels = pixels
+            flat = pictures.reshape(len(pictures), -1).astype(np.float64)
+            self._pixels = SensorScale.fit(flat, _codes(inputs), PRIOR)
+        self._ready = True
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Images (n, C, h, w) of each view -> (n, sum of C, size, size)."""
         pixels, pictures = self._fitted(), self._side_by_side(inputs)
-        if not self.params.per_sensor:
+        if pixels is None:
             return pictures
-        flat = pixels.transform({FLAT: pictures.reshape(len(pictures), -1), "sensor": inputs["sensor"]})
-        return flat.reshape(pictures.shape)
+        return pixels.apply(pictures.reshape(len(pictures), -1), _codes(inputs), CLIP).reshape(pictures.shape)
 
     def state(self) -> State:
         """Location and scale of every pixel."""
-        return self._fitted().state() if self.params.per_sensor else {"plain": np.array(True)}
+        pixels = self._fitted()
+        return {} if pixels is None else pixels.state()
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._pixels = PerSensor(PerSensorParams(of=FLAT), self.ctx)
-        if self.params.per_sensor:
-            self._pixels.load_state(state)
+        self._pixels, self._ready = SensorScale.load(state) if state else None, True
 
-    def _fitted(self) -> PerSensor:
-        if self._pixels is None:
+    def _fitted(self) -> SensorScale | None:
+        if not self._ready:
             raise NotFittedError("joined is not fitted")
         return self._pixels
 
@@ -102,6 +104,10 @@ class Joined(FeatureExtractor):
             rows, columns = (area_weights(side, self.params.size) for side in x.shape[2:])
             parts.append(np.einsum("ih,nchw,jw->ncij", rows, x, columns, optimize=True))
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _codes(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.intp]:
+    return np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
 
 
 @hookimpl

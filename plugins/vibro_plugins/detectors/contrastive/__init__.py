@@ -18,7 +18,7 @@ from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, hypersphere
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed
 from vibro_plugins.deep.images import PICTURE
 from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, floor_scale, mean_squares, medians
@@ -227,8 +227,6 @@ class Contrastive(Network):
                         key, others = queue.key(second), None if shifted is None else queue.key(shifted)
                         query = net["project"](net["encode"](first))
                         loss = moco(query, key, queue.others(record[part]), others, p.temperature, p.shifted)
-                if shifted is not None and faults:
-                    loss = loss + self._apart(net, first, shifted)
                 step(optimizer, loss, clip=1.0)
                 if queue is not None:
                     queue.follow(net, key, record[part])
@@ -267,13 +265,6 @@ class Contrastive(Network):
         views = [first, second] if shifted is None else [first, second, shifted]
         a, b, *edits = net["project"](net["encode"](torch.cat(views))).split(len(first))
         return nt_xent(a, b, record, edits[0] if edits else None, self.params.temperature, self.params.shifted)
-
-    def _apart(self, net: nn.ModuleDict, sound: Tensor, faulty: Tensor) -> Tensor:
-        """Loss of the length of codes, which the cosines of the other loss leave free: short for records, long for faults."""
-        with mixed(self.ctx.device):
-            codes = net["encode"](torch.cat([sound, faulty]))
-        length = torch.linalg.vector_norm(codes.float(), dim=1)
-        return hypersphere(length[: len(sound)], length[len(sound) :])
 
     def _mean_loss(
         self, net: nn.ModuleDict, windows: NDArray[np.float32], record: NDArray[np.intp], rows: NDArray[np.intp]
