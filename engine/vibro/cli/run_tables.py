@@ -47,6 +47,9 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{name} {fused[key]:.3f}" for name, key in _METRICS if fused.get(key) is not None)
         line(f"{word['metrics']}: {text or '-'}")
+        if found["persistence"]["on"]:
+            persistent = found["metrics"]["persistent"]["average_precision"]
+            line(f"{word['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}")
         show_alarms(found["metrics"]["alarms"], word)
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
@@ -74,7 +77,9 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
-    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))]))
+    followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
+    keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
+    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
     line()
     rows = [
         (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
@@ -115,6 +120,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "sensor": "sensor",
         "time": "time",
         "score": "score",
+        "persistent": "average precision of persistent_score",
         "top": "highest records",
         "detector": "detector",
         "status": "status",
@@ -148,6 +154,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "sensor": "传感器",
         "time": "时间",
         "score": "得分",
+        "persistent": "persistent_score 的平均精度",
         "top": "得分最高的记录",
         "detector": "检测器",
         "status": "状态",

@@ -25,6 +25,7 @@ from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, DetectorTrained, Observer
+from vibro.scoring.instants import instant_numbers
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -63,11 +64,12 @@ class Engine:
         """Fits every detector on ``rows``, scores those held out and the whole batch.
 
         ``y`` (n,) only reaches detectors and fusers that learn from labels, ``copies`` of fit rows only detectors that want
-        them. A detector that fails is part of the result.
+        them and whose view of a record needs no companions. A detector that fails is part of the result.
         """
         rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
         store = self._store(plan, batch, ctx, fit_rows=rows.fit)
+        wanting = [d.id for d in plan.detectors if d.cls.wants_copies(d.params) and not plan.needs_companions(d.id)]
         all_held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {
             d.id: FitTask(
@@ -81,12 +83,11 @@ class Engine:
                 group=rows.group,
                 cross_fit=d.cls.cross_fit and not all_held_out,
                 y=y if d.cls.needs_labels else None,
-                copy_of=None if copies is None or not d.cls.wants_copies(d.params) else copies.among(rows.fit),
+                copy_of=copies.among(rows.fit) if copies is not None and d.id in wanting else None,
             )
             for d in plan.detectors
         }
-        wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_copies(d.params)])
-        copied = None if copies is None else self._store(wanting, copies.batch, ctx, name="copies")
+        copied = None if copies is None else self._store(survivors_of(plan, wanting), copies.batch, ctx, name="copies")
         suspects = [i for i in plan.ensemble.suspects if i in tasks]
         found = {}
         if suspects:
@@ -155,7 +156,8 @@ class Engine:
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
         assert matrix.look is not None  # scoring has seen to it
-        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen, persistent)
         return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
@@ -163,11 +165,18 @@ class Engine:
         coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         return fitted.domain.beyond(coded.covariates, coded.sensor)
 
-    def raw_scores(self, fitted: FittedEnsemble, batch: SignalBatch) -> tuple[Floats, tuple[DetectorResult, ...]]:
-        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes."""
+    def raw_scores(
+        self, fitted: FittedEnsemble, batch: SignalBatch, instant: NDArray[np.intp] | None = None
+    ) -> tuple[Floats, tuple[DetectorResult, ...]]:
+        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes.
+
+        ``instant`` (n,) as in ``ViewStore``, by default found with the usual periods that the model keeps.
+        """
+        if instant is None:
+            instant = instant_numbers(batch, fitted.schema["periods"])
         ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
         plan = survivors_of(fitted.plan, fitted.detectors)
-        store = self._store(plan, batch, ctx, states=fitted.views)
+        store = self._store(plan, batch, ctx, states=fitted.views, instant=instant)
         tasks = {
             d.id: ScoreTask(d.id, d.cls, d.params, ctx.child(d.id), ArrayRef(), fitted.states[d.id])
             for d in plan.detectors

@@ -18,6 +18,7 @@ from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
+from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts
 
@@ -110,6 +111,7 @@ class FittedEnsemble:
     cuts: Cuts
     signature: Signature
     marks: Marks
+    persistence: Persistence
     reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,); cut (r,) of ``cut_reference``
     probes: State  # records with the scores that they had at the fit: x, sensor, covariates, raw, fused
 

@@ -17,6 +17,7 @@ from vibro.api import (
     settings_of,
 )
 from vibro.context import Context
+from vibro.core.view_graph import INSTANT
 from vibro.scoring.calibration import CalibrationEntry
 from vibro.scoring.thresholds import Budgets
 
@@ -80,6 +81,14 @@ class Plan:
         return sum(
             cls.seconds for cls in (*(d.cls for d in self.detectors), *(v.cls for v in self.extractors.values()))
         )
+
+    def needs_companions(self, detector: str) -> bool:
+        """Whether a detector's view of a record is made from the other records of its instant too."""
+
+        def reads(key: ViewKey) -> bool:
+            return key.name == INSTANT or any(map(reads, self.extractors[key].inputs if key in self.extractors else ()))
+
+        return any(reads(d.view) for d in self.detectors if d.id == detector)
 
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""

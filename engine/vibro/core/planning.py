@@ -11,7 +11,7 @@ from vibro.core.view_graph import ROOTS, inputs_of, items_agree, order_views
 from vibro.errors import ConfigError, PluginError, UnknownComponentError
 from vibro.host.manager import PluginHost
 
-ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1"}
+ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1", "instant": "1"}
 
 
 def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:

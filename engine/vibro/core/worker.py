@@ -101,6 +101,8 @@ def fit_task(task: FitTask) -> DetectorResult:
     phase = "fit"
     try:
         x = task.x.open()
+        given = has_view(x, task.rows)
+        task = _only(task, given)
         reference = np.full(len(task.rows), np.nan)
         folds = np.unique(task.fold)
         holdout_state: State = {}
@@ -130,9 +132,12 @@ def fit_task(task: FitTask) -> DetectorResult:
                 reference[holdout] = score_rows(final, x, task.rows[holdout])
         if len(folds) == 1 and not task.cls.own_held_out:
             reference = score_rows(final, x, task.rows)
+        held_out = np.full(len(given), np.nan)
+        held_out[given] = reference
         fitted = time.perf_counter()
         phase = "score"
-        scores = _mostly_finite(score_rows(final, x, None), task.id)
+        scores = score_rows(final, x, None)
+        _mostly_finite(scores[has_view(x)], task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
         holdout_state = holdout_state or state
@@ -154,7 +159,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         reason,
         state=state,
         holdout_state=holdout_state,
-        reference=reference,
+        reference=held_out,
         scores=scores,
         health=health,
         fit_seconds=fitted - clock,
@@ -174,6 +179,21 @@ def score_task(task: ScoreTask) -> DetectorResult:
     except (Exception, SystemExit) as error:
         return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
     return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
+
+
+def has_view(x: NDArray[Any], rows: NDArray[np.intp] | None = None) -> NDArray[np.bool_]:
+    """(n,) which rows of a view (None = all) could be made; one that could not is NaN throughout."""
+    lead = (slice(None) if rows is None else rows, *(0,) * (x.ndim - 1))
+    return np.asarray(~np.isnan(x[lead]) if x.size else np.ones(len(x), np.bool_))
+
+
+def _only(task: FitTask, given: NDArray[np.bool_]) -> FitTask:
+    """The task without the fit rows whose view could not be made."""
+    if given.all():
+        return task
+    group = None if task.group is None else task.group[given]
+    trusted = None if task.trusted is None else task.trusted[given]
+    return replace(task, rows=task.rows[given], fold=task.fold[given], group=group, trusted=trusted)
 
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
@@ -212,21 +232,23 @@ def _disturbed(task: FitTask, chosen: NDArray[np.bool_]) -> Disturbed | None:
 
 
 def score_rows(detector: Detector, x: NDArray[Any], rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
-    """Scores of these rows (None = all), in chunks; a cell that is not finite is NaN."""
+    """Scores of these rows (None = all), in chunks; a cell that is not finite is NaN, as is one of a row without a view."""
     n = len(x) if rows is None else len(rows)
-    out = np.empty(n)
+    out = np.full(n, np.nan)
     for start in range(0, n, SCORE_ROWS):
         part = x[start : start + SCORE_ROWS] if rows is None else x[rows[start : start + SCORE_ROWS]]
-        out[start : start + SCORE_ROWS] = check_scores(detector.score(part), len(part), detector.name)
+        given = has_view(part)
+        part = part if given.all() else part[given]
+        if len(part):
+            out[start : start + SCORE_ROWS][given] = check_scores(detector.score(part), len(part), detector.name)
     return out
 
 
-def _mostly_finite(scores: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """The scores of a fit; ContractError if more than half of them are missing."""
+def _mostly_finite(scores: NDArray[np.float64], name: str) -> None:
+    """ContractError if more than half of a fit's scores are missing."""
     lost = int(np.isnan(scores).sum())
     if 2 * lost > len(scores):
         raise ContractError(f"{name}.score returned {lost} of {len(scores)} scores that are not finite")
-    return scores
 
 
 def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:

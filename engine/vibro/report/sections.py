@@ -60,7 +60,7 @@ def worst_first(run: RunData) -> list[int]:
 
     def key(code: int) -> tuple[float, ...]:
         mine = run.sensor == code
-        level, score = run.level[mine], run.scores["score"][mine & (run.level != INVALID)]
+        level, score = run.level[mine], run.judged[mine & (run.level != INVALID)]
         highest = float(np.nanmax(score)) if np.isfinite(score).any() else -np.inf
         return (-int((level == ALARM).sum()), -int((level == ATTENTION).sum()), -highest)
 
@@ -164,7 +164,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     # A cell shows its most urgent record; a record that could not be judged only where there is no other.
     urgency = np.array([2, 3, 4, 1, 0])
     rank = urgency[run.level]
-    score = np.where(run.level >= INVALID, np.nan, run.scores["score"])
+    score = np.where(run.level >= INVALID, np.nan, run.judged)
     for i, code in enumerate(shown):
         rows = np.flatnonzero((run.sensor == code) & known)
         rows = rows[np.lexsort((np.nan_to_num(score[rows], nan=-np.inf), rank[rows]))]
@@ -176,7 +176,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
 
 def shades(run: RunData) -> NDArray[np.float64]:
     """Five equal steps from the median score to the attention cut, or to the highest score without a cut."""
-    judged = run.scores["score"][(run.level < INVALID) & np.isfinite(run.scores["score"])]
+    judged = run.judged[(run.level < INVALID) & np.isfinite(run.judged)]
     if not len(judged):
         return np.zeros(5)
     middle, end = float(np.median(judged)), run.cuts[0]
@@ -190,13 +190,11 @@ def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
         return []
     lo, hi = float(run.x[known].min()), float(run.x[known].max())
     across = Scale(lo, hi, 44.0, 520.0)
-    up = score_scale(run.scores["score"][run.level < INVALID], 120.0, 8.0, *run.cuts)
+    up = score_scale(run.judged[run.level < INVALID], 120.0, 8.0, *run.cuts)
     panels = []
     for code in order[:PANELS]:
         mine = run.sensor == code
-        drawn = charts.panel(
-            run.x[mine], run.scores["score"][mine], run.level[mine], (across, up), run.cuts, run.timed, t
-        )
+        drawn = charts.panel(run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t)
         panels.append(
             {"name": run.sensors[code] or "–", "machine": _machine_of(run).get(run.sensors[code]), "svg": drawn}
         )
@@ -205,7 +203,7 @@ def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
 
 def distribution(run: RunData, t: Texts) -> Svg | None:
     """The histogram of the judged records, or None if none could be judged."""
-    judged = run.scores["score"][run.level < INVALID]
+    judged = run.judged[run.level < INVALID]
     return charts.histogram(judged, run.cuts, t) if np.isfinite(judged).any() else None
 
 
@@ -230,7 +228,7 @@ def thresholds(run: RunData) -> dict[str, Any]:
 
 def top(run: RunData) -> list[dict[str, Any]]:
     """The highest records with the z of every detector."""
-    score = np.where(run.level == INVALID, np.nan, run.scores["score"])
+    score = np.where(run.level == INVALID, np.nan, run.judged)
     rows = np.flatnonzero(np.isfinite(score))
     rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
     cut = {d["id"]: d.get("cut") for d in run.summary.get("detectors", [])}
@@ -245,7 +243,8 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "row": int(run.scores["row"][i]),
                 "sensor": run.sensors[run.sensor[i]] or "–",
                 "time": _moment(run.x[i]) if run.timed else "–",
-                "score": float(score[i]),
+                "score": float(run.scores["score"][i]),
+                "persistent": float(score[i]),
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
                 "reason": str(run.scores["reason"][i]),
@@ -264,11 +263,11 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     known = np.isfinite(run.x)
     lo, hi = (float(run.x[known].min()), float(run.x[known].max())) if known.any() else (0.0, 1.0)
     across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
-    up = score_scale(run.scores["score"][run.level < INVALID], 21.0, 3.0, *run.cuts)
+    up = score_scale(run.judged[run.level < INVALID], 21.0, 3.0, *run.cuts)
     rows = []
     for code in order[:TABLE]:
         mine = run.sensor == code
-        level, score = run.level[mine], run.scores["score"][mine]
+        level, score = run.level[mine], run.judged[mine]
         judged = score[(level < INVALID) & np.isfinite(score)]
         name = run.sensors[code]
         rows.append(

@@ -19,6 +19,7 @@ from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
+from vibro.ingest.settings import taken_along
 from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
@@ -95,6 +96,7 @@ def run_ensemble(
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
             got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))
+            fitted = replace(fitted, schema={**fitted.schema, **taken_along(got.ingested.options, batch.fs)})
             save_model(work.run.path / MODEL, fitted, report, manifest.libraries(), got.ingested.mains_hz)
         work.parts["decisions"] = [
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
@@ -106,7 +108,7 @@ def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: Fitte
     """Sentences on machines whose fit rows seem to hold faults, with the option that leaves those out."""
     fit, budget = rows.fit, fitted.plan.ensemble.budgets.alarm
     passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
-    score = np.where(passing, np.nan, verdict.score)
+    score = np.where(passing, np.nan, verdict.persistent)
     found = find_contamination(score[fit], batch.machine[fit], batch.time[fit], fitted.cuts.alarm, budget)
     dated = [c for c in found if not np.isnat(c.since)]
     said = []

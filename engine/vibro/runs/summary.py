@@ -19,7 +19,7 @@ from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, ScoreMatrix, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -55,7 +55,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
 
 def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
     """The ten highest records that are not invalid."""
-    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.score, nan=-np.inf))
+    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.persistent, nan=-np.inf))
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
         {
@@ -65,6 +65,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "sensor_id": batch.sensors[batch.sensor[i]],
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
+            "persistent_score": float(verdict.persistent[i]),
             "level": LEVELS[verdict.level[i]],
             "reason": REASONS[verdict.reason[i]],
         }
@@ -146,6 +147,13 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
     }
 
 
+def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
+    """Whether levels follow ``persistent_score``, and what decided it at the fit; None where no record has a neighbour."""
+    arrays = fitted.persistence.arrays
+    numbers = {name: float(arrays[key]) for name, key in (("times_chance", "ratio"), ("deviations", "sure"))}
+    return {"on": fitted.persistence.on} | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
+
+
 def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     """A sentence on the records that lack covariates which the model knows, and how they are judged."""
     coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
@@ -159,6 +167,24 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
         f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"
     ]
+
+
+def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors that judge records by their companions: why they are off, or how many records have none."""
+    off: dict[str, list[str]] = {}
+    for r in report.results:
+        if r.status == "excluded" and fitted.plan.needs_companions(r.id):
+            off.setdefault(r.reason, []).append(r.id)
+    said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
+    on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
+    alone = int((np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid).sum()) if on else 0
+    if alone:
+        ids = " and ".join(matrix.detectors[j] for j in on)
+        said.append(
+            f"{alone} of {len(batch)} records lack companions, the other sensors of their machine at their instant:"
+            f" {ids} give them no score, the other detectors judge them"
+        )
+    return said
 
 
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
@@ -233,7 +259,7 @@ def decided(
 
 def realised(verdict: Verdict, cuts: Cuts) -> dict[str, float | None]:
     """Share of the valid records above each cut."""
-    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
+    judged = verdict.persistent[(verdict.level != INVALID) & np.isfinite(verdict.persistent)]
     return {
         name: float(np.mean(judged > cut)) if len(judged) else None
         for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
@@ -290,6 +316,7 @@ def build(
     signal: Mapping[str, Any],
     fitted: FittedEnsemble,
     report: FitReport,
+    matrix: ScoreMatrix,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
     advice: Sequence[str],
@@ -317,7 +344,7 @@ def build(
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    said += lacking(fitted, batch)
+    said += [*lacking(fitted, batch), *companions(fitted, report, matrix, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",
@@ -327,6 +354,7 @@ def build(
         "signal": dict(signal),
         "detectors": detectors(fitted, report),
         "fusion": combined,
+        "persistence": persistence(fitted),
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,

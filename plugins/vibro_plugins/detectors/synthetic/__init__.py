@@ -56,6 +56,7 @@ class Synthetic(Detector):
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
     requires = ("sklearn",)
     deterministic = False
+    seconds = 3.0
 
     _columns: Columns | None = None
     _scatter: Scatter
