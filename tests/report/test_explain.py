@@ -108,7 +108,17 @@ def found(run):
 
 def test_table_has_the_promised_keys(found):
     keys = "record_id source row sensor_id data_time score persistent_score p_value level reason agreement cuts"
-    assert list(found.table) == [*keys.split(), "detectors", "features", "lines", "neighbours", "quality"]
+    assert list(found.table) == [
+        *keys.split(),
+        "detectors",
+        "hypotheses",
+        "not_judged",
+        "facts",
+        "features",
+        "lines",
+        "neighbours",
+        "quality",
+    ]
     assert found.table["row"] == ODD and found.table["level"] == "alarm"
     assert set(found.table["features"][0]) == {"name", "value", "baseline_median", "baseline_mad", "z"}
     assert set(found.table["neighbours"][0]) == {"record_id", "data_time", "score", "persistent_score", "level"}
@@ -195,7 +205,9 @@ def test_sources_that_moved_or_changed(tmp_path):
     lost = explain(Host(), run, f"a.npz:{ODD}")
     assert "--data" in lost.notes[0] and lost.table["features"] == [] and lost.table["lines"] == []
     assert len(lost.table["neighbours"]) == 10
-    assert "--data" in render_explanation(lost)
+    page = render_explanation(lost)
+    assert "--data" in page and "samples could not be read" in page and texts("en")["looks_like_nothing"] not in page
+    assert lost.table["hypotheses"] is None
     with pytest.raises(ConfigError, match="does not exist"):
         explain(Host(), run, f"a.npz:{ODD}", data=tmp_path / "nowhere")
     again = explain(Host(), run, f"a.npz:{ODD}", data=moved)

@@ -24,7 +24,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     line(f"{word['cuts']}: {word['attention']} {cuts['attention']:.3g}, {word['alarm']} {cuts['alarm']:.3g}")
     line()
     table(
-        (word["record"], word["sensor"], word["time"], word["score"], word["level"]),
+        (word["record"], word["sensor"], word["time"], word["score"], word["level"], word["looks_like"]),
         [
             (
                 r["record_id"],
@@ -32,6 +32,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
                 _time(r["data_time"]),
                 f"{r['score']:.2f}",
                 word.get(r["level"], r["level"]) + (f" ({r['reason']})" if r["reason"] else ""),
+                looks_like(r["hypothesis"]),
             )
             for r in found["top"]
         ],
@@ -81,6 +82,8 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
     line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
     line()
+    show_hypotheses(found)
+    line()
     rows = [
         (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
         for d in found["detectors"]
@@ -94,6 +97,29 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
         table(("line (Hz)", "multiple of the mains", "dB over the baseline"), shown)
+
+
+def show_hypotheses(found: Mapping[str, Any]) -> None:
+    """What an explained record looks like, with the evidence; what nothing speaks for, and what could not be judged."""
+    hypotheses = found["hypotheses"] or []
+    named = [h for h in hypotheses if h["grade"] != "none"]
+    for h in named:
+        line(f"{h['name']}, {h['grade']}")
+        for text in h["evidence"]:
+            line(f"  for: {clean(text)}")
+        for text in h["against"]:
+            line(f"  against: {clean(text)}")
+    if found["hypotheses"] is not None and not named:
+        line("the record looks like none of the known faults")
+    if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
+        line(f"no evidence for: {', '.join(rest)}")
+    for text in (*found["not_judged"], *found["facts"]):
+        line(clean(text))
+
+
+def looks_like(hypothesis: Mapping[str, Any] | None) -> str:
+    """A hypothesis in one cell of a table."""
+    return f"{hypothesis['name']}, {hypothesis['grade']}" if hypothesis else "-"
 
 
 def _number(value: object) -> str:
@@ -122,6 +148,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "score": "score",
         "persistent": "average precision of persistent_score",
         "top": "highest records",
+        "looks_like": "looks like",
         "detector": "detector",
         "status": "status",
         "weight": "weight",
@@ -156,6 +183,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "score": "得分",
         "persistent": "persistent_score 的平均精度",
         "top": "得分最高的记录",
+        "looks_like": "疑似",
         "detector": "检测器",
         "status": "状态",
         "weight": "权重",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,26 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.data import Record, Rejected, record_id
+from vibro.diagnosis.diagnose import Diagnosis, Known, Mates, diagnose, mates_of, shaft_of
+from vibro.diagnosis.knowledge import machine_from
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
 from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.shaping import Shaper, in_unit
+from vibro.io.tensors import load_tensors
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
+from vibro.store.index import SCORES, index_of
 from vibro.store.lookup import find_record
 
 BASELINE = 100  # records at most
 BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
 FEATURES = 12  # indicators listed
+UNREAD = Diagnosis((), ("what it looks like cannot be said: its samples could not be read",), judged=False)
 NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 
 
@@ -36,7 +41,7 @@ class Explanation:
 
     ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
-    both are empty when the sources could not be read, which ``notes`` say.
+    both are empty when the sources could not be read, which ``notes`` say. ``diagnosis`` is what the signal looks like.
     """
 
     run: RunData
@@ -46,6 +51,7 @@ class Explanation:
     baseline: NDArray[np.float32]
     baseline_of: str
     notes: tuple[str, ...]
+    diagnosis: Diagnosis
 
     @property
     def fs(self) -> float:
@@ -68,13 +74,52 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     run = load(folder)
     row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
-    signals, notes = read_signals(host, run, [row, *mates], data)
+    alike = alike_rows(run, row)
+    signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike.rows])], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
-    baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
+    diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else UNREAD
+    compared = [signals[i] for i in mates if i in signals]
+    baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
     table = build(found)
-    return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
+    return replace(found, table=table, notes=(*at_odds(table), *notes))
+
+
+def alike_rows(run: RunData, row: int) -> Mates:
+    """Normal records of the same sensor in the most similar operating state."""
+    normal = (run.level == NORMAL) & (run.sensor == run.sensor[row])
+    normal[row] = False
+    told = run.summary["signal"]
+    samples = int(told.get("length") or 1) * int(told.get("channels") or 1)
+    return mates_of(np.flatnonzero(normal).tolist(), row, covariates(run)[1], samples)
+
+
+def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names and values (n, k) of the covariates of a run's records, none where the run does not hold them."""
+    if not (run.folder / SCORES).is_file():
+        return (), np.zeros((len(run), 0), np.float32)
+    batch = index_of(load_tensors(run.folder / SCORES))
+    place = {str(ident): i for i, ident in enumerate(batch.ids)}
+    return batch.covariate_names, batch.covariates[[place[str(ident)] for ident in run.scores["record_id"]]]
+
+
+def diagnosed(
+    run: RunData, row: int, signal: NDArray[np.float32], mates: Mates, signals: Mapping[int, NDArray[np.float32]]
+) -> Diagnosis:
+    """Hypotheses about a record against ``mates`` of its sensor, those of which ``signals`` has the samples."""
+    told = run.summary["signal"]
+    machine = machine_from(run.summary.get("machines_known", {}).get(run.sensors[run.sensor[row]], {}))
+    names, values = covariates(run)
+
+    def speed(i: int) -> float | None:
+        return shaft_of(machine, dict(zip(names, values[i].tolist(), strict=True)))
+
+    what = Known(float(told["fs"]), str(told.get("unit") or ""), told.get("mains_hz"), machine, speed(row))
+    read = [k for k, i in enumerate(mates.rows) if i in signals]
+    baseline = np.stack([signals[mates.rows[k]] for k in read]) if read else None
+    speeds = np.array([speed(mates.rows[k]) or np.nan for k in read])
+    return diagnose(signal, what, baseline, speeds, mates.state[read])
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -140,6 +185,9 @@ def build(found: Explanation) -> dict[str, Any]:
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),
+        "hypotheses": [h.table for h in found.diagnosis.hypotheses] if found.diagnosis.judged else None,
+        "not_judged": list(found.diagnosis.unsaid),
+        "facts": list(found.diagnosis.facts),
         "features": features(found),
         "lines": lines(found),
         "neighbours": neighbours(run, row),

@@ -233,6 +233,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
     rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
     cut = {d["id"]: d.get("cut") for d in run.summary.get("detectors", [])}
     weight = {d["id"]: d.get("weight") for d in run.summary.get("detectors", [])}
+    hypotheses = run.summary.get("hypotheses", {})
     found = []
     for i in rows:
         cells = [_z_cell(run.scores[f"z_{d}"][i], cut.get(d), weight.get(d)) for d in run.detectors]
@@ -250,6 +251,9 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "reason": str(run.scores["reason"][i]),
                 "agreement": float(run.scores["agreement"][i]),
                 "confidence": float(run.scores["confidence"][i]),
+                "hypothesis": hypotheses.get(str(run.scores["record_id"][i]))
+                if LEVELS[run.level[i]] == "alarm"
+                else None,
                 "cells": cells,
             }
         )

@@ -23,6 +23,7 @@ from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import write_report
 from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
+from vibro.runs.diagnosis import first_hypotheses
 from vibro.runs.session import Input, Job
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
@@ -31,8 +32,6 @@ from vibro.store import tables
 from vibro.store.index import index_state
 from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
-
-SCORES = "stages/50-score/scores.safetensors"
 
 
 def plugins_of(host: PluginHost, plan: Plan) -> list[PluginInfo]:
@@ -55,6 +54,8 @@ def finish(
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     train = rows_fitted(batch, fit_rows)
+    with work.stage("diagnose"):
+        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
@@ -92,6 +93,8 @@ def finish(
         advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
+        machines_known={sensor: machine.table for sensor, machine in got.machines.items()},
+        hypotheses=hypotheses,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
         resources=resources(work.parts.get("device", "cpu")),
     )

@@ -28,7 +28,7 @@ from vibro.report import write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.model import MODEL, recut_model
-from vibro.runs.outputs import SCORES, decision, write_tables
+from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.marks import Look
@@ -36,7 +36,7 @@ from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
 
@@ -152,6 +152,7 @@ def rethreshold(
         budgets=asdict(budgets),
         own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
         injected=injected,
+        hypotheses=found.get("hypotheses", {}),
         advice=advice(judge, cuts.alarm) if judge else (),
     )
     redecision = Redecision(
