@@ -43,6 +43,7 @@ __all__ = [
     "Rejected",
     "State",
     "Thresholder",
+    "Training",
     "ViewKey",
     "view_key",
 ]
@@ -97,6 +98,17 @@ def view_key(spec: str | Mapping[str, Any] | ViewKey) -> ViewKey:
         raise ConfigError(f"a view is a name or a table with 'use', not {spec!r}")
     settings = {key: value for key, value in spec.items() if key != "use"}
     return ViewKey(spec["use"], json.dumps(settings, sort_keys=True, separators=(",", ":")))
+
+
+@dataclass(frozen=True)
+class Training:
+    """The course of a training: ``loss`` (epochs,) by which it was stopped, and the fit rows, by index, that this was taken from.
+
+    None of ``held_out`` (k,) was learned from; it is empty where the loss is that of the rows learned from.
+    """
+
+    loss: NDArray[np.float64]
+    held_out: NDArray[np.intp]
 
 
 class Component(ABC):
@@ -183,6 +195,11 @@ class Detector(Component):
     )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
+    @classmethod
+    def wants_copies(cls, params: Any) -> bool:
+        """Whether it learns from disturbed copies with these settings; by default whether it ever does."""
+        return cls.wants_disturbed
+
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); a second call forgets the first. Raise NotApplicableError where nothing can be learned."""
@@ -194,6 +211,10 @@ class Detector(Component):
     def health(self) -> Mapping[str, float]:
         """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion."""
         return {}
+
+    def training(self) -> Training | None:
+        """Optional: the course of the last fit, of a detector that is trained in epochs."""
+        return None
 
 
 class Fuser(Component):

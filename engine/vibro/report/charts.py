@@ -139,6 +139,19 @@ def sparkline(x: Array, score: Array, level: NDArray[np.int8], across: Scale, up
     return drawing(across.end + 4, up.start + 3, "", *parts, class_="spark")
 
 
+def loss_curve(loss: Sequence[float | None]) -> Svg | None:
+    """The loss of a training after each epoch, from the highest to the lowest; None with less than two."""
+    values = np.array([np.nan if v is None else v for v in loss], dtype=np.float64)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    wide, high = 90.0, 22.0
+    span = max(float(np.ptp(values)), 1e-12)
+    y = 2 + (high - 4) * (values.max() - values) / span
+    label = f"{values[0]:.3g} … {values.min():.3g} … {values[-1]:.3g}"
+    line = polyline(np.linspace(1, wide - 1, len(values)), y, "line")
+    return drawing(wide, high, label, element("title", label), line, class_="spark")
+
+
 def meter(value: float | None, most: float, class_: str = "normal") -> Svg:
     """A small bar for a table cell."""
     part = 0.0 if value is None or value != value or most <= 0 else min(1.0, max(0.0, value / most))

@@ -96,6 +96,7 @@ def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]
                 "status": r.status,
                 "reason": r.reason,
                 "health": dict(r.health),
+                "loss": list(r.loss),
                 "sensitivity": asdict(sensitivity) if sensitivity else None,
                 "weight": weight.get(d.id, 0.0),
                 "cut": cut.get(d.id),
