@@ -15,6 +15,7 @@ from vibro.report.svg import Svg
 from vibro.report.texts import texts
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("chart.js", "page.js")
 
 
 def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
@@ -25,7 +26,8 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    style, *scripts = ((TEMPLATES / name).read_text("utf-8") for name in ("style.css", *SCRIPTS))
+    script = "\n".join(scripts)
     policy = "; ".join(
         (
             "default-src 'none'",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io.tensors import load_tensors
 from vibro.runs.model import MODEL, model_folder, remark_model
-from vibro.runs.outputs import SCORES
+from vibro.store.index import SCORES
 from vibro.scoring.marks import KINDS, Look, Marks
 from vibro.store import manifest, tables
 from vibro.store.index import index_of

@@ -22,6 +22,7 @@ from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Ve
 
 SCHEMA = 1
 TOP = 10
+CASES = 50  # named in the summary and shown on the page; cases.csv has all
 ALIKE = 0.95  # rank correlation above which two detectors count as one
 
 
@@ -192,6 +193,7 @@ def decided(
     verdict: Verdict,
     cuts: Cuts,
     machines: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
     *,
     method: str,
@@ -200,9 +202,9 @@ def decided(
     injected: Mapping[str, Any] | None,
     advice: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The parts of a summary that follow from its cuts: levels, thresholds, fault injection, highest records.
+    """The parts of a summary that follow from its cuts: levels, thresholds, cases, fault injection, highest records.
 
-    ``machines``: rows of ``machines.csv``; ``details``: what the thresholder told of its alarm cut; ``own``: sensors with
+    ``machines``, ``cases``: rows of ``machines.csv`` and ``cases.csv``; ``details``: what the thresholder told of its alarm cut; ``own``: sensors with
     a calibration of their own; ``advice``: sentences on what injected faults showed. ``thresholds.warnings`` are the
     sentences that a change of the cuts changes. No share of alarms is promised, only counted.
     """
@@ -223,6 +225,7 @@ def decided(
         "levels": levels(verdict),
         "machines": {name: sum(row["level"] == name for row in machines) for name in LEVELS},
         "thresholds": {**thresholds, "warnings": [*said, *advice]},
+        "cases": {"count": len(cases), "first": [dict(case) for case in cases[:CASES]]},
         "transients": transients(verdict),
         "fault_injection": injected,
         "top": top(batch, verdict),
@@ -289,9 +292,11 @@ def build(
     report: FitReport,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
     advice: Sequence[str],
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
+    fit_spans: Mapping[str, Any],
     timings: Mapping[str, float],
     resources: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -303,6 +308,7 @@ def build(
         verdict,
         fitted.cuts,
         machines,
+        cases,
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
@@ -324,6 +330,7 @@ def build(
         "signal": dict(signal),
         "detectors": detectors(fitted, report),
         "fusion": combined,
+        "fit_spans": dict(fit_spans),
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,

@@ -24,19 +24,20 @@ from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io import files
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
-from vibro.report import write_report
+from vibro.report import source_signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.model import MODEL, recut_model
-from vibro.runs.outputs import SCORES, decision, write_tables
+from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
+from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
 
@@ -140,12 +141,14 @@ def rethreshold(
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
+    cases = case_rows(batch, verdict, machines)
     judge = None if learned.told is not None else cutting(method)
     after = summary.decided(
         batch,
         verdict,
         cuts,
         machines,
+        cases,
         {**details, "reason": reason or None},
         method=method,
         budgets=asdict(budgets),
@@ -165,8 +168,9 @@ def rethreshold(
         return redecision
     if out is not None:
         copy_run(path, out)
+    signals = source_signals(host, path)
     with RunDir.edit(out or path) as run:
-        write_tables(run, batch, matrix, verdict, machines, bom=bool(kept["settings"].get("csv_bom")))
+        write_tables(run, batch, matrix, verdict, machines, cases, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(
             run.path / SCORES,
             {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
@@ -179,7 +183,7 @@ def rethreshold(
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
-            write_report(run.path, run.path / "report.html", lang=lang)
+            write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
 
@@ -291,13 +295,14 @@ def copy_run(path: Path, out: Path) -> None:
         shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".vibro.lock*"))
 
 
-def rewrite_report(path: Path, out: Path | None, lang: str) -> Path:
+def rewrite_report(host: PluginHost, path: Path, out: Path | None, lang: str) -> Path:
     """Writes the report of a run again, to ``out`` or in its place; the path written."""
     kept = manifest.verify(path)
+    signals = source_signals(host, path)
     if out is not None:
-        write_report(path, out, lang=lang)
+        write_report(path, out, lang, signals)
         return out
     with RunDir.edit(path) as run:
-        write_report(run.path, run.path / "report.html", lang=lang)
+        write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, manifest.refresh(run.path, kept, ["report.html"]))
     return path / "report.html"
