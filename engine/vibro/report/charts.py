@@ -84,8 +84,11 @@ def heat_map(
             if kind in ("alarm", "attention", "invalid") and wide > 7:
                 parts.append(mark(kind, x + (wide - 1) / 2, y + cell / 2 - 0.5, 3.2, title))
     base = top + cell * len(rows)
-    place = Scale(float(bins[0]), float(bins[-1]), left, left + wide * worst.shape[1])
-    parts += _time_axis(place, base, timed, t)
+    end = left + wide * worst.shape[1]
+    if np.ptp(np.diff(bins[:-1])) > 1e-6 * (bins[-1] - bins[0]):
+        parts += _uneven_axis(bins, left, end, base, timed)
+    else:
+        parts += _time_axis(Scale(float(bins[0]), float(bins[-1]), left, end), base, timed, t)
     return drawing(WIDTH, height, t["h_when"], *parts)
 
 
@@ -159,7 +162,9 @@ def bar(row: Mapping[str, Any]) -> Svg:
         element("rect", x=0, y=0, width=100 * times / most, height=10, class_=f"bar {level}"),
         element("line", x1=cut, x2=cut, y1=0, y2=10, class_="own-cut"),
     ]
-    return element("svg", join(*parts), viewBox="0 0 100 10", preserveAspectRatio="none", class_="long", aria_hidden="true")
+    return element(
+        "svg", join(*parts), viewBox="0 0 100 10", preserveAspectRatio="none", class_="long", aria_hidden="true"
+    )
 
 
 def strip(cells: Sequence[tuple[str, float, float | None, bool]]) -> Svg:
@@ -305,6 +310,16 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
         x = float(scale(value))
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
         parts.append(text(x, base + 16, label, "tick", "middle"))
+    return parts
+
+
+def _uneven_axis(bins: Array, left: float, end: float, base: float, timed: bool) -> list[Svg]:
+    """The axis of columns that leave gaps out: where some of them begin."""
+    parts = [element("line", x1=left, x2=end, y1=base, y2=base, class_="axis")]
+    for j in range(0, len(bins) - 1, max(1, (len(bins) - 1) // 8)):
+        x = left + (end - left) * j / (len(bins) - 1)
+        parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
+        parts.append(text(x, base + 16, _moment(bins[j], timed)[5:] if timed else f"{bins[j]:.0f}", "tick", "start"))
     return parts
 
 

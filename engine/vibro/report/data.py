@@ -93,7 +93,11 @@ def _covariates(path: Path, ids: NDArray[np.str_]) -> dict[str, NDArray[np.float
         return {}
     batch = index_of(load_tensors(path))
     order = np.argsort(batch.ids)
-    place = order[np.clip(np.searchsorted(batch.ids, ids, sorter=order), 0, max(0, len(order) - 1))] if len(order) else order
+    place = (
+        order[np.clip(np.searchsorted(batch.ids, ids, sorter=order), 0, max(0, len(order) - 1))]
+        if len(order)
+        else order
+    )
     if len(place) != len(ids) or not np.array_equal(batch.ids[place], ids):
         return {}
     return {name: batch.covariates[place, j] for j, name in enumerate(batch.covariate_names)}

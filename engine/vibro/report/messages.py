@@ -15,11 +15,12 @@ from vibro.report.sentences import PHRASES, SENTENCES
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
 GROUPS = (DO, TRUST, KNOW)
+SHOWN = 3  # sentences of one kind; of more only the first is shown
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A kind of sentence that a run says: what it asks of the reader, one sentence, and how many more of the kind there are."""
+    """A sentence that a run says: what it asks of the reader, and how many more of its kind it stands for."""
 
     group: str
     text: str
@@ -52,15 +53,15 @@ def known(text: str) -> bool:
 
 
 def remarks(sentences: Sequence[str], lang: str) -> list[Remark]:
-    """The sentences of a run in order of what the reader must do, each kind once and counted."""
-    first: dict[object, tuple[str, str]] = {}
-    counts: dict[object, int] = {}
+    """The sentences of a run in order of what the reader must do; where a kind is many, its first, which counts the others."""
+    kinds: dict[object, tuple[str, list[str]]] = {}
     for text in dict.fromkeys(sentences):
         entry, _ = _find(text)
-        kind = entry or text
-        first.setdefault(kind, (entry.group if entry else TRUST, text))
-        counts[kind] = counts.get(kind, 0) + 1
-    said = [Remark(group, translate(text, lang), counts[kind] - 1) for kind, (group, text) in first.items()]
+        kinds.setdefault(entry or text, (entry.group if entry else TRUST, []))[1].append(text)
+    said = []
+    for group, texts in kinds.values():
+        shown = texts if len(texts) <= SHOWN else texts[:1]
+        said += [Remark(group, translate(text, lang), (len(texts) - 1) if len(texts) > SHOWN else 0) for text in shown]
     return sorted(said, key=lambda remark: GROUPS.index(remark.group))
 
 

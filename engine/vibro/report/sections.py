@@ -22,6 +22,7 @@ TOP = 20  # records with the highest scores
 PANELS = 8  # trends that are shown before one asks for more
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
+GAPS = 0.5  # share of empty stretches from which on the map leaves gaps out
 WORST = 5  # machines named in the verdict
 _BINS = 72
 
@@ -47,6 +48,7 @@ def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[st
         "covariates": list(dict.fromkeys(one["name"] for trend in drawn for one in trend["covariates"])),
         "rank": {"alarm": 2, "attention": 1},
         "bar": charts.bar,
+        "overlapping": trends.overlapping(run),
         "filters": filters(run),
         "block": data_block(for_script(run, drawn, found, t)),
         "head": head(run, t),
@@ -84,7 +86,18 @@ def for_script(
 ) -> dict[str, Any]:
     """What the scripts of the page draw."""
     attention, alarm = run.cuts
-    words = ("normal", "attention", "alarm", "invalid", "indeterminate", "reset", "chart_help", "sensor", "case", "score")
+    words = (
+        "normal",
+        "attention",
+        "alarm",
+        "invalid",
+        "indeterminate",
+        "reset",
+        "chart_help",
+        "sensor",
+        "case",
+        "score",
+    )
     signal = run.summary.get("signal") or {}
     unit = signal.get("unit") or "unknown"
     return {
@@ -183,7 +196,9 @@ def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
 def why(row: Mapping[str, str], t: Texts) -> str:
     """Why a machine has its level."""
     reason = row.get("reason", "")
-    if reason == "sustained" and row["sensors_alarm"] in ("", "0"):
+    if reason == "sustained" and row["sensors_total"] == "1":
+        reason = "kept_up" if row["level"] == "alarm" else "above_attention"
+    elif reason == "sustained" and row["sensors_alarm"] in ("", "0"):
         reason = "in_turn" if row["level"] == "alarm" else "above_attention"
     words = t[f"why_{reason}"] if reason else ""
     return words.format(bad=row["sensors_alarm"], total=row["sensors_total"], n=row.get("records_alarm", ""))
@@ -200,8 +215,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     distinct = np.unique(run.x[known])
     if len(run.sensors) < 2 or len(distinct) < 3:
         return None
-    edges = np.linspace(distinct[0], np.nextafter(distinct[-1], np.inf), min(_BINS, len(distinct)) + 1)
-    edges[-1] += max(1e-6, abs(edges[-1]) * 1e-12)
+    edges = _stretches(distinct)
     column = np.clip(np.searchsorted(edges, run.x, side="right") - 1, 0, len(edges) - 2)
     shown = sorted(order[:ROWS], key=lambda code: _natural(run.sensors[code]))
     worst = np.full((len(shown), len(edges) - 1), np.nan)
@@ -217,6 +231,15 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
         level[i, column[rows]] = run.level[rows]
     names = [run.sensors[code] or "–" for code in shown]
     return charts.heat_map(names, worst, level, edges, shades(run), run.timed, t, codes=shown)
+
+
+def _stretches(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of the map's columns: of equal length, or of equally many places where most of the equal ones would be empty."""
+    bins = min(_BINS, len(distinct))
+    edges = np.linspace(distinct[0], distinct[-1], bins + 1)
+    if (np.histogram(distinct, edges)[0] == 0).mean() > GAPS:
+        edges = distinct[np.linspace(0, len(distinct) - 1, bins + 1).round().astype(int)]
+    return np.append(edges[:-1], edges[-1] + max(1e-6, abs(edges[-1]) * 1e-12))
 
 
 def shades(run: RunData) -> NDArray[np.float64]:
@@ -290,15 +313,17 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     """One row per sensor, worst first."""
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     machine = _machine_of(run)
-    known = np.isfinite(run.x)
-    lo, hi = (float(run.x[known].min()), float(run.x[known].max())) if known.any() else (0.0, 1.0)
-    across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
+    together = trends.overlapping(run)
     up = score_scale(run.scores["score"][run.level < INVALID], 21.0, 3.0, *run.cuts)
     rows = []
     for code in order[:TABLE]:
         mine = run.sensor == code
         level, score = run.level[mine], run.scores["score"][mine]
         judged = score[(level < INVALID) & np.isfinite(score)]
+        place = run.x if together else run.x[mine]
+        known = place[np.isfinite(place)]
+        lo, hi = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
         name = run.sensors[code]
         rows.append(
             {

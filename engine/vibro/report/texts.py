@@ -45,6 +45,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "kept up; {bad} of {total} sensors keep it up by themselves",
         "持续，{total} 个传感器中 {bad} 个自身亦持续报警",
     ),
+    "why_kept_up": ("kept up", "持续"),
     "why_in_turn": ("kept up by its sensors in turn, by none alone", "由各传感器轮流持续，无单个传感器持续"),
     "why_above_attention": ("kept up above attention, below alarm", "持续高于关注界限，低于报警界限"),
     "why_single_sensor": (
@@ -144,7 +145,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "find_sensor": ("sensor name", "传感器名称"),
     "attention_up": ("attention and alarm", "关注与报警"),
     "alarm_only": ("alarm only", "仅报警"),
-    "time_all": ("all times", "全部时间"),
     "linked": ("one time axis", "统一时间轴"),
     "same_scale": ("one score scale", "统一分数刻度"),
     "covariates": ("covariates", "工况量"),
@@ -153,8 +153,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_when": ("When and where", "何时何处"),
     "p_when": (
         "The highest score of each sensor in each stretch of time; stronger blue is nearer to the attention cut, ◆ attention, "
-        "▲ alarm, ✕ invalid.",
-        "各传感器在各时段的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。",
+        "▲ alarm, ✕ invalid. A click on a cell shows the trend of its sensor.",
+        "各传感器在各时段的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。点击方格可看该传感器的趋势。",
     ),
     "p_when_untimed": (
         "The highest score of each sensor along the order of the records, as no times were given; stronger blue is nearer to "

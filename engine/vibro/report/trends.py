@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,16 @@ def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
-def shaded(cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The cases as spans of time, for the trends of their machines."""
-    return [{"case": c["case"], "machine": c["machine"], "span": c["span"]} for c in cards if c["span"]]
+def overlapping(run: RunData) -> bool:
+    """Whether the sensors were measured at the same time, so that one axis shows them all."""
+    spans = []
+    for code in range(len(run.sensors)):
+        x = run.x[(run.sensor == code) & np.isfinite(run.x)]
+        if len(x):
+            spans.append(float(np.ptp(x)))
+    known = run.x[np.isfinite(run.x)]
+    whole = float(np.ptp(known)) if len(known) else 0.0
+    return not spans or float(np.median(spans)) >= 0.5 * whole
 
 
 def _kept(score: NDArray[np.float64], most: int) -> NDArray[np.intp]:

@@ -75,7 +75,7 @@ const Charts = (() => {
       this.spec = spec;
       this.u = spec.axis === "log" ? spec.x.map(Math.log10) : spec.x;
       const [first, last] = [this.u[0], this.u[this.u.length - 1]];
-      this.whole = spec.whole ?? (last > first ? [first, last] : [first - 0.5, first + 0.5]);
+      this.own = last > first ? [first, last] : [first - 0.5, first + 0.5];
       this.range = null;
       if (spec.group) {
         if (!groups.has(spec.group)) groups.set(spec.group, new Set());
@@ -83,6 +83,10 @@ const Charts = (() => {
       }
       this.listen();
       new ResizeObserver(() => this.place.clientWidth !== this.width && this.draw()).observe(place);
+    }
+
+    get whole() {
+      return (Charts.linked && this.spec.whole) || this.own;
     }
 
     view() {
@@ -157,7 +161,8 @@ const Charts = (() => {
         const end = this.at(u) > box.right - 28 ? " end" : " middle";
         svg.append(el("text", { x: end === " end" ? box.right : this.at(u), y: bottom + 16, class: `tick${end}` }, label));
       }
-      if (spec.unit) svg.append(el("text", { x: box.right, y: box.base - 5, class: "axis-label end halo" }, spec.unit));
+      const unit = spec.axis === "time" ? (b - a < 86400 ? `${iso(a).slice(0, 10)} UTC` : "") : spec.unit;
+      if (unit) svg.append(el("text", { x: box.right, y: box.base - 5, class: "axis-label end halo" }, unit));
       if (spec.label) svg.append(el("text", { x: 0, y: 11, class: "axis-label" }, spec.label));
       this.pointer = el("g", { class: "pointer" });
       svg.append(this.pointer);
@@ -358,7 +363,13 @@ const Charts = (() => {
 
   /* Other scales, links or strips: everything that was drawn is drawn again. */
   function redraw() {
-    for (const members of groups.values()) for (const chart of members) if (chart.width) chart.draw();
+    for (const members of groups.values()) {
+      for (const chart of members) {
+        if (Charts.linked !== chart.linked) chart.range = null;
+        chart.linked = Charts.linked;
+        if (chart.width) chart.draw();
+      }
+    }
   }
 
   return { Chart, unpack, short, iso, redraw, linked: true, sameScale: false };

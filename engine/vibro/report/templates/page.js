@@ -78,7 +78,7 @@ const drawCharts = (data) => {
       }
     }
     return {
-      ...trend, spans, axis, cuts: data.cuts, height: 150, ...(mine ? {} : { group: "time", ...ends() }),
+      ...trend, spans, axis, unit: words.order, cuts: data.cuts, height: 150, ...(mine ? {} : { group: "time", ...ends() }),
       strips: Charts.covariates === false ? [] : trend.strips, here: mine?.x ?? undefined,
       say: (i) => `${when(trend.x[i])} · ${words[["normal", "attention", "alarm", "invalid", "indeterminate"][trend.levels[i]]]} · ${Charts.short(trend.y[i])}`,
       follow: (u, near) => {
@@ -94,7 +94,7 @@ const drawCharts = (data) => {
     const usual = chart.low && { band: [Charts.unpack(chart.low), Charts.unpack(chart.high)], middle: Charts.unpack(chart.middle) };
     return {
       x, y, ...usual, comb, axis: log ? "log" : "linear", name: "record", height: 190, label: `dB re (${data.unit})²`, unit: "Hz",
-      flags: log ? found.lines.map((line) => ({ u: place(line.hz), text: `${Charts.short(line.hz)} Hz +${Math.round(line.db)} dB` })) : [],
+      flags: log ? found.lines.map((line) => ({ u: place(line.hz), text: `${line.hz < 100 ? Charts.short(line.hz) : Math.round(line.hz)} Hz +${Math.round(line.db)} dB` })) : [],
       say: (i) => `${Charts.short(x[i])} Hz · ${y[i].toFixed(1)} dB${usual ? ` (${usual.middle[i].toFixed(1)})` : ""}`,
     };
   };
