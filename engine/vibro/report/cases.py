@@ -35,7 +35,7 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts) -> dict[str, Any
     """All that the template shows of one case; ``charts`` is for the script."""
     run, row = found.run, found.row
     sensors = [printable(name) or "–" for name in case["sensors"]]
-    features = explain.features(found)
+    features: list[Mapping[str, Any]] = [*explain.features(found)]
     words, hypothesis = explain_page.words(features, t), str(case.get("hypothesis") or "")
     scores = run.scores
     return {

@@ -63,7 +63,8 @@ def heat_map(
     """Sensors by time.
 
     ``worst`` (r, b) is the highest score, NaN = no record, ``level`` (r, b) its level, ``bins`` (b + 1,) the edges of
-    time, ``shade`` (5,) the scores where a normal cell gets darker, ``codes`` (r,) the sensors for the script that follows a click.
+    time, ``shade`` (5,) the scores where a normal cell gets darker, ``codes`` (r,) the sensors for the script
+    that follows a click.
     """
     left, top, cell = 150.0, 4.0, 20.0
     wide = (WIDTH - left - 10) / worst.shape[1]

@@ -29,7 +29,8 @@ class RunData:
     """A run as its files tell it.
 
     ``scores`` holds the columns of scores.parquet; ``level`` (n,) and ``sensor`` (n,) are codes into ``LEVELS`` and
-    ``sensors``, ``covariates`` their names and values (n,), NaN = not known. ``x`` (n,) is the time in seconds since 1970, or the row in the table where ``timed`` is False.
+    ``sensors``. ``x`` (n,) is the time in seconds since 1970, or the row in the table where ``timed`` is False.
+    ``covariates`` are names and values (n,), NaN = not known.
     """
 
     folder: Path

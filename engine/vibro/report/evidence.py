@@ -65,7 +65,7 @@ def _against(hz: Array, level: Array, theirs: Array) -> dict[str, Any]:
 
 
 def _envelope(x: NDArray[np.float32], fs: float) -> tuple[Array, Array]:
-    """Hz (f,) and level in dB (n, f) of the spectrum of the envelope: impacts that repeat stand at their rate and its multiples."""
+    """Hz (f,) and level in dB (n, f) of the envelope's spectrum, where impacts stand at their rate and its multiples."""
     from scipy.signal import hilbert
 
     y = x - x.mean(axis=1, keepdims=True)

@@ -31,7 +31,7 @@ def packed_codes(values: ArrayLike) -> dict[str, Any]:
 
 
 def packed_places(values: ArrayLike) -> dict[str, Any]:
-    """Places (n,) on an axis, such as seconds: 32-bit steps of their range, so that no two that differ fall together; even ones by count."""
+    """Places (n,) on an axis, such as seconds: 32-bit steps of their range, which keep near ones apart; even ones by count."""
     x = np.asarray(values, np.float64)
     low, high = (float(x.min()), float(x.max())) if len(x) else (0.0, 0.0)
     if len(x) > 2 and np.ptp(np.diff(x)) <= 1e-9 * (high - low):

@@ -102,8 +102,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "p_cases": (
         "Records in alarm of one machine that belong together, the most urgent first. Orange: the highest record of the case. "
         "Blue: median and 5–95 % band of normal records of the same sensor.",
-        "同一设备上相互关联的报警记录归为一个事件，最紧急者在前。橙色：该事件中分数最高的记录。蓝色：同一传感器正常记录的中位数与 "
-        "5–95 % 范围。",
+        "同一设备上相互关联的报警记录归为一个事件，最紧急者在前。橙色：该事件中分数最高的记录。"
+        "蓝色：同一传感器正常记录的中位数与 5–95 % 范围。",
     ),
     "no_cases": ("No record is in alarm.", "没有记录报警。"),
     "cases_left": (
@@ -128,7 +128,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "可供比较的正常记录太少。",
     ),
     "h_envelope": ("Envelope spectrum", "包络谱"),
-    "h_bars": ("Detectors: score in multiples of their own cut (line); pale: weight 0", "检测器：分数为自身界限（竖线）的倍数；浅色：权重为 0"),
+    "h_bars": (
+        "Detectors: score in multiples of their own cut (line); pale: weight 0",
+        "检测器：分数为自身界限（竖线）的倍数；浅色：权重为 0",
+    ),
     "h_spectrum_short": ("Spectrum", "频谱"),
     "full_explanation": ("All indicators, source and command", "全部指标、来源与命令"),
     "need_script": (
@@ -191,8 +194,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "p_top": (
         "A cell per detector: orange above its own cut, darker blue nearer to it, pale without a weight; point at it for its z. "
         "vibro explain RUN RECORD shows one record in detail.",
-        "每格为一个检测器：橙色表示超过自身界限，蓝色越深越接近界限，浅色表示权重为 0；指向可见其 z。vibro explain RUN RECORD 可查看"
-        "单条记录。",
+        "每格为一个检测器：橙色表示超过自身界限，蓝色越深越接近界限，浅色表示权重为 0；指向可见其 z。"
+        "vibro explain RUN RECORD 可查看单条记录。",
     ),
     "detectors_over": ("detectors over their cut", "超过自身界限的检测器"),
     "record": ("record", "记录"),

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io.tensors import load_tensors
 from vibro.runs.model import MODEL, model_folder, remark_model
-from vibro.store.index import SCORES
 from vibro.scoring.marks import KINDS, Look, Marks
 from vibro.store import manifest, tables
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.lookup import find_record
 from vibro.store.marks import NAME, marks_in, read_marks, write_marks
 from vibro.store.rundir import RunDir, is_run

@@ -29,7 +29,7 @@ from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
-from vibro.store.index import SCORES, index_state
+from vibro.store.index import index_state
 from vibro.store.marks import marks_state, read_marks, write_marks
 from vibro.store.rundir import RunDir
 
