@@ -197,6 +197,8 @@ _KNOW: Pairs = (
 SENTENCES: Mapping[str, Pairs] = {"do": _DO, "trust": _TRUST, "know": _KNOW}
 
 PHRASES: Pairs = (
+    ("error", "错误"),
+    ("hint", "提示"),
     ("1 record", "1 条记录"),
     ("{n#} records", "{n} 条记录"),
     ("1 alarm", "1 个报警"),

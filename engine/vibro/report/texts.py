@@ -179,6 +179,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "axis_records": ("records", "记录数"),
     "axis_order": ("order of records", "记录顺序"),
     "cut": ("cut", "界限"),
+    "cuts": ("cuts", "界限"),
+    "more_remarks": (
+        "{n} more remarks on how it came about stand in report.html and summary.json",
+        "另有 {n} 条关于如何得出的说明见 report.html 与 summary.json",
+    ),
     "budget": ("budget", "预算"),
     "above_cut": ("records above", "超过的记录"),
     "p_budget": (
