@@ -40,7 +40,7 @@ def _show_cases(found: Mapping[str, Any], t: Mapping[str, str]) -> None:
     cases = found["cases"]
     if cases["count"]:
         table(
-            ("", t["machine"], t["level"], t["since"], t["until"], t["records"], t["score"], t["sensors"]),
+            ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"]),
             [
                 (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
                  f"{c['score']:.2f}", _some(c["sensors"], t))

@@ -310,7 +310,7 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
     for value, label in time_ticks(scale.lo, scale.hi, most):
         x = float(scale(value))
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
-        parts.append(text(x, base + 16, label, "tick", "middle"))
+        parts.append(text(min(x, scale.end), base + 16, label, "tick", "end" if x > scale.end - 36 else "middle"))
     return parts
 
 

@@ -156,9 +156,13 @@ const Charts = (() => {
       const bottom = h - 24;
       this.strips(svg, first, last);
       const most = (box.right - box.left) / (spec.axis === "time" ? 92 : 62);
+      let free = -Infinity;
       for (const [u, label] of TICKS[spec.axis](a, b, most)) {
         svg.append(line(this.at(u), this.at(u), bottom, bottom + 4, "axis"));
-        const end = this.at(u) > box.right - 28 ? " end" : " middle";
+        const end = this.at(u) > box.right - 28 ? " end" : " middle", wide = 7 * label.length;
+        const from = end === " end" ? box.right - wide : this.at(u) - wide / 2;
+        if (from < free) continue;
+        free = from + wide + 4;
         svg.append(el("text", { x: end === " end" ? box.right : this.at(u), y: bottom + 16, class: `tick${end}` }, label));
       }
       const unit = spec.axis === "time" ? (b - a < 86400 ? `${iso(a).slice(0, 10)} UTC` : "") : spec.unit;
