@@ -94,7 +94,9 @@ def parse_epoch(value: float) -> tuple[np.datetime64, str]:
 def record_id(sensor: str, time: np.datetime64, signal: NDArray[np.float32]) -> str:
     """First 16 hex digits of sha256(sensor | time | little-endian float32 samples)."""
     head = f"{sensor}|{'' if np.isnat(time) else np.datetime_as_string(time, unit='ns')}|"
-    return sha256(head.encode() + np.ascontiguousarray(signal, dtype="<f4").tobytes()).hexdigest()[:16]
+    hasher = sha256(head.encode())
+    hasher.update(np.ascontiguousarray(signal, dtype="<f4").data)
+    return hasher.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Record:
     offset: int = -1
     channel: str = ""
     zoned: bool = True  # False: the text of the time names no zone and was read as UTC
+    since: float = 0.0  # seconds from the start of its recording, of a piece of one
 
 
 @dataclass(frozen=True)

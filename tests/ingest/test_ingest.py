@@ -16,7 +16,7 @@ from vibro.ingest import Accounting, IngestOptions, NothingAccepted, find_files,
 from vibro.ingest.cutting import Cutter, resampled
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import check_options
-from vibro.ingest.quality import signal_quality
+from vibro.ingest.quality import judged
 from vibro_plugins.readers.jsonl import JsonLines
 from vibro_plugins.readers.npz import Npz
 
@@ -153,13 +153,13 @@ def test_quality_is_a_verdict_not_a_loss(tmp_path):
     ],
 )
 def test_quality_of_one_record(signal, bits):
-    assert signal_quality(signal.astype(np.float32))[0] == bits
+    assert judged(signal.astype(np.float32)).bits == bits
 
 
 def test_real_records_are_not_called_clipped(real):
     for name, limit in (("adi_motor", 0), ("mfpt", 0), ("cwru_0hp", 0), ("itsc_current", 0), ("ecg5000", 0)):
         x = real(name)["signals"]
-        found = sum(bool(signal_quality(row[None])[0]) for row in x)
+        found = sum(bool(judged(row[None]).bits) for row in x)
         assert found <= limit, f"{found} of {len(x)} records of {name}"
 
 

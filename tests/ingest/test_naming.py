@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from vibro import cli
 from vibro.data import Record, parse_time
@@ -208,6 +209,27 @@ def test_a_file_of_many_records_has_no_time_in_its_name(tmp_path, check):
     assert [(s["records"], s["first"], s["last"]) for s in sensors.values()] == [
         (4, "2024-02-13T10:02:39Z", "2024-02-13T10:02:39Z")
     ]
+
+
+@pytest.mark.parametrize("how", [(), ("--time-from", "{time:%Y%m%dT%H%M%S}.csv")])
+def test_pieces_of_a_recording_begin_at_the_time_of_its_name_and_later(tmp_path, capsys, how):
+    (tmp_path / "in").mkdir()
+    times = np.arange(128) / 1000 + (np.arange(128) >= 64) * 3.0
+    rows = "".join(f"{t:.3f},{x:.4f}\n" for t, x in zip(times, RNG.normal(size=128), strict=True))
+    (tmp_path / "in" / "20240212T100239.csv").write_text("time,x\n" + rows)
+    assert cli.run(["data", "convert", str(tmp_path / "in"), "-o", str(tmp_path / "out.npz"), *how, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["records"]
+    assert (found["accepted"], found["quarantined"]) == (2, 0)
+    with np.load(tmp_path / "out.npz") as out:
+        assert [str(time)[:23] for time in out["data_time"]] == ["2024-02-12T10:02:39Z", "2024-02-12T10:02:42.064"]
+
+
+def test_recordings_of_one_channel_do_not_share_the_time_of_the_name(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    savemat(tmp_path / "in" / "20240212T100239.mat", {"x": RNG.normal(size=(40, 256))})
+    assert cli.run(["data", "check", str(tmp_path / "in"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["records"]["accepted"] == 40 and found["time"]["first"] is None
 
 
 def test_one_time_in_all_files_is_a_clock_that_stands(check, tmp_path):

@@ -133,8 +133,8 @@ def test_the_ending_of_a_kind(name, kind):
 
 
 def test_an_option_without_effect_is_told(vibro, folder):
-    argv = ("data", "check", folder / "pump", "--json")
-    told = json.loads(vibro(*argv, "--columns", "time=t", "--encoding", "utf-8")[1])["warnings"]
+    argv = ("data", "check", folder / "2024-02-01_10-11-12.wav", "--json")
+    told = json.loads(vibro(*argv, "--columns", "time=t")[1])["warnings"]
     assert [text for text in told if "no effect" in text] == [
-        "--columns has no effect: files of this kind (table) do not take it"
+        "--columns has no effect: files of this kind (wav) do not take it"
     ]

@@ -10,8 +10,8 @@ import pytest
 from vibro import cli
 from vibro.data import Quality, Record
 from vibro.errors import ConfigError
-from vibro.ingest import IngestOptions, ingest
-from vibro.ingest.quality import signal_quality
+from vibro.ingest import IngestOptions, ingest, quality
+from vibro.ingest.quality import judged, moments
 from vibro.ingest.repair import filled, refusal
 from vibro_plugins.readers.npz import Npz
 
@@ -22,7 +22,8 @@ SINE = np.sin(2 * np.pi * 50.3 * T / 4096)
 
 
 def verdict(x):
-    return signal_quality(np.asarray(x, np.float32).reshape(1, -1))
+    found = judged(np.asarray(x, np.float32).reshape(1, -1))
+    return found.bits, found.words
 
 
 def with_run(x, start, count, value):
@@ -92,6 +93,12 @@ def test_lone_spikes_are_remarked_on():
     bits, words = verdict(x)
     assert bits == Quality.SPIKES and not bits & Quality.INVALID
     assert words == "2 lone spikes, the largest -120 at sample 2500"
+    x[[0, 1, 4095]] = 500  # at the ends nothing stands on one side
+    assert verdict(x)[1] == "2 lone spikes, the largest -120 at sample 2500"
+    assert verdict(with_run(NOISE, 700, 2, 90))[0] == Quality(0)
+    assert (
+        verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spikes, the largest -90 at sample 1000000"
+    )
 
 
 def test_a_signal_that_hardly_moves_beside_its_mean():
@@ -100,10 +107,29 @@ def test_a_signal_that_hardly_moves_beside_its_mean():
     assert verdict(np.float32(3) + np.zeros(100))[0] == Quality.CONSTANT
 
 
+def test_long_records_are_judged_in_parts(monkeypatch):
+    monkeypatch.setattr(quality, "PART", 1000)
+    monkeypatch.setattr(quality, "ENOUGH", 512)
+    assert verdict(NOISE) == (Quality(0), "")
+    assert verdict(with_run(NOISE, 2500, 40, 0.0))[1] == "samples 2500 to 2539 are all 0 (of 4096)"
+    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spikes, the largest 90 at sample 2500"
+    assert verdict(np.minimum(NOISE, 0.8))[0] == Quality.CLIPPED
+
+
 def test_the_worst_channel_speaks():
     x = np.stack([NOISE, with_run(NOISE, 500, 40, 0.0)]).astype(np.float32)
-    bits, words = signal_quality(x)
-    assert bits == Quality.DROPOUT and words.startswith("channel 1: samples 500")
+    found = judged(x)
+    assert found.bits == Quality.DROPOUT and found.words.startswith("channel 1: samples 500")
+    assert found.level == pytest.approx(np.sqrt(x.var(axis=1).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "x", [NOISE, NOISE * 1e30, NOISE * 1e-30, 1e6 + NOISE, np.full(300_000, 7.0), RNG.normal(size=300_000)]
+)
+def test_moments_are_those_of_float64(x):
+    x = x.astype(np.float32)
+    wide = x.astype(np.float64)
+    assert moments(x) == pytest.approx((wide.mean(), wide.std()), rel=1e-9, abs=1e-9 * wide.std())
 
 
 @pytest.mark.parametrize("name", ["adi_motor", "mfpt", "cwru_0hp", "pronostia", "ecg5000", "itsc_current"])

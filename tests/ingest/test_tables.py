@@ -8,7 +8,7 @@ import pytest
 from vibro.data import make_batch
 from vibro.errors import ConfigError
 from vibro.ingest.accounting import QUARANTINED, Accounting, Finding
-from vibro.ingest.tables import read_covariates, read_labels, read_sensors, with_recordings
+from vibro.ingest.tables import machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.ingest.truth import labels_of_folders, parse_mapping
 
 N = 6
@@ -184,6 +184,12 @@ def test_sensors_belong_to_machines(batch, table):
     assert [joined.machines[m] for m in joined.machine] == ["T1", "b"] * 3
     assert "z" in warnings[0] and "b" in warnings[1]
     assert np.array_equal(joined.sensor, batch.sensor)
+
+
+def test_machines_are_called_unnamed_only_where_nothing_names_them(batch, table):
+    assert "--sensors" in machines_unnamed(batch)[0]
+    joined, _ = read_sensors(table("sensor_id,machine_id", "a,T1", "b,T1"), batch)
+    assert machines_unnamed(joined) == []
 
 
 def test_sensor_tables_that_are_none(batch, table):

@@ -81,6 +81,37 @@ def test_of_several_lengths_that_of_the_model_stays(score, tmp_path):
     assert found["records"]["accepted"] == 10 and found["records"]["by_code"] == {"Q008": 15}
 
 
+def test_channels_and_windows_of_the_model_count_where_the_command_says_none(tmp_path, capsys):
+    def recordings(name: str, count: int, seed: int) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in range(count):
+            x = signals(2, seed=seed + i, samples=4096).round(5)
+            np.savetxt(folder / f"{i}.csv", x.T, fmt="%.5f", delimiter=",", header="de (g),fe (g)", comments="")
+        return folder
+
+    fit = ["ensemble", "run", str(recordings("fit", 6, 0)), "-o", str(tmp_path / "run"), "--ensemble", "quick"]
+    fit += ["--detectors", "mahalanobis", "--fs", str(FS), "--channels", "d*", "--window", "0.125s", "--hop", "0.0625s"]
+    assert vibro([*fit, "--no-report", "--quiet"]) == 0
+    capsys.readouterr()
+    score = ["score", str(tmp_path / "run"), str(recordings("new", 2, 50)), "--no-report", "--json"]
+    assert vibro([*score, "-o", str(tmp_path / "a")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["records"]["accepted"] == 2 * 15 and found["signal"]["length"] == 512
+    assert about(found, "of the model were") == [
+        "read as the data of the model were: --channels d* --window 512 --hop 256"
+    ]
+    assert vibro([*score, "-o", str(tmp_path / "b"), "--channels", "fe", "--window", "512"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["records"]["accepted"] == 2 * 8 and not about(found, "of the model were")
+
+
+def test_records_of_as_many_channels_as_the_model_stay(score, tmp_path):
+    two = [np.stack([row, row]) for row in signals(15, seed=3)]
+    found = score(records(tmp_path / "mixed.jsonl", [*two, *signals(10, seed=1)]), "--max-quarantine", "0.7")
+    assert found["records"]["accepted"] == 10 and found["records"]["by_code"] == {"Q008": 15}
+
+
 def test_sensors_that_the_model_has_not_seen_are_told_as_a_group(score, tmp_path):
     known = score(records(tmp_path / "known.jsonl", signals(20, seed=1)))
     assert not about(known, "does not know")

@@ -36,7 +36,7 @@ def check(
     from vibro.errors import QuarantineError
     from vibro.ingest import NothingAccepted
     from vibro.ingest.survey import failed_survey, survey
-    from vibro.ingest.tables import read_covariates, read_labels, read_sensors
+    from vibro.ingest.tables import machines_unnamed, read_covariates, read_labels, read_sensors
     from vibro.ingest.ways import way_out
     from vibro.runs.options import MAX_QUARANTINE
 
@@ -48,6 +48,7 @@ def check(
         if tables.sensors is not None:
             batch, more = read_sensors(tables.sensors, batch)
             warnings += more
+        warnings += machines_unnamed(batch)
         if tables.covariates is not None:
             batch, more = read_covariates(tables.covariates, batch, tables.covariate_tolerance)
             warnings += more
@@ -130,6 +131,7 @@ def convert(
 ) -> None:
     """Writes the accepted records as .npz, .parquet, .jsonl or .jsonl.gz, with the quarantine table beside them."""
     from vibro.cli import console
+    from vibro.ingest.tables import machines_unnamed
     from vibro.ingest.truth import NPZ_COLUMNS, labels_by_folder, labels_of_arrays
     from vibro.ingest.writers import check_ending, write_batch
 
@@ -150,7 +152,12 @@ def convert(
         batch = got.batch
         signal = {"fs": batch.fs or None, "unit": batch.unit, "length": batch.length, "channels": batch.channels}
         paths = {"path": out, "quarantine": beside, "labels": labels_out}
-        return {**paths, "records": got.accounting.summary(), "signal": signal, "warnings": got.warnings}
+        return {
+            **paths,
+            "records": got.accounting.summary(),
+            "signal": signal,
+            "warnings": [*got.warnings, *machines_unnamed(batch)],
+        }
 
     found = _with_ingested(session, data, options, write)
     if not session.result(found):

@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.api import Reader
 from vibro.core.executors import make_executor, processors
 from vibro.core.scheduler import SerialExecutor
 from vibro.core.view_key import code_of
 from vibro.ingest.files import Choose, Found, Listing
-from vibro.ingest.remember import SMALL, Kept
+from vibro.ingest.remember import SMALL
 from vibro.ingest.worker import Packed, choose, choose_all, read_all
 
 ENOUGH = 128 << 20  # bytes of text in all, from which on workers are worth their start
@@ -28,7 +29,7 @@ _BLOCK = 16  # files of a task
 _BYTES = 2 << 20  # text of a task
 _AHEAD = 8  # tasks a worker has waiting
 
-Read = tuple[Packed, Kept]  # a file that was read ahead, and its items as ``recall`` takes them
+Read = tuple[Packed, NDArray[np.float32]]  # a file that was read ahead, and the samples of its items
 
 
 class ReadAhead:
@@ -87,12 +88,14 @@ class _Pool:
     def read(self, files: Sequence[Found]) -> Iterator[Read | None]:
         """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
         number = {id(reader): i for i, reader in enumerate(self._readers)}
-        tasks = ((self._made, block, self._folder / f"{k}.bin") for k, block in enumerate(_blocks(files, number)))
+        slots = _AHEAD * self._workers + 1  # tasks that wait, and the one whose files are taken
+        tasks = ((self._made, block, self._slot(k % slots)) for k, block in enumerate(_blocks(files, number)))
         for k, answers in enumerate(self._in_order(read_all, tasks)):
-            file = self._folder / f"{k}.bin"
             for packed in answers:
-                yield None if packed is None else (packed, _kept(packed, file))
-            file.unlink()
+                yield None if packed is None else (packed, _samples(packed, self._slot(k % slots)))
+
+    def _slot(self, k: int) -> Path:
+        return self._folder / f"{k}.bin"
 
     def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
         """The answers of tasks in their order; a task that no worker has begun is done here rather than waited for."""
@@ -120,10 +123,9 @@ def worth(readers: Sequence[Reader], sizes: Sequence[int]) -> int:
     return processors() - 1 if pays and all(code_of(type(reader)) for reader in readers) else 0
 
 
-def _kept(packed: Packed, file: Path) -> Kept:
-    """What a worker has read, as ``recall`` takes it."""
-    samples = np.fromfile(file, np.float32, packed.samples, offset=4 * packed.start)
-    return samples, {"items": np.frombuffer(packed.lines, np.uint8)}
+def _samples(packed: Packed, file: Path) -> NDArray[np.float32]:
+    """The samples that a worker has read."""
+    return np.fromfile(file, np.float32, packed.samples, offset=4 * packed.start)
 
 
 def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, int]]]:

@@ -11,8 +11,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import Quality, Record, SignalBatch, record_id
-from vibro.ingest.quality import deviation
+from vibro.data import Record, SignalBatch, record_id
+from vibro.ingest.quality import Judged
 
 Codes = NDArray[np.int32]
 
@@ -36,7 +36,7 @@ class Names:
 @dataclass(frozen=True)
 class Index:
     """Columns over all candidates; codes lie in ``names``; -1 as line or offset = not known; ``check`` is a checksum of the
-    samples, ``level`` their root mean square without the mean; ``waveform``: a channel of a recording, not an item of a list.
+    samples, ``level`` their root mean square without the means; ``waveform``: a channel of a recording, not an item of a list.
     """
 
     source: Codes
@@ -139,7 +139,7 @@ class IndexBuilder:
     def __len__(self) -> int:
         return len(self._columns["row"])
 
-    def add(self, record: Record, source: str, start: int, quality: Quality) -> None:
+    def add(self, record: Record, source: str, start: int, verdict: Judged) -> None:
         """A record whose samples lie at ``start``."""
         values = {
             "source": source,
@@ -165,9 +165,8 @@ class IndexBuilder:
         columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
         columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
         columns["fs"].append(record.fs)
-        flat = record.signal.reshape(-1)
-        columns["level"].append(deviation(flat, float(flat.mean(dtype=np.float64))) if flat.size else 0.0)
-        columns["quality"].append(int(quality))
+        columns["level"].append(verdict.level)
+        columns["quality"].append(int(verdict.bits))
 
     def freeze(self) -> Index:
         """The index as arrays."""

@@ -20,7 +20,7 @@ from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
-from vibro.ingest.remember import SMALL, keep, key_of, recall, said
+from vibro.ingest.remember import SMALL, keep, key_of, rebuilt, recall, said
 from vibro.ingest.shaping import Shaper
 from vibro.ingest.worker import Memory, state_of
 from vibro.io.files import digest
@@ -105,7 +105,7 @@ class Intake:
             return
         try:
             if read is not None:
-                packed, kept = read
+                packed, samples = read
                 sha256, size, before, after, notes = (
                     packed.sha256,
                     packed.size,
@@ -113,7 +113,7 @@ class Intake:
                     packed.after,
                     packed.notes,
                 )
-                self._read(item, recall(kept))
+                self._read(item, rebuilt(samples, packed.items))
             else:
                 before = state_of(item.path)
                 sha256, size, notes = self._read_here(item, before)
@@ -155,18 +155,18 @@ class Intake:
                 if item.row < 0 and len(self.index) > first:
                     self.withdrawn.append((first, len(self.index), item.code, item.detail))
                 continue
-            record, bits, words = item
-            if words:
-                self.words[len(self.index)] = words
-            self.index.add(record, found.source, self.samples.append(record.signal), bits)
+            record, verdict = item
+            if verdict.words:
+                self.words[len(self.index)] = verdict.words
+            self.index.add(record, found.source, self.samples.append(record.signal), verdict)
         self.notes += [(found.source, note) for note in self.shaper.notes]
 
     def _sound(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
         """The items, each held against the contract, with events on the way."""
-        last_row, size = -1, found.path.stat().st_size
+        last_row = -1
         for count, item in enumerate(items, 1):
-            if count % _TELL == 0 and 0 <= item.offset <= size:
-                self.emit(TaskProgress("ingest", found.source, item.offset, size))
+            if count % _TELL == 0 and 0 <= item.offset <= found.size:
+                self.emit(TaskProgress("ingest", found.source, item.offset, found.size))
             if not isinstance(item, Rejected):
                 _check(item, found, last_row)
                 last_row = item.row

@@ -48,7 +48,8 @@ class Namer:
     def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
         """The items of one file with their names, and notes (texts) on where these come from.
 
-        The time in a file's name is that of its only instant: a file with two records of one sensor does not get it.
+        The time in a file's name is that of its start: a file with two records of one sensor that start there does not
+        get it.
         """
         path = _Path(source, self._states, self._root)
         fields, unmatched = self._fields(source)
@@ -66,15 +67,12 @@ class Namer:
                 named.add(self._rule(record, fields, path))
             unzoned |= not (item.zoned or np.isnat(record.time))
             if held is not None:
-                alone, stamp = held, None if held.sensor == record.sensor else stamp
+                alone, stamp = held, None if _moment(held) == _moment(record) else stamp
                 stamped |= stamp is not None
                 yield self._stamped(alone, stamp)
                 held = None
             if stamp is None or not np.isnat(record.time):
                 yield record
-            elif record.channel:
-                stamped = True
-                yield self._stamped(record, stamp)
             else:
                 held = record
         if held is not None:
@@ -144,14 +142,25 @@ class Namer:
         if self._no_times:
             time = NO_TIME
         elif "time" in fields:
-            time = parse_time(fields["time"], self._zone)[0]
+            time = _later(parse_time(fields["time"], self._zone)[0], record.since)
         elif not record.zoned and self._zone is not None and not np.isnat(time):
             time = from_zone(time, self._zone)
         recording = fields.get("recording") or record.recording
         return replace(record, sensor=sensor, machine=machine, recording=recording, time=time)
 
     def _stamped(self, record: Record, stamp: tuple[str, str] | None) -> Record:
-        return record if stamp is None else replace(record, time=parse_time(stamp[0], self._zone)[0])
+        if stamp is None:
+            return record
+        return replace(record, time=_later(parse_time(stamp[0], self._zone)[0], record.since))
+
+
+def _moment(record: Record) -> tuple[str, float]:
+    """What no two records of a file share if its name tells their time."""
+    return record.sensor, record.since
+
+
+def _later(time: np.datetime64, seconds: float) -> np.datetime64:
+    return time + np.timedelta64(round(seconds * 1e9), "ns")
 
 
 class _Path:

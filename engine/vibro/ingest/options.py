@@ -28,8 +28,8 @@ class IngestOptions:
     ``states`` folder names that tell a state and name no machine; ``window`` and ``hop`` in samples (``4096``) or time
     (``1s``); ``resample`` in Hz; ``repair`` the longest gap, in samples, that is filled by interpolation.
     ``strict_quality`` quarantines records of level ``invalid``; without ``need_fs`` an unknown sampling rate is no error
-    but 0; ``prefer_fs``, ``prefer_unit``, ``prefer_length`` are those of a model, taken where the data state none; what the
-    data state is converted to ``prefer_unit``.
+    but 0; ``prefer_fs``, ``prefer_unit``, ``prefer_length``, ``prefer_channels`` are those of a model, taken where the data state
+    none or several; what the data state is converted to ``prefer_unit``.
     """
 
     fs: float | None = None
@@ -52,6 +52,7 @@ class IngestOptions:
     prefer_fs: float | None = None
     prefer_unit: str | None = None
     prefer_length: int | None = None
+    prefer_channels: int | None = None
 
 
 def check_options(options: IngestOptions) -> None:

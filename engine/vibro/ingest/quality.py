@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,46 +23,74 @@ GAP_CHANCE = 1e-6  # expected number of such runs in a record of this one's habi
 GAP_STEPS = 4  # a gap ends with a jump of more than this many of the record's smallest steps
 SPIKE = 12.0  # robust standard deviations
 ALONE = 10.0  # times the largest of the three samples on either side; real oscillations pass through them
+ENOUGH = 1 << 20  # samples of a record that its median is taken of
+BLOCK = 1 << 16  # samples summed at a time
+PART = 1 << 22  # samples in which gaps and spikes are looked for at a time, so that a long record takes no more memory
 SPIKES = 1e-3  # of the samples; what is more frequent is a property of the signal
 
 
-def signal_quality(signal: NDArray[np.float32]) -> tuple[Quality, str]:
-    """Quality bits of a record (C, T) and what was found, in words; the worst channel decides."""
-    found, words = Quality(0), ""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Quality bits of a record, what was found in words, and its level: the root mean square without the means."""
+
+    bits: Quality
+    words: str
+    level: float
+
+
+def judged(signal: NDArray[np.float32]) -> Judged:
+    """The verdict on a record (C, T); the worst channel decides."""
+    found, words, power = Quality(0), "", 0.0
     if not signal.size:
-        return found, words
+        return Judged(found, words, power)
     low, high = signal.min(axis=1), signal.max(axis=1)
     for c in range(len(signal)):
-        bit, text = _channel(signal[c], low[c], high[c])
+        mean, deviation = moments(signal[c])
+        power += deviation * deviation / len(signal)
+        bit, text = _channel(signal[c], low[c], high[c], mean, deviation)
         if text and not (words and found & Quality.INVALID):
             words = f"channel {c}: {text}" if len(signal) > 1 else text
         found |= bit
-    return found, words
+    return Judged(found, words, sqrt(power))
 
 
-def deviation(x: NDArray[np.float32], mean: float) -> float:
-    """Standard deviation of (T,), in float32 where nothing is lost by that: five times as fast."""
-    with np.errstate(over="ignore"):
-        power = float(np.dot(x, x)) / len(x)
+def moments(x: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation of (T,) in float64, a block at a time, so that a long record takes no more memory."""
+    mean, power = _sums(x, 0.0)
     variance = power - mean * mean
-    return (
-        float(np.sqrt(variance)) if 1e-30 < power < 1e30 and variance > 0.01 * power else float(x.std(dtype=np.float64))
-    )
+    if variance < 1e-6 * power:  # little more than what rounding leaves of the difference
+        variance = _sums(x, mean)[1]
+    return mean, sqrt(variance)
 
 
-def _channel(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[Quality, str]:
+def _sums(x: NDArray[np.float32], about: float) -> tuple[float, float]:
+    """Mean of a record, and its mean square about a value."""
+    total = square = 0.0
+    for start in range(0, len(x), BLOCK):
+        wide = x[start : start + BLOCK].astype(np.float64)
+        total += float(wide.sum())
+        if about:
+            wide -= about
+        square += float(wide @ wide)
+    return total / len(x), square / len(x)
+
+
+def _channel(
+    x: NDArray[np.float32], low: np.float32, high: np.float32, mean: float, deviation: float
+) -> tuple[Quality, str]:
     """The gravest finding about one channel."""
     if low == high:
         return (Quality.ZERO if low == 0 else Quality.CONSTANT), f"every sample is {low:.6g}"
     if share := _clipped(x, low, high):
         return Quality.CLIPPED, f"{share:.1%} of the samples stand at a flat extreme"
-    if gap := _gap(x, low, high):
-        start, stop = gap
+    for place, part in _parts(x):
+        if (gap := _gap(part, low, high)) is None:
+            continue
+        start, stop = gap[0] + place, gap[1] + place
         return Quality.DROPOUT, f"samples {start} to {stop - 1} are all {x[start]:.6g} (of {len(x)})"
-    mean = x.mean(dtype=np.float64)
     if float(high) - float(low) < STILL * abs(mean):
         return Quality.STILL, f"all samples lie within {(float(high) - float(low)) / abs(mean):.1g} of {mean:.6g}"
-    if at := _spikes(x, low, high, float(mean)):
+    if at := _spikes(x, mean, deviation):
         return Quality.SPIKES, f"{len(at)} lone spikes, the largest {x[at[0]]:.4g} at sample {at[0]}"
     return Quality(0), ""
 
@@ -70,16 +102,24 @@ def _clipped(x: NDArray[np.float32], low: np.float32, high: np.float32) -> float
     samples than the band next to it, which always reaches at least to the next level in use.
     """
     share = 0.0
+    some = x[:: 1 + len(x) // ENOUGH]
     for extreme in (high, low):
-        at = int(np.count_nonzero(x == extreme))
+        at = sum(int(np.count_nonzero(part == extreme)) for _, part in _parts(x))
         if not max(3, CLIP_SHARE / 2 * len(x)) <= at <= len(x) / 2:
             continue  # too few, or the value at which the record rests
-        rest = x[x != extreme]
+        rest = some[some != extreme]
+        if not len(rest):
+            continue
         gap = np.abs(np.float64(extreme) - rest)
         reach = max(BAND * (np.float64(high) - np.float64(low)), float(gap.min()) * 1.5)
-        if at >= CLIP_RATIO * np.count_nonzero(gap <= reach):
+        if at / len(x) >= CLIP_RATIO * np.count_nonzero(gap <= reach) / len(some):
             share += at / len(x)
-    return share if share >= CLIP_SHARE and len(np.unique(x)) >= min(CLIP_LEVELS, len(x) // 4) else 0.0
+    return share if share >= CLIP_SHARE and len(np.unique(some)) >= min(CLIP_LEVELS, len(x) // 4) else 0.0
+
+
+def _parts(x: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """A record in parts, each with its place; one part of all that is not long."""
+    return ((start, x[start : start + PART]) for start in range(0, len(x), PART))
 
 
 def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int, int] | None:
@@ -105,16 +145,28 @@ def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int
     return (start, stop) if max(ends, default=0.0) > GAP_STEPS * float(steps.min()) else None
 
 
-def _spikes(x: NDArray[np.float32], low: np.float32, high: np.float32, mean: float) -> list[int]:
+def _spikes(x: NDArray[np.float32], mean: float, deviation: float) -> list[int]:
     """Places of single samples far outside the record with nothing beside them, the largest first."""
-    reach = max(float(high) - mean, mean - float(low))
-    if len(x) < 64 or reach < SPIKE / 2 * deviation(x, mean):
+    inner = x[3:-3]  # what has three neighbours on either side
+    if len(x) < 64 or max(float(inner.max()) - mean, mean - float(inner.min())) < SPIKE / 2 * deviation:
         return []
-    away = np.abs(x - np.float32(np.median(x)))
-    far = SPIKE * 1.4826 * float(np.median(away))
+    some = x[:: 1 + len(x) // ENOUGH]
+    middle = _middle(some)
+    far = SPIKE * 1.4826 * _middle(np.abs(some - middle))
     if not far:
         return []  # it rests at one value most of the time
-    at = np.flatnonzero(away[3:-3] > far) + 3
-    beside = np.max([away[at + k] for k in (-3, -2, -1, 1, 2, 3)], axis=0)
-    at = at[away[at] > ALONE * beside]
-    return sorted(at.tolist(), key=lambda i: -float(away[i])) if 0 < len(at) <= max(1, SPIKES * len(x)) else []
+    low, high = middle - far, middle + far
+    at = np.concatenate([np.flatnonzero((part > high) | (part < low)) + start for start, part in _parts(inner)]) + 3
+    away = np.abs(x[at] - middle)
+    beside = np.max([np.abs(x[at + k] - middle) for k in (-3, -2, -1, 1, 2, 3)], axis=0)
+    lone = np.flatnonzero(away > ALONE * beside)
+    if len(lone) > max(1, SPIKES * len(x)):
+        return []
+    found: list[int] = at[lone[np.argsort(-away[lone], kind="stable")]].tolist()
+    return found
+
+
+def _middle(x: NDArray[np.float32]) -> float:
+    """The median, of an even number of values the upper of the middle two: in half the time of ``np.median``."""
+    half = len(x) // 2
+    return float(np.partition(x, half)[half])

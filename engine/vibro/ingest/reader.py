@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vibro.api import Component
 from vibro.core.views import Cache
@@ -19,7 +18,6 @@ from vibro.events import Event
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
-from vibro.ingest.index import Index
 from vibro.ingest.intake import Intake, configured, take_all, without_effect
 from vibro.ingest.mains import mains_of
 from vibro.ingest.matrix import SampleFile
@@ -115,7 +113,6 @@ def ingest(
         *without_effect(listing, options),
         *_grouped(intake.notes),
         *shaper.told(),
-        *_defaults(sift.index, keep, batch),
         *sift.warnings,
     ]
     if sift.taken:
@@ -142,9 +139,3 @@ def _grouped(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
         by_note.setdefault(note, []).append(source)
     for note, sources in by_note.items():
         yield f"{sources[0]}: {note}" if len(sources) == 1 else f"{note} ({len(sources)} files, {sources[0]} first)"
-
-
-def _defaults(index: Index, keep: NDArray[np.intp], batch: SignalBatch) -> Iterator[str]:
-    unnamed = np.array([not text for text in index.names["machine"]])
-    if len(batch.sensors) > 1 and unnamed[index.machine[keep]].all():
-        yield "no machine_id: every sensor counts as a machine of its own"

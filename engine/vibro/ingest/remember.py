@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
 
@@ -15,7 +15,7 @@ from vibro.core.view_key import code_of
 from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
-from vibro.ingest.worker import FIELDS, Memory
+from vibro.ingest.worker import FIELDS, Item, Memory
 
 SMALL = 1 << 20  # bytes of a file that is parsed as fast as an entry of the cache is looked up
 
@@ -53,11 +53,15 @@ def keep(memory: Memory, cache: Cache, key: str, samples: NDArray[np.float32], n
 
 
 def recall(kept: Kept) -> Iterator[Record | Rejected]:
-    """The items of a file as its reader gave them."""
+    """The items of a file from the cache, as its reader gave them."""
     samples, state = kept
+    return rebuilt(samples, map(json.loads, state["items"].tobytes().splitlines()))
+
+
+def rebuilt(samples: NDArray[np.float32], items: Iterable[Item]) -> Iterator[Record | Rejected]:
+    """Items from what ``plain`` has made of them, and the samples of all of them."""
     start = 0
-    for line in state["items"].tobytes().splitlines():
-        shape, time, values = json.loads(line)
+    for shape, time, values in items:
         if shape is None:
             yield Rejected(*values)
             continue

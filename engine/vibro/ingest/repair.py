@@ -16,7 +16,7 @@ def filled(record: Record, longest: int) -> Record:
 
     A longer gap stays, and so does one at an end of the record, where nothing is known of the other side.
     """
-    if not longest or np.isfinite(record.signal).all():
+    if not longest or np.isfinite(record.signal.sum(dtype=np.float64)):
         return record
     signal = record.signal.copy()
     for c in range(len(signal)):
@@ -29,9 +29,9 @@ def filled(record: Record, longest: int) -> Record:
 
 def refusal(record: Record) -> Rejected | None:
     """A Rejected (Q007) with the place of the first sample that is no number, if there is one."""
-    finite = np.isfinite(record.signal)
-    if finite.all():
+    if np.isfinite(record.signal.sum(dtype=np.float64)):  # without a copy of a long record
         return None
+    finite = np.isfinite(record.signal)
     channel = int(np.argmin(finite.all(axis=1)))
     start, stop = runs(~finite[channel])[0]
     where = f"channel {channel} " if len(finite) > 1 else ""

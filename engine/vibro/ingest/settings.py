@@ -10,7 +10,7 @@ from typing import Any
 
 from vibro.errors import ConfigError
 from vibro.ingest.files import SETTINGS
-from vibro.ingest.options import IngestOptions, repair_length
+from vibro.ingest.options import IngestOptions, repair_length, samples_of
 
 TABLE = "read"
 _LARGEST = 64 << 10  # bytes
@@ -38,6 +38,32 @@ def with_settings(paths: Sequence[Path], options: IngestOptions) -> tuple[Ingest
     added = {name: value for name, value in table.items() if name not in given}
     told = ", ".join(name for name in KEYS if name in added)
     return replace(options, **added), f"{path} says how the data are read: {told}" if told else ""
+
+
+def taken_along(options: IngestOptions, fs: float) -> dict[str, Any]:
+    """The options of a fit that new data are read with: patterns of channels, sampling rate, and cuts in samples."""
+    spans = {name: getattr(options, name) for name in _SPANS}
+    return {
+        "channel_patterns": list(options.channels),
+        "resample": options.resample,
+        **{name: None if text is None else samples_of(text, fs, f"--{name}") for name, text in spans.items()},
+    }
+
+
+def as_for_model(paths: Sequence[Path], options: IngestOptions, schema: Mapping[str, Any]) -> tuple[IngestOptions, str]:
+    """The options with those that the model was fitted with where neither the command nor a ``vibro.toml`` says any."""
+    given = with_settings(paths, options)[0]
+    added: dict[str, Any] = {}
+    if schema.get("channel_patterns") and not given.channels:
+        added["channels"] = tuple(schema["channel_patterns"])
+    if schema.get("resample") and not given.resample:
+        added["resample"] = schema["resample"]
+    if given.window is None:
+        added |= {name: str(schema[name]) for name in _SPANS if schema.get(name)}
+    prefer = {f"prefer_{name}": schema[name] for name in ("fs", "unit", "length", "channels")}
+    words = (f"--{name} {','.join(value) if name == 'channels' else value}" for name, value in added.items())
+    told = f"read as the data of the model were: {' '.join(words)}" if added else ""
+    return replace(options, **added, **prefer), told
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from vibro.data import Quality, Record, Rejected
 from vibro.ingest.cutting import Cutter
 from vibro.ingest.naming import Namer
 from vibro.ingest.options import IngestOptions
-from vibro.ingest.quality import signal_quality
+from vibro.ingest.quality import Judged, judged
 from vibro.ingest.repair import filled, refusal
 from vibro.ingest.units import factor, scaled, unit_named
 
-Shaped = tuple[Record, Quality, str]
+Shaped = tuple[Record, Judged]
 
 
 class Shaper:
@@ -37,7 +37,7 @@ class Shaper:
         return list(self._namer.told())
 
     def shape(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Shaped | Rejected]:
-        """Records with the quality of their samples and what is wrong with these in words; refused items as they come."""
+        """Records with the verdict on their samples; refused items as they come."""
         self.notes = []
         for item in self._namer.named(items, source):
             if isinstance(item, str):
@@ -55,12 +55,13 @@ class Shaper:
             elif (refused := refusal(part)) is not None:
                 yield refused
             else:
-                bits, words = signal_quality(part.signal)
+                found = judged(part.signal)
                 if isinstance(before, Record) and before.signal is not part.signal:
                     gaps = int(np.count_nonzero(~np.isfinite(before.signal)))
-                    bits |= Quality.REPAIRED if gaps else Quality(0)
-                    words = words or (f"{gaps} samples were interpolated" if gaps else "")
-                yield part, bits, words
+                    if gaps:
+                        words = found.words or f"{gaps} samples were interpolated"
+                        found = replace(found, bits=found.bits | Quality.REPAIRED, words=words)
+                yield part, found
 
     def _cut(self, record: Record) -> Iterable[Record | Rejected]:
         return (record,) if self._cutter is None else self._cutter(record)

@@ -78,6 +78,8 @@ class Sift(Candidates):
         if wanted is not None:
             shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] == wanted})
         shapes = Counter({shape: n for shape, n in shapes.items() if shape[1] > 0})
+        if any(shape[0] == self.options.prefer_channels for shape in shapes):
+            shapes = Counter({shape: n for shape, n in shapes.items() if shape[0] == self.options.prefer_channels})
         best = max(shapes, key=lambda shape: (shapes[shape], shape[1], shape[0]), default=(1, wanted or 1))
         if len({shape[1] for shape in shapes}) > 1 and self.options.window is None:
             low, high = min(shape[1] for shape in shapes), max(shape[1] for shape in shapes)

@@ -169,6 +169,14 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
     return replace(batch, machine=codes, machines=names), warnings
 
 
+def machines_unnamed(batch: SignalBatch) -> list[str]:
+    """A warning where nothing names a machine, so that each of several sensors is one."""
+    alone = batch.machines == batch.sensors and np.array_equal(batch.machine, batch.sensor)
+    if len(batch.sensors) < 2 or not alone:
+        return []
+    return ["no machine_id: every sensor counts as a machine of its own; --sensors TABLE names the machines"]
+
+
 def _label_values(table: Table, meaning: Mapping[str, int]) -> list[int]:
     values = []
     for k, cell in enumerate(table.column("label")):

@@ -21,18 +21,20 @@ from vibro.io.files import digest
 MOST = 64 << 20  # bytes that the items of a file may take without their samples
 HEAD = 512  # bytes of a file that a reader may look at to decide
 FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
+Item = tuple[tuple[int, ...] | None, int | None, Sequence[Any]]
+_PLAIN = (str, int, float, bool)
 Made = tuple[type[Reader], Any]  # a reader's class and settings
 _READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process
 
 
 class Packed(NamedTuple):
-    """What a file holds: its hash and size, its state before and after, its items as lines, where its samples lie, notes."""
+    """What a file holds: its hash and size, its state before and after, its items, where its samples lie, notes."""
 
     sha256: str
     size: int
     before: tuple[int, int, int]
     after: tuple[int, int, int]
-    lines: bytes
+    items: list[Item]
     start: int  # samples ahead of its own in the file of the task
     samples: int
     notes: list[str]
@@ -51,7 +53,7 @@ class Memory:
             yield item
             if self._plain and len(self._lines) <= MOST:
                 try:
-                    self._lines += json.dumps(_plain(item)).encode() + b"\n"
+                    self._lines += json.dumps(plain(item)).encode() + b"\n"
                 except TypeError:  # a value of a type that JSON has not: such a file is read anew
                     self._plain = False
 
@@ -61,16 +63,23 @@ class Memory:
         return bytes(self._lines) if self._plain and len(self._lines) <= MOST else None
 
 
-def _plain(item: Record | Rejected) -> list[Any]:
-    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings."""
+def plain(item: Record | Rejected) -> Item:
+    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings.
+
+    TypeError for a value that is neither text nor a number.
+    """
     if isinstance(item, Rejected):
-        return [None, None, astuple(item)]
+        return None, None, astuple(item)
     time = int(item.time.astype("datetime64[ns]").astype(np.int64))
-    return [item.signal.shape, time, [_value(getattr(item, name)) for name in FIELDS]]
+    return item.signal.shape, time, [_value(getattr(item, name)) for name in FIELDS]
 
 
 def _value(value: object) -> object:
-    return dict(value) if isinstance(value, Mapping) else value
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _value(inner) for name, inner in value.items()}
+    raise TypeError(f"{type(value).__name__} is no text or number")
 
 
 def choose(path: Path, classes: Sequence[type[Reader]]) -> int | str | None:
@@ -106,7 +115,7 @@ def read_all(made: Sequence[Made], files: Sequence[tuple[Path, int]], into: Path
     live on, for they may become quicker the more they have read.
     """
     found: list[Packed | None] = []
-    with into.open("wb") as out:
+    with into.open("r+b" if into.exists() else "wb") as out:  # an old one is written over: it has its place on disk
         for path, i in files:
             cls, params = made[i]
             key = cls, repr(params)
@@ -120,15 +129,15 @@ def read_all(made: Sequence[Made], files: Sequence[tuple[Path, int]], into: Path
 
 
 def packed(path: Path, reader: Reader, out: BinaryIO) -> Packed | None:
-    """A file read as a whole, its samples appended to ``out``; None where it holds what cannot be packed."""
-    before, memory, start, count = state_of(path), Memory(), out.tell() // 4, 0
-    for item in memory.listen(reader.read(path)):
+    """A file read as a whole, its samples appended to ``out``; None where a signal is none, TypeError as ``plain``."""
+    before, start, count = state_of(path), out.tell() // 4, 0
+    items: list[Item] = []
+    for item in reader.read(path):
         if isinstance(item, Record):
             if item.signal.dtype != np.float32 or item.signal.ndim != 2:
                 return None
             out.write(np.ascontiguousarray(item.signal).data)
             count += item.signal.size
-    if memory.lines is None:
-        return None
+        items.append(plain(item))
     sha256, size = digest(path)
-    return Packed(sha256, size, before, state_of(path), memory.lines, start, count, list(reader.notes()))
+    return Packed(sha256, size, before, state_of(path), items, start, count, list(reader.notes()))

@@ -19,6 +19,7 @@ from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
+from vibro.ingest.settings import taken_along
 from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
@@ -94,6 +95,7 @@ def run_ensemble(
         with work.stage("fuse"):
             verdict = engine.decide(fitted, matrix, batch)
             got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))
+            fitted = replace(fitted, schema={**fitted.schema, **taken_along(got.ingested.options, batch.fs)})
             save_model(work.run.path / MODEL, fitted, report, manifest.libraries(), got.ingested.mains_hz)
         work.parts["decisions"] = [
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from vibro.host.manager import PluginHost
 from vibro.ingest import Ingested, ingest
 from vibro.ingest.files import check_paths
 from vibro.ingest.options import check_options
-from vibro.ingest.settings import with_settings
-from vibro.ingest.tables import Labels, read_covariates, read_labels, read_sensors, with_recordings
+from vibro.ingest.settings import as_for_model, with_settings
+from vibro.ingest.tables import Labels, machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.ingest.ways import way_out
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
@@ -116,13 +116,12 @@ def job(host: PluginHost, out: Path, options: RunOptions) -> Iterator[Job]:
 def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = None) -> Input:
     """Ingests into the run's stage, writes quarantine.csv, joins the tables; QuarantineError above the limit.
 
-    ``schema``: that of a model, whose sampling rate, unit and length count where the data state none.
+    ``schema``: that of a model, whose sampling rate, unit and length count where the data state none, and whose channels
+    and windows count where the command says none.
     """
     host = work.host
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    how = data.reading
-    if schema is not None:
-        how = replace(how, **{f"prefer_{name}": schema[name] for name in ("fs", "unit", "length")})
+    how, told = (data.reading, "") if schema is None else as_for_model(data.paths, data.reading, schema)
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
         cache = ViewCache(cache_folder() / "records")
@@ -138,11 +137,12 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
             f" {', '.join(f'{n} x {code}' for code, n in sorted(got.accounting.by_code.items()))}",
             hint=f"{way_out(most, got.window)}; quarantine.csv lists every reason, --max-quarantine allows more",
         )
-    batch, warnings = got.batch, [*got.warnings, *work.run.warnings]
+    batch, warnings = got.batch, [*([told] if told else []), *got.warnings, *work.run.warnings]
     labels = None
     if data.sensors is not None:
         batch, said = read_sensors(data.sensors, batch)
         warnings += said
+    warnings += machines_unnamed(batch)
     if data.covariates is not None:
         batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
         warnings += said

@@ -108,7 +108,7 @@ class Parquet(Reader):
         about = {key.decode(): value.decode("utf-8", "replace") for key, value in (table.schema.metadata or {}).items()}
         names = [parted(name) for name in table.column_names]
         columns = Columns([name for name, _ in names], [unit for _, unit in names], values, about=about)
-        got = recording(columns, self.params.channels)
+        got = recording(columns, self.params.channels, self.params.columns)
         self._notes += [note for note in got.notes if note]
         yield from records(got.waves, got.covariates, machine=got.machine, gaps=self.params.gaps)
 
@@ -155,9 +155,11 @@ def _is_recording(schema: Any, fields: dict[str, str]) -> bool:
     """Whether all columns hold single values, some of them numbers, and none is a field of a record."""
     import pyarrow as pa
 
-    known = {fields.get(name, name) for name in schema.names} & {"sensor_id", "data_time", SIGNAL}
-    numeric = [f for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
-    return not known and bool(numeric) and not any(pa.types.is_nested(f.type) for f in schema)
+    numeric = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+    known = {"sensor_id", "data_time", SIGNAL} & set(schema.names)  # a time that the user names may be of both kinds
+    known |= {"sensor_id", SIGNAL} & {fields.get(name, "") for name in schema.names}
+    down = any(fields.get(name) == SIGNAL for name in numeric)  # the user calls a column of numbers the signal
+    return (down or not known) and bool(numeric) and not any(pa.types.is_nested(f.type) for f in schema)
 
 
 def _times(column: Any) -> list[str | int | float | None]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
-from vibro_plugins.readers.text.choice import ChannelParams
+from vibro_plugins.readers.text.choice import RecordParams
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.columns import Columns, Values, recording
 from vibro_plugins.readers.waveform.layout import is_foreign, kind_of, layout_of
@@ -30,7 +30,7 @@ class Sheet(WaveReader):
     name = "sheet"
     summary = "a recording as a sheet of Excel or OpenDocument"
     extensions = (".xlsx", ".xlsm", ".xls", ".ods")
-    Params = ChannelParams
+    Params = RecordParams
     library = "python_calamine"
 
     @classmethod
@@ -59,7 +59,7 @@ class Sheet(WaveReader):
         for name, table in found.items():
             if len(found) > 1:
                 table.prefix = f"{name}/"
-            got = recording(table, self.params.channels)
+            got = recording(table, self.params.channels, self.params.columns)
             self._notes += got.notes
             yield from records(
                 [(place + i, wave) for i, wave in got.waves], got.covariates, machine=got.machine, gaps=self.params.gaps

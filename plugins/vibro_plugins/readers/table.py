@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from vibro import hookimpl
 from vibro.api import Context, Record, Rejected
-from vibro_plugins.readers.text.choice import TextParams
+from vibro_plugins.readers.text.choice import TableParams
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
@@ -48,7 +48,7 @@ class Table(WaveReader):
     name = "table"
     summary = "a recording as a table of text, samples down the rows"
     extensions = tuple(ending + packed for ending in _ENDINGS for packed in ("", ".gz"))
-    Params = TextParams
+    Params = TableParams
     requires = ("pyarrow",)
     parses = True
 
@@ -82,7 +82,7 @@ class Table(WaveReader):
             return False
         return layout is not None and not is_foreign(layout)
 
-    def __init__(self, params: TextParams, ctx: Context) -> None:
+    def __init__(self, params: TableParams, ctx: Context) -> None:
         super().__init__(params, ctx)
         self._numbers = Numbers()
 
@@ -94,10 +94,12 @@ class Table(WaveReader):
             layout = _layout(block[:HEAD], complete=len(block) <= HEAD)
             if layout is None:
                 raise BadField("Q005", "", why_none(block[:HEAD].decode("utf-8", "replace")))
+            layout = replace(layout, clock=self.params.columns.get("time", ""))
             values = plain(block, layout, self._numbers) if len(block) < BLOCK else None
             if values is None:
                 values = self._parsed(path, block, stream, layout)
-        got = recording(Columns(layout.names, layout.units, values, layout.named, layout.about), self.params.channels)
+        table = Columns(layout.names, layout.units, values, layout.named, layout.about)
+        got = recording(table, self.params.channels, self.params.columns)
         self._notes += [note, *layout.notes, *got.notes]
         yield from records(
             got.waves,
@@ -158,7 +160,7 @@ def _layout(head: bytes, complete: bool) -> Layout | None:
     return _layout_of(head if complete else head.rpartition(b"\n")[0])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4096)  # all files are asked for before the first is read
 def _layout_of(lines: bytes) -> Layout | None:
     """The layout of whole lines; ``accepts`` and ``read`` ask for the same ones."""
     return layout_of_lines([line.rstrip("\r") for line in lines.decode("utf-8", "replace").split("\n")])

@@ -20,6 +20,7 @@ from vibro_plugins.readers.waveform.reader import WaveReader
 from vibro_plugins.readers.waveform.waves import Wave, records
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_BLOCK = 1 << 20  # samples scaled at a time
 _TYPES = {
     (_PCM, 8): "u1",
     (_PCM, 16): "<i2",
@@ -62,7 +63,9 @@ class Wav(WaveReader):
         samples = _samples(path, format, start, size)
         names = [str(i + 1) if format.channels > 1 else "" for i in range(format.channels)]
         for place in chosen([(name,) for name in names], self.params.channels, "channel"):
-            signal = _scaled(samples[:, place], format)
+            signal = np.empty(len(samples), np.float32)
+            for at in range(0, len(samples), _BLOCK):
+                signal[at : at + _BLOCK] = _scaled(samples[at : at + _BLOCK, place], format)
             yield from records(
                 [(place, Wave(names[place], signal, clock=Clock(float(format.rate))))], {}, gaps=self.params.gaps
             )

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from vibro.api import Context, Record, Rejected
 from vibro_plugins.readers import flac, hdf5, lvm, mat, tdms, uff
 from vibro_plugins.readers import table as table_reader
+from vibro_plugins.readers.parquet import Parquet
+from vibro_plugins.readers.sheet import Sheet
 from vibro_plugins.readers.table import Table
+from vibro_plugins.readers.text import digits
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
@@ -121,12 +124,58 @@ def test_a_column_in_float64_is_exact_or_left_to_others(pairs, form):
     cells = [[form.format(value) for value in pair] for pair in pairs]
     table = Numbers(worth=0)
     table.expect(Path(__file__))
-    found = table.table(",".join(cell for row in cells for cell in row).encode(), len(cells), 2)
+    found = table.table("\n".join(map(",".join, cells)).encode(), 2)
     for place in range(2) if found else ():
         exact = found.exact(place)
         assert exact is None or exact.tolist() == [float(row[place]) for row in cells]
         if form == "{:.6f}":
             assert exact is not None
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.text("0123456789", min_size=1, max_size=20), min_size=1, max_size=4), min_size=1, max_size=40)
+)
+def test_lines_are_counted_only_where_all_have_the_same_width(rows):
+    width = len(rows[0])
+    text = np.frombuffer(bytearray("\n".join(map(",".join, rows)).encode() + b" "), np.uint8)
+    found = digits.lines(text, 0, len(text) - 1, width)
+    even = all(len(row) == width for row in rows)
+    assert found == (len(rows) if even else digits.UNSURE)
+    if even:
+        assert text.tobytes()[:-1].decode() == ",".join(cell for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("form", ["csv", "gappy.csv", "xlsx", "parquet"])
+def test_columns_named_by_the_user(tmp_path, form):
+    x = RNG.normal(size=(500, 2)).astype(np.float32).astype(np.float64)
+    rows = [("uptime_s", "dms", "acc_x"), *zip(*(np.arange(500) / 250 + 7, *x.T), strict=True)]
+    path = tmp_path / f"a.{form}"
+    if form == "xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(list(row))
+        book.save(path)
+    elif form == "parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+        parquet.write_table(pa.table(columns), path)
+    else:
+        more = "9,nan,1\n" * form.startswith("gappy")
+        path.write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n" + more)
+    cls = {"xlsx": Sheet, "parquet": Parquet}.get(form, Table)
+    (item,), _ = read(cls, path, columns={"time": "uptime_s", "signal": "acc_x"})
+    assert (item.channel, item.fs) == ("acc_x", 250.0)
+    assert np.array_equal(item.signal[0, :500], x[:, 1].astype(np.float32))
+    items, notes = read(cls, path, columns={"time": "uptime_s", "unit": "u"}, gaps=True)
+    assert [item.channel for item in items] == ["dms", "acc_x"] and "--columns unit=u has no effect" in notes
+    (refused,), _ = read(cls, path, columns={"time": "clock"})
+    assert refused.code == "Q005" and "no column clock (columns: uptime_s, dms, acc_x)" in refused.detail
+    (refused,), _ = read(cls, path, columns={"signal": "z"})
+    assert refused.code == "Q005" and "acc_x" in refused.detail
 
 
 # --- large and foreign files ------------------------------------------------------------------------------------------

@@ -40,6 +40,11 @@ class RecordParams(ChannelParams):
     columns: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TableParams(RecordParams, TextParams):
+    """Of a table of text with samples down its rows."""
+
+
 ROLES = {
     "time": "data_time",
     "signal": "signal_value",

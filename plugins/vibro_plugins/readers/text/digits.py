@@ -65,17 +65,24 @@ def _word(typingctx: Any, text: Any, index: Any) -> Any:
     return types.uint64(text, index), codegen
 
 
-@intrinsic
-def _commas(typingctx: Any, text: Any, index: Any) -> Any:
-    """One bit for each of ``text[index:index + 64]``, set where a comma stands."""
+def _places_of(mark: str) -> Any:
+    """What gives one bit for each of ``text[index:index + 64]``, set where this character stands."""
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), 64)
-        loaded = _load(context, builder, signature, args, vector)
-        equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(",")] * 64))
-        return builder.bitcast(equal, ir.IntType(64))
+    @intrinsic
+    def places(typingctx: Any, text: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            vector = ir.VectorType(ir.IntType(8), 64)
+            loaded = _load(context, builder, signature, args, vector)
+            equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(mark)] * 64))
+            return builder.bitcast(equal, ir.IntType(64))
 
-    return types.uint64(text, index), codegen
+        return types.uint64(text, index), codegen
+
+    return places
+
+
+_commas = _places_of(",")
+_ends = _places_of("\n")
 
 
 @intrinsic
@@ -290,6 +297,37 @@ def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
             out[_U(k)] = np.float32(value)
         done = behind
     return count
+
+
+@_compile
+def lines(text: Any, start: int, stop: int, width: int) -> int:
+    """How many lines ``text[start:stop]`` (uint8, writable) has; their ends become commas.
+
+    UNSURE where a line has another number of cells, parted by commas, than ``width``; the last line needs no end.
+    """
+    rows, cells, at = 1, 1, start
+    while at < stop:
+        if at + 64 <= len(text):
+            commas, ends = _commas(text, at), _ends(text, at)
+        else:
+            commas = ends = _U(0)
+            for k in range(stop - at):
+                commas |= _U(text[_U(at + k)] == 44) << _U(k)
+                ends |= _U(text[_U(at + k)] == 10) << _U(k)
+        if stop - at < 64:
+            inside = (_U(1) << _U(stop - at)) - _U(1)
+            commas, ends = commas & inside, ends & inside
+        while ends:
+            below = (ends & (~ends + _U(1))) - _U(1)
+            if cells + np.int64(_ones(commas & below)) != width:
+                return UNSURE
+            text[_U(at + np.int64(_lowest(ends)))] = 44
+            rows, cells = rows + 1, 1
+            commas &= ~below
+            ends &= ends - _U(1)
+        cells += np.int64(_ones(commas))
+        at += 64
+    return rows if cells == width else UNSURE
 
 
 @_compile

@@ -49,11 +49,11 @@ class Numbers:
         self._room = count
         return out if count == len(out) else out[:count].copy()
 
-    def table(self, data: bytes, rows: int, width: int) -> Table | None:
-        """A table of numbers parted by commas, row after row; None where a closer look is needed, or nothing is compiled."""
+    def table(self, data: bytes, width: int) -> Table | None:
+        """Lines of ``width`` numbers parted by commas; None where a closer look is needed, or nothing is compiled."""
         if self._compiled is None:
             return None
-        table = Table(self._compiled, data, rows, width)
+        table = Table(self._compiled, data, width)
         return table if table.sure else None
 
     def text(self, text: str) -> NDArray[np.float32]:
@@ -76,11 +76,16 @@ class Numbers:
 class Table:
     """The columns of a table of numbers: (rows, width) float32, and exact in float64 where asked for."""
 
-    def __init__(self, compiled: Any, data: bytes, rows: int, width: int) -> None:
+    def __init__(self, compiled: Any, data: bytes, width: int) -> None:
         self._compiled = compiled
-        self._text = _padded(data)
+        text = np.full(PADDING + len(data) + 1, ord(" "), np.uint8)
+        text[PADDING:-1] = np.frombuffer(data, np.uint8)
+        place = PADDING, PADDING + len(data)
+        rows = max(0, compiled.lines(text, *place, width))
+        text.flags.writeable = False
+        self._text = text, *place
         self.values = np.empty((rows, width), np.float32)
-        self.sure = compiled.parse(*self._text, False, self.values.reshape(-1)) == rows * width
+        self.sure = rows > 0 and compiled.parse(*self._text, False, self.values.reshape(-1)) == rows * width
 
     def exact(self, place: int) -> NDArray[np.float64] | None:
         """A column in float64; None where it is not certain."""

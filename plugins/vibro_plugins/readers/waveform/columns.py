@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,15 +42,22 @@ class Recording:
     notes: list[str]
 
 
-def recording(table: Columns, patterns: Sequence[str]) -> Recording:
-    """The channels of a table that fit the patterns; BadField says what is wrong with it."""
+def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] = MappingProxyType({})) -> Recording:
+    """The channels of a table that fit the patterns; BadField says what is wrong with it.
+
+    ``roles``: the column that the user calls ``time`` or ``signal``; other roles are those of records.
+    """
     if len(table.names) > WIDEST:
         detail = f"{len(table.names)} columns, and a recording has at most {WIDEST} channels"
         raise BadField(
             "Q004", "", f"{detail}; where each line is a record, write it below sensor_id,data_time,v0,v1,..."
         )
     notes: list[str] = []
-    clock, used = _clock(table)
+    for role in sorted(set(roles) - {"time", "signal"}):
+        notes.append(f"--columns {role}={roles[role]} has no effect in a table of samples, only in one of records")
+    patterns = patterns or [roles[role] for role in ("signal",) if role in roles]
+    clock, used = _named_clock(table, roles["time"]) if "time" in roles else _clock(table)
+    used |= _counting(table)
     clock = told(clock, table.about)
     notes += clock.notes
     covariates: dict[str, float] = {}
@@ -93,39 +101,61 @@ def _asked(name: str, patterns: Sequence[str]) -> bool:
     return any(matches(pattern, name) for pattern in patterns if pattern != "*")
 
 
+def _counting(table: Columns) -> set[int]:
+    """The columns that only count the rows."""
+    return {
+        i
+        for i, values in enumerate(table.values)
+        if not isinstance(values, list)
+        and values.dtype.kind == "f"
+        and (words.plain(table.names[i]) in words.COUNTS or (i == 0 and (not table.named or table.names[i] == "1")))
+        and counts(values)
+        and len(table.values) > 1
+    }
+
+
+def _named_clock(table: Columns, name: str) -> tuple[Clock, set[int]]:
+    """The clock of the column that the user calls the time."""
+    if name not in table.names:
+        raise BadField("Q005", name, f"no column {name} (columns: {', '.join(table.names[:8])})")
+    i = table.names.index(name)
+    column = table.values[i]
+    if isinstance(column, list):
+        texts = [j for j, other in enumerate(table.values) if isinstance(other, list) and j != i]
+        found = _of_texts(table, i, texts)
+        if found is None:
+            raise BadField("Q010", name, f"column {name} starts with {column[0][:40]!r}, which is no time")
+        return found
+    if column.dtype.kind == "M":
+        return clock_of_stamps(column, name, column[0]), {i}
+    unit = words.time_column(name)[1] or table.units[i]
+    return clock_of_numbers(column, words.seconds(unit), name), {i}
+
+
 def _clock(table: Columns) -> tuple[Clock, set[int]]:
     """The clock of a table and the columns that it is made of, those that only count the rows among them."""
-    values = table.values
-    counting = {
-        i
-        for i in range(len(values))
-        if not isinstance(values[i], list)
-        and values[i].dtype.kind == "f"
-        and (words.plain(table.names[i]) in words.COUNTS or (i == 0 and (not table.named or table.names[i] == "1")))
-        and counts(values[i])
-        and len(values) > 1
-    }
+    values, counting = table.values, _counting(table)
     if parts := _parted_clock(table):
-        return parts, counting | {0, 1, 2, 3}
+        return parts, {0, 1, 2, 3}
     for i in range(len(values)):
         column = values[i]
         if not isinstance(column, list) and column.dtype.kind == "M" and len(column):
-            return clock_of_stamps(column, table.names[i], column[0]), counting | {i}
+            return clock_of_stamps(column, table.names[i], column[0]), {i}
     texts = [i for i in range(len(values)) if isinstance(values[i], list)]
     for i in texts:
         found = _of_texts(table, i, [j for j in texts if j != i])
         if found:
-            return found[0], counting | found[1]
+            return found
     for i in range(len(values)):
         named, unit = words.time_column(table.names[i])
         column = values[i]
         if isinstance(column, list) or i in counting or not (named and table.named):
             continue
         unit = unit or table.units[i]
-        return clock_of_numbers(column, words.seconds(unit), table.names[i]), counting | {i}
+        return clock_of_numbers(column, words.seconds(unit), table.names[i]), {i}
     first = values[0]
     if counting or len(values) == 1 or isinstance(first, list) or not is_axis(first):
-        return Clock(), counting
+        return Clock(), set()
     if table.named:
         note = (
             f"column {table.names[0]} rises evenly, as an axis does, and was left out; --fs HZ gives the sampling rate"

@@ -86,21 +86,36 @@ def open_text(path: Path, said: str | None) -> tuple[io.BufferedReader, str]:
 
     BadField (Q001) for bytes that are no text; ``said`` is the encoding that the user names.
     """
-    with io.BufferedReader(open_stream(path), HEAD) as stream:
-        head = stream.read(HEAD)
-    name, note = (known(said), "") if said else found(head)
-    strange = None if name.startswith("utf-16") else foreign(head[:4], packed=path.name.lower().endswith(".gz"))
-    if strange:
-        raise BadField(strange.code, "", strange.detail)
-    if not name:
-        raise BadField("Q001", "", "the bytes are no text")
-    stream = open_stream(path)
+    stream, head = _opened(path)
+    try:
+        name, note = (known(said), "") if said else found(head)
+        strange = None if name.startswith("utf-16") else foreign(head[:4], packed=_is_packed(path))
+        if strange:
+            raise BadField(strange.code, "", strange.detail)
+        if not name:
+            raise BadField("Q001", "", "the bytes are no text")
+    except BadField:
+        stream.close()
+        raise
     if name not in ("utf-8", "utf-8-sig"):
         return io.BufferedReader(_Utf8(stream, name), HEAD), note
-    buffered = io.BufferedReader(stream, HEAD)
     if head.startswith(BOM):
-        buffered.read(len(BOM))
-    return buffered, note
+        stream.read(len(BOM))
+    return stream, note
+
+
+def _opened(path: Path) -> tuple[io.BufferedReader, bytes]:
+    """The bytes of a file, unpacked, and the first of them, which are still to be read."""
+    stream = io.BufferedReader(open_stream(path), HEAD)
+    if not _is_packed(path):
+        return stream, stream.peek(HEAD)
+    with stream:  # an archive gives less at a time than is wanted, so it is opened twice
+        head = stream.read(HEAD)
+    return io.BufferedReader(open_stream(path), HEAD), head
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def known(name: str) -> str:

@@ -38,7 +38,8 @@ class Layout:
     """Row ``first`` (from 0) holds the first samples; ``names`` and ``units`` are those of the columns, in order.
 
     ``delimiter`` is empty for blanks; ``kinds`` says what a column holds; ``named`` whether there is a header; ``about``
-    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands.
+    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands; ``clock`` is
+    the column that the user calls the time.
     """
 
     first: int
@@ -51,6 +52,7 @@ class Layout:
     about: dict[str, str] = field(default_factory=dict)
     spare: int = 0
     notes: tuple[str, ...] = ()
+    clock: str = ""
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
@@ -104,7 +106,7 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
         return None
     first, kinds = found
     head = [row for row in rows[first : first + 50] if len(row) == len(kinds)]
-    points, commas = (any(mark in c for row in head for c in row if kind_of(c, ",") == "number") for mark in ".,")
+    points, commas = (any(mark in c and kind_of(c, ",") == "number" for row in head for c in row) for mark in ".,")
     if points and commas:
         raise BadField("Q006", "", "numbers with a decimal point and numbers with a decimal comma in one table")
     notes = ["numbers are written with a decimal comma"] if commas else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 
 def _words(text: str) -> frozenset[str]:
@@ -55,6 +56,7 @@ _UNIT = re.compile(r"^(.*?)\s*[(\[（【]([^()\[\]（）【】]*)[)\]）】]\s*$
 _NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([^\d\s].*)?", re.ASCII)
 
 
+@lru_cache(maxsize=1024)
 def plain(name: str) -> str:
     """A name in lower case without blanks, marks and dots, as the sets above hold them."""
     return re.sub(r"[\s_\-.:#]+", "", name.strip().lower())
@@ -66,6 +68,7 @@ def is_unit(text: str) -> bool:
     return text in _QUANTITIES or text in _SECONDS
 
 
+@lru_cache(maxsize=1024)
 def parted(name: str) -> tuple[str, str]:
     """A column's name and its unit: ``acc_x (m/s2)`` and ``t [ms]`` have one, ``Channel (left)`` has not."""
     match = _UNIT.match(name)
@@ -82,6 +85,7 @@ def seconds(unit: str) -> float:
     return _SECONDS.get(unit.strip().lower(), 0.0)
 
 
+@lru_cache(maxsize=1024)
 def time_column(name: str) -> tuple[bool, str]:
     """Whether a column is named like a time axis, and its unit where the name says it (``time_ms``)."""
     head, unit = parted(name)
@@ -118,6 +122,7 @@ def word(table: Mapping[str, str], names: Iterable[str]) -> str:
     return next((value.strip() for name, value in table.items() if plain(name) in names and value.strip()), "")
 
 
+@lru_cache(maxsize=1024)
 def covariate(name: str) -> str:
     """``speed`` or ``load`` where a variable or column is named so (``X097RPM``, ``speed_rpm``), else nothing."""
     key = plain(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from array import array
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -85,21 +84,17 @@ def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
     if not mark or layout.spare or set(layout.kinds) != {"number"}:
         return None
     width = len(layout.kinds)
-    body = data[_offset(data, layout.first) :].rstrip(b"\r\n") + b"\n"
-    marks = body.translate(None, _but(mark + b"\n"))
-    rows = marks.count(b"\n")
-    if marks != (mark * (width - 1) + b"\n") * rows or (layout.decimal == "," and b"." in body):
+    body = data[_offset(data, layout.first) :].rstrip(b"\r\n")
+    if layout.decimal == "," and b"." in body:
         return None
-    if mark == b"," and b"\r" not in body:
-        body = body.replace(b"\n", b",")
-    else:
-        body = body.translate(bytes.maketrans(mark + layout.decimal.encode() + b"\n", b",.,"), b"\r")
-    table = numbers.table(body[:-1], rows, width)
+    if mark != b"," or b"\r" in body:
+        body = body.translate(bytes.maketrans(mark + layout.decimal.encode(), b",."), b"\r")
+    table = numbers.table(body, width)
     if table is None:
         return None
     found: list[Values] = list(table.values.T)
     for i, name in enumerate(layout.names):
-        if _may_be_a_clock(i, name, layout) and (i or width > 4 or bool((np.diff(found[0]) >= 0).all())):
+        if _may_be_a_clock(i, name, layout) and (i or width > 4 or _rises(found[0])):
             exact = table.exact(i)
             if exact is None:
                 return None
@@ -109,13 +104,14 @@ def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
 
 def _may_be_a_clock(place: int, name: str, layout: Layout) -> bool:
     """Whether a column may hold times or count the rows: by its name, or by its place."""
-    return place == 0 or (time_column(name)[0] if layout.named else place < 4 < len(layout.kinds))
+    return (
+        place == 0 or name == layout.clock or (time_column(name)[0] if layout.named else place < 4 < len(layout.kinds))
+    )
 
 
-@cache
-def _but(kept: bytes) -> bytes:
-    """Every byte but these."""
-    return bytes(set(range(256)) - set(kept))
+def _rises(values: NDArray[Any]) -> bool:
+    """Whether no value is below the one before it; the first ones mostly settle it."""
+    return all(bool((part[1:] >= part[:-1]).all()) for part in (values[:64], values))
 
 
 def _values(column: Any) -> NDArray[np.float64] | list[str]:

@@ -47,8 +47,7 @@ def records(
         parts = [(row, a, b) for row in rows for a, b in pairwise(bounds)]
         for count, (row, start, stop) in enumerate(parts):
             where = {"row": place * pieces + count, "sensor": wave.sensor}
-            with np.errstate(over="ignore", invalid="ignore"):
-                signal = np.array(row[start:stop], dtype=np.float32)
+            signal = _as_float32(row[start:stop])
             if signal.size and not (gaps or np.isfinite(signal.sum(dtype=np.float64))):
                 at = int(np.argmin(np.isfinite(signal)))
                 of = f" of {wave.name}" if wave.name else ""
@@ -66,5 +65,12 @@ def records(
                 line=line(start),
                 channel=wave.name,
                 zoned=wave.clock.zoned,
+                since=wave.clock.since(start),
                 **where,
             )
+
+
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """The values side by side in float32; what is too large for it becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float32)
