@@ -72,7 +72,14 @@ class Progress:
         return f"  {done} of {total}"
 
     def _show(self, event: Event) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         from vibro import events
 
@@ -103,7 +110,6 @@ class Progress:
             self._live.console.print(_plain(event), style="yellow")
         elif isinstance(event, events.RunFinished):
             self.close()
-
 
     def _describe(self, stage: str, task: str, how_far: str | None) -> None:
         """A stage with the tasks that are running in it; None for one that has ended."""

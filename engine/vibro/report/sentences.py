@@ -69,6 +69,10 @@ _DO: Pairs = (
 
 _TRUST: Pairs = (
     (
+        "no machine_id: every sensor counts as a machine of its own; --sensors TABLE names the machines",
+        "没有 machine_id：每个传感器各作为一台设备；可用 --sensors TABLE 指明设备",
+    ),
+    (
         "{records} [raises an alarm|raise alarms] too seldom for an alarm of the machine ({rule}): attention of {machines}",
         "{records}报警，但不够频繁，不构成设备报警（规则：{rule}）：{machines}列为关注",
     ),
@@ -163,7 +167,6 @@ _KNOW: Pairs = (
         "stack: labels of both classes are needed to learn weights; the plain mean is used",
         "stack：学习权重需要两类标签；此处取平均",
     ),
-    ("no machine_id: every sensor counts as a machine of its own", "没有 machine_id：每个传感器各作为一台设备"),
     (
         "{name} detects no injected fault: constant, inverted or blind; weight 0",
         "{name} 未检出任何注入故障（恒定、反向或无感）；权重为 0",
