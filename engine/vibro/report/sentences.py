@@ -69,6 +69,28 @@ _DO: Pairs = (
 
 _TRUST: Pairs = (
     (
+        "folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)",
+        "表示状态的文件夹不作为设备名：{names}（可用 --machine-from PATTERN 另行指定）",
+    ),
+    (
+        "names of files hold {word} {numbers}, which are one sensor now: {option} tells them apart",
+        "文件名含 {word} {numbers}，现视为同一传感器：{option} 可加以区分",
+    ),
+    (
+        "folders {twins} count as machines of their own, each with its own baseline: if both are {name}, {option}",
+        "文件夹 {twins} 各作为一台设备并各有基线：若同为 {name}，请用 {option}",
+    ),
+    (
+        "--{name} has no effect: files of this kind ({kinds}) do not take it",
+        "--{name} 不起作用：此类文件（{kinds}）不接受该选项",
+    ),
+    ("no sensor_id: all records share one baseline", "没有 sensor_id：所有记录共用一个基线"),
+    (
+        "sensors are named after their channel, the machine after the folder {folder}",
+        "传感器以通道命名，设备以文件夹 {folder} 命名",
+    ),
+    ("{note} ({n#} files, {file} first)", "{note}（{n} 个文件，首个为 {file}）"),
+    (
         "no machine_id: every sensor counts as a machine of its own; --sensors TABLE names the machines",
         "没有 machine_id：每个传感器各作为一台设备；可用 --sensors TABLE 指明设备",
     ),

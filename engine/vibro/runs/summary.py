@@ -206,7 +206,8 @@ def decided(
 
     ``machines``, ``cases``: rows of ``machines.csv`` and ``cases.csv``; ``details``: what the thresholder told
     of its alarm cut; ``own``: sensors with a calibration of their own; ``advice``: sentences on what injected faults
-    showed. ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of alarms is promised, only counted.
+    showed. ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of
+    alarms is promised, only counted.
     """
     by_sensor = sensors(batch, verdict, cuts, own)
     thresholds: dict[str, Any] = {
