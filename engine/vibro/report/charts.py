@@ -17,6 +17,7 @@ WIDTH = 1080.0
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 NAMES = ("normal", "attention", "alarm", "invalid", "indeterminate")
 SHADES = 6  # classes h0..h5 of the style sheet
+LETTER = 7.0  # width of a letter of an axis at most
 _MARKS = 150  # marks in one panel
 
 
@@ -307,9 +308,14 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
         ends = [(scale.lo, f"{scale.lo:.0f}", "start"), (scale.hi, f"{scale.hi:.0f}", "end")]
         parts += [text(float(scale(v)), base + 16, label, "tick", anchor) for v, label, anchor in ends]
         return [*parts, text((scale.start + scale.end) / 2, base + 16, t["axis_order"], "axis-label", "middle")]
+    free = -np.inf
     for value, label in time_ticks(scale.lo, scale.hi, most):
         x = float(scale(value))
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
+        begin = scale.end - LETTER * len(label) if x > scale.end - 36 else x - LETTER * len(label) / 2
+        if begin < free:
+            continue
+        free = begin + LETTER * (len(label) + 1)
         parts.append(text(min(x, scale.end), base + 16, label, "tick", "end" if x > scale.end - 36 else "middle"))
     return parts
 

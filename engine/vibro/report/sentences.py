@@ -86,9 +86,12 @@ _TRUST: Pairs = (
     ),
     ("no sensor_id: all records share one baseline", "没有 sensor_id：所有记录共用一个基线"),
     (
-        "sensors are named after their channel, the machine after the folder {folder}",
-        "传感器以通道命名，设备以文件夹 {folder} 命名",
+        "sensors are named after their {parts}, the machine after the folder {folder}",
+        "传感器以{parts}命名，设备以文件夹 {folder} 命名",
     ),
+    ("sensors are named after their {parts}", "传感器以{parts}命名"),
+    ("times name no zone and were read as UTC; --tz ZONE says another", "时间未注明时区，按 UTC 读取；可用 --tz ZONE 另行指定"),
+    ("times name no zone and are in {zone}", "时间未注明时区，按 {zone} 读取"),
     ("{note} ({n#} files, {file} first)", "{note}（{n} 个文件，首个为 {file}）"),
     (
         "no machine_id: every sensor counts as a machine of its own; --sensors TABLE names the machines",
@@ -264,6 +267,8 @@ PHRASES: Pairs = (
     ("{severity#} ({kinds}) and {rest}", "{severity}（{kinds}）及 {rest}"),
     ("{severity#} ({kinds})", "{severity}（{kinds}）"),
     ("level", "电平"),
+    ("channel", "通道"),
+    ("folder", "文件夹"),
     ("harmonics", "谐波"),
     ("band noise", "带内噪声"),
     ("impacts", "冲击"),

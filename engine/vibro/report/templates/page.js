@@ -79,7 +79,7 @@ const drawCharts = (data) => {
     }
     return {
       ...trend, spans, axis, unit: words.order, cuts: data.cuts, height: 150, ...(mine ? {} : { group: "time", ...ends() }),
-      strips: Charts.covariates === false ? [] : trend.strips, here: mine?.x ?? undefined,
+      strips: mine || Charts.covariates ? trend.strips : [], here: mine?.x ?? undefined,
       say: (i) => `${when(trend.x[i])} · ${words[["normal", "attention", "alarm", "invalid", "indeterminate"][trend.levels[i]]]} · ${Charts.short(trend.y[i])}`,
       follow: (u, near) => {
         const hit = spans.find((span) => span.ident && u >= span.a - near && u <= span.b + near);
