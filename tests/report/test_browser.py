@@ -30,7 +30,7 @@ def browser():
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     path = folder / "report.html"
-    path.write_text(render(made_run(folder / "run", labels=False), signals=made_signals), "utf-8")
+    path.write_text(render(made_run(folder / "run"), signals=made_signals), "utf-8")
     return path
 
 
@@ -166,15 +166,16 @@ def test_print_shows_folded_cases(opened, report):
     assert page.locator("details.case:not([open])").count() > 0
 
 
-@pytest.mark.parametrize("width", [1400, 390])
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_axe_finds_nothing_serious(opened, report, tmp_path, width, lang):
+@pytest.mark.parametrize("width,lang,scheme", [(1400, "en", "light"), (1400, "zh", "dark"), (390, "zh", "light")])
+def test_axe_finds_nothing_serious(opened, report, tmp_path, width, lang, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     path = report
     if lang == "zh":
         path = tmp_path / "zh.html"
-        path.write_text(render(made_run(tmp_path / "run", labels=False), "zh", made_signals), "utf-8")
-    found = axe.Axe().run(opened(path, width)).response["violations"]
+        path.write_text(render(made_run(tmp_path / "run"), "zh", made_signals), "utf-8")
+    page = opened(path, width)
+    page.emulate_media(color_scheme=scheme)
+    found = axe.Axe().run(page).response["violations"]
     assert [
         (one["id"], one["nodes"][0]["html"][:120]) for one in found if one["impact"] in ("serious", "critical")
     ] == []
