@@ -157,6 +157,8 @@ def made_cases(columns: dict[str, np.ndarray], machines: list[str]) -> list[dict
                 {"machine_id": machine, "level": "attention" if cases else "alarm", "since": time[0], "until": time[-1],
                  "open": False, "instants": len(part), "instants_total": len(part) + 1, "records": len(part),
                  "sensors": sorted(set(columns["sensor_id"][part].tolist())), "confidence": 0.9,
+                 "hypothesis": {"name": "winding: looseness", "grade": "weak", "evidence": ["100 Hz rose by 8 dB"],
+                                "against": [], "marks": [{"hz": 100.0, "text": "2 x mains", "where": "spectrum"}]},
                  "record_id": str(columns["record_id"][highest]), "score": float(columns["score"][highest])}
             )  # fmt: skip
     return [{"case": i + 1, **case} for i, case in enumerate(cases)]

@@ -107,7 +107,17 @@ def found(run):
 
 def test_table_has_the_promised_keys(found):
     keys = "record_id source row sensor_id data_time score p_value level reason agreement cuts"
-    assert list(found.table) == [*keys.split(), "detectors", "features", "lines", "neighbours", "quality"]
+    assert list(found.table) == [
+        *keys.split(),
+        "detectors",
+        "hypotheses",
+        "not_judged",
+        "facts",
+        "features",
+        "lines",
+        "neighbours",
+        "quality",
+    ]
     assert found.table["row"] == ODD and found.table["level"] == "alarm"
     assert set(found.table["features"][0]) == {"name", "value", "baseline_median", "baseline_mad", "z"}
     assert set(found.table["neighbours"][0]) == {"record_id", "data_time", "score", "level"}

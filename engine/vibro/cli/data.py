@@ -35,6 +35,7 @@ def check(
     from vibro.cli import data_tables
     from vibro.errors import QuarantineError
     from vibro.ingest import NothingAccepted
+    from vibro.ingest.machines import read_machines
     from vibro.ingest.survey import failed_survey, survey
     from vibro.ingest.tables import machines_unnamed, read_covariates, read_labels, read_sensors
     from vibro.ingest.ways import way_out
@@ -47,6 +48,7 @@ def check(
         batch, warnings = got.batch, list(got.warnings)
         if tables.sensors is not None:
             batch, more = read_sensors(tables.sensors, batch)
+            read_machines(tables.sensors)
             warnings += more
         warnings += machines_unnamed(batch)
         if tables.covariates is not None:

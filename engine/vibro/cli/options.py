@@ -112,7 +112,9 @@ class Tables:
     covariate_tolerance: Annotated[
         float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
     ] = 600.0
-    sensors: Annotated[Path | None, typer.Option("--sensors", help="Table of sensors and their machines.")] = None
+    sensors: Annotated[
+        Path | None, typer.Option("--sensors", help="Table of sensors, their machines and what is known of them.")
+    ] = None
 
 
 def stated_options(group: Reading | Tables) -> list[str]:

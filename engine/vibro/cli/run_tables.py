@@ -40,10 +40,10 @@ def _show_cases(found: Mapping[str, Any], t: Mapping[str, str]) -> None:
     cases = found["cases"]
     if cases["count"]:
         table(
-            ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"]),
+            ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"], t["looks_like"]),
             [
                 (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
-                 f"{c['score']:.2f}", _some(c["sensors"], t))
+                 f"{c['score']:.2f}", _some(c["sensors"], t), looks_like(c["hypothesis"]))
                 for c in cases["first"][:CASES]
             ],
             title=f"{t['h_cases']}: {cases['count']}",
@@ -112,6 +112,8 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
     line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))]))
     line()
+    show_hypotheses(found)
+    line()
     rows = [
         (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
         for d in found["detectors"]
@@ -125,6 +127,28 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
         table(("line (Hz)", "multiple of the mains", "dB over the baseline"), shown)
+
+
+def show_hypotheses(found: Mapping[str, Any]) -> None:
+    """What an explained record looks like, with the evidence; what nothing speaks for, and what could not be judged."""
+    named = [h for h in found["hypotheses"] if h["grade"] != "none"]
+    for h in named:
+        line(f"{h['name']}, {h['grade']}")
+        for text in h["evidence"]:
+            line(f"  for: {clean(text)}")
+        for text in h["against"]:
+            line(f"  against: {clean(text)}")
+    if not named:
+        line("the record looks like none of the known faults")
+    if rest := [h["name"] for h in found["hypotheses"] if h["grade"] == "none"]:
+        line(f"no evidence for: {', '.join(rest)}")
+    for text in (*found["not_judged"], *found["facts"]):
+        line(clean(text))
+
+
+def looks_like(hypothesis: Mapping[str, Any] | None) -> str:
+    """A hypothesis in one cell of a table."""
+    return f"{hypothesis['name']}, {hypothesis['grade']}" if hypothesis else "-"
 
 
 def _number(value: object) -> str:

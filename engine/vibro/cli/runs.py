@@ -156,7 +156,7 @@ def explain(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write a page: FILE.html.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Where the sources lie now, if they moved.")] = None,
 ) -> None:
-    """Why a record got its verdict: detectors, features and lines against its sensor's own baseline, neighbours."""
+    """What a record looks like, and why it got its verdict: evidence, detectors, features against its sensor's own baseline."""
     from vibro.cli import console
     from vibro.cli.run_tables import show_explanation
     from vibro.report.explain import explain as explain_record

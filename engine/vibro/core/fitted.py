@@ -96,7 +96,7 @@ class FittedEnsemble:
     """All that scoring needs, as plain arrays and names; ``vibro.store.bundle`` writes it, nothing else knows files."""
 
     plan: Plan
-    schema: Mapping[str, Any]  # fs, length, channels, unit, sensors, covariate_names, absent_features
+    schema: Mapping[str, Any]  # fs, length, channels, unit, sensors, covariate_names, absent_features, machines
     seed: int
     states: Mapping[str, State]  # detector id -> state, survivors only, in ensemble order
     views: Mapping[ViewKey, State]

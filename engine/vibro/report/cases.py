@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.diagnosis.diagnose import Diagnosis
 from vibro.report import explain, explain_page
 from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.evidence import evidence
@@ -36,12 +37,16 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts) -> dict[str, Any
     run, row = found.run, found.row
     sensors = [printable(name) or "–" for name in case["sensors"]]
     features: list[Mapping[str, Any]] = [*explain.features(found)]
-    words, hypothesis = explain_page.words(features, t), str(case.get("hypothesis") or "")
+    words, looks = explain_page.words(features, t), case.get("hypothesis") or {}
+    hypothesis = f"{looks['name']}, {t['grade_' + looks['grade']]}" if looks else ""
     scores = run.scores
     return {
         **case,
         "ident": f"case-{case['case']}",
         "hypothesis": hypothesis,
+        "evidence": looks.get("evidence", []),
+        "against": looks.get("against", []),
+        "marks": looks.get("marks", []),
         "headline": hypothesis or "".join(words[:1]),
         "machine": printable(case["machine_id"]) or "–",
         "sensor": run.sensors[run.sensor[row]] or "–",
@@ -121,5 +126,5 @@ def _explanations(
         signal = read.get(row, nothing)
         usual = [read[mate] for mate in mates[row][0] if mate in read and read[mate].shape == signal.shape]
         baseline: NDArray[np.float32] = np.stack(usual) if usual else np.zeros((0, *signal.shape), np.float32)
-        explained[row] = Explanation(run, row, {}, signal, baseline, mates[row][1], ())
+        explained[row] = Explanation(run, row, {}, signal, baseline, mates[row][1], (), Diagnosis(()))
     return explained, notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.data import Record, Rejected, record_id
+from vibro.diagnosis.diagnose import Diagnosis, Known, Mates, diagnose, mates_of, shaft_of
+from vibro.diagnosis.knowledge import machine_from
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.files import find_files
@@ -36,7 +38,7 @@ class Explanation:
 
     ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
-    both are empty when the sources could not be read, which ``notes`` say.
+    both are empty when the sources could not be read, which ``notes`` say. ``diagnosis`` is what the signal looks like.
     """
 
     run: RunData
@@ -46,6 +48,7 @@ class Explanation:
     baseline: NDArray[np.float32]
     baseline_of: str
     notes: tuple[str, ...]
+    diagnosis: Diagnosis
 
     @property
     def fs(self) -> float:
@@ -68,13 +71,49 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     run = load(folder)
     row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)
-    signals, notes = read_signals(host, run, [row, *mates], data)
+    alike = alike_rows(run, row)
+    signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike.rows])], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
-    baseline = np.stack(list(signals.values())) if signal.size and signals else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, ())
+    diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else Diagnosis(())
+    compared = [signals[i] for i in mates if i in signals]
+    baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
     table = build(found)
-    return Explanation(run, row, table, signal, baseline, baseline_of, (*at_odds(table), *notes))
+    return replace(found, table=table, notes=(*at_odds(table), *notes))
+
+
+def alike_rows(run: RunData, row: int) -> Mates:
+    """Normal records of the same sensor in the most similar operating state."""
+    normal = (run.level == NORMAL) & (run.sensor == run.sensor[row])
+    normal[row] = False
+    told = run.summary["signal"]
+    samples = int(told.get("length") or 1) * int(told.get("channels") or 1)
+    return mates_of(np.flatnonzero(normal).tolist(), row, covariates(run)[1], samples)
+
+
+def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Names and values (n, k) of the covariates of a run's records, none where the run does not hold them."""
+    columns = [*run.covariates.values()]
+    return tuple(run.covariates), np.stack(columns, axis=1) if columns else np.zeros((len(run), 0), np.float32)
+
+
+def diagnosed(
+    run: RunData, row: int, signal: NDArray[np.float32], mates: Mates, signals: Mapping[int, NDArray[np.float32]]
+) -> Diagnosis:
+    """Hypotheses about a record against ``mates`` of its sensor, those of which ``signals`` has the samples."""
+    told = run.summary["signal"]
+    machine = machine_from(run.summary.get("machines_known", {}).get(run.sensors[run.sensor[row]], {}))
+    names, values = covariates(run)
+
+    def speed(i: int) -> float | None:
+        return shaft_of(machine, dict(zip(names, values[i].tolist(), strict=True)))
+
+    what = Known(float(told["fs"]), str(told.get("unit") or ""), told.get("mains_hz"), machine, speed(row))
+    read = [k for k, i in enumerate(mates.rows) if i in signals]
+    baseline = np.stack([signals[mates.rows[k]] for k in read]) if read else None
+    speeds = np.array([speed(mates.rows[k]) or np.nan for k in read])
+    return diagnose(signal, what, baseline, speeds, mates.state[read])
 
 
 def baseline_rows(run: RunData, row: int) -> tuple[list[int], str]:
@@ -139,6 +178,9 @@ def build(found: Explanation) -> dict[str, Any]:
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),
+        "hypotheses": [h.table for h in found.diagnosis.hypotheses],
+        "not_judged": list(found.diagnosis.unsaid),
+        "facts": list(found.diagnosis.facts),
         "features": features(found),
         "lines": lines(found),
         "neighbours": neighbours(run, row),

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.diagnosis.hypothesis import NONE
 from vibro.io import files
 from vibro.report import charts, indicators
 from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS
 from vibro.report.explain import Explanation
+from vibro.report.marked_lines import envelope_spectrum, marked, spectrum_marks, with_envelope
 from vibro.report.page import fill, number
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
@@ -32,6 +34,7 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
     table = found.table
     shown = range(min(CHANNELS, found.signal.shape[0]))
     drawn = len(found.baseline) >= 3
+    seen = with_envelope(found)
     values = {
         "e": table,
         "time": files.iso_time(table["data_time"]),
@@ -39,6 +42,12 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "pooled": not found.baseline_of,
         "compared": len(found.baseline),
         "detectors": [{**d, "bar": _bar(d, table)} for d in table["detectors"]],
+        "named": [h.table for h in found.diagnosis.named],
+        "unnamed": [h.name for h in found.diagnosis.hypotheses if h.grade == NONE],
+        "envelope": envelope_spectrum(found, seen, t) if seen else None,
+        "envelope_note": t["p_envelope"].format(low=number(seen.band[0]), high=number(seen.band[1]))
+        if seen and seen.band
+        else "",
         "words": words(table["features"], t),
         "features": [{**f, "label": label(f["name"], t)} for f in table["features"]],
         "waveforms": [waveform(found.signal[c], found.fs, unit(found), t) for c in shown],
@@ -123,6 +132,7 @@ def spectrum(found: Explanation, channel: int, t: Texts) -> Svg:
         for n in range(1, int(min(20, centre[-1] // found.mains)) + 1):
             x = float(across(np.log10(n * found.mains)))
             parts.append(element("line", x1=x, x2=x, y1=top, y2=height - bottom, class_="comb"))
+    parts += marked(spectrum_marks(found, channel), across, top, height - bottom, log=True)
     outline = np.concatenate([place, place[::-1]]), np.concatenate([up(low), up(high)[::-1]])
     parts += [
         polyline(*outline, "band"),

@@ -107,7 +107,8 @@ def for_script(
         "mains": signal.get("mains_hz") or None,
         "trends": drawn,
         "cases": [
-            {key: card[key] for key in ("case", "machine", "code", "x", "span", "charts", "lines")} for card in found
+            {key: card[key] for key in ("case", "machine", "code", "x", "span", "charts", "lines", "marks")}
+            for card in found
         ],
         "words": {name: t[name] for name in words} | {"order": t["axis_order"], "time": t["time"]},
     }
@@ -283,6 +284,7 @@ def top(run: RunData) -> list[dict[str, Any]]:
     rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
     cut = {d["id"]: d.get("cut") for d in run.summary.get("detectors", [])}
     weight = {d["id"]: d.get("weight") for d in run.summary.get("detectors", [])}
+    hypotheses = run.summary.get("hypotheses", {})
     found = []
     for i in rows:
         z = {d: float(run.scores[f"z_{d}"][i]) for d in run.detectors}
@@ -304,6 +306,9 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "over": sum(z[d] > cut[d] for d in judged),
                 "judged": len(judged),
                 "strip": charts.strip([(d, z[d], cut.get(d), bool(weight.get(d))) for d in run.detectors]),
+                "hypothesis": hypotheses.get(str(run.scores["record_id"][i]))
+                if LEVELS[run.level[i]] == "alarm"
+                else None,
             }
         )
     return found

@@ -90,7 +90,10 @@ _TRUST: Pairs = (
         "传感器以{parts}命名，设备以文件夹 {folder} 命名",
     ),
     ("sensors are named after their {parts}", "传感器以{parts}命名"),
-    ("times name no zone and were read as UTC; --tz ZONE says another", "时间未注明时区，按 UTC 读取；可用 --tz ZONE 另行指定"),
+    (
+        "times name no zone and were read as UTC; --tz ZONE says another",
+        "时间未注明时区，按 UTC 读取；可用 --tz ZONE 另行指定",
+    ),
     ("times name no zone and are in {zone}", "时间未注明时区，按 {zone} 读取"),
     ("{note} ({n#} files, {file} first)", "{note}（{n} 个文件，首个为 {file}）"),
     (

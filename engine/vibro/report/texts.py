@@ -127,7 +127,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "There are too few normal records to compare with.",
         "可供比较的正常记录太少。",
     ),
-    "h_envelope": ("Envelope spectrum", "包络谱"),
     "h_bars": (
         "Detectors: score in multiples of their own cut (line); pale: weight 0",
         "检测器：分数为自身界限（竖线）的倍数；浅色：权重为 0",
@@ -384,6 +383,23 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "level_auc": ("plain level against the labels (AUC)", "单纯电平对标签（AUC）"),
     "level_rank_correlation": ("rank correlation of score and level", "分数与电平的秩相关"),
     "explain_title": ("Why this record?", "为何是这条记录？"),
+    "looks_like": ("looks like", "疑似"),
+    "grade_strong": ("strong", "强"),
+    "grade_weak": ("weak", "弱"),
+    "grade_none": ("none", "无"),
+    "h_hypotheses": ("What it looks like", "疑似故障"),
+    "p_hypotheses": (
+        "Hypotheses with the evidence for and against each; a rule names what is measured, a person decides.",
+        "各假设及其支持与反对的证据；规则只陈述测得的事实，由人判断。",
+    ),
+    "against": ("against", "反对"),
+    "looks_like_nothing": ("The record looks like none of the known faults.", "该记录不像任何已知故障。"),
+    "no_evidence_for": ("no evidence for", "无证据支持"),
+    "h_envelope": ("Envelope spectrum", "包络谱"),
+    "p_envelope": (
+        "Envelope of {low} to {high} Hz, in dB over the noise around each line; marks: lines of the hypotheses.",
+        "{low} 至 {high} Hz 频带的包络，以各谱线周围噪声为参考（dB）；标记为假设所述谱线。",
+    ),
     "h_unusual": ("What is unusual", "有何异常"),
     "p_unusual": (
         "Indicators of this record against {n} normal records of the same sensor; z counts robust standard deviations.",

@@ -93,6 +93,8 @@ def run_ensemble(
         got = replace(got, warnings=(*got.warnings, *not_obeyed(replaced, marks)))
         fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
+            known = {sensor: machine.table for sensor, machine in got.machines.items()}
+            fitted = replace(fitted, schema={**fitted.schema, "machines": known})
             verdict = engine.decide(fitted, matrix, batch)
             got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))
             fitted = replace(fitted, schema={**fitted.schema, **taken_along(got.ingested.options, batch.fs)})

@@ -23,6 +23,7 @@ from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import Signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
+from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
 from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
@@ -54,12 +55,15 @@ def finish(
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     train = rows_fitted(batch, fit_rows)
+    machines = machine_rows(batch, verdict, fitted.cuts)
+    cases = case_rows(batch, verdict, machines)
+    with work.stage("diagnose"):
+        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz, cases)
+    cases = with_hypotheses(cases, hypotheses)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
             save_tensors(stage.path / "scores.safetensors", kept)
-        machines = machine_rows(batch, verdict, fitted.cuts)
-        cases = case_rows(batch, verdict, machines)
         write_tables(run, batch, matrix, verdict, machines, cases, bom=options.csv_bom)
         if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
             write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
@@ -93,6 +97,8 @@ def finish(
         metrics=metrics,
         warnings=got.warnings,
         fit_spans=fit_spans(batch, train),
+        machines_known={sensor: machine.table for sensor, machine in got.machines.items()},
+        hypotheses=hypotheses,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
         resources=resources(work.parts.get("device", "cpu")),
     )

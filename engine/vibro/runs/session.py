@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vibro.context import Context
 from vibro.data import SignalBatch
+from vibro.diagnosis.knowledge import Machine, machine_from
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, QuarantineError, VibroError
 from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host.manager import PluginHost
 from vibro.ingest import Ingested, ingest
 from vibro.ingest.files import check_paths
+from vibro.ingest.machines import read_machines
 from vibro.ingest.options import check_options
 from vibro.ingest.settings import as_for_model, with_settings
 from vibro.ingest.tables import Labels, machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
@@ -38,6 +40,7 @@ class Input:
     ingested: Ingested
     labels: Labels | None
     warnings: tuple[str, ...]
+    machines: Mapping[str, Machine] = field(default_factory=dict)  # what is known of them, by sensor
 
 
 class Job:
@@ -139,8 +142,10 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         )
     batch, warnings = got.batch, [*([told] if told else []), *got.warnings, *work.run.warnings]
     labels = None
+    machines = {sensor: machine_from(table) for sensor, table in (schema or {}).get("machines", {}).items()}
     if data.sensors is not None:
         batch, said = read_sensors(data.sensors, batch)
+        machines |= read_machines(data.sensors)
         warnings += said
     warnings += machines_unnamed(batch)
     if data.covariates is not None:
@@ -151,7 +156,8 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         batch = with_recordings(batch, labels)
         warnings += labels.warnings
     work.parts["fingerprint"] = batch.fingerprint
-    return Input(batch, got, labels, tuple(warnings))
+    machines = {sensor: machines[sensor] for sensor in batch.sensors if sensor in machines}
+    return Input(batch, got, labels, tuple(warnings), machines)
 
 
 def check_input(data: DataOptions, fit_on: str) -> None:

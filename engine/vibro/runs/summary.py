@@ -53,8 +53,8 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
     return rows
 
 
-def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
-    """The ten highest records that are not invalid."""
+def top(batch: SignalBatch, verdict: Verdict, hypotheses: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ten highest records that are not invalid; alarms with the first of their hypotheses, None without any."""
     score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.score, nan=-np.inf))
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
@@ -67,6 +67,7 @@ def top(batch: SignalBatch, verdict: Verdict) -> list[dict[str, Any]]:
             "score": float(verdict.score[i]),
             "level": LEVELS[verdict.level[i]],
             "reason": REASONS[verdict.reason[i]],
+            "hypothesis": hypotheses.get(str(batch.ids[i])) if verdict.level[i] == ALARM else None,
         }
         for i in order
         if np.isfinite(score[i])
@@ -200,6 +201,7 @@ def decided(
     budgets: Mapping[str, float],
     own: Mapping[str, bool],
     injected: Mapping[str, Any] | None,
+    hypotheses: Mapping[str, Any],
     advice: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The parts of a summary that follow from its cuts: levels, thresholds, cases, fault injection, highest records.
@@ -229,7 +231,8 @@ def decided(
         "cases": {"count": len(cases), "first": [dict(case) for case in cases[:CASES]]},
         "transients": transients(verdict),
         "fault_injection": injected,
-        "top": top(batch, verdict),
+        "hypotheses": dict(hypotheses),
+        "top": top(batch, verdict, hypotheses),
     }
 
 
@@ -298,6 +301,8 @@ def build(
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
     fit_spans: Mapping[str, Any],
+    machines_known: Mapping[str, Mapping[str, Any]],
+    hypotheses: Mapping[str, Any],
     timings: Mapping[str, float],
     resources: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -315,6 +320,7 @@ def build(
         budgets=settings_of(entry.budgets),
         own=own_calibration(fitted),
         injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+        hypotheses=hypotheses,
         advice=advice,
     )
     said = [*warnings, *combined["warnings"], *found["thresholds"]["warnings"]]
@@ -329,6 +335,7 @@ def build(
         "records": dict(records),
         **found,
         "signal": dict(signal),
+        "machines_known": dict(machines_known),
         "detectors": detectors(fitted, report),
         "fusion": combined,
         "fit_spans": dict(fit_spans),

@@ -27,6 +27,7 @@ from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import source_signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
+from vibro.runs.diagnosis import with_hypotheses
 from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
@@ -141,7 +142,7 @@ def rethreshold(
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
-    cases = case_rows(batch, verdict, machines)
+    cases = with_hypotheses(case_rows(batch, verdict, machines), found.get("hypotheses", {}))
     judge = None if learned.told is not None else cutting(method)
     after = summary.decided(
         batch,
@@ -154,6 +155,7 @@ def rethreshold(
         budgets=asdict(budgets),
         own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
         injected=injected,
+        hypotheses=found.get("hypotheses", {}),
         advice=advice(judge, cuts.alarm) if judge else (),
     )
     redecision = Redecision(

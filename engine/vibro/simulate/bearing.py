@@ -23,7 +23,7 @@ ORDERS = 6
 def run_bearings(
     seed: int, plan: Schedule, fs: float, length: int
 ) -> tuple[NDArray[np.float32], dict[str, Array], Array]:
-    """(U, K, S, T) float32 acceleration in g, the covariates (U, K) ``load``, ``speed`` (Hz) and ``temp``, the hours (K,)."""
+    """(U, K, S, T) float32 acceleration in g, the covariates (U, K) ``load``, ``speed`` (1/min) and ``temp``, the hours (K,)."""
     units, instants = plan.oltc.shape
     rng = generator(seed, "bearing")
     hours = np.asarray(np.arange(instants) * CADENCE_H)
@@ -34,7 +34,7 @@ def run_bearings(
     x: NDArray[np.float32] = np.empty((*plan.fault.shape, length), np.float32)
     for unit in range(units):
         _unit(generator(seed, f"bearing{unit}"), x[unit], plan, unit, load[unit], speed[unit], nominal[unit], fs)
-    return x, {"load": load, "speed": speed, "temp": temp}, hours
+    return x, {"load": load, "speed": 60 * speed, "temp": temp}, hours
 
 
 def _unit(

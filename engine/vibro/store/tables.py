@@ -72,6 +72,7 @@ CASE_COLUMNS = (
     "record_id",
     "score",
     "confidence",
+    "hypothesis",
 )
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level", "reason")
@@ -145,8 +146,17 @@ def write_machines(folder: Path, machines: Iterable[Mapping[str, Any]], *, bom: 
 
 def write_cases(folder: Path, cases: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
     """Writes ``cases.csv``, one row per case in the given order; several sensors are joined by ``;``."""
-    rows = ({**case, "sensors": ";".join(case["sensors"]), "open": "yes" if case["open"] else "no"} for case in cases)
-    write_table(folder / "cases.csv", CASE_COLUMNS, rows, bom=bom)
+
+    def told(case: Mapping[str, Any]) -> dict[str, Any]:
+        looks = case["hypothesis"]
+        return {
+            **case,
+            "sensors": ";".join(case["sensors"]),
+            "open": "yes" if case["open"] else "no",
+            "hypothesis": f"{looks['name']}, {looks['grade']}" if looks else "",
+        }
+
+    write_table(folder / "cases.csv", CASE_COLUMNS, map(told, cases), bom=bom)
 
 
 def write_table(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:

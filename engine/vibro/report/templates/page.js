@@ -87,6 +87,13 @@ const drawCharts = (data) => {
       },
     };
   };
+  /* The lines of the hypothesis; without any those that rose most. */
+  const flags = (found, kind) => {
+    const named = found.marks.filter((mark) => mark.where === kind);
+    if (named.length || kind === "envelope") return named;
+    const hz = (v) => (v < 100 ? Charts.short(v) : Math.round(v));
+    return found.lines.map((line) => ({ hz: line.hz, text: `${hz(line.hz)} Hz +${Math.round(line.db)} dB` }));
+  };
   const against = (chart, kind, found) => {
     const x = Charts.unpack(chart.x), y = Charts.unpack(chart.y), log = kind === "spectrum";
     const place = (hz) => (log ? Math.log10(hz) : hz), comb = [];
@@ -94,7 +101,7 @@ const drawCharts = (data) => {
     const usual = chart.low && { band: [Charts.unpack(chart.low), Charts.unpack(chart.high)], middle: Charts.unpack(chart.middle) };
     return {
       x, y, ...usual, comb, axis: log ? "log" : "linear", name: "record", height: 190, label: `dB re (${data.unit})²`, unit: "Hz",
-      flags: log ? found.lines.map((line) => ({ u: place(line.hz), text: `${line.hz < 100 ? Charts.short(line.hz) : Math.round(line.hz)} Hz +${Math.round(line.db)} dB` })) : [],
+      flags: flags(found, kind).map((flag) => ({ u: place(flag.hz), text: flag.text })),
       say: (i) => `${Charts.short(x[i])} Hz · ${y[i].toFixed(1)} dB${usual ? ` (${usual.middle[i].toFixed(1)})` : ""}`,
     };
   };
