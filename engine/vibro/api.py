@@ -134,6 +134,9 @@ class Component(ABC):
 class FeatureExtractor(Component):
     """Turns inputs (records or other views) into a view of (n, *item) float32; row i depends on row i alone.
 
+    One that reads the root ``instant`` is handed whole instants, and row i may depend on all rows of its instant; a row that
+    cannot be made because others are missing is NaN throughout, and no detector is asked about it.
+
     Multi-channel records: a vector view joins its channels along the last axis, an image view along its first.
     """
 
@@ -142,15 +145,19 @@ class FeatureExtractor(Component):
 
     @classmethod
     def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:
-        """Views this one is made from. Roots: ``raw`` (n, C, T), ``covariates`` (n, k), ``sensor`` (n, 1) codes, -1 unknown."""
+        """Views this one is made from. Roots: ``raw`` (n, C, T), ``covariates`` (n, k), ``sensor`` (n, 1) codes, -1 unknown,
+        ``instant`` (n, 1) number of machine and instant, -1 invalid or without a time."""
         return ("raw",)
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``)."""
+        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``).
+
+        NotApplicableError where nothing can be learned: the detectors that read the view are then left out with that reason.
+        """
 
     @abstractmethod
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """(n, *item) float32, finite; called in chunks of rows."""
+        """(n, *item) float32, finite; called in chunks of rows or of whole instants."""
 
     @property
     def kept(self) -> NDArray[np.bool_] | None:
@@ -168,6 +175,12 @@ class Detector(Component):
     wants_disturbed: ClassVar[bool] = False  # learns from disturbed copies of its fit rows: ``ctx.disturbed``
     exclusive: ClassVar[bool] = False  # touches process-wide state (torch's global generator): runs alone
     cross_fit: ClassVar[bool] = True  # calibrated on five out-of-fold fits; False: one fit, a held-out fifth
+    own_held_out: ClassVar[bool] = (
+        False  # scores each fit row as if it had been left out, so that no fold needs its own fit
+    )
+    robust: ClassVar[bool] = (
+        False  # copes with faults among its fit rows by itself: suspicious ones are not kept from it
+    )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
     @abstractmethod

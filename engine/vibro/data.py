@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vibro.errors import IncompatibleModelError
 
 NO_TIME = np.datetime64("NaT", "ns")
+COLUMNS = ("x", "ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")  # of a batch
 CHUNK = 8_192  # rows worked on at a time, so that their columns stay in the processor's cache
 
 
@@ -197,11 +198,13 @@ class SignalBatch:
 
     def take(self, rows: NDArray[np.intp]) -> SignalBatch:
         """The same batch with only these rows, in this order (a copy of their samples)."""
-        picked: dict[str, Any] = {
-            name: getattr(self, name)[rows]
-            for name in ("ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")
-        }
-        return replace(self, x=self.x[rows], **picked)
+        picked: dict[str, Any] = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return replace(self, **picked)
+
+    def followed_by(self, other: SignalBatch) -> SignalBatch:
+        """These rows and then those of another batch with the same names (a copy of the samples)."""
+        both: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in COLUMNS}
+        return replace(self, **both)
 
     def with_codes(self, sensors: Sequence[str], covariate_names: Sequence[str]) -> SignalBatch:
         """The same batch in a model's terms: its sensor codes (-1 = unknown to it) and its covariate columns."""

@@ -33,7 +33,7 @@ def judged(score, y, *, level=None, machine=None, fault=None, x=None):
     matrix = ScoreMatrix(("good", "bad"), batch.ids, z, z)
     level = np.zeros(n, np.int8) if level is None else level
     verdict = Verdict(
-        score, level, score, score, z, z > 1, score, score, score > 99, score > 99, np.zeros(len(score), np.int8)
+        score, score, level, score, score, z, z > 1, score, score, score > 99, score > 99, np.zeros(len(score), np.int8)
     )
     fault = np.where(y == 1, "worn", "") if fault is None else fault
     return evaluate(batch, Truth(y, fault), verdict, matrix, budget=0.1)
@@ -152,6 +152,6 @@ def test_alarms_are_judged_as_they_were_raised_train_and_test_apart():
 def test_other_cuts_change_what_depends_on_them_and_nothing_else(ranked):
     y, score = ranked
     strict, loose = (judged(score, y, level=np.where(score > cut, 2, 0).astype(np.int8)) for cut in (2.5, 1.0))
-    verdict = Verdict(score, np.where(score > 1.0, 2, 0).astype(np.int8), *[score] * 9)
+    verdict = Verdict(score, score, np.where(score > 1.0, 2, 0).astype(np.int8), *[score] * 9)
     again = at_cuts(strict, y, np.where(y == 1, "worn", ""), verdict, 0.1)
     assert again == loose and again["alarms"] != strict["alarms"] and again["per_class"]["worn"]["recall"] > 0.3

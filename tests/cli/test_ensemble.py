@@ -54,7 +54,7 @@ def test_a_run_leaves_every_promised_file(finished, plant):
     rows = table(finished / "scores.csv")
     assert len(rows) == 120
     assert list(rows[0]) == [
-        *"record_id source row sensor_id data_time score p_value level reason agreement confidence".split(),
+        *"record_id source row sensor_id data_time score persistent_score p_value level reason agreement confidence".split(),
         "z_mahalanobis",
     ]
     assert [int(row["row"]) for row in rows] == list(range(120))

@@ -62,3 +62,24 @@ def test_ten_rows_or_more_always_give_five_folds(names):
 
 def test_fewer_than_ten_rows_are_one_fold():
     assert len(np.unique(folds_of(9).fold)) == 1
+
+
+def test_recordings_that_hold_sensors_of_one_instant_are_held_out_together():
+    start, n = np.datetime64("2026-01-01", "ns"), 160
+    sensor = [f"s{i % 4}" for i in range(n)]
+    jitter = np.random.default_rng(1).integers(0, 20, n)  # seconds within one instant
+    time = start + np.arange(n) // 4 * np.timedelta64(600, "s") + jitter * np.timedelta64(1, "s")
+    files = [f"r{i}" for i in range(n)]  # a file a record
+    rows = folds_of(n, sensor=sensor, machine=["m"] * n, time=time, recording=files)
+    assert "recording" in rows.strategy
+    assert all(len(np.unique(rows.fold[i : i + 4])) == 1 for i in range(0, n, 4))
+    rows = folds_of(n, sensor=sensor, machine=["m"] * n, time=time)  # one file of all: blocks of time
+    assert "time block" in rows.strategy
+    assert all(len(np.unique(rows.fold[i : i + 4])) == 1 for i in range(0, n, 4))
+
+
+def test_recordings_that_only_begin_at_the_same_clock_time_stay_apart():
+    start, n = np.datetime64("2026-01-01", "ns"), 200
+    time = start + np.arange(n) % 20 * np.timedelta64(1, "s")
+    rows = folds_of(n, time=time, recording=[f"r{i // 20}" for i in range(n)])
+    assert "recording" in rows.strategy and len(np.unique(rows.group)) == 10

@@ -22,6 +22,7 @@ from vibro.errors import ConfigError
         ({"detectors": [{"use": "distance"}], "quorum": 2.0}, "quorum"),
         ({"detectors": [{"use": "distance", "view": "levl"}]}, "no feature named 'levl'"),
         ({"detectors": [{"use": "distance", "view": "raw"}]}, "takes items 'f', but view raw gives 'c t'"),
+        ({"detectors": [{"use": "distance"}], "suspects": ["far"]}, "suspects: no detector has the id 'far'"),
         ({"detectors": [{"use": "distance"}], "calibration": {"method": "magic"}}, "calibration.method"),
     ],
 )

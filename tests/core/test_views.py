@@ -115,3 +115,80 @@ def test_a_view_of_a_large_batch_holds_only_the_chunk_at_work(tmp_path):
     store = ViewStore(batch, {key: Watched.make({}, Context())}, {key: 1}, states={key: {"mean": np.zeros(())}})
     store.get(key)
     assert len(held) == 8 and max(held) - before < 3 * CHUNK_BYTES
+
+
+class Beside(FeatureExtractor):
+    """Each record's mean less that of all records of its instant; NaN where it is alone."""
+
+    name = "beside"
+    chunks: list[list[float]] = []
+
+    @classmethod
+    def inputs(cls, params):
+        return ("raw", "instant")
+
+    def fit(self, inputs):
+        type(self).fitted = inputs["instant"][:, 0]
+
+    def transform(self, inputs):
+        of, mean = inputs["instant"][:, 0], inputs["raw"][:, 0].mean(axis=1)
+        self.chunks.append(np.unique(of).tolist())
+        out = np.full((len(of), 2), np.nan, np.float32)
+        for number in np.unique(of[of >= 0]):
+            mine = of == number
+            if mine.sum() > 1:
+                out[mine] = (mean[mine] - mean[mine].mean())[:, None]
+        return out
+
+
+def instants_of_three(n=300):
+    """Three sensors at common instants, a record missing at one, in no order of time."""
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(n)
+    rows = rows[rows != 7]
+    time = np.datetime64("2026-01-01", "ns") + (rows // 3) * np.timedelta64(1, "h") + rows % 3 * np.timedelta64(20, "s")
+    sensor = [f"s{i}" for i in rows % 3]
+    return make_batch(rng.standard_normal((n - 1, 40)), fs=1.0, sensor=sensor, machine=["m"] * (n - 1), time=time)
+
+
+def beside(batch, **options):
+    key = ViewKey("beside")
+    Beside.chunks.clear()
+    return ViewStore(batch, {key: Beside.make({}, Context())}, {key: 1}, **options), key
+
+
+def test_a_view_of_instants_gets_them_whole_whatever_the_chunks(monkeypatch):
+    batch = instants_of_three()
+    store, key = beside(batch)
+    whole = store.get(key)
+    assert len(Beside.chunks) == 1
+    monkeypatch.setattr("vibro.core.views.CHUNK_BYTES", 10 * (40 + 1) * 4)
+    store, key = beside(batch)
+    np.testing.assert_array_equal(store.get(key), whole)
+    seen = [number for chunk in Beside.chunks for number in chunk]
+    assert len(Beside.chunks) > 10 and len(seen) == len(set(seen)) == 100
+
+
+def test_records_without_an_instant_are_in_none_and_may_be_nan():
+    batch = instants_of_three()
+    batch.quality[5] = 2  # invalid data
+    store, key = beside(replace(batch, time=np.where(np.arange(len(batch)) == 9, np.datetime64("NaT"), batch.time)))
+    assert np.flatnonzero(np.isnan(store.get(key)[:, 0])).tolist() == [5, 9]
+    with pytest.raises(ContractError, match="not finite"):
+        check_view(np.array([[np.nan, 0.0]], np.float32), 1, "v", may_lack_rows=True)
+
+
+def test_a_large_fit_on_instants_is_thinned_by_whole_instants(monkeypatch):
+    monkeypatch.setattr("vibro.core.views.FIT_BYTES", 100 * (40 + 1) * 4)
+    batch = instants_of_three()
+    store, key = beside(batch, fit_rows=np.arange(len(batch)))
+    store.get(key)
+    numbers, count = np.unique(Beside.fitted, return_counts=True)
+    assert 90 <= len(Beside.fitted) <= 100 and len(numbers) > 25 and (count >= 2).all()
+
+
+def test_the_name_of_a_cached_view_of_instants_changes_with_them():
+    batch = instants_of_three()
+    later = replace(batch, time=batch.time + np.where(batch.sensor == 0, 2, 0) * np.timedelta64(1, "h"))
+    names = {(lambda s: s[0].digest(s[1]))(beside(b, fit_rows=np.arange(9))) for b in (batch, later)}
+    assert len(names) == 2 and "" not in names

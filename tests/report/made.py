@@ -40,6 +40,7 @@ def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = Tru
         "sensor_id": names[sensor],
         "data_time": time if timed else np.full(n, np.datetime64("NaT", "ns")),
         "score": score,
+        "persistent_score": score,
         "p_value": np.where(np.isfinite(score), p, np.nan),
         "level": level,
         "reason": np.where(level == "invalid", "data", ""),

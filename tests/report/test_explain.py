@@ -71,6 +71,7 @@ def made_run(folder: Path, mains: float | None = 50.0, channels: int = 1, sensor
         "sensor_id": sensor,
         "data_time": time,
         "score": score,
+        "persistent_score": score,
         "p_value": np.full(N, 0.1),
         "level": np.where(score > 4, "alarm", "normal"),
         "reason": np.full(N, ""),
@@ -106,7 +107,7 @@ def found(run):
 
 
 def test_table_has_the_promised_keys(found):
-    keys = "record_id source row sensor_id data_time score p_value level reason agreement cuts"
+    keys = "record_id source row sensor_id data_time score persistent_score p_value level reason agreement cuts"
     assert list(found.table) == [
         *keys.split(),
         "detectors",
@@ -120,7 +121,7 @@ def test_table_has_the_promised_keys(found):
     ]
     assert found.table["row"] == ODD and found.table["level"] == "alarm"
     assert set(found.table["features"][0]) == {"name", "value", "baseline_median", "baseline_mad", "z"}
-    assert set(found.table["neighbours"][0]) == {"record_id", "data_time", "score", "level"}
+    assert set(found.table["neighbours"][0]) == {"record_id", "data_time", "score", "persistent_score", "level"}
     assert found.table["quality"] == [{"code": "Q016", "reason": "clipped", "disposition": "warning", "detail": "3 %"}]
     json.dumps(files.plain(found.table), allow_nan=False)
 

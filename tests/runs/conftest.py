@@ -7,7 +7,7 @@ import pytest
 from vibro.report.messages import known
 from vibro.runs import summary, voice
 
-SPEAKERS = ("quiet_machines", "alone", "passing", "minority", "unseen", "off_budget")
+SPEAKERS = ("quiet_machines", "alone", "passing", "persisting", "minority", "unseen", "off_budget")
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,9 @@ def test_the_command_line_changes_the_table(host, ensemble):
         host, table, detectors=["bad", "distance"], sets=["bad.how=list", "fuser.use=mean"], budget=0.02
     )
     assert changed["detectors"] == [{"use": "bad", "how": "list"}, {"use": "distance"}]
+    assert changed["suspects"] == []
+    kept = customise(host, {**table, "suspects": ["d", "bad"]}, detectors=["bad"])
+    assert kept["suspects"] == ["bad"]
     assert changed["budgets"] == {"alarm": 0.02, "attention": 0.1}
     assert table["detectors"][1]["how"] == "nan"  # the registry's own table is left alone
     for bad in ("nonsense", "x.y=1", "bad=3"):

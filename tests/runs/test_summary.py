@@ -13,8 +13,7 @@ from vibro.scoring.verdict import INVALID
 
 def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
     """As a comment of the reference plan does: "about 5 %"."""
-    verdict = SimpleNamespace(
-        score=np.append(np.arange(100.0), [1e3, np.nan]), level=np.append(np.zeros(100), [INVALID, 0])
-    )
+    score = np.append(np.arange(100.0), [1e3, np.nan])
+    verdict = SimpleNamespace(score=score, persistent=score, level=np.append(np.zeros(100), [INVALID, 0]))
     shares = realised(verdict, Cuts(89.5, 97.5, np.zeros(1)))
     assert shares == {"attention": 0.1, "alarm": 0.02}  # of valid records with a score, whatever the budget

@@ -79,6 +79,7 @@ def test_every_level_has_a_confidence_and_every_machine_the_mean_of_its_records(
 
 def test_the_run_states_the_smallest_fault_it_would_catch_on_each_sensor(finished):
     found = summary(finished)["fault_injection"]
+    assert found["taught"] and not set(found["taught"]) & set(found["kinds"])
     assert found["kinds"] == list(KINDS) and found["severities"] == list(SEVERITIES)
     *sensors, everyone = found["smallest"]
     assert [row["sensor_id"] for row in sensors] == ["U1-S1", "U1-S2", "U1-S3"] and everyone["sensor_id"] is None

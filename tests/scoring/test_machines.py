@@ -32,6 +32,7 @@ def plant(table, *, timed=True, machine="m", skew=0, levels=None):
     ones = np.ones(n)
     return batch, Verdict(
         score,
+        score,
         level,
         ones,
         ones,
@@ -215,6 +216,7 @@ def test_missing_records_and_the_order_of_rows_do_not_matter():
     rows = np.random.default_rng(1).permutation(len(batch))
     names = (
         "score",
+        "persistent",
         "level",
         "p_value",
         "agreement",

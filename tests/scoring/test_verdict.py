@@ -120,6 +120,7 @@ def test_a_record_alone_gets_the_verdict_it_gets_in_company():
         one = verdict(z[i : i + 1])
         for name in (
             "score",
+            "persistent",
             "level",
             "p_value",
             "agreement",

@@ -132,7 +132,7 @@ n = 20_000
 text = np.full(n, "0123456789abcdef")
 number = np.random.default_rng(0).normal(size=n)
 columns = {"record_id": text, "source": text, "row": np.arange(n), "sensor_id": text, "level": text, "reason": text,
-           "data_time": np.zeros(n, "datetime64[ns]"), "score": number, "p_value": number,
+           "data_time": np.zeros(n, "datetime64[ns]"), "score": number, "persistent_score": number, "p_value": number,
            "agreement": number, "confidence": number}
 def both():
     tables.write_scores(Path(sys.argv[1]), columns)

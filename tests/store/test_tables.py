@@ -31,6 +31,7 @@ def scores(n: int = 5) -> dict[str, np.ndarray]:
         "sensor_id": np.array(["=cmd()", 'q"uo,te', "机\n1", "-5", ""] + ["s"] * (n - 5)),
         "data_time": time,
         "score": score,
+        "persistent_score": score,
         "p_value": np.full(n, 1 / 3),
         "level": np.array(["indeterminate"] + ["normal"] * (n - 1)),
         "reason": np.array([""] * n),
@@ -48,12 +49,12 @@ def test_scores_csv_to_the_letter(tmp_path):
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert rows[0] == [*tables.SCORE_COLUMNS, "z_ecod", "z_=x,y"]
     assert rows[1][:5] == [f"{0:016x}", "a.jsonl", "0", "'=cmd()", "2024-03-01T00:00:00Z"]
-    assert rows[1][5:11] == ["", "0.333333333", "indeterminate", "", "0", "0.5"]
+    assert rows[1][5:12] == ["", "", "0.333333333", "indeterminate", "", "0", "0.5"]
     assert [row[3] for row in rows[1:]] == ["'=cmd()", 'q"uo,te', "机\n1", "'-5", ""]
     assert rows[2][4] == "2024-03-01T00:01:30.5Z"
     assert rows[5][4] == ""
-    assert [row[12] for row in rows[1:]] == [""] * 5
-    assert float(rows[2][11]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
+    assert [row[13] for row in rows[1:]] == [""] * 5
+    assert float(rows[2][12]) == pytest.approx(scores()["z_ecod"][1], rel=1e-8)
 
 
 def test_bom_for_excel(tmp_path):

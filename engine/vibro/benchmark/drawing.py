@@ -59,6 +59,7 @@ def draw_rows(data: Labelled, pool: PoolEntry, suite: Suite, key: TrialKey, ligh
     fit, part = _choose(data, pool, suite, key, split.train, split.test, light)
     drawn = np.flatnonzero(part) if suite.protocol == "normals" else fit
     rows = make_rows(data.batch, fit[data.batch.valid[fit]], strategy_of(suite, key))
+    rows = replace(rows, clean=suite.protocol == "normals")
     known = np.full(len(data.y), -1, np.int16)
     if key.labelled_k:
         known = keep_labels(data, _to_show(data, suite, rows, split.train), key.labelled_k, key.seed)

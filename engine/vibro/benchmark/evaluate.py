@@ -74,6 +74,8 @@ def evaluate(
     rng = np.random.default_rng(seed)
     out["fused"]["interval"] = intervals(y, score, groups_of(batch)[use], rng)
     pair = ("roc_auc", "average_precision")
+    lasting = score_table(y, verdict.persistent[use], budget=budget)
+    out["persistent"] = {name: _number(lasting[name][0]) for name in pair}
     names = enumerate(matrix.detectors, start=1)
     out["detectors"] = {ident: {key: _number(table[key][j]) for key in pair} for j, ident in names}
     first = 1 + len(matrix.detectors)

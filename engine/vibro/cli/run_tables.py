@@ -31,6 +31,11 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{t[key]} {fused[key]:.3f}" for key in _METRICS if fused.get(key) is not None)
         line(f"{t['h_labels']}: {text or '-'}")
+        if found["persistence"]["on"]:
+            persistent = found["metrics"]["persistent"]["average_precision"]
+            line(
+                f"{t['average_precision']}, {t['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}"
+            )
         show_alarms(found["metrics"]["alarms"], t)
     show_warnings(found["warnings"], lang)
 
@@ -110,7 +115,9 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
-    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in ("score", "p_value", "agreement"))]))
+    followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
+    keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
+    line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
     line()
     show_hypotheses(found)
     line()

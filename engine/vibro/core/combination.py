@@ -21,7 +21,9 @@ from vibro.errors import QuorumError
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.cut_reference import cut_reference
 from vibro.scoring.domain import Domain
+from vibro.scoring.instants import instant_numbers, periods
 from vibro.scoring.marks import Marks
+from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature, measure
 from vibro.scoring.thresholds import find_cuts, fuse, own_cuts
 from vibro.scoring.transients import standing_out
@@ -59,7 +61,7 @@ def combine(
     cuts, details = find_cuts(thresholder, scores, plan.ensemble.budgets, own, seeds[1])
     ensemble = FittedEnsemble(
         plan=plan,
-        schema={**schema_of(batch), "absent_features": detectors.absent_features},
+        schema={**schema_of(batch), "absent_features": detectors.absent_features, "periods": periods(batch)},
         seed=seeds[0],
         states=detectors.states,
         views=detectors.views,
@@ -71,6 +73,7 @@ def combine(
         cuts=cuts,
         signature=signature,
         marks=Marks.none(normal),
+        persistence=Persistence.fit(batch, fit_rows, fused),
         reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores},
         probes={},
     )
@@ -79,7 +82,12 @@ def combine(
         tuple(result.told() for result in detectors.results.values()),
         tuple(fuser.notes()),
         details,
-        {"fit": len(rows.fit), "reference": len(fused), "strategy": rows.strategy},
+        {
+            "fit": len(rows.fit),
+            "left_out": detectors.left_out,
+            "reference": len(fused),
+            "strategy": rows.strategy,
+        },
     )
     return ensemble, report, score_matrix(ensemble, batch, detectors.raw, levels)
 
@@ -137,10 +145,23 @@ def _calibrate_masked(
 
 
 def _probes(detectors: FittedDetectors, fitted: FittedEnsemble, fuser: Fuser) -> dict[str, NDArray[Any]]:
-    """Some records with the scores that the final detectors give them now, whatever a baseline keeps."""
+    """Some records with the scores that the final detectors give them now, whatever a baseline keeps.
+
+    Where a detector judges records by their companions, one whole instant is among them.
+    """
     batch, rows = detectors.batch, evenly_spaced(detectors.rows.fit, PROBES)
-    raw = detectors.column("scores")[rows]
+    raw, instant = detectors.column("scores"), np.full(len(batch), -1)
+    together = np.flatnonzero([detectors.plan.needs_companions(i) for i in detectors.survivors])
+    if len(together):
+        number = instant_numbers(batch, {})
+        judged = detectors.rows.fit[np.isfinite(raw[detectors.rows.fit][:, together]).all(axis=1)]
+        whole = np.flatnonzero(number == number[judged[0]]) if len(judged) else judged
+        instant[whole] = 0
+        rows = np.concatenate([whole, np.setdiff1d(rows, whole)])
+        raw[np.ix_(np.setdiff1d(rows, whole), together)] = np.nan
+    raw, instant = raw[rows], instant[rows]
     return {
+        "instant": instant,
         "x": np.array(batch.x[rows]),
         "sensor": batch.sensor[rows],
         "covariates": batch.covariates[rows],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Fuser, Thresholder, ViewKey
 from vibro.context import Context
+from vibro.core.cleaning import trusted_rows
 from vibro.core.combination import check_quorum, combine, score_matrix, signatures
 from vibro.core.copies import Copies
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
@@ -24,6 +25,7 @@ from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, Observer
+from vibro.scoring.instants import instant_numbers
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
@@ -62,11 +64,12 @@ class Engine:
         """Fits every detector on ``rows``, scores those held out and the whole batch.
 
         ``y`` (n,) only reaches detectors and fusers that learn from labels, ``copies`` of fit rows only detectors that want
-        them. A detector that fails is part of the result.
+        them and whose view of a record needs no companions. A detector that fails is part of the result.
         """
         rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
         store = self._store(plan, batch, ctx, fit_rows=rows.fit)
+        wanting = [d.id for d in plan.detectors if d.cls.wants_disturbed and not plan.needs_companions(d.id)]
         all_held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {
             d.id: FitTask(
@@ -80,16 +83,22 @@ class Engine:
                 group=rows.group,
                 cross_fit=d.cls.cross_fit and not all_held_out,
                 y=y if d.cls.needs_labels else None,
-                copy_of=None if copies is None or not d.cls.wants_disturbed else copies.among(rows.fit),
+                copy_of=copies.among(rows.fit) if copies is not None and d.id in wanting else None,
             )
             for d in plan.detectors
         }
-        wanting = survivors_of(plan, [d.id for d in plan.detectors if d.cls.wants_disturbed])
-        copied = None if copies is None else self._store(wanting, copies.batch, ctx, name="copies")
-        found = self._runner.run("fit", plan, store, tasks, fit_task, copied)
+        copied = None if copies is None else self._store(survivors_of(plan, wanting), copies.batch, ctx, name="copies")
+        suspects = [i for i in plan.ensemble.suspects if i in tasks]
+        found = {}
+        if suspects:
+            found = self._runner.run("suspects", plan, store, {i: tasks.pop(i) for i in suspects}, fit_task, copied)
+        trusted = trusted_rows(rows, suspects, found)
+        tasks = {i: replace(task, trusted=trusted | _kept(task)) for i, task in tasks.items()}
+        found |= self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
         views = {key: store.states[key] for key in plan.views if key in store.states}
-        return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept))
+        left_out = len(trusted) - int(trusted.sum())
+        return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept), left_out)
 
     def check_survivors(self, detectors: FittedDetectors) -> None:
         """Tells the observers of every detector that is lost; QuorumError if too few are left to combine."""
@@ -145,7 +154,8 @@ class Engine:
         quorum = fitted.plan.ensemble.quorum
         unseen = self.unseen(fitted, batch)
         assert matrix.look is not None  # scoring has seen to it
-        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen)
+        persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+        verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, batch.valid, quorum, unseen, persistent)
         return with_reasons(batch, verdict, fitted.cuts, reference, matrix.look, fitted.marks)
 
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
@@ -153,11 +163,18 @@ class Engine:
         coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         return fitted.domain.beyond(coded.covariates, coded.sensor)
 
-    def raw_scores(self, fitted: FittedEnsemble, batch: SignalBatch) -> tuple[Floats, tuple[DetectorResult, ...]]:
-        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes."""
+    def raw_scores(
+        self, fitted: FittedEnsemble, batch: SignalBatch, instant: NDArray[np.intp] | None = None
+    ) -> tuple[Floats, tuple[DetectorResult, ...]]:
+        """Scores (n, d) of the survivors, NaN where one failed, and the results of those; the batch in the model's codes.
+
+        ``instant`` (n,) as in ``ViewStore``, by default found with the usual periods that the model keeps.
+        """
+        if instant is None:
+            instant = instant_numbers(batch, fitted.schema["periods"])
         ctx = replace(self.ctx, fs=batch.fs, seed=fitted.seed)
         plan = survivors_of(fitted.plan, fitted.detectors)
-        store = self._store(plan, batch, ctx, states=fitted.views)
+        store = self._store(plan, batch, ctx, states=fitted.views, instant=instant)
         tasks = {
             d.id: ScoreTask(d.id, d.cls, d.params, ctx.child(d.id), ArrayRef(), fitted.states[d.id])
             for d in plan.detectors
@@ -205,6 +222,11 @@ class Engine:
             emit=self.host.emit,
             **options,
         )
+
+
+def _kept(task: FitTask) -> NDArray[np.bool_]:
+    """(fit rows,) those that a detector keeps though suspicious: all if it is robust, or those whose label it learns from."""
+    return np.full(len(task.rows), task.cls.robust) if task.y is None else task.y[task.rows] >= 0
 
 
 def _absent(kept: Mapping[ViewKey, NDArray[np.bool_] | None]) -> dict[str, list[int]]:

@@ -18,6 +18,7 @@ from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
+from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts
 
@@ -33,7 +34,8 @@ class FittedDetectors:
     """Detectors fitted on some rows of a batch, not yet combined.
 
     ``results`` holds every planned detector in the order of the plan, those that failed or were excluded too; ``views``
-    what the extractors learned; ``absent_features`` those that this sampling rate and length cannot give, by view.
+    what the extractors learned; ``absent_features`` those that this sampling rate and length cannot give, by view;
+    ``left_out``: how many suspicious fit rows only the suspects were fitted on.
     """
 
     plan: Plan
@@ -43,6 +45,7 @@ class FittedDetectors:
     results: Mapping[str, DetectorResult]
     views: Mapping[ViewKey, State]
     absent_features: Mapping[str, list[int]]
+    left_out: int = 0
 
     @property
     def survivors(self) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ class FittedEnsemble:
     cuts: Cuts
     signature: Signature
     marks: Marks
+    persistence: Persistence
     reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,); cut (r,) of ``cut_reference``
     probes: State  # records with the scores that they had at the fit: x, sensor, covariates, raw, fused
 

@@ -17,16 +17,21 @@ from vibro.api import (
     settings_of,
 )
 from vibro.context import Context
+from vibro.core.view_graph import INSTANT
 from vibro.scoring.calibration import CalibrationEntry
 from vibro.scoring.thresholds import Budgets
 
 
 @dataclass(frozen=True)
 class Ensemble(Params):
-    """An ensemble's table as written in a registry or a file of its own."""
+    """An ensemble's table as written in a registry or a file of its own.
+
+    ``suspects``: ids of detectors that are fitted first; the fit rows that they find most suspicious are kept from the others.
+    """
 
     detectors: tuple[dict[str, Any], ...]
     summary: str = ""
+    suspects: tuple[str, ...] = ()
     calibration: CalibrationEntry = field(default_factory=CalibrationEntry)
     fuser: dict[str, Any] = field(default_factory=lambda: {"use": "auto"})
     thresholder: dict[str, Any] = field(default_factory=lambda: {"use": "quantile"})
@@ -76,6 +81,14 @@ class Plan:
         return sum(
             cls.seconds for cls in (*(d.cls for d in self.detectors), *(v.cls for v in self.extractors.values()))
         )
+
+    def needs_companions(self, detector: str) -> bool:
+        """Whether a detector's view of a record is made from the other records of its instant too."""
+
+        def reads(key: ViewKey) -> bool:
+            return key.name == INSTANT or any(map(reads, self.extractors[key].inputs if key in self.extractors else ()))
+
+        return any(reads(d.view) for d in self.detectors if d.id == detector)
 
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""

@@ -11,7 +11,7 @@ from vibro.core.view_graph import ROOTS, inputs_of, items_agree, order_views
 from vibro.errors import ConfigError, PluginError, UnknownComponentError
 from vibro.host.manager import PluginHost
 
-ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1"}
+ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1", "instant": "1"}
 
 
 def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
@@ -74,6 +74,9 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
         detectors.append(PlannedDetector(ident, cls, params, view, owner.name, owner.version))
 
     ids = [d.id for d in detectors]
+    for ident in entry.suspects:
+        if ident not in ids and ident not in [lost for lost, _ in absent]:
+            raise ConfigError(f"ensemble.{name}.suspects: no detector has the id {ident!r} (known: {', '.join(ids)})")
     for ident in ids:
         if ids.count(ident) > 1:
             raise ConfigError(

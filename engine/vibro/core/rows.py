@@ -16,7 +16,8 @@ class Rows:
 
     Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
     fold 0, which is their reference. ``judged_held_out``: fit rows keep the scores that they had when they were held out,
-    as a baseline does, which later records are compared with.
+    as a baseline does, which later records are compared with. ``clean``: rows that the user calls normal, of which none is
+    left out of a fit.
     """
 
     fit: NDArray[np.intp]
@@ -24,6 +25,7 @@ class Rows:
     strategy: str
     group: NDArray[np.intp]
     judged_held_out: bool = False
+    clean: bool = False
 
     @property
     def held_out(self) -> NDArray[np.intp]:

@@ -20,7 +20,7 @@ from vibro.api import ViewKey
 from vibro.core.plan import Plan
 from vibro.core.views import ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
-from vibro.errors import ContractError, ResourceError
+from vibro.errors import ContractError, NotApplicableError, ResourceError
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
 Task = TypeVar("Task", FitTask, ScoreTask)
@@ -91,6 +91,9 @@ class TaskRunner:
                 if copies is not None and _wants_copies(task):
                     copies.states.update(store.states)
                     disturbed = copies.get(view_of[ident])
+            except NotApplicableError as error:
+                results[ident] = DetectorResult(ident, "excluded", error.message, phase="view")
+                continue
             except Exception as error:
                 reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
                 results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")

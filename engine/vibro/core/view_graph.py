@@ -9,7 +9,8 @@ from typing import Any
 from vibro.api import FeatureExtractor, ViewKey, view_key
 from vibro.errors import ConfigError
 
-ROOTS = ("raw", "covariates", "sensor")
+INSTANT = "instant"  # the root by whose numbers an extractor is handed whole instants
+ROOTS = ("raw", "covariates", "sensor", INSTANT)
 
 
 def inputs_of(cls: type[FeatureExtractor], params: Any) -> tuple[ViewKey, ...]:

@@ -16,25 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import FeatureExtractor, State, ViewKey
-from vibro.core.view_graph import ROOTS, inputs_of
+from vibro.core.view_graph import INSTANT, ROOTS, inputs_of
 from vibro.core.view_key import code_of
 from vibro.data import SignalBatch
 from vibro.errors import ContractError
 from vibro.events import Event, ViewComputed
+from vibro.scoring.instants import instant_numbers
 
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
 
 
-def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
-    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed."""
+def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
+    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed.
+
+    ``may_lack_rows``: a row may be NaN throughout, which says that the view cannot be made for that record.
+    """
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
     if values.ndim < 2 or len(values) != rows:
         raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
     if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values.reshape(rows, -1)).all(axis=1))[0])
-        raise ContractError(f"view {key} is not finite (first in row {row})")
+        flat = values.reshape(rows, -1)
+        wrong = ~np.isfinite(flat).all(axis=1)
+        if may_lack_rows:
+            wrong &= ~np.isnan(flat).all(axis=1)
+        if wrong.any():
+            raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
     return np.ascontiguousarray(values)
 
 
@@ -62,7 +70,8 @@ class ViewStore:
     """Computes views of one batch on first need, in chunks of rows, and drops each after its last reader.
 
     With ``fit_rows`` an extractor is fitted on (an even sample of) those rows first; without, ``states`` must hold
-    what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``.
+    what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``. ``instant`` (n,): the number of each
+    record's machine and instant, -1 = not known; by default found from the batch.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class ViewStore:
         *,
         fit_rows: NDArray[np.intp] | None = None,
         states: Mapping[ViewKey, State] | None = None,
+        instant: NDArray[np.intp] | None = None,
         memory: int = 1 << 30,
         folder: Path | None = None,
         cache: Cache | None = None,
@@ -85,6 +95,7 @@ class ViewStore:
         self.readers = Counter(readers)
         self.fit_rows = fit_rows
         self.states: dict[ViewKey, State] = dict(states or {})
+        self._instant = instant
         self.memory = memory
         self.folder = folder
         self.cache = cache
@@ -128,6 +139,10 @@ class ViewStore:
             return self.batch.x
         if name == "covariates":
             return self.batch.covariates
+        if name == INSTANT:
+            if self._instant is None:
+                self._instant = instant_numbers(self.batch, {})
+            return self._instant.astype(np.float32)[:, None]
         return self.batch.sensor.astype(np.float32)[:, None]
 
     def _compute(self, key: ViewKey) -> NDArray[np.float32]:
@@ -210,12 +225,17 @@ class ViewStore:
         return parts.hexdigest()
 
     def _sample(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The fit rows of the inputs, thinned evenly over sensors and time to FIT_BYTES."""
+        """The fit rows of the inputs, thinned evenly over sensors and time, or over whole instants, to FIT_BYTES."""
         rows = self.fit_rows
         assert rows is not None
         bytes_per_row = sum(a[:1].nbytes for a in inputs.values()) or 1
         most = max(64, FIT_BYTES // bytes_per_row)
-        if len(rows) > most:
+        if len(rows) > most and INSTANT in inputs:
+            of = inputs[INSTANT][rows, 0]
+            distinct = np.unique(of[of >= 0])
+            kept = distinct[np.linspace(0, len(distinct) - 1, len(distinct) * most // len(rows)).astype(np.intp)]
+            rows = rows[np.isin(of, kept)]
+        elif len(rows) > most:
             batch = self.batch
             rows = rows[np.lexsort((batch.ids[rows], batch.time[rows], batch.sensor[rows]))]
             rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
@@ -224,15 +244,19 @@ class ViewStore:
     def _transform(
         self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]]
     ) -> NDArray[np.float32]:
-        n = len(self.batch)
+        n, out = len(self.batch), None
         step = max(1, CHUNK_BYTES // max(1, sum(a[:1].nbytes for a in inputs.values())))
-        out: NDArray[np.float32] | None = None
-        for start in range(0, n, step):
-            part = {name: _read_only(a[start : start + step]) for name, a in inputs.items()}
-            values = check_view(extractor.transform(part), min(step, n - start), key)
+        together = inputs.get(INSTANT)
+        chunks = (
+            [slice(s, s + step) for s in range(0, n, step)] if together is None else _whole_instants(together, step)
+        )
+        for rows in chunks:
+            part = {name: _read_only(a[rows]) for name, a in inputs.items()}
+            count = len(next(iter(part.values())))
+            values = check_view(extractor.transform(part), count, key, may_lack_rows=together is not None)
             if out is None:
                 out = self._allocate((n, *values.shape[1:]))
-            out[start : start + step] = values
+            out[rows] = values
             let_go(out, *inputs.values())
         if out is None:
             raise ContractError(f"view {key} was asked for no rows")
@@ -257,6 +281,14 @@ def _picked(array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
         out[start : start + step] = array[rows[start : start + step]]
         let_go(array)
     return out
+
+
+def _whole_instants(instant: NDArray[np.float32], step: int) -> list[NDArray[np.intp]]:
+    """All rows in chunks of about ``step`` that part no instant (n, 1)."""
+    order = np.argsort(instant[:, 0], kind="stable")
+    starts = np.flatnonzero(np.diff(instant[order, 0], prepend=-2))
+    wanted = np.searchsorted(starts, np.arange(step, len(order), step))
+    return np.split(order, np.unique(starts[wanted[wanted < len(starts)]]))
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -36,7 +36,8 @@ class ArrayRef:
 class FitTask:
     """What a detector is fitted on: rows of a view in a fixed order, fold and group of each, labels where it learns from them.
 
-    ``copies``: the same view of disturbed copies of records, ``copy_of`` (m,) the index into ``rows`` of each one's source.
+    ``trusted``: which of the rows may be learned from; all are scored. ``copies``: the same view of disturbed copies of
+    records, ``copy_of`` (m,) the index into ``rows`` of each one's source.
     """
 
     id: str
@@ -49,6 +50,7 @@ class FitTask:
     cross_fit: bool
     y: NDArray[np.int16] | None = None
     group: NDArray[np.intp] | None = None
+    trusted: NDArray[np.bool_] | None = None
     copies: ArrayRef | None = None
     copy_of: NDArray[np.intp] | None = None
 
@@ -96,32 +98,43 @@ def fit_task(task: FitTask) -> DetectorResult:
     phase = "fit"
     try:
         x = task.x.open()
+        given = has_view(x, task.rows)
+        task = _only(task, given)
         reference = np.full(len(task.rows), np.nan)
         folds = np.unique(task.fold)
         holdout_state: State = {}
-        smallest = len(task.rows) - (np.bincount(task.fold).max() if len(folds) > 1 else 0)
+        trusted = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
+        smallest = int(trusted.sum() - (np.bincount(task.fold, trusted).max() if len(folds) > 1 else 0))
         if smallest < task.cls.min_rows:
-            of = f" of {len(task.rows)}, the others held out" if smallest < len(task.rows) else ""
+            of = f" of {len(task.rows)}, the others held out or suspicious" if smallest < len(task.rows) else ""
             raise NotApplicableError(
                 f"needs at least {task.cls.min_rows} rows to learn from, here it gets {smallest}{of}"
             )
-        if task.cross_fit:
+        if task.cls.own_held_out:
+            final = _fitted(task, x, trusted, "final")
+            reference = score_rows(final, x, task.rows)
+            if len(folds) > 1:
+                holdout_state = _fitted(task, x, trusted & (task.fold > task.fold.min()), "unseen").state()
+        elif task.cross_fit:
             for k in folds if len(folds) > 1 else ():
                 holdout = task.fold == k
-                part = _fitted(task, x, ~holdout, f"fold{k}")
+                part = _fitted(task, x, trusted & ~holdout, f"fold{k}")
                 reference[holdout] = score_rows(part, x, task.rows[holdout])
                 holdout_state = holdout_state or part.state()
-            final = _fitted(task, x, np.ones(len(task.rows), np.bool_), "final")
+            final = _fitted(task, x, trusted, "final")
         else:
             holdout = task.fold == 0 if len(folds) > 1 else np.zeros(len(task.rows), np.bool_)
-            final = _fitted(task, x, ~holdout, "final")
+            final = _fitted(task, x, trusted & ~holdout, "final")
             if holdout.any():
                 reference[holdout] = score_rows(final, x, task.rows[holdout])
-        if len(folds) == 1:
+        if len(folds) == 1 and not task.cls.own_held_out:
             reference = score_rows(final, x, task.rows)
+        held_out = np.full(len(given), np.nan)
+        held_out[given] = reference
         fitted = time.perf_counter()
         phase = "score"
-        scores = _mostly_finite(score_rows(final, x, None), task.id)
+        scores = score_rows(final, x, None)
+        _mostly_finite(scores[has_view(x)], task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()
         holdout_state = holdout_state or state
@@ -137,7 +150,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         status, reason = "excluded", f"health check failed: {shown}"
     end = time.perf_counter()
     return DetectorResult(
-        task.id, status, reason, "", "", state, holdout_state, reference, scores, health, fitted - clock, end - fitted
+        task.id, status, reason, "", "", state, holdout_state, held_out, scores, health, fitted - clock, end - fitted
     )
 
 
@@ -151,6 +164,21 @@ def score_task(task: ScoreTask) -> DetectorResult:
     except (Exception, SystemExit) as error:
         return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
     return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
+
+
+def has_view(x: NDArray[Any], rows: NDArray[np.intp] | None = None) -> NDArray[np.bool_]:
+    """(n,) which rows of a view (None = all) could be made; one that could not is NaN throughout."""
+    lead = (slice(None) if rows is None else rows, *(0,) * (x.ndim - 1))
+    return np.asarray(~np.isnan(x[lead]) if x.size else np.ones(len(x), np.bool_))
+
+
+def _only(task: FitTask, given: NDArray[np.bool_]) -> FitTask:
+    """The task without the fit rows whose view could not be made."""
+    if given.all():
+        return task
+    group = None if task.group is None else task.group[given]
+    trusted = None if task.trusted is None else task.trusted[given]
+    return replace(task, rows=task.rows[given], fold=task.fold[given], group=group, trusted=trusted)
 
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
@@ -177,21 +205,23 @@ def _disturbed(task: FitTask, chosen: NDArray[np.bool_]) -> Disturbed | None:
 
 
 def score_rows(detector: Detector, x: NDArray[Any], rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
-    """Scores of these rows (None = all), in chunks; a cell that is not finite is NaN."""
+    """Scores of these rows (None = all), in chunks; a cell that is not finite is NaN, as is one of a row without a view."""
     n = len(x) if rows is None else len(rows)
-    out = np.empty(n)
+    out = np.full(n, np.nan)
     for start in range(0, n, SCORE_ROWS):
         part = x[start : start + SCORE_ROWS] if rows is None else x[rows[start : start + SCORE_ROWS]]
-        out[start : start + SCORE_ROWS] = check_scores(detector.score(part), len(part), detector.name)
+        given = has_view(part)
+        part = part if given.all() else part[given]
+        if len(part):
+            out[start : start + SCORE_ROWS][given] = check_scores(detector.score(part), len(part), detector.name)
     return out
 
 
-def _mostly_finite(scores: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-    """The scores of a fit; ContractError if more than half of them are missing."""
+def _mostly_finite(scores: NDArray[np.float64], name: str) -> None:
+    """ContractError if more than half of a fit's scores are missing."""
     lost = int(np.isnan(scores).sum())
     if 2 * lost > len(scores):
         raise ContractError(f"{name}.score returned {lost} of {len(scores)} scores that are not finite")
-    return scores
 
 
 def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:

@@ -53,9 +53,8 @@ def disturb_rows(batch: SignalBatch, rows: NDArray[np.intp], seed: int) -> Copie
 def disturb(x: NDArray[np.float32], kind: str, severity: Floats, rng: np.random.Generator) -> NDArray[np.float32]:
     """Records (n, C, T) with a disturbance of this kind; ``severity`` (n,): its rms as a share of the record's, about.
 
-    ``tilt``: a smooth gain over frequency, up or down. ``resonance``: what lies in one band is raised. ``tones``: three at
-    frequencies of their own. ``noise``: of a smooth spectrum. ``burst``: one decaying oscillation. ``drift``: a gain that
-    changes over the record. ``distortion``: a quadratic and a cubic part of the signal itself.
+    ``tilt``: a smooth gain over frequency, up or down. ``tones``: three at frequencies of their own. ``noise``: of a smooth
+    spectrum. ``burst``: one decaying oscillation. ``loss``: the level falls.
     """
     wide = x.astype(np.float64)
     mean = wide.mean(axis=2, keepdims=True)
@@ -66,13 +65,6 @@ def disturb(x: NDArray[np.float32], kind: str, severity: Floats, rng: np.random.
 def _tilt(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
     shape = _smooth(x, rng)
     return _filtered(x, np.exp(1.5 * severity * shape))
-
-
-def _resonance(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
-    octave = _octaves(x)
-    centre = octave[..., -1:] * rng.random((len(x), 1, 1))
-    bump = np.exp(-0.5 * ((octave - centre) / rng.uniform(0.1, 0.4, (len(x), 1, 1))) ** 2)
-    return add(x, _filtered(x, bump), severity)
 
 
 def _tones(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
@@ -99,15 +91,8 @@ def _burst(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
     return add(x, decay * np.sin(2 * np.pi * ring * since) * np.ones_like(x), severity)
 
 
-def _drift(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
-    turn = rng.uniform(-1, 1, (len(x), 1, 1))
-    course = np.tanh(4 * (np.linspace(-1, 1, x.shape[2]) - turn)) * rng.choice([-1.0, 1.0], (len(x), 1, 1))
-    return np.asarray(x * np.exp(severity * course))
-
-
-def _distortion(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
-    part = rng.uniform(-1, 1, (len(x), 1, 1))
-    return add(x, part * x**2 / _rms(x) + (1 - np.abs(part)) * x**3 / _rms(x) ** 2, severity)
+def _loss(x: Floats, severity: Floats, rng: np.random.Generator) -> Floats:
+    return np.asarray(x * (1.0 - 0.8 * severity))
 
 
 def _octaves(x: Floats) -> Floats:
@@ -131,17 +116,11 @@ def _filtered(x: Floats, gain: Floats) -> Floats:
     return np.asarray(np.fft.irfft(np.fft.rfft(x, axis=2) * gain, x.shape[2], axis=2))
 
 
-def _rms(x: Floats) -> Floats:
-    return np.asarray(np.maximum(np.sqrt(np.mean(x**2, axis=2, keepdims=True)), 1e-30))
-
-
 _KINDS: dict[str, Callable[[Floats, Floats, np.random.Generator], Floats]] = {
     "tilt": _tilt,
-    "resonance": _resonance,
     "tones": _tones,
     "noise": _noise,
     "burst": _burst,
-    "drift": _drift,
-    "distortion": _distortion,
+    "loss": _loss,
 }
 KINDS = tuple(_KINDS)

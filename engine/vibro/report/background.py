@@ -105,6 +105,9 @@ def metrics(run: RunData, t: Texts) -> dict[str, Any] | None:
         return None
     fused = table.get("fused") or {}
     rows = [(t["fused"], "fused", fused.get("roc_auc"), fused.get("average_precision"))]
+    lasting = table.get("persistent") or {}
+    if (run.summary.get("persistence") or {}).get("on"):
+        rows.append(("persistent_score", "fused", lasting.get("roc_auc"), lasting.get("average_precision")))
     for group, entries in (("detectors", table.get("detectors")), ("baselines", table.get("baselines"))):
         listed = [(name, *_pair(value)) for name, value in (entries or {}).items()]
         listed.sort(key=lambda row: -(row[1] if row[1] is not None else -1.0))

@@ -52,6 +52,11 @@ class RunData:
         return len(self.level)
 
     @property
+    def judged(self) -> NDArray[np.float64]:
+        """(n,) the scores that levels go by: with the neighbours in time where the model found that high ones adjoin."""
+        return np.asarray(self.scores["persistent_score"], dtype=np.float64)
+
+    @property
     def cuts(self) -> tuple[float | None, float | None]:
         """The attention and the alarm cut of the fused score, None where there is none."""
         cuts = self.summary.get("thresholds", {}).get("cuts", {})

@@ -172,6 +172,7 @@ def build(found: Explanation) -> dict[str, Any]:
         "sensor_id": run.sensors[run.sensor[row]],
         "data_time": scores["data_time"][row],
         "score": float(scores["score"][row]),
+        "persistent_score": float(scores["persistent_score"][row]),
         "p_value": float(scores["p_value"][row]),
         "level": LEVELS[run.level[row]],
         "reason": str(scores["reason"][row]),
@@ -217,12 +218,18 @@ def detectors(run: RunData, row: int) -> list[dict[str, Any]]:
 
 def at_odds(table: Mapping[str, Any]) -> list[str]:
     """Sentences where the level of an explained record and the cuts of score and detectors do not say the same."""
-    alarm, score, level = table["cuts"]["alarm"], table["score"], table["level"]
+    alarm, score, level = table["cuts"]["alarm"], table["persistent_score"], table["level"]
     judged = [d for d in table["detectors"] if d["exceeds"] is not None and d["weight"]]
     over = [d["id"] for d in judged if d["exceeds"]]
     few = sum(d["weight"] for d in judged if d["exceeds"]) < 0.5 * sum(d["weight"] for d in judged)
     if alarm is None or not np.isfinite(score) or level not in LEVELS[:3] or not judged:
         return []
+    if (score > alarm) != (table["score"] > alarm):
+        alone, near = ("above", "below") if table["score"] > alarm else ("below", "above")
+        return [
+            f"the score is {alone} the alarm cut, with its neighbours in time it is {near}: persistent_score, which the level"
+            " follows"
+        ]
     if score > alarm and level != "alarm":
         return [
             f"the score is above the alarm cut, yet the level is {level}: the warnings of the run say what holds it back"
@@ -278,6 +285,7 @@ def neighbours(run: RunData, row: int) -> list[dict[str, Any]]:
             "record_id": str(run.scores["record_id"][i]),
             "data_time": run.scores["data_time"][i],
             "score": float(run.scores["score"][i]),
+            "persistent_score": float(run.judged[i]),
             "level": LEVELS[run.level[i]],
         }
         for i in near

@@ -185,13 +185,11 @@ def trend(found: Explanation, t: Texts) -> Svg | None:
     if len(np.unique(run.x[mine])) < 3:
         return None
     across = Scale(float(run.x[mine].min()), float(run.x[mine].max()), 44.0, WIDTH - 12)
-    up = score_scale(run.scores["score"][mine][run.level[mine] < LEVELS.index("invalid")], 150.0, 14.0, *run.cuts)
+    up = score_scale(run.judged[mine][run.level[mine] < LEVELS.index("invalid")], 150.0, 14.0, *run.cuts)
     pointed = None
-    if np.isfinite(run.x[row]) and np.isfinite(run.scores["score"][row]):
-        pointed = float(across(run.x[row])), float(up(run.scores["score"][row]))
-    return charts.panel(
-        run.x[mine], run.scores["score"][mine], run.level[mine], (across, up), run.cuts, run.timed, t, pointed
-    )
+    if np.isfinite(run.x[row]) and np.isfinite(run.judged[row]):
+        pointed = float(across(run.x[row])), float(up(run.judged[row]))
+    return charts.panel(run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t, pointed)
 
 
 def _channel(name: str) -> tuple[str, str]:

@@ -119,7 +119,7 @@ def worst_first(run: RunData) -> list[int]:
 
     def key(code: int) -> tuple[float, ...]:
         mine = run.sensor == code
-        level, score = run.level[mine], run.scores["score"][mine & (run.level != INVALID)]
+        level, score = run.level[mine], run.judged[mine & (run.level != INVALID)]
         highest = float(np.nanmax(score)) if np.isfinite(score).any() else -np.inf
         return (-int((level == ALARM).sum()), -int((level == ATTENTION).sum()), -highest)
 
@@ -224,7 +224,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     # A cell shows its most urgent record; a record that could not be judged only where there is no other.
     urgency = np.array([2, 3, 4, 1, 0])
     rank = urgency[run.level]
-    score = np.where(run.level >= INVALID, np.nan, run.scores["score"])
+    score = np.where(run.level >= INVALID, np.nan, run.judged)
     for i, code in enumerate(shown):
         rows = np.flatnonzero((run.sensor == code) & known)
         rows = rows[np.lexsort((np.nan_to_num(score[rows], nan=-np.inf), rank[rows]))]
@@ -245,7 +245,7 @@ def _stretches(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def shades(run: RunData) -> NDArray[np.float64]:
     """Five equal steps from the median score to the attention cut, or to the highest score without a cut."""
-    judged = run.scores["score"][(run.level < INVALID) & np.isfinite(run.scores["score"])]
+    judged = run.judged[(run.level < INVALID) & np.isfinite(run.judged)]
     if not len(judged):
         return np.zeros(5)
     middle, end = float(np.median(judged)), run.cuts[0]
@@ -254,7 +254,7 @@ def shades(run: RunData) -> NDArray[np.float64]:
 
 def distribution(run: RunData, t: Texts) -> Svg | None:
     """The histogram of the judged records, or None if none could be judged."""
-    judged = run.scores["score"][run.level < INVALID]
+    judged = run.judged[run.level < INVALID]
     return charts.histogram(judged, run.cuts, t) if np.isfinite(judged).any() else None
 
 
@@ -279,7 +279,7 @@ def thresholds(run: RunData) -> dict[str, Any]:
 
 def top(run: RunData) -> list[dict[str, Any]]:
     """The highest records with what every detector says of them."""
-    score = np.where(run.level == INVALID, np.nan, run.scores["score"])
+    score = np.where(run.level == INVALID, np.nan, run.judged)
     rows = np.flatnonzero(np.isfinite(score))
     rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
     cut = {d["id"]: d.get("cut") for d in run.summary.get("detectors", [])}
@@ -297,7 +297,8 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "row": int(run.scores["row"][i]),
                 "sensor": run.sensors[run.sensor[i]] or "–",
                 "time": _moment(run.x[i]) if run.timed else "–",
-                "score": float(score[i]),
+                "score": float(run.scores["score"][i]),
+                "persistent": float(score[i]),
                 "p": float(run.scores["p_value"][i]),
                 "level": LEVELS[run.level[i]],
                 "reason": str(run.scores["reason"][i]),
@@ -319,11 +320,11 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     machine = _machine_of(run)
     together = trends.overlapping(run)
-    up = score_scale(run.scores["score"][run.level < INVALID], 21.0, 3.0, *run.cuts)
+    up = score_scale(run.judged[run.level < INVALID], 21.0, 3.0, *run.cuts)
     rows = []
     for code in order[:TABLE]:
         mine = run.sensor == code
-        level, score = run.level[mine], run.scores["score"][mine]
+        level, score = run.level[mine], run.judged[mine]
         judged = score[(level < INVALID) & np.isfinite(score)]
         place = run.x if together else run.x[mine]
         known = place[np.isfinite(place)]

@@ -80,6 +80,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "records_in_alarm": ("records in alarm", "报警记录"),
     "sensors_in_alarm": ("sensors that keep up an alarm", "持续报警的传感器"),
     "score": ("score", "分数"),
+    "persistent": ("with neighbours in time", "含相邻时刻"),
     "confidence": ("confidence", "置信度"),
     "h_transients": ("Transients", "瞬态事件"),
     "p_transients": (

@@ -27,7 +27,7 @@ def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
         rows = rows[np.argsort(run.x[rows], kind="stable")]
         if len(np.unique(run.x[rows])) < 2:
             continue
-        rows = rows[_kept(run.scores["score"][rows], each)]
+        rows = rows[_kept(run.judged[rows], each)]
         name = run.sensors[code]
         found.append(
             {
@@ -36,7 +36,7 @@ def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
                 "machine": str((told.get(name) or {}).get("machine_id") or ""),
                 "level": int(max((level for level in run.level[run.sensor == code] if level < 3), default=0)),
                 "x": packed_places(run.x[rows]),
-                "y": packed(run.scores["score"][rows]),
+                "y": packed(run.judged[rows]),
                 "levels": packed_codes(run.level[rows]),
                 "fit": _seconds(spans.get(name)),
                 "covariates": _covariates(run, rows),

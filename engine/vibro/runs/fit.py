@@ -109,7 +109,7 @@ def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: Fitte
     """Sentences on machines whose fit rows seem to hold faults, with the option that leaves those out."""
     fit, budget = rows.fit, fitted.plan.ensemble.budgets.alarm
     passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
-    score = np.where(passing, np.nan, verdict.score)
+    score = np.where(passing, np.nan, verdict.persistent)
     found = find_contamination(score[fit], batch.machine[fit], batch.time[fit], fitted.cuts.alarm, budget)
     dated = [c for c in found if not np.isnat(c.since)]
     said = []

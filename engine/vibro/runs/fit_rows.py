@@ -55,7 +55,7 @@ def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> tuple
     if not len(rows):
         known = ", ".join(sorted(set(map(str, labels.split)) - {""})) or "none"
         raise ConfigError(f"--fit-on {fit_on} picks no valid record (splits in the label table: {known})")
-    return make_rows(batch, rows, fit_on), []
+    return replace(make_rows(batch, rows, fit_on), clean=True), []
 
 
 def _baseline_rows(batch: SignalBatch, fit_on: str) -> tuple[Rows, list[str]]:
@@ -80,7 +80,7 @@ def _baseline_rows(batch: SignalBatch, fit_on: str) -> tuple[Rows, list[str]]:
         said = [
             f"{len(without)} sensors have no record in the baseline {fit_on} and are judged by the others': {names}"
         ]
-    return replace(make_rows(batch, rows, fit_on), judged_held_out=True), said
+    return replace(make_rows(batch, rows, fit_on), judged_held_out=True, clean=True), said
 
 
 def _baseline(fit_on: str) -> Callable[[NDArray[np.datetime64]], Chosen]:

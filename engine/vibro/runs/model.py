@@ -23,6 +23,7 @@ from vibro.injection.sensitivity import Sensitivity
 from vibro.injection.trial import Trial
 from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
+from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts, fuse
 from vibro.scoring.verdict import Calibration
@@ -82,6 +83,7 @@ def save_model(
         tensors["trial"] = report.trial.state()
     tensors["signature"] = fitted.signature.arrays
     tensors["marks"] = marks_state(fitted.marks)
+    tensors["persistence"] = fitted.persistence.arrays
     tensors["fuser"] = fitted.fuser_state
     tensors["reference"] = fitted.reference
     tensors["probes"] = fitted.probes
@@ -129,6 +131,7 @@ def load_model(
             ),
             signature=Signature(tensors["signature"]),
             marks=marks_of(tensors["marks"]),
+            persistence=Persistence(tensors["persistence"]),
             reference=tensors["reference"],
             probes=tensors["probes"],
         )
@@ -186,7 +189,7 @@ def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any]
         covariates=probes["covariates"],
         covariate_names=tuple(schema["covariate_names"]),
     )
-    raw, failed = engine.raw_scores(fitted, batch)
+    raw, failed = engine.raw_scores(fitted, batch, probes["instant"])
     if failed:
         raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
     absent = dict(fitted.plan.absent)

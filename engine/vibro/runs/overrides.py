@@ -42,6 +42,8 @@ def customise(
     rows = [dict(row) for row in table.get("detectors", [])]
     if detectors is not None:
         rows = _chosen(host, rows, detectors)
+        chosen = [_ident(row) for row in rows]
+        out["suspects"] = [ident for ident in table.get("suspects", []) if ident in chosen]
     out["detectors"] = rows
     for text in sets:
         _set(out, rows, text)

@@ -13,12 +13,13 @@ from vibro.api import settings_of
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
+from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
-from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
+from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, ScoreMatrix, Verdict
 
 SCHEMA = 1
 TOP = 10
@@ -55,7 +56,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
 
 def top(batch: SignalBatch, verdict: Verdict, hypotheses: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The ten highest records that are not invalid; alarms with the first of their hypotheses, None without any."""
-    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.score, nan=-np.inf))
+    score = np.where(verdict.level == INVALID, -np.inf, np.nan_to_num(verdict.persistent, nan=-np.inf))
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
         {
@@ -65,6 +66,7 @@ def top(batch: SignalBatch, verdict: Verdict, hypotheses: Mapping[str, Any]) -> 
             "sensor_id": batch.sensors[batch.sensor[i]],
             "data_time": batch.time[i],
             "score": float(verdict.score[i]),
+            "persistent_score": float(verdict.persistent[i]),
             "level": LEVELS[verdict.level[i]],
             "reason": REASONS[verdict.reason[i]],
             "hypothesis": hypotheses.get(str(batch.ids[i])) if verdict.level[i] == ALARM else None,
@@ -146,6 +148,13 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
     }
 
 
+def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
+    """Whether levels follow ``persistent_score``, and what decided it at the fit; None where no record has a neighbour."""
+    arrays = fitted.persistence.arrays
+    numbers = {name: float(arrays[key]) for name, key in (("times_chance", "ratio"), ("deviations", "sure"))}
+    return {"on": fitted.persistence.on} | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
+
+
 def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
     """A sentence on the records that lack covariates which the model knows, and how they are judged."""
     coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
@@ -159,6 +168,24 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
         f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"
     ]
+
+
+def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors that judge records by their companions: why they are off, or how many records have none."""
+    off: dict[str, list[str]] = {}
+    for r in report.results:
+        if r.status == "excluded" and fitted.plan.needs_companions(r.id):
+            off.setdefault(r.reason, []).append(r.id)
+    said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
+    on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
+    alone = int((np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid).sum()) if on else 0
+    if alone:
+        ids = " and ".join(matrix.detectors[j] for j in on)
+        said.append(
+            f"{alone} of {len(batch)} records lack companions, the other sensors of their machine at their instant:"
+            f" {ids} give them no score, the other detectors judge them"
+        )
+    return said
 
 
 def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
@@ -238,7 +265,7 @@ def decided(
 
 def realised(verdict: Verdict, cuts: Cuts) -> dict[str, float | None]:
     """Share of the valid records above each cut."""
-    judged = verdict.score[(verdict.level != INVALID) & np.isfinite(verdict.score)]
+    judged = verdict.persistent[(verdict.level != INVALID) & np.isfinite(verdict.persistent)]
     return {
         name: float(np.mean(judged > cut)) if len(judged) else None
         for name, cut in (("attention", cuts.attention), ("alarm", cuts.alarm))
@@ -250,14 +277,15 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``smallest`` has one row per sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
+    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
     found = judge(trial, cuts, len(sensors))
     return {
         "kinds": list(KINDS),
+        "taught": list(TAUGHT),
         "severities": list(SEVERITIES),
         "records": int(found.count[-1]),
         "detectors": {
@@ -294,6 +322,7 @@ def build(
     signal: Mapping[str, Any],
     fitted: FittedEnsemble,
     report: FitReport,
+    matrix: ScoreMatrix,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
     cases: Sequence[Mapping[str, Any]],
@@ -327,7 +356,7 @@ def build(
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    said += lacking(fitted, batch)
+    said += [*lacking(fitted, batch), *companions(fitted, report, matrix, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",
@@ -338,6 +367,7 @@ def build(
         "machines_known": dict(machines_known),
         "detectors": detectors(fitted, report),
         "fusion": combined,
+        "persistence": persistence(fitted),
         "fit_spans": dict(fit_spans),
         "timings": dict(timings),
         "resources": dict(resources),

@@ -99,7 +99,7 @@ def rethreshold(
         raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
-    if not {"reference_cut", *(["label"] if found["metrics"] else [])} <= set(stored):
+    if not {"reference_cut", "persistent", *(["label"] if found["metrics"] else [])} <= set(stored):
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
@@ -131,8 +131,9 @@ def rethreshold(
     matrix = ScoreMatrix(ids, batch.ids, stored["raw"], stored["z"], look)
     quorum = float(stored["quorum"])
     unseen = stored["unseen"].astype(np.bool_)
+    fused, persistent = stored["fused"], stored["persistent"]
     verdict = decide(
-        matrix, stored["fused"], stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen
+        matrix, fused, stored["weights"], cuts, stored["reference_fused"], batch.valid, quorum, unseen, persistent
     )
     marks = marks_of(_part(stored, "marks/"))
     marks = marks.joined(marks_in(read_marks(path), batch.ids, look, marks.near))
@@ -238,7 +239,7 @@ def _learned(
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
     table = read_labels(labels, batch, partial, _Quarantined(path))
-    known = (table.y >= 0) & np.isfinite(stored["fused"]) & batch.valid
+    known = (table.y >= 0) & np.isfinite(stored["persistent"]) & batch.valid
     y = table.y[known]
     told = {
         "labels": str(labels),
@@ -247,7 +248,7 @@ def _learned(
         "normal": int((y == 0).sum()),
         "anomalous": int((y > 0).sum()),
     }
-    return Learned(stored["fused"][known], y, told, tuple(table.warnings))
+    return Learned(stored["persistent"][known], y, told, tuple(table.warnings))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ def sentences(
         *quiet_machines(machines),
         *alone(sensors),
         *passing(verdict),
+        *persisting(verdict, cuts),
         *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
         *off_budget(batch, verdict, cuts, machines, thresholds),
@@ -132,6 +133,21 @@ def passing(verdict: Verdict) -> list[str]:
     return said
 
 
+def persisting(verdict: Verdict, cuts: Cuts) -> list[str]:
+    """Records whose level would be another without their neighbours in time."""
+    known = np.isfinite(verdict.score) & (verdict.level <= ALARM)
+    changed = known & (verdict.persistent != verdict.score)
+    if not changed.any():
+        return []
+    held = int((changed & (verdict.score > cuts.alarm) & (verdict.persistent <= cuts.alarm)).sum())
+    raised = int((changed & (verdict.score <= cuts.alarm) & (verdict.persistent > cuts.alarm)).sum())
+    return [
+        "high scores adjoined in time far more often than by chance when the model was fitted, so levels follow the score"
+        f" with its neighbours (column persistent_score): {counted(held, 'record')} over the alarm cut by score alone"
+        f" {'is' if held == 1 else 'are'} below it, {counted(raised, 'record')} below it {'is' if raised == 1 else 'are'} over"
+    ]
+
+
 def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
     """Verdicts against the greater part of the detectors' own cuts."""
     against = np.isfinite(verdict.agreement) & (verdict.agreement < MINORITY)
@@ -143,7 +159,7 @@ def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
             f"{n} of {counted(int(alarm.sum()), 'alarm')} {'rests' if n == 1 else 'rest'} on few detectors: most of the"
             " weight stays below its own cuts (column agreement)"
         )
-    n = int((against & (verdict.level < ALARM) & (verdict.score <= cuts.alarm)).sum())
+    n = int((against & (verdict.level < ALARM) & (verdict.persistent <= cuts.alarm)).sum())
     if n:
         said.append(
             f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: each of"
@@ -154,7 +170,7 @@ def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
 
 def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     """Records over the alarm cut whose operating state the model has not seen."""
-    over = verdict.unseen & (verdict.score > cuts.alarm) & (verdict.level != INVALID)
+    over = verdict.unseen & (verdict.persistent > cuts.alarm) & (verdict.level != INVALID)
     suppressed = int((verdict.reason == REASONS.index("unseen_state")).sum())
     alarms = int((over & (verdict.level == ALARM)).sum())
     of = f" ({', '.join(batch.covariate_names)})" if batch.covariate_names else ""
@@ -195,11 +211,11 @@ def off_budget(
         if (share > OFF * budget or share < budget / OFF) and abs(excess) > chance:
             if excess < 0:
                 what = "the cut is cautious"
-            elif raised and calm.any() and (verdict.score[calm] > cut).mean() <= OFF * budget:
+            elif raised and calm.any() and (verdict.persistent[calm] > cut).mean() <= OFF * budget:
                 what = f"nearly all of them since the alarm of {machines_named(list(raised))} began"
             else:
                 what = "faults, or the data differ from those of the fit"
-            held = int((judged & (verdict.score > cut) & (verdict.level < level)).sum())
+            held = int((judged & (verdict.persistent > cut) & (verdict.level < level)).sum())
             of_them = f" ({held} of them are held back, see their reason)" if held else ""
             said.append(
                 f"{percent(share)} of the records lie above the {name} cut{of_them}, for a budget of {percent(budget)}: {what}"

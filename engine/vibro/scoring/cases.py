@@ -24,7 +24,7 @@ def case_rows(batch: SignalBatch, verdict: Verdict, machines: Sequence[Mapping[s
     its machine in ``machines`` (rows of ``machines.csv``), else ``attention``. ``since``, ``until``: first and last alarm;
     ``open``: whether fewer than five instants came after it. ``instants``: with an alarm, of ``instants_total`` from since
     to until; ``sensors``: those with a record in alarm, the most records first; ``record_id``: the highest record;
-    ``score``: of that; ``confidence``: mean of all its records.
+    ``score``: that of it with its neighbours in time, by which levels go; ``confidence``: mean of all its records.
     """
     told = {str(row["machine_id"]): row for row in machines}
     judged = (verdict.level != INVALID) & (verdict.level != INDETERMINATE)
@@ -65,13 +65,13 @@ def _runs(
 
 def _told(batch: SignalBatch, verdict: Verdict, rows: NDArray[np.intp]) -> dict[str, Any]:
     codes, counts = np.unique(batch.sensor[rows], return_counts=True)
-    highest = rows[np.lexsort((batch.ids[rows], -verdict.score[rows]))[0]]
+    highest = rows[np.lexsort((batch.ids[rows], -verdict.persistent[rows]))[0]]
     known = verdict.confidence[rows][np.isfinite(verdict.confidence[rows])]
     return {
         "sensors": [batch.sensors[code] for code in codes[np.argsort(-counts, kind="stable")]],
         "records": len(rows),
         "record_id": str(batch.ids[highest]),
-        "score": float(verdict.score[highest]),
+        "score": float(verdict.persistent[highest]),
         "confidence": float(known.mean()) if len(known) else np.nan,
     }
 

@@ -116,7 +116,7 @@ def _held(verdict: Verdict, cuts: Cuts) -> Floats:
     """
     passing = np.isin(verdict.reason, (REASONS.index("transient"), REASONS.index("benign")))
     most = np.where(verdict.level < ALARM, cuts.alarm, np.inf)
-    return np.minimum(verdict.score, np.where(passing | (verdict.level < ATTENTION), cuts.attention, most))
+    return np.minimum(verdict.persistent, np.where(passing | (verdict.level < ATTENTION), cuts.attention, most))
 
 
 def _by_machine(batch: SignalBatch, verdict: Verdict) -> Iterator[tuple[str, NDArray[np.intp], NDArray[np.intp]]]:

@@ -38,7 +38,7 @@ def with_reasons(
     level[transient], level[harmless] = ATTENTION, NORMAL
 
     reason = np.zeros(len(batch), np.int8)
-    held = verdict.alarm_suppressed & (verdict.score > cuts.alarm)
+    held = verdict.alarm_suppressed & (verdict.persistent > cuts.alarm)
     for code, rows in ((UNSEEN_STATE, held & (level == ATTENTION)), (TRANSIENT, transient), (BENIGN, harmless)):
         reason[rows] = code
     reason[level == INVALID] = DATA

@@ -50,7 +50,9 @@ class ScoreMatrix:
 class Verdict:
     """The decision on n records.
 
-    ``score`` (n,) fused, NaN if no detector gave one; ``level`` int8 (n,) into ``LEVELS``; ``p_value`` (n,) conformal;
+    ``score`` (n,) fused, NaN if no detector gave one; ``persistent`` (n,) the same with its neighbours in time where the
+    model's ``Persistence`` is on: levels, p-values and what follows from them go by it; ``level`` int8 (n,) into
+    ``LEVELS``; ``p_value`` (n,) conformal;
     ``agreement`` (n,) 0..1: share of the surviving weight whose detector is on the same side of its own cut as the
     fused score of the alarm cut, NaN without a score; ``share`` (n, d) what each detector adds to a weighted mean, 0
     where it gave nothing; ``exceedances`` (n, d) z above the detector's own cut; ``used`` (n,) surviving share of the weight;
@@ -60,6 +62,7 @@ class Verdict:
     """
 
     score: NDArray[np.float64]
+    persistent: NDArray[np.float64]
     level: NDArray[np.int8]
     p_value: NDArray[np.float64]
     agreement: NDArray[np.float64]
@@ -89,6 +92,7 @@ def decide(
     valid: NDArray[np.bool_],
     quorum: float,
     unseen: NDArray[np.bool_] | None = None,
+    persistent: NDArray[np.float64] | None = None,
 ) -> Verdict:
     """Levels, p-values, agreement and exceedances of fused scores (n,).
 
@@ -96,14 +100,16 @@ def decide(
     scores; ``valid`` (n,) rows whose data can be trusted; ``quorum`` the least surviving share of the weight. A score
     is over a cut only if it is greater: a constant score raises no alarm. ``invalid`` goes before ``indeterminate``.
     ``unseen`` (n,) rows in operating states beyond those of the reference, which cannot say how far normal records would
-    lie there: only a score over ``cuts.unseen`` raises an alarm; others reach attention.
+    lie there: only a score over ``cuts.unseen`` raises an alarm; others reach attention. ``persistent`` (n,)
+    takes the place of the fused scores where levels are found.
     """
     n, d = matrix.z.shape
     total = float(weights.sum())
     weight = weights / total if total > 0 else np.full(d, 1.0 / max(d, 1))
     share, exceedances = np.zeros((n, d)), np.zeros((n, d), np.bool_)
     used, same = np.zeros(n), np.zeros(n)
-    alarm = fused > cuts.alarm
+    judged = np.asarray(fused if persistent is None else persistent, dtype=np.float64)
+    alarm = judged > cuts.alarm
     for start in range(0, n, CHUNK):
         rows = slice(start, start + CHUNK)
         for j in range(d):  # column by column: the order of a sum never depends on the number of rows
@@ -116,21 +122,22 @@ def decide(
             same[rows] += weight[j] * (given & (over == alarm[rows]))
     some = used > 0
     np.divide(share, used[:, None], out=share, where=some[:, None])
-    agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(fused))
+    agreement = np.divide(same, used, out=np.full(n, np.nan), where=some & ~np.isnan(judged))
     unseen = np.zeros(n, np.bool_) if unseen is None else unseen
-    suppressed = unseen & ~(fused > cuts.unseen)
-    level = np.where(alarm & ~suppressed, ALARM, np.where(fused > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
-    level[np.isnan(fused) | (used < quorum - 1e-9)] = INDETERMINATE
+    suppressed = unseen & ~(judged > cuts.unseen)
+    level = np.where(alarm & ~suppressed, ALARM, np.where(judged > cuts.attention, ATTENTION, NORMAL)).astype(np.int8)
+    level[np.isnan(judged) | (used < quorum - 1e-9)] = INDETERMINATE
     level[~valid] = INVALID
     return Verdict(
         score=np.asarray(fused, dtype=np.float64),
+        persistent=judged,
         level=level,
-        p_value=conformal_p(fused, reference),
+        p_value=conformal_p(judged, reference),
         agreement=np.clip(agreement, 0.0, 1.0),
         share=share,
         exceedances=exceedances,
         used=np.clip(used, 0.0, 1.0),
-        confidence=confidence(fused, level, cuts.resampled, suppressed),
+        confidence=confidence(judged, level, cuts.resampled, suppressed),
         unseen=unseen,
         alarm_suppressed=suppressed,
         reason=np.zeros(n, np.int8),

@@ -25,6 +25,7 @@ SCORE_COLUMNS = (
     "sensor_id",
     "data_time",
     "score",
+    "persistent_score",
     "p_value",
     "level",
     "reason",

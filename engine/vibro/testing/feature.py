@@ -22,7 +22,7 @@ Inputs = dict[str, NDArray[Any]]
 
 
 class FeatureCase(Case):
-    """An extractor with easy records, three sensors and two covariates as its inputs."""
+    """An extractor with easy records, three sensors and two covariates as its inputs; with whole instants four sensors."""
 
     @property
     def learns(self) -> bool:
@@ -34,16 +34,22 @@ class FeatureCase(Case):
         """Names of the inputs."""
         return tuple(str(view_key(spec)) for spec in self.cls.inputs(self.make().params))
 
+    @property
+    def together(self) -> int:
+        """Rows that must stay together: four of an instant where the extractor reads ``instant``, else one."""
+        return 4 if "instant" in self.names else 1
+
     def inputs(self, kind: NDArray[np.int16], stream: int, *, samples: int = 1024, channels: int = 1) -> Inputs:
         """Fresh inputs for rows of these kinds (``signals.records``)."""
         rng = np.random.default_rng([self.seed, stream])
         n = len(kind)
         covariates = rng.standard_normal((n, 2)).astype(np.float32)
         covariates[::9, 1] = np.nan
-        known = {
+        known: dict[str, NDArray[Any]] = {
             "raw": signals.records(kind, rng, samples=samples, channels=channels),
             "covariates": covariates,
-            "sensor": (np.arange(n) % 3).astype(np.float32)[:, None],
+            "sensor": (np.arange(n) % (self.together if self.together > 1 else 3)).astype(np.float32)[:, None],
+            "instant": (np.arange(n) // self.together).astype(np.float32)[:, None],
         }
         return {name: known[name] if name in known else self._view(known["raw"]) for name in self.names}
 
@@ -57,8 +63,8 @@ class FeatureCase(Case):
         return self.inputs(np.repeat(np.array([0, 1], np.int16), 30), 1)
 
     def fit(self, component: Any, *, other: bool = False) -> Any:
-        """Fits on 60 normal rows, or on noise."""
-        rows = self.inputs(np.full(signals.ROWS, 2 if other else 0, np.int16), 2)
+        """Fits on 60 normal rows or instants, or on noise."""
+        rows = self.inputs(np.full(signals.ROWS * self.together, 2 if other else 0, np.int16), 2)
         self.show(f"fit {sorted(rows)}", *rows.values())
         component.fit(rows)
         return component
@@ -127,16 +133,22 @@ def check_view_finite(case: FeatureCase) -> None:
 
 
 def check_rows_alone(case: FeatureCase) -> None:
-    """A row gives the same alone as among all."""
-    for i in (0, 59):
-        one = case.transform(case.fitted, take(case.data, slice(i, i + 1)))
-        close(one, case.expected[i : i + 1], f"row {i} alone differs", _spread(case))
+    """A row, or an instant, gives the same alone as among all."""
+    for i in (0, 60 - case.together):
+        rows = slice(i, i + case.together)
+        close(
+            case.transform(case.fitted, take(case.data, rows)),
+            case.expected[rows],
+            f"row {i} alone differs",
+            _spread(case),
+        )
 
 
 def check_chunks(case: FeatureCase) -> None:
-    """Chunks of rows give the same as all rows at once."""
-    parts = [case.transform(case.fitted, take(case.data, slice(s, s + 7))) for s in range(0, 60, 7)]
-    close(np.concatenate(parts), case.expected, "chunks of 7 rows differ")
+    """Chunks of rows or instants give the same as all at once."""
+    step = 7 * case.together
+    parts = [case.transform(case.fitted, take(case.data, slice(s, s + step))) for s in range(0, 60, step)]
+    close(np.concatenate(parts), case.expected, f"chunks of {step} rows differ")
 
 
 def check_row_order(case: FeatureCase) -> None:
@@ -157,13 +169,14 @@ def check_read_only_memmap(case: FeatureCase) -> None:
 
 def check_input_unchanged(case: FeatureCase) -> None:
     """Neither ``fit`` nor ``transform`` writes into its inputs."""
-    inputs = copies(case.data)
+    given = case.inputs(np.zeros(signals.ROWS * case.together, np.int16), 1)
+    inputs = copies(given)
     component = case.make()
     component.fit(inputs)
     component.transform(inputs)
     for name, array in inputs.items():
-        require(np.array_equal(array, case.data[name], equal_nan=True), f"input {name} was changed")
-    require(list(inputs) == list(case.data), "the table of inputs was changed")
+        require(np.array_equal(array, given[name], equal_nan=True), f"input {name} was changed")
+    require(list(inputs) == list(given), "the table of inputs was changed")
 
 
 def check_rows_differ(case: FeatureCase) -> None:
@@ -175,11 +188,13 @@ def check_rows_differ(case: FeatureCase) -> None:
 def check_odd_records(case: FeatureCase) -> None:
     """Constant, zero, clipped, huge and denormal records give finite rows."""
     for name, record in signals.odd_records().items():
-        inputs = take(case.data, slice(0, 1))
+        inputs = take(case.data, slice(0, case.together))
         if "raw" in inputs:
             inputs["raw"] = record[None, None]
         else:
-            inputs = {k: a if k in ("sensor", "covariates") else _odd_row(a, record) for k, a in inputs.items()}
+            inputs = {
+                k: a if k in ("sensor", "covariates", "instant") else _odd_row(a, record) for k, a in inputs.items()
+            }
         with np.errstate(all="ignore"):
             view = case.transform(case.fitted, inputs)
         require(
@@ -188,9 +203,13 @@ def check_odd_records(case: FeatureCase) -> None:
 
 
 def check_unknown_sensor(case: FeatureCase) -> None:
-    """A sensor that was not there at ``fit`` (code -1) gives finite rows."""
+    """A sensor that was not there at ``fit`` (code -1) gives finite rows, or NaN throughout where instants are read."""
     inputs = take(case.data, slice(0, 2))
     inputs["sensor"] = np.full((2, 1), -1, np.float32)
+    if case.together > 1:
+        view = case.transform(case.fitted, inputs)
+        require(bool((np.isfinite(view) | np.isnan(view).all(axis=1, keepdims=True)).all()), "rows are NaN in part")
+        return
     require(np.isfinite(case.transform(case.fitted, inputs)).all(), "rows of an unknown sensor are not finite")
 
 

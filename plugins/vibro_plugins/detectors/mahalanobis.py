@@ -48,6 +48,7 @@ class Mahalanobis(Detector):
     Params = MahalanobisParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
     requires = ("sklearn",)
+    robust = True
     test_settings: ClassVar[dict[str, Any]] = {"rounds": 3}
 
     _columns: Columns | None = None

@@ -167,24 +167,6 @@ def test_more_columns_than_rows(case):
     assert np.median(detector.score(far)) > np.median(detector.score(x[50:]))
 
 
-def test_clean_keeps_anomalies_out_of_the_stored_rows():
-    rng = np.random.default_rng(8)
-    pool = rng.standard_normal((300, 10)).astype(np.float32)
-    pool[270:] = pool[270:] * 0.1 + 6  # a cluster: each has near neighbours
-    plain, clean = make("KNN"), make("KNN", clean=0.12)
-    plain.fit(pool)
-    clean.fit(pool)
-    assert np.median(plain.score(pool[270:])) < np.median(plain.score(pool[:270]))
-    assert clean.score(pool[270:]).min() > clean.score(pool[:270]).max()
-
-
-def test_clean_gives_sound_rows_back():
-    sound = np.random.default_rng(8).standard_normal((300, 10)).astype(np.float32)
-    clean = make("KNN", clean=0.25)
-    clean.fit(sound)
-    assert len(clean.state()["model.rows"]) > 0.95 * len(sound)
-
-
 def test_mahalanobis_is_not_moved_by_anomalies_among_its_fit_rows():
     rng = np.random.default_rng(7)
     x = rng.standard_normal((600, 30)).astype(np.float32)
@@ -317,13 +299,10 @@ def test_on_contaminated_pools_trimming_pays(real, name):
     for case, settings in {
         "mahalanobis": {},
         "untrimmed": {"trim": 0.0},
-        "KNN": {},
-        "clean KNN": {"clean": 0.1},
         "ECOD": {},
     }.items():
-        detector = make({"untrimmed": "mahalanobis", "clean KNN": "KNN"}.get(case, case), **settings)
+        detector = make("mahalanobis" if case == "untrimmed" else case, **settings)
         detector.fit(x)
         precision[case] = average_precision_score(y, detector.score(x))
     assert precision["mahalanobis"] > max(0.7, precision["untrimmed"] + 0.05)
-    assert precision["clean KNN"] > precision["KNN"] + 0.05
     assert precision["mahalanobis"] > precision["ECOD"]

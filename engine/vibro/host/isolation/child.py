@@ -73,7 +73,7 @@ def describe(cls: Any) -> dict[str, Any]:
         name: getattr(cls, name)
         for name in (
             *("kind", "name", "deterministic", "api", "view", "item", "needs_labels", "exclusive", "cross_fit"),
-            *("wants_disturbed", "min_rows", "wants_trial", "higher_is_better"),
+            *("wants_disturbed", "own_held_out", "robust", "min_rows", "wants_trial", "higher_is_better"),
         )
         if hasattr(cls, name)
     }

@@ -15,10 +15,8 @@ from vibro.api import Detector, NotApplicableError, NotFittedError, Params, Stat
 from vibro_plugins.detectors.pyod_models.adapter import Refitted, find_class, known_settings
 from vibro_plugins.detectors.pyod_models.tails import CopulaTails, Histograms, Tails
 from vibro_plugins.stats.columns import Columns, in_blocks, leading_axes, one_thread
-from vibro_plugins.stats.covariance import concentrate, reweighted
 from vibro_plugins.stats.neighbours import LocalOutlierFactor, NearestDistance
 
-ROUNDS = 8  # most refits of the Mahalanobis distance for ``clean``
 COMPUTED_HERE: dict[str, type[Any]] = {
     "ecod": Tails,
     "copod": CopulaTails,
@@ -59,13 +57,11 @@ class PyODParams(Params):
     ``model``: class name in PyOD, any case; ECOD has no parameters to choose
     ``settings``: parameters of that class
     ``pca``: leading principal axes kept; unset: by model; 0: all columns, and PyOD's own settings
-    ``clean``: trim of a Mahalanobis distance whose outliers are left out of the fit; 0: the model sees all rows
     """
 
     model: str = "ECOD"
     settings: dict[str, Any] = field(default_factory=dict)
     pca: Annotated[int, Field(ge=0, le=4096)] | None = None
-    clean: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
 
 
 class PyOD(Detector):
@@ -106,9 +102,6 @@ class PyOD(Detector):
         with one_thread():
             columns = Columns.fit(x)
             z = columns.apply(x)
-            if self.params.clean:
-                x = x[reweighted(z, *concentrate(z, self.params.clean, ROUNDS), ROUNDS)[1]]
-                z = columns.apply(x)
             axes = recipe.axes if self.params.pca is None else self.params.pca
             if len(z) < axes * recipe.rows_per_axis:
                 axes = min(axes, recipe.few or len(z) // recipe.rows_per_axis)

@@ -1,0 +1,45 @@
+"""Which fit rows the other detectors may learn from: those that the suspects of an ensemble do not hold for faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.core.rows import Rows
+from vibro.core.worker import DetectorResult
+
+LEFT_OUT = 0.12  # share of the fit rows, the most suspicious: more than most pools hold of faults
+UPPER = 0.6745  # upper quartile of a Gaussian
+
+Floats = NDArray[np.float64]
+
+
+def trusted_rows(rows: Rows, suspects: Sequence[str], results: Mapping[str, DetectorResult]) -> NDArray[np.bool_]:
+    """(fit rows,) False for the most suspicious ones; all True for rows known to be clean, and without a suspect's scores.
+
+    A method that leaves out rows by its own scores keeps a cluster of faults, which are near to each other; a distance from
+    the bulk of all rows does not. The scores are those of the fit on all rows: a suspect scores its own rows as if they had
+    been left out, and four fifths of a few dozen rows are too few to tell what is suspicious.
+    """
+    scores = [results[i].scores for i in suspects if results[i].status == "ok"]
+    if rows.clean or not scores:
+        return np.ones(len(rows.fit), np.bool_)
+    total = suspicion(np.stack([s[rows.fit] for s in scores if s is not None], axis=1))
+    return np.asarray(total <= np.quantile(total, 1.0 - LEFT_OUT))
+
+
+def suspicion(scores: Floats) -> Floats:
+    """(n,) sum over the scores (n, d) of several detectors: asinh((score - median) / upper quartile's distance).
+
+    So one detector alone cannot decide. A score that is missing adds nothing.
+    """
+    known = np.isfinite(scores)
+    total = np.zeros(len(scores))
+    for column, given in zip(scores.T, known.T, strict=True):
+        if given.any():
+            middle, high = np.quantile(column[given], (0.5, 0.75))
+            unit = (column[given] - middle) / max((high - middle) / UPPER, 1e-9 * max(1.0, abs(middle)))
+            total[given] += np.arcsinh(unit)
+    return total

@@ -1,0 +1,198 @@
+"""Classifiers that tell records from disturbed copies of them: what is fault-like, learned without any label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vibro import hookimpl
+from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
+from vibro_plugins.detectors.synthetic.classifiers import Linear, Trees, told_apart
+from vibro_plugins.stats.columns import Columns, FitRows, in_blocks, one_thread
+from vibro_plugins.stats.covariance import WINSOR, Scatter
+
+PARTS = 5  # classifiers, each without a fifth of the rows and their copies
+LEAST_LEARNED = 0.55  # AUC of held-out copies over held-out rows below which nothing was learned
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SyntheticLinearParams(Params):
+    """Settings of ``synthetic_linear``.
+
+    ``penalty``: weight of the squared coefficients against the log-likelihood of all rows
+    """
+
+    penalty: Annotated[float, Field(gt=0)] = 300.0
+
+
+@dataclass(frozen=True)
+class SyntheticTreesParams(Params):
+    """Settings of ``synthetic_trees``.
+
+    ``trees``: trees of each of the five classifiers
+    """
+
+    trees: Annotated[int, Field(ge=1, le=2000)] = 50
+
+
+class Synthetic(Detector):
+    """Log-odds that a row is a disturbed copy, by classifiers of fit rows against disturbed copies of them.
+
+    Five classifiers each learn without one fifth of the rows and their copies, whole groups (recordings) together. A fit row
+    is scored by the one that has not seen it, any other row by the mean of all five. They see every value in robust units
+    and whitened by the covariance of the fit rows: how much it rose, how much it departs, and how much it departs from what
+    goes with the others.
+    """
+
+    wants_disturbed = True
+    own_held_out = True
+    view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
+    requires = ("sklearn",)
+    deterministic = False
+    seconds = 3.0
+
+    _columns: Columns | None = None
+    _scatter: Scatter
+    _parts: list[Any]
+    _own: FitRows
+    _part: NDArray[np.intp]  # of each own row, in the order of its key: the classifier that has not seen it
+    _learned: float  # AUC of the held-out copies over the held-out rows
+
+    def classifier(self) -> Any:
+        """A fresh one of the five."""
+        raise NotImplementedError
+
+    def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
+        """Learns from (n, *item) and ``ctx.disturbed``; NotApplicableError without copies, with too few rows or none that
+        varies.
+        """
+        given = self.ctx.disturbed
+        if given is None:
+            raise NotApplicableError("no record could be disturbed, so there is nothing to tell records from")
+        if len(x) < 2 * PARTS:
+            raise NotApplicableError(f"{len(x)} fit rows are too few for {PARTS} classifiers; {2 * PARTS} are needed")
+        part = self._split(len(x))
+        with one_thread():
+            columns = Columns.fit(x)
+            z = columns.apply(x)
+            scatter = Scatter.fit(z, np.clip(z, -WINSOR, WINSOR).std(axis=0))
+        self._columns, self._scatter = columns, scatter
+        rows, copies = self._features(x), self._features(given.x)
+        self._parts, odds, odds_of_copies = [], np.empty(len(x)), np.empty(len(copies))
+        for k in range(PARTS):
+            seen, seen_copies = part != k, part[given.row] != k
+            taught = np.concatenate([rows[seen], copies[seen_copies]])
+            copied = np.repeat([False, True], [seen.sum(), seen_copies.sum()])
+            if not copied.any() or copied.all():
+                raise NotApplicableError("too few records could be disturbed to tell records from their copies")
+            made = self.classifier()
+            with one_thread():
+                made.fit(taught, copied, self.ctx.child(str(k)).seed)
+            odds[~seen] = in_blocks(made.answer, rows[~seen])
+            odds_of_copies[~seen_copies] = in_blocks(made.answer, copies[~seen_copies])
+            self._parts.append(made)
+        place = np.argsort(np.concatenate([odds, odds_of_copies]), kind="stable").argsort(kind="stable")
+        most = len(x) * len(copies)
+        self._learned = float((place[len(x) :].sum() - len(copies) * (len(copies) - 1) / 2) / most)
+        self._own, order = FitRows.of(x)
+        self._part = part[order]
+
+    def score(self, x: NDArray[np.float32]) -> Floats:
+        """Log-odds (n,)."""
+        self._fitted()
+        place = self._own.find(x)
+        features = self._features(x)
+        odds = np.stack([in_blocks(made.answer, features) for made in self._parts], axis=1)
+        own = odds[np.arange(len(x)), self._part[np.maximum(place, 0)]]
+        return np.asarray(np.where(place < 0, odds.mean(axis=1), own))
+
+    def health(self) -> dict[str, float]:
+        """``auc``: how well held-out copies are told from held-out rows; ``failed`` where that is chance."""
+        if self._columns is None:
+            return {}
+        return {"auc": self._learned, "failed": float(self._learned < LEAST_LEARNED)}
+
+    def state(self) -> State:
+        """Columns, whitening, the five classifiers, and which of them has not seen each fit row."""
+        columns = self._fitted()
+        parts = {f"{k}.{name}": array for k, made in enumerate(self._parts) for name, array in made.state().items()}
+        return {
+            **columns.state(),
+            "centre": self._scatter.centre,
+            "whiten": self._scatter.whiten,
+            "own": self._own.keys,
+            "part": self._part,
+            "auc": np.array(self._learned),
+            **parts,
+        }
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._parts = []
+        for k in range(PARTS):
+            made = self.classifier()
+            made.load_state({name[2:]: array for name, array in state.items() if name.startswith(f"{k}.")})
+            self._parts.append(made)
+        self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own"]))
+        self._own, self._part, self._learned = FitRows(state["own"]), state["part"], float(state["auc"])
+        self._columns = Columns.load(state)
+
+    def _features(self, x: NDArray[np.float32]) -> Floats:
+        columns = self._fitted()
+
+        def features(rows: NDArray[np.float32]) -> Floats:
+            z = columns.apply(rows)
+            return told_apart(z, (z - self._scatter.centre) @ self._scatter.whiten)
+
+        return in_blocks(features, x)
+
+    def _split(self, n: int) -> NDArray[np.intp]:
+        """(n,) part of each row; groups stay whole where there are enough and none holds a third of the rows."""
+        group = np.arange(n) if self.ctx.groups is None else np.unique(self.ctx.groups, return_inverse=True)[1]
+        if group.max() + 1 < 2 * PARTS or np.bincount(group).max() > n / 3:
+            group = np.arange(n)
+        return np.asarray(self.ctx.rng().permutation(group.max() + 1)[group] % PARTS)
+
+    def _fitted(self) -> Columns:
+        if self._columns is None:
+            raise NotFittedError(f"{self.name} is not fitted")
+        return self._columns
+
+
+class SyntheticLinear(Synthetic):
+    """Log-odds of being a disturbed copy, by five logistic regressions on each value, its size and its excess."""
+
+    name = "synthetic_linear"
+    summary = "logistic regression of records against disturbed copies of them"
+    Params = SyntheticLinearParams
+
+    def classifier(self) -> Linear:
+        """A logistic regression."""
+        return Linear(self.params.penalty)
+
+
+class SyntheticTrees(Synthetic):
+    """Log-odds of being a disturbed copy, by five forests of extremely randomised trees."""
+
+    name = "synthetic_trees"
+    summary = "random trees of records against disturbed copies of them"
+    Params = SyntheticTreesParams
+    test_settings: ClassVar[dict[str, Any]] = {"trees": 10}
+
+    def classifier(self) -> Trees:
+        """A forest."""
+        return Trees(self.params.trees)
+
+
+@hookimpl
+def register_detectors(register: Callable[[type[Detector]], None]) -> None:
+    """Offers ``synthetic_linear`` and ``synthetic_trees``."""
+    register(SyntheticLinear)
+    register(SyntheticTrees)

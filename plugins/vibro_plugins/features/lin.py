@@ -1,0 +1,65 @@
+"""``lin``: levels in linear frequency bands, for what lies close together high up in the spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vibro import hookimpl
+from vibro.api import FeatureExtractor, Params
+from vibro_plugins.dsp.spectrum import Rows, by_channel, log_level, scaled, welch
+
+MOST_SEGMENT = 512  # samples of a segment: the whole record where it is no longer
+FLOOR = 1e-6  # of the median power of a record's bands
+
+
+@dataclass(frozen=True)
+class LinParams(Params):
+    """Settings of ``lin``.
+
+    ``bands``: bands of equal width at most; where a segment has fewer bins, every bin is one
+    """
+
+    bands: Annotated[int, Field(ge=1, le=4096)] = 128
+
+
+class Lin(FeatureExtractor):
+    """log10 of the mean power in up to 128 bands of equal width from the first bin to Nyquist.
+
+    ``spectrum`` has few log-spaced bands, wide at the top; here a line moves from one band to the next all over the
+    spectrum. Power is averaged over half-overlapping Hann segments of at most 512 samples; a band has at least a millionth
+    of the median power of all bands of the record, so that what lies below the noise of a converter does not vary freely.
+    C channels give C times the bands.
+    """
+
+    name = "lin"
+    summary = "levels in bands of equal width; any rate, any length"
+    Params = LinParams
+    item = "f"
+    seconds = 0.2
+    test_settings: ClassVar[dict[str, Any]] = {"bands": 16}
+
+    def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """raw (n, C, T) -> (n, C * bands)."""
+        return by_channel(inputs["raw"], self._values)
+
+    def _values(self, x: NDArray[Any]) -> Rows:
+        y, _, exponent = scaled(x)
+        segment = min(MOST_SEGMENT, y.shape[1])
+        power = welch(y, segment, segment // 2)[:, 1:] if segment > 1 else np.zeros((len(y), 1))
+        bins = power.shape[1]
+        edges = np.unique(np.linspace(0, bins, min(self.params.bands, bins) + 1).astype(np.intp))
+        mean = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
+        mean = np.maximum(mean, FLOOR * np.median(mean, axis=1, keepdims=True))
+        return 2.0 * log_level(np.sqrt(mean), exponent)
+
+
+@hookimpl
+def register_features(register: Callable[[type[FeatureExtractor]], None]) -> None:
+    """Offers ``lin``."""
+    register(Lin)
