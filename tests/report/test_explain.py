@@ -205,7 +205,9 @@ def test_sources_that_moved_or_changed(tmp_path):
     lost = explain(Host(), run, f"a.npz:{ODD}")
     assert "--data" in lost.notes[0] and lost.table["features"] == [] and lost.table["lines"] == []
     assert len(lost.table["neighbours"]) == 10
-    assert "--data" in render_explanation(lost)
+    page = render_explanation(lost)
+    assert "--data" in page and "samples could not be read" in page and texts("en")["looks_like_nothing"] not in page
+    assert lost.table["hypotheses"] is None
     with pytest.raises(ConfigError, match="does not exist"):
         explain(Host(), run, f"a.npz:{ODD}", data=tmp_path / "nowhere")
     again = explain(Host(), run, f"a.npz:{ODD}", data=moved)

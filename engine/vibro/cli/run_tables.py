@@ -138,16 +138,17 @@ def show_explanation(found: Mapping[str, Any]) -> None:
 
 def show_hypotheses(found: Mapping[str, Any]) -> None:
     """What an explained record looks like, with the evidence; what nothing speaks for, and what could not be judged."""
-    named = [h for h in found["hypotheses"] if h["grade"] != "none"]
+    hypotheses = found["hypotheses"] or []
+    named = [h for h in hypotheses if h["grade"] != "none"]
     for h in named:
         line(f"{h['name']}, {h['grade']}")
         for text in h["evidence"]:
             line(f"  for: {clean(text)}")
         for text in h["against"]:
             line(f"  against: {clean(text)}")
-    if not named:
+    if found["hypotheses"] is not None and not named:
         line("the record looks like none of the known faults")
-    if rest := [h["name"] for h in found["hypotheses"] if h["grade"] == "none"]:
+    if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
         line(f"no evidence for: {', '.join(rest)}")
     for text in (*found["not_judged"], *found["facts"]):
         line(clean(text))

@@ -36,11 +36,15 @@ class Known:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Hypotheses (the strongest first), sentences on what could not be judged, and facts that are no hypotheses."""
+    """Hypotheses (the strongest first), sentences on what could not be judged, and facts that are no hypotheses.
+
+    ``judged`` is False where no rule was tried at all, which ``unsaid`` explains.
+    """
 
     hypotheses: tuple[Hypothesis, ...]
     unsaid: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    judged: bool = True
 
     @property
     def named(self) -> tuple[Hypothesis, ...]:
@@ -69,9 +73,9 @@ def diagnose(
     deviations. Channels are judged one by one; of one name the strongest counts.
     """
     if not np.isfinite(x).all():
-        return Diagnosis((), ("the record holds values that are no numbers",))
+        return Diagnosis((), ("the record holds values that are no numbers",), judged=False)
     if x.shape[1] < SHORTEST:
-        return Diagnosis((), (f"the record has {x.shape[1]} samples: too few for any hypothesis",))
+        return Diagnosis((), (f"the record has {x.shape[1]} samples: too few for any hypothesis",), judged=False)
     machine = known.machine
     found: dict[str, Hypothesis] = {}
     unsaid: list[str] = []

@@ -124,13 +124,12 @@ def _spacing(case: Case, part: str) -> tuple[str, float | None]:
 
 
 def _once_a_revolution(case: Case, bands: list[Band]) -> list[Hypothesis]:
-    """Impacts at shaft speed that normal records of the sensor do not all show."""
-    series, band = _best(bands, case.shaft, 1) if case.shaft else (None, None)
+    """Impacts at shaft speed that normal records of the sensor do not show: every rotor modulates a little."""
+    series, band = _best(bands, case.shaft, 1) if case.shaft and case.compared is not None else (None, None)
     if series is None or band is None or series.probability >= FALSE_STRONG or series.there[:1] != [1]:
         return []
     against = ["looseness, a rub and a damaged tooth strike once a revolution, and imbalance modulates as often"]
-    strong = case.compared and _against_normals(case, series.hz, band, STRONG, against) == STRONG
-    if len(series.there) < LEAST or (case.compared and not strong):
+    if len(series.there) < LEAST or _against_normals(case, series.hz, band, STRONG, against) != STRONG:
         return []
     evidence = (
         f"{len(series.there)} lines at shaft speed ({series.hz:.4g} Hz) and its multiples in the envelope of"

@@ -29,6 +29,7 @@ BASELINE = 100  # records at most
 BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
 FEATURES = 12  # indicators listed
+UNREAD = Diagnosis((), ("what it looks like cannot be said: its samples could not be read",), judged=False)
 NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 
 
@@ -75,7 +76,7 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     signals, notes = read_signals(host, run, [row, *dict.fromkeys([*mates, *alike.rows])], data)
     empty = np.zeros((0, 0), np.float32)
     signal = signals.pop(row, empty)
-    diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else Diagnosis(())
+    diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else UNREAD
     compared = [signals[i] for i in mates if i in signals]
     baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
     found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
@@ -179,7 +180,7 @@ def build(found: Explanation) -> dict[str, Any]:
         "agreement": float(scores["agreement"][row]),
         "cuts": {"attention": attention, "alarm": alarm},
         "detectors": detectors(run, row),
-        "hypotheses": [h.table for h in found.diagnosis.hypotheses],
+        "hypotheses": [h.table for h in found.diagnosis.hypotheses] if found.diagnosis.judged else None,
         "not_judged": list(found.diagnosis.unsaid),
         "facts": list(found.diagnosis.facts),
         "features": features(found),

@@ -170,8 +170,8 @@ _KNOW: Pairs = (
         "high scores adjoined in time far more often than by chance when the model was fitted, so levels follow the score with"
         " its neighbours (column persistent_score): {held} over the alarm cut by score alone [is|are] below it, {raised}"
         " below it [is|are] over",
-        "拟合时高分在时间上相邻的次数远多于偶然，故级别依据含相邻时刻的分数（persistent_score 列）：{held}单看分数超过报警界限而未报警，"
-        "{raised}单看分数未超过而报警",
+        "拟合时高分在时间上相邻的次数远多于偶然，故级别依据含相邻时刻的分数（persistent_score 列）："
+        "{held}单看分数超过报警界限而未报警，{raised}单看分数未超过而报警",
     ),
     (
         "{transients} (at once on most sensors of a machine, impulsive, gone at the next instant): {when}; {records} of theirs"
