@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vibro.cli.console import clean, line, note, table
-from vibro.report.messages import KNOW, remarks
+from vibro.report.messages import KNOW, remarks, translate
 from vibro.report.texts import texts
 
 
@@ -24,7 +24,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
         line(f"{t['h_transients']}: {len(found['transients'])} ({taken} {t['records']})")
     line(f"{t['cuts']}: {t['attention']} {cuts['attention']:.3g}, {t['alarm']} {cuts['alarm']:.3g}")
     line()
-    _show_cases(found, t)
+    _show_cases(found, lang)
     line()
     _show_detectors(found["detectors"], t)
     if found["metrics"]:
@@ -40,15 +40,16 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     show_warnings(found["warnings"], lang)
 
 
-def _show_cases(found: Mapping[str, Any], t: Mapping[str, str]) -> None:
+def _show_cases(found: Mapping[str, Any], lang: str) -> None:
     """The most urgent cases; the highest records where none is in alarm."""
+    t = texts(lang)
     cases = found["cases"]
     if cases["count"]:
         table(
             ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"], t["looks_like"]),
             [
                 (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
-                 f"{c['score']:.2f}", _some(c["sensors"], t), looks_like(c["hypothesis"]))
+                 f"{c['score']:.2f}", _some(c["sensors"], t), _looks_like(c["hypothesis"], lang))
                 for c in cases["first"][:CASES]
             ],
             title=f"{t['h_cases']}: {cases['count']}",
@@ -154,9 +155,11 @@ def show_hypotheses(found: Mapping[str, Any]) -> None:
         line(clean(text))
 
 
-def looks_like(hypothesis: Mapping[str, Any] | None) -> str:
+def _looks_like(hypothesis: Mapping[str, Any] | None, lang: str) -> str:
     """A hypothesis in one cell of a table."""
-    return f"{hypothesis['name']}, {hypothesis['grade']}" if hypothesis else "-"
+    return (
+        f"{translate(hypothesis['name'], lang)}, {texts(lang)['grade_' + hypothesis['grade']]}" if hypothesis else "-"
+    )
 
 
 def _number(value: object) -> str:

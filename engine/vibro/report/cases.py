@@ -13,6 +13,7 @@ from vibro.report import explain, explain_page
 from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.evidence import evidence
 from vibro.report.explain import Explanation
+from vibro.report.messages import translate
 from vibro.report.texts import Texts
 from vibro.store.tables import printable
 
@@ -23,22 +24,22 @@ LISTED = 10  # cards that need no further click
 NAMED = 4  # sensors named on a card
 
 
-def cards(run: RunData, t: Texts, signals: Signals | None) -> tuple[list[dict[str, Any]], list[str]]:
+def cards(run: RunData, t: Texts, lang: str, signals: Signals | None) -> tuple[list[dict[str, Any]], list[str]]:
     """A card for every case of the summary, and notes on signals that could not be read."""
     row_of = {ident: i for i, ident in enumerate(run.scores["record_id"].tolist())}
     cases = [case for case in (run.summary.get("cases") or {}).get("first", []) if case["record_id"] in row_of]
     rows = [row_of[case["record_id"]] for case in cases]
     found, notes = _explanations(run, rows, signals)
-    return [card(case, found[row], t) for case, row in zip(cases, rows, strict=True)], notes
+    return [card(case, found[row], t, lang) for case, row in zip(cases, rows, strict=True)], notes
 
 
-def card(case: Mapping[str, Any], found: Explanation, t: Texts) -> dict[str, Any]:
+def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> dict[str, Any]:
     """All that the template shows of one case; ``charts`` is for the script."""
     run, row = found.run, found.row
     sensors = [printable(name) or "–" for name in case["sensors"]]
     features: list[Mapping[str, Any]] = [*explain.features(found)]
     words, looks = explain_page.words(features, t), case.get("hypothesis") or {}
-    hypothesis = f"{looks['name']}, {t['grade_' + looks['grade']]}" if looks else ""
+    hypothesis = f"{translate(looks['name'], lang)}, {t['grade_' + looks['grade']]}" if looks else ""
     scores = run.scores
     return {
         **case,

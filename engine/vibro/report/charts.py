@@ -17,7 +17,7 @@ WIDTH = 1080.0
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 NAMES = ("normal", "attention", "alarm", "invalid", "indeterminate")
 SHADES = 6  # classes h0..h5 of the style sheet
-LETTER = 7.0  # width of a letter of an axis at most
+LETTER = 7.6  # width of a letter of an axis at most
 _MARKS = 150  # marks in one panel
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from vibro import __version__
 from vibro.io import files
+from vibro.report.messages import translate
 from vibro.report.svg import Svg
 from vibro.report.texts import texts
 
@@ -46,6 +47,7 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"num": number, "count": count, "share": share, "z": score, "time": files.iso_time}
+    environment.filters["said"] = lambda text: translate(text, lang)
     t = texts(lang)
     page = environment.get_template(template)
     return page.render(

@@ -31,7 +31,7 @@ def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[st
     """All values of the template."""
     t = texts(lang)
     order = worst_first(run)
-    found, notes = cases.cards(run, t, signals)
+    found, notes = cases.cards(run, t, lang, signals)
     drawn = trends.trends(run, order)
     said = messages.remarks(run.summary.get("warnings") or [], lang)
     return {
