@@ -65,6 +65,7 @@ def run(argv: list[str]) -> int:
 
     from vibro.errors import VibroError
 
+    argv = _lang_last(argv)
     debug = "--debug" in argv
     if argv == ["--version"]:
         argv = ["ensemble", "list", "--version"]
@@ -95,6 +96,19 @@ def run(argv: list[str]) -> int:
         return _report(
             f"internal error: {type(error).__name__}: {error}", "run again with --debug", INTERNAL_ERROR, debug=debug
         )
+
+
+def _lang_last(argv: list[str]) -> list[str]:
+    """``--lang zh`` before the command is as good as after it."""
+    if argv[:1] == ["--lang"] and len(argv) > 2:
+        argv = [*argv[2:], *argv[:2]]
+    elif len(argv) > 1 and argv[0].startswith("--lang="):
+        argv = [*argv[1:], argv[0]]
+    from vibro.cli import console
+
+    chinese = any(a == "--lang=zh" or (a == "--lang" and b == "zh") for a, b in zip(argv, [*argv[1:], ""], strict=True))
+    console.shown["lang"] = "zh" if chinese else "en"
+    return argv
 
 
 def _usage_error() -> Any:

@@ -20,11 +20,12 @@ from vibro.core.plan import Plan
 from vibro.data import SignalBatch, encode
 from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
-from vibro.report import write_report
+from vibro.report import Signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
-from vibro.runs.diagnosis import first_hypotheses
+from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
+from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
@@ -54,16 +55,18 @@ def finish(
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     train = rows_fitted(batch, fit_rows)
+    machines = machine_rows(batch, verdict, fitted.cuts)
+    cases = case_rows(batch, verdict, machines)
     with work.stage("diagnose"):
-        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz)
+        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz, cases)
+    cases = with_hypotheses(cases, hypotheses)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
             if fit_rows is not None:
                 kept |= held_out_scores(batch, fitted, matrix, verdict, fit_rows)
             save_tensors(stage.path / "scores.safetensors", kept)
-        machines = machine_rows(batch, verdict, fitted.cuts)
-        write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
+        write_tables(run, batch, matrix, verdict, machines, cases, bom=options.csv_bom)
         if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
             write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
         for name in ("10-ingest", "work"):
@@ -92,9 +95,11 @@ def finish(
         matrix=matrix,
         verdict=verdict,
         machines=machines,
+        cases=cases,
         advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
+        fit_spans=fit_spans(batch, train),
         machines_known={sensor: machine.table for sensor, machine in got.machines.items()},
         hypotheses=hypotheses,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
@@ -105,7 +110,7 @@ def finish(
     if options.report:
         work.write_manifest("interrupted")
         with work.stage("report"):
-            write_report(run.path, run.path / "report.html", lang=options.lang)
+            write_report(run.path, run.path / "report.html", options.lang, samples_of(batch))
         found["timings"]["report"] = work.timings["report"]
         run.write_json("summary.json", found)
     work.end("complete")
@@ -122,9 +127,16 @@ def advised(host: PluginHost, fitted: FittedEnsemble, report: FitReport) -> list
 
 
 def write_tables(
-    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, machines: list[dict[str, Any]], *, bom: bool
+    run: RunDir,
+    batch: SignalBatch,
+    matrix: ScoreMatrix,
+    verdict: Verdict,
+    machines: list[dict[str, Any]],
+    cases: list[dict[str, Any]],
+    *,
+    bom: bool,
 ) -> None:
-    """scores.csv, scores.parquet and machines.csv."""
+    """scores.csv, scores.parquet, machines.csv and cases.csv."""
     columns: dict[str, NDArray[Any]] = {
         "record_id": batch.ids,
         "source": np.array(batch.sources, dtype=np.str_)[batch.source],
@@ -142,6 +154,7 @@ def write_tables(
     columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
     tables.write_scores(run.path, columns, bom=bom)
     tables.write_machines(run.path, machines, bom=bom)
+    tables.write_cases(run.path, cases, bom=bom)
 
 
 def stored_scores(
@@ -192,6 +205,24 @@ def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArra
         return None
     fitted = np.isin(np.arange(len(batch)), fit_rows)
     return fitted if (batch.valid & ~fitted).any() else None
+
+
+def fit_spans(batch: SignalBatch, train: NDArray[np.bool_] | None) -> dict[str, list[Any]]:
+    """First and last time of each sensor's fit rows where these are a part of the run; empty where all were fitted on."""
+    if train is None:
+        return {}
+    spans = {}
+    for code in np.unique(batch.sensor[train]):
+        time = batch.time[train & (batch.sensor == code)]
+        if not np.isnat(time).any():
+            spans[batch.sensors[code]] = [time.min(), time.max()]
+    return spans
+
+
+def samples_of(batch: SignalBatch) -> Signals:
+    """The samples of a batch by record id, for the evidence of its report."""
+    place = {ident: i for i, ident in enumerate(batch.ids.tolist())}
+    return lambda ids: ({ident: np.asarray(batch.x[place[ident]]) for ident in ids if ident in place}, [])
 
 
 def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:

@@ -23,13 +23,15 @@ from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io import files
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
-from vibro.report import write_report
+from vibro.report import source_signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
+from vibro.runs.diagnosis import with_hypotheses
 from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
 from vibro.runs.stored import Quarantined
+from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
@@ -141,12 +143,14 @@ def rethreshold(
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
+    cases = with_hypotheses(case_rows(batch, verdict, machines), found.get("hypotheses", {}))
     judge = None if learned.told is not None else cutting(method)
     after = summary.decided(
         batch,
         verdict,
         cuts,
         machines,
+        cases,
         {**details, "reason": reason or None},
         method=method,
         budgets=asdict(budgets),
@@ -167,8 +171,9 @@ def rethreshold(
         return redecision
     if out is not None:
         copy_run(path, out)
+    signals = source_signals(host, path)
     with RunDir.edit(out or path) as run:
-        write_tables(run, batch, matrix, verdict, machines, bom=bool(kept["settings"].get("csv_bom")))
+        write_tables(run, batch, matrix, verdict, machines, cases, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(
             run.path / SCORES,
             {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
@@ -181,7 +186,7 @@ def rethreshold(
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
-            write_report(run.path, run.path / "report.html", lang=lang)
+            write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
 
@@ -267,13 +272,14 @@ def copy_run(path: Path, out: Path) -> None:
         shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".vibro.lock*"))
 
 
-def rewrite_report(path: Path, out: Path | None, lang: str) -> Path:
+def rewrite_report(host: PluginHost, path: Path, out: Path | None, lang: str) -> Path:
     """Writes the report of a run again, to ``out`` or in its place; the path written."""
     kept = manifest.verify(path)
+    signals = source_signals(host, path)
     if out is not None:
-        write_report(path, out, lang=lang)
+        write_report(path, out, lang, signals)
         return out
     with RunDir.edit(path) as run:
-        write_report(run.path, run.path / "report.html", lang=lang)
+        write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, manifest.refresh(run.path, kept, ["report.html"]))
     return path / "report.html"
