@@ -3,9 +3,9 @@
     python -m benchmarks.deep_pools [NAME ...] [seed=0] [pools=ecg5000/c10,plant/as_found]
 
 A name is a network of the ensemble ``default``, which is measured as that has it, and plainly as its class has it; ``ensembles``
-adds the ensembles ``quick`` and ``default``. Pools are those of the suite ``pools``, at most 400 records each; data lie below the folder VIBRO_TEST_DATA. A
-pool is fitted and judged in place, as a run does it, and suspicious rows are kept from the networks as in ``default``. Rows are
-kept in ``benchmarks/results/deep_pools``; one measured again replaces the old one.
+adds the ensembles ``quick`` and ``default``. Pools are those of the suite ``pools``, at most 400 records each; data lie below
+the folder VIBRO_TEST_DATA. A pool is fitted and judged in place, as a run does it, and suspicious rows are kept from the networks
+as in ``default``. Rows are kept in ``benchmarks/results/deep_pools``; one measured again replaces the old one.
 """
 
 from __future__ import annotations
