@@ -43,6 +43,7 @@ __all__ = [
     "Rejected",
     "State",
     "Thresholder",
+    "Training",
     "ViewKey",
     "view_key",
 ]
@@ -97,6 +98,17 @@ def view_key(spec: str | Mapping[str, Any] | ViewKey) -> ViewKey:
         raise ConfigError(f"a view is a name or a table with 'use', not {spec!r}")
     settings = {key: value for key, value in spec.items() if key != "use"}
     return ViewKey(spec["use"], json.dumps(settings, sort_keys=True, separators=(",", ":")))
+
+
+@dataclass(frozen=True)
+class Training:
+    """The course of a training: ``loss`` (epochs,) by which it was stopped, and the fit rows, by index, that this was taken from.
+
+    None of ``held_out`` (k,) was learned from; it is empty where the loss is that of the rows learned from.
+    """
+
+    loss: NDArray[np.float64]
+    held_out: NDArray[np.intp]
 
 
 class Component(ABC):
@@ -183,6 +195,11 @@ class Detector(Component):
     )
     min_rows: ClassVar[int] = 20  # fewer fit rows: the detector is skipped
 
+    @classmethod
+    def wants_copies(cls, params: Any) -> bool:
+        """Whether it learns from disturbed copies with these settings; by default whether it ever does."""
+        return cls.wants_disturbed
+
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); a second call forgets the first. Raise NotApplicableError where nothing can be learned."""
@@ -194,6 +211,10 @@ class Detector(Component):
     def health(self) -> Mapping[str, float]:
         """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion."""
         return {}
+
+    def training(self) -> Training | None:
+        """Optional: the course of the last fit, of a detector that is trained in epochs."""
+        return None
 
 
 class Fuser(Component):
@@ -272,14 +293,32 @@ class Classifier(Component):
 
     kind = "classifier"
     view: ClassVar[str | Mapping[str, Any]] = "raw"
+    item: ClassVar[str] = "..."  # item shapes it accepts; "..." any
+    scores: ClassVar[bool] = False  # the detectors' z follow the columns of a vector view; ``ctx.names`` names them
+    starts_from: ClassVar[tuple[str, ...]] = ()  # detectors of which ``start`` takes over what they have learned
+
+    def start(self, state: State) -> None:
+        """Optional, before ``fit``: takes over the state of a fitted detector, whose view is then the classifier's too.
+
+        NotApplicableError where that state cannot be used.
+        """
+        raise NotApplicableError(f"{self.name} starts from no detector")
 
     @abstractmethod
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16], weight: NDArray[np.float32]) -> None:
-        """Learns classes y (n,) with weights (n,); weight 0 = ignored."""
+        """Learns classes y (n,) 0 .. c - 1 with weights (n,); weight 0 = ignored, every class has rows that are not.
+
+        ``x`` (n, *item) may be a memory map larger than memory: rows that are ignored need not be read. Weights tell
+        pseudo-labels from real ones and balance the classes.
+        """
 
     @abstractmethod
     def predict_proba(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, classes); rows sum to 1."""
+
+    def curves(self) -> Mapping[str, Sequence[float]]:
+        """Of the last ``fit``: one value an epoch, such as ``loss``; empty for a classifier that has none."""
+        return {}
 
 
 class Metric(Component):

@@ -39,13 +39,13 @@ class Context:
     """What a component is told at construction.
 
     ``fs`` is the sampling rate in Hz. ``names`` holds the names of columns: for a fuser the ids of the detectors that it
-    sees, for a feature extractor at work the covariates; it is empty for every other kind. ``progress(done, total)`` may
-    be called at any time; it does nothing in a worker. ``scratch`` is a folder of the component's own, which need not exist
-    yet: what is written there outlives a killed run, is found again by ``--resume``, and goes when the run is complete;
-    None where nothing can be kept. ``groups`` (n,), for a detector at its fit, numbers what each of its rows belongs to, a
-    recording or a span of a machine's time: rows that are held out of a training take their whole group with them; None
-    where nothing is known. ``disturbed``, for a detector that ``wants_disturbed`` at its fit: examples of what faults may look
-    like; None where no record could be disturbed.
+    sees, for a feature extractor at work the covariates, for a classifier those whose scores are the last columns of its rows;
+    it is empty for every other kind. ``progress(done, total)`` may be called at any time; it does nothing in a worker.
+    ``scratch`` is a folder of the component's own, which need not exist yet: what is written there outlives a killed run, is
+    found again by ``--resume``, and goes when the run is complete; None where nothing can be kept. ``groups`` (n,), for a
+    detector at its fit, numbers what each of its rows belongs to, a recording or a span of a machine's time: rows that are
+    held out of a training take their whole group with them; None where nothing is known. ``disturbed``, for a detector that
+    ``wants_disturbed`` at its fit: examples of what faults may look like; None where no record could be disturbed.
     """
 
     seed: int = 0

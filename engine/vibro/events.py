@@ -75,6 +75,15 @@ class DetectorFailed(Event):
 
 
 @dataclass(frozen=True)
+class DetectorTrained(Event):
+    """A detector was trained: its loss after each epoch, taken from ``rows`` fit rows that it has not learned from (0: none)."""
+
+    detector: str
+    loss: tuple[float, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """The run ended with this status: ``complete``, ``failed`` or ``interrupted``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
 from vibro.core.worker import DetectorResult
+from vibro.scoring.thresholds import guarded_cut
+from vibro_plugins.thresholders.auto import Auto
 
 DISTANCE = {"use": "distance"}
 
@@ -75,4 +78,18 @@ def test_a_robust_detector_and_rows_with_a_label_keep_what_is_suspicious(host, e
 @pytest.mark.parametrize("status", ["failed", "excluded"])
 def test_a_suspect_without_scores_suspects_nobody(batch, status):
     rows = make_rows(batch)
-    assert trusted_rows(rows, ["a"], {"a": DetectorResult("a", status)}).all()
+    assert trusted_rows(rows, ["a"], {"a": DetectorResult("a", status)}, np.quantile).all()
+
+
+def test_sound_rows_without_faults_lose_no_more_than_a_share_and_a_far_group_is_left_out_whole(batch):
+    rows = make_rows(batch)
+    scores = np.random.default_rng(1).standard_normal(len(batch))
+    cut = partial(guarded_cut, Auto.make({}, Context()))
+
+    def left_out(scores):
+        return ~trusted_rows(rows, ["a"], {"a": DetectorResult("a", "ok", scores=scores)}, cut)
+
+    assert left_out(scores).sum() <= 2 * LEFT_OUT * len(rows.fit)
+    far = np.arange(len(batch)) % 8 == 0
+    scores[far] += 50.0
+    assert left_out(scores)[far[rows.fit]].all() and left_out(scores)[~far[rows.fit]].mean() <= 2 * LEFT_OUT

@@ -17,141 +17,9 @@ from vibro.io import files
 from vibro.report import charts, render, write_report
 from vibro.report.scale import Scale, score_scale, time_ticks
 from vibro.report.texts import LANGUAGES, texts
-from vibro.store import manifest, tables
+from vibro.store import tables
 
-DETECTORS = ("mahalanobis", "ecod", "iforest", "knn", "pca", "lof")
-
-
-def made_run(folder: Path, n: int = 2000, labels: bool = True, timed: bool = True, sensors: int = 10) -> Path:
-    """A run directory as an ensemble would leave it, of made-up scores: two machines, one of them going bad."""
-    rng = np.random.default_rng(7)
-    folder.mkdir(parents=True, exist_ok=True)
-    sensor = np.arange(n) % sensors
-    names = np.array([f"T{1 + i // max(1, sensors // 2)}-S{1 + i % max(1, sensors // 2)}" for i in range(sensors)])
-    instant = np.arange(n) // sensors
-    time = np.datetime64("2024-01-08T06:00:00", "ns") + instant * np.timedelta64(4 * 3600, "s")
-    z = rng.standard_normal((n, len(DETECTORS))) * 0.5 + rng.standard_normal((n, 1)) * 0.8
-    fault = (sensor < 2) & (instant > 0.7 * instant.max(initial=1))
-    z[fault] += 2.5 + 6 * (instant[fault, None] / instant.max(initial=1) - 0.7) * rng.uniform(2, 6, (fault.sum(), 1))
-    z[:, 5] *= -0.3
-    z[3 :: max(4, n // 7), 2] = np.nan
-    score = np.nanmean(z[:, :5], axis=1)
-    level = np.select([score > 4.2, score > 2.4], ["alarm", "attention"], "normal").astype("U13")
-    level[(sensor == sensors - 1) & (instant % 40 > 36)] = "invalid"
-    if n > 50:
-        level[17], score[17] = "indeterminate", np.nan
-    order = np.sort(score[np.isfinite(score)])
-    p = (1 + len(order) - np.searchsorted(order, score)) / (1 + len(order))
-    columns = {
-        "record_id": np.array([hashlib.sha256(str(i).encode()).hexdigest()[:16] for i in range(n)]),
-        "source": np.full(n, "data/records.jsonl"),
-        "row": np.arange(n),
-        "sensor_id": names[sensor],
-        "data_time": time if timed else np.full(n, np.datetime64("NaT", "ns")),
-        "score": score,
-        "persistent_score": score,
-        "p_value": np.where(np.isfinite(score), p, np.nan),
-        "level": level,
-        "reason": np.where(level == "invalid", "data", ""),
-        "agreement": np.clip(rng.normal(0.85, 0.1, n), 0, 1),
-        "confidence": np.clip(rng.normal(0.9, 0.1, n), 0, 1),
-        **{f"z_{d}": z[:, j] for j, d in enumerate(DETECTORS)},
-    }
-    tables.write_scores(folder, columns)
-    finding = {"source": "data/records.jsonl", "code": "Q006", "reason": "bad_number", "disposition": "quarantined"}
-    tables.write_quarantine(
-        folder,
-        [
-            {
-                **finding,
-                "row": 11,
-                "line": 12,
-                "byte_offset": 9000,
-                "detail": "token 17: '0.1x'",
-                "excerpt": "…0.1x,0.2",
-            },
-            {
-                **finding,
-                "row": 40,
-                "line": 41,
-                "code": "Q008",
-                "reason": "wrong_length",
-                "detail": "got 8000, want 8192",
-            },
-            {**finding, "row": 99, "line": 100, "code": "Q014", "reason": "constant", "disposition": "invalid"},
-        ],
-    )
-    tables.write_machines(
-        folder,
-        [
-            {"machine_id": "T2", "level": "normal", "records_alarm": 0, "sensors_alarm": 0, "sensors_total": 5, "score": 0.4,
-             "confidence": 0.98},
-            {"machine_id": "T1", "level": "alarm", "reason": "sustained", "since": np.datetime64("2024-02-04T02:00"),
-             "records_alarm": 9, "sensors_alarm": 2, "sensors_total": 5, "score": 11.25, "confidence": 0.93},
-        ],
-    )  # fmt: skip
-    auc = {"mahalanobis": 0.95, "ecod": 0.91, "iforest": 0.9, "knn": 0.94, "pca": 0.88, "lof": 0.41}
-    correlation = np.eye(len(DETECTORS)) if n < 3 else np.corrcoef(np.nan_to_num(z).T)
-    summary = {
-        "schema": 1,
-        "status": "complete",
-        "ensemble": "quick",
-        "records": {
-            "read": n + 2,
-            "accepted": n,
-            "quarantined": 2,
-            "invalid": int((level == "invalid").sum()),
-            "by_code": {"Q006": 1, "Q008": 1, "Q014": 1},
-            "by_file": [{"source": "data/records.jsonl", "read": n + 2, "accepted": n, "quarantined": 2}],
-        },
-        "sensors": [
-            {"sensor_id": name, "machine_id": name[:2], "records": n // sensors, "calibration": "own" if i else "pooled"}
-            for i, name in enumerate(names)
-        ],
-        "signal": {"fs": 8192.0, "fs_source": "estimated", "unit": "unknown", "length": 8192, "channels": 1, "mains_hz": 50},
-        "levels": {},
-        "detectors": [
-            {
-                "id": d, "component": d, "plugin": "mahalanobis", "version": "0.1.0", "view": "per_sensor(of=mains)",
-                "params": {}, "status": "ok", "reason": "", "health": {"condition": 41.5}, "weight": 0.0 if d == "lof" else 0.2,
-                "sensitivity": {"passed": d != "lof", "margin": 2.31}, "cut": 2.9, "fit_seconds": 1.2 * i, "score_seconds": 0.3,
-            }
-            for i, d in enumerate(DETECTORS)
-        ] + [{"id": "ocsvm", "component": "ocsvm", "view": "zerone", "status": "excluded", "weight": 0.0, "health": {},
-              "sensitivity": None, "reason": "needs 200 rows, 60 were given"}],
-        "fusion": {"fuser": "auto", "weights": dict.fromkeys(DETECTORS, 0.2), "n_used": 5, "n_planned": 7,
-                   "correlation": correlation.tolist(), "warnings": []},
-        "thresholds": {"method": "quantile", "budget": {"attention": 0.05, "alarm": 0.01},
-                       "cuts": {"attention": 2.4, "alarm": 4.2}, "realised": {"attention": 0.0712, "alarm": 0.0342},
-                       "fallback": None, "interval": [3.9, 4.6]},
-        "timings": {"ingest": 3.2, "views": 4.25, "fit": 8.0, "score": 2.0, "total": 18.44},
-        "resources": {"max_rss_mb": 612.0, "device": "cpu", "threads": 1},
-        "metrics": None,
-        "top": [],
-        "warnings": ["lof ranks against the other detectors (mean rank correlation -0.31); its weight is 0"],
-        "failures": [],
-    }  # fmt: skip
-    if labels:
-        summary["metrics"] = {
-            "labels": {"key": "record_id", "matched": n, "normal": n - 60, "anomalous": 60, "learned_from": False},
-            "prior": 60 / n,
-            "fused": {"roc_auc": 0.963, "average_precision": 0.712, "precision_at_k": 0.7, "recall_at_budget": 0.65,
-                      "false_alarm_rate": 0.008, "f1": 0.69, "interval": {"roc_auc": [0.94, 0.98]}},
-            "detectors": {d: {"roc_auc": v, "average_precision": max(0.02, v - 0.4)} for d, v in auc.items()},
-            "baselines": {"rms": 0.71, "kurtosis": {"roc_auc": 0.62, "average_precision": 0.1}, "random": 0.5},
-            "per_class": {"bearing": {"n": 30, "roc_auc": 0.98, "recall_at_budget": 0.8}, "looseness": {"n": 30, "roc_auc": 0.46,
-                          "recall_at_budget": 0.1}},
-            "confound": {}, "warnings": [],
-        }  # fmt: skip
-    files.write_text(folder / "summary.json", files.to_json(summary))
-    decision = {"time": "2024-03-01T00:00:00Z", "method": "quantile", "budget": {"alarm": 0.01, "attention": 0.05}}
-    built = manifest.build(
-        folder, command=["vibro", "ensemble", "run", "data", "-o", "OUT"], status="complete", seed=0, device="cpu",
-        started="2024-03-01T00:00:00+00:00", fingerprint="ab" * 32, rows={"fit": 1600, "reference": 400, "how": "all"},
-        decisions=[{**decision, "cuts": {"attention": 2.5, "alarm": 4.4}}, {**decision, "cuts": {"attention": 2.4, "alarm": 4}}],
-    )  # fmt: skip
-    manifest.write(folder, built)
-    return folder
+from .made import made_run, made_signals
 
 
 class Page(HTMLParser):
@@ -195,7 +63,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(run) -> str:
-    return render(run)
+    return render(run, signals=made_signals)
 
 
 def test_page_is_well_formed_and_says_the_verdict(html):
@@ -222,8 +90,10 @@ def test_counts_are_those_of_the_scores(run, html):
 
 
 def test_nothing_is_fetched_and_only_our_blocks_may_run(html):
-    without_names = html.replace("http-equiv", "")
-    assert "http" not in without_names and "//" not in without_names.replace("// Tables", "")
+    without_names = re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.S).replace(
+        "http-equiv", ""
+    )
+    assert "http" not in without_names and "//" not in without_names
     for tag, attributes in Page(html).tags:
         assert tag not in ("link", "img", "iframe", "object", "form", "base"), tag
         assert not {name for name in attributes if name.startswith("on")} | ({"style", "src"} & set(attributes))
@@ -237,13 +107,13 @@ def test_nothing_is_fetched_and_only_our_blocks_may_run(html):
 
 
 def test_same_run_gives_the_same_page(run, html, tmp_path):
-    write_report(run, tmp_path / "report.html")
+    write_report(run, tmp_path / "report.html", signals=made_signals)
     assert (tmp_path / "report.html").read_text("utf-8") == html
     assert len(html) < 600_000
 
 
 def test_chinese_page_has_the_same_sections(run, html):
-    chinese = render(run, "zh")
+    chinese = render(run, "zh", made_signals)
     assert '<html lang="zh-CN">' in chinese and "振动分析报告" in chinese
     assert re.findall(r'id="(\w+)"', chinese) == re.findall(r'id="(\w+)"', html)
     with pytest.raises(ConfigError, match="language"):
@@ -252,9 +122,8 @@ def test_chinese_page_has_the_same_sections(run, html):
 
 def test_every_text_is_used_and_translated():
     folder = Path(charts.__file__).parent
-    sources = "".join(
-        p.read_text("utf-8") for p in folder.rglob("*") if p.suffix in (".py", ".j2") and p.name != "texts.py"
-    )
+    files_using = [*folder.rglob("*"), folder.parent / "cli" / "run_tables.py"]
+    sources = "".join(p.read_text("utf-8") for p in files_using if p.suffix in (".py", ".j2") and p.name != "texts.py")
     english, chinese = (texts(lang) for lang in LANGUAGES)
     tokens = {
         "warning",
@@ -270,7 +139,7 @@ def test_every_text_is_used_and_translated():
     for key, text in english.items():
         assert (
             key in tokens
-            or key.startswith(("grade_", "i_", "k_", "raised_", "reason_", "why_"))
+            or key.startswith(("grade_", "i_", "k_", "raised_", "reason_", "why_", "group_"))
             or re.search(rf"\b{key}\b", sources)
         ), f"text {key!r} is not used"
         assert text and chinese[key]
@@ -295,7 +164,10 @@ def test_hostile_names_stay_text(tmp_path):
     files.write_text(run / "summary.json", json.dumps(summary))
     html = render(run)
     page = Page(html)
-    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [
+        {"type": "application/json", "id": "data-block"},
+        {},
+    ]
     assert not [a for _, attributes in page.tags for a in attributes if a.startswith("on")]
     assert "\u202e" not in html and "\x1b" not in html
     assert "<script>alert(1)</script>" in page.text and "{{ 7*7 }}" in page.text

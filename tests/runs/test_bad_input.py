@@ -73,7 +73,7 @@ def test_labels_for_unknown_records(run):
 
 def test_a_pool_of_one_kind_has_no_ranking_and_says_so(run, tmp_path):
     code, out, _ = run(pool(60, 60), labels=labelled(60, 60))
-    assert code == 0 and "alarms as raised" in out
+    assert code == 0 and "Alarms as raised" in out
     found = summary(tmp_path)["metrics"]
     assert found["fused"]["roc_auc"] is None and found["alarms"]["all"]["false_alarm_rate"] is None
     assert sum(row["anomalous"] for row in found["alarms"]["all"]["confusion"].values()) == 60

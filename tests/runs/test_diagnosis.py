@@ -73,7 +73,7 @@ def test_explain_says_what_it_looks_like_with_its_lines(run, tmp_path, capsys):
     assert vibro(["explain", str(run), row["record_id"], "-o", str(page), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["hypotheses"][0] == row["hypothesis"]
-    assert set(found["hypotheses"][0]) == {"name", "grade", "evidence", "against"}
+    assert set(found["hypotheses"][0]) == {"name", "grade", "evidence", "against", "marks"}
     assert found["hypotheses"][0]["evidence"][0].startswith("6 lines at ")
     text = page.read_text("utf-8")
     assert texts("en")["h_envelope"] in text and text.count('class="named-line"') >= 6

@@ -162,3 +162,15 @@ def test_npz_holds_the_same_records(tmp_path):
 def test_any_rate_can_be_simulated(preset, fs):
     sim = simulate(records=200, units=1, sensors=4, preset=preset, fs=fs, length=256)
     assert sim.x.shape == (200, 1, 256) and np.isfinite(sim.x).all() and (sim.x.std(axis=2) > 0).all()
+
+
+def test_each_machine_may_have_its_own_share_and_simulations_names_of_their_own():
+    made = simulate(records=1200, units=3, sensors=2, faults=(0.0, 0.4, 0.1), fs=1024, name="north-")
+    share = [float(made.label[made.machine == f"north-U{u}"].mean()) for u in (1, 2, 3)]
+    assert share[0] == 0 and 0.3 < share[1] <= 0.42 and 0.05 < share[2] < 0.13
+    assert set(made.sensor) == {f"north-U{u}-S{s}" for u in (1, 2, 3) for s in (1, 2)}
+    plain = simulate(records=600, units=3, sensors=2, fs=1024)
+    assert plain.x.tobytes() == simulate(records=600, units=3, sensors=2, fs=1024, name="x").x.tobytes()
+    for wrong, message in (((0.1, 0.2), "2 shares of faults for 3 machines"), ((0.1, 0.2, 0.7), "0..0.5, not 0.7")):
+        with pytest.raises(ConfigError, match=message):
+            simulate(records=60, units=3, faults=wrong)

@@ -50,7 +50,7 @@ def make_app(group: str | None = None) -> Any:
         filled = group is None or name == group
         commands = import_module(f"vibro.cli.{name}").app if filled else typer.Typer()
         app.add_typer(commands, name=name, help=text)
-    for name in ("runs", "label", "watch", "compare", "project", "demo"):
+    for name in ("runs", "label", "learn", "watch", "compare", "project", "demo"):
         import_module(f"vibro.cli.{name}").add_to(app)
     return app
 
@@ -108,7 +108,7 @@ def run(argv: list[str]) -> int:
 def _options_last(argv: list[str]) -> list[str]:
     """Options of every command that stand before it, behind it: ``vibro --json score ...`` is ``vibro score ... --json``."""
     first = 0
-    while first < len(argv) and argv[first] in (*FLAGS, "--lang"):
+    while first < len(argv) and (argv[first] in (*FLAGS, "--lang") or argv[first].startswith("--lang=")):
         first += 2 if argv[first] == "--lang" else 1
     return [*argv[first:], *argv[:first]] if first < len(argv) and not argv[first].startswith("-") else argv
 
@@ -117,7 +117,8 @@ def _configure(argv: Sequence[str]) -> None:
     """How errors are shown, also those of a command line that cannot be read."""
     from vibro.cli import console
 
-    console.configure(quiet="--quiet" in argv, json="--json" in argv)
+    chinese = any(a == "--lang=zh" or (a == "--lang" and b == "zh") for a, b in zip(argv, [*argv[1:], ""], strict=True))
+    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if chinese else "en")
 
 
 def _usage_error() -> Any:

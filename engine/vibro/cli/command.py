@@ -101,7 +101,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
             from vibro.cli import console
 
             session = Session(**common)
-            console.configure(quiet=session.quiet, json=session.json)
+            console.configure(quiet=session.quiet, json=session.json, lang=session.lang)
             for group, cls in groups.items():
                 values[group] = cls(**{field.name: values.pop(field.name) for field in fields(cls)})
             return function(session, **values)

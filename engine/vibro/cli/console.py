@@ -6,16 +6,17 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-shown = {"quiet": False, "json": False}  # the options of the running command
+shown: dict[str, Any] = {"quiet": False, "json": False, "lang": "en"}  # the options of the running command
 
 
-def configure(*, quiet: bool, json: bool) -> None:
-    """Sets how much of the running command is shown, and in what form."""
-    shown.update(quiet=quiet, json=json)
+def configure(*, quiet: bool, json: bool, lang: str) -> None:
+    """Sets how much of the running command is shown, in what form and language."""
+    shown.update(quiet=quiet, json=json, lang=lang)
 
 
 def rich_console(*, stderr: bool) -> Console:
@@ -43,19 +44,28 @@ def note(text: str) -> None:
         if shown["json"]:
             sys.stderr.write(json.dumps({"event": "note", "text": text}, ensure_ascii=False) + "\n")
         else:
-            rich_console(stderr=True).print(text, style="yellow" if text.startswith("warning") else None)
+            rich_console(stderr=True).print(text, style="yellow" if text.startswith(("warning", "警告")) else None)
 
 
 def error(message: str, hint: str | None, code: int) -> None:
     """An error and the next thing to type; with ``--json`` a line of JSON on stderr."""
     if shown["json"]:
-        told = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
-        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+        line_of = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
+        sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
         return
-    out = rich_console(stderr=True)
-    out.print(f"error: {clean(message)}", style="bold red")
+    out, told = rich_console(stderr=True), _translated
+    out.print(f"{told('error')}: {clean(told(message))}", style="bold red")
     if hint:
-        out.print(f"hint: {clean(hint)}", style="cyan")
+        out.print(f"{told('hint')}: {clean(told(hint))}", style="cyan")
+
+
+def _translated(text: str) -> str:
+    """A sentence in the language of the running command, in English where the catalogue does not know it."""
+    if shown["lang"] == "en":
+        return text
+    from vibro.report.messages import translate
+
+    return translate(text, shown["lang"])
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -72,9 +82,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         return
     if title:
         line(title)
-    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
+    widths = [max(_width(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
     for row in [list(headers), *cells]:
-        line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        line("  ".join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese character takes two."""
+    return sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -213,7 +213,9 @@ def simulate(
     records: Annotated[int, typer.Option("--records", min=1)] = 2000,
     units: Annotated[int, typer.Option("--units", min=1, help="Machines.")] = 2,
     sensors: Annotated[int, typer.Option("--sensors", min=1, help="Sensors per machine.")] = 5,
-    faults: Annotated[float, typer.Option("--faults", min=0, max=1, help="Share of faulty records.")] = 0.05,
+    faults: Annotated[
+        str, typer.Option("--faults", help="Share of faulty records: 0.05, or one a machine: 0.05,0.05,0.4.")
+    ] = "0.05",
     preset: Annotated[
         str, typer.Option("--preset", help="transformer, transformer-60hz, transformer-field or bearing.")
     ] = "transformer",
@@ -228,6 +230,9 @@ def simulate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    name: Annotated[
+        str, typer.Option("--name", help="Goes before the names of machines and sensors; tells simulations apart.")
+    ] = "",
     format: Annotated[str, typer.Option("--format", help="jsonl or npz.")] = "jsonl",
 ) -> None:
     """Writes simulated records with known faults: data, labels, covariates."""
@@ -237,7 +242,14 @@ def simulate(
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"{out} is there already and not an empty folder", hint="choose another -o")
-    made = demo.simulate(records, units, sensors, faults, preset, fs, seed, tap_changes=tap_changes)
+    try:
+        shares = [float(part) for part in faults.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--faults {faults!r} is no share", hint="--faults 0.05, or one a machine: 0.05,0.4"
+        ) from None
+    share = shares[0] if len(shares) == 1 else shares
+    made = demo.simulate(records, units, sensors, share, preset, fs, seed, tap_changes=tap_changes, name=name)
     demo.write(made, out, format)
     names = (f"data.{format}", "labels.csv", "covariates.csv", "README.txt")
     found = {"path": out, "files": list(names), "records": len(made), "anomalous": int(made.label.sum())}

@@ -34,6 +34,7 @@ class Progress:
         self._bars_wanted = sys.stderr.isatty() if live is None else live
         self._live: Any = None
         self._bars: dict[str, Any] = {}
+        self._running: dict[str, dict[str, str]] = {}  # stage -> its running tasks and how far each is
         self._counts: dict[str, list[int]] = {}  # stage -> tasks done, tasks in all
 
     @hookimpl
@@ -72,7 +73,14 @@ class Progress:
         return f"  {done} of {total}"
 
     def _show(self, event: Event) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         from vibro import events
 
@@ -82,18 +90,19 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                TimeRemainingColumn(),
             )
             self._live = Progress(*columns, console=rich_console(stderr=True), transient=False)
             self._live.start()
         if isinstance(event, events.StageStarted):
             self._bars[event.stage] = self._live.add_task(event.stage, total=event.total or None)
         elif isinstance(event, events.TaskStarted) and event.stage in self._bars:
-            self._live.update(self._bars[event.stage], description=f"{event.stage}: {clean(event.task)}")
+            self._describe(event.stage, event.task, "")
         elif isinstance(event, events.TaskProgress) and event.stage in self._bars:
-            text = f"{event.stage}: {clean(event.task)} {100 * event.done // max(1, event.total)} %"
-            self._live.update(self._bars[event.stage], description=text)
+            self._describe(event.stage, event.task, f" {100 * event.done // max(1, event.total)} %")
         elif isinstance(event, events.TaskFinished) and event.stage in self._bars:
             self._live.advance(self._bars[event.stage])
+            self._describe(event.stage, event.task, None)
         elif isinstance(event, events.StageFinished) and event.stage in self._bars:
             bar = self._bars.pop(event.stage)
             total = next(t.total for t in self._live.tasks if t.id == bar) or 1
@@ -102,6 +111,16 @@ class Progress:
             self._live.console.print(_plain(event), style="yellow")
         elif isinstance(event, events.RunFinished):
             self.close()
+
+    def _describe(self, stage: str, task: str, how_far: str | None) -> None:
+        """A stage with the tasks that are running in it; None for one that has ended."""
+        running = self._running.setdefault(stage, {})
+        running.pop(task, None)
+        if how_far is not None:
+            running[task] = how_far
+        listed = [f"{clean(name)}{far}" for name, far in running.items()]
+        more = f" +{len(listed) - 3}" if len(listed) > 3 else ""
+        self._live.update(self._bars[stage], description=f"{stage}: {', '.join(listed[:3])}{more}" if listed else stage)
 
 
 def _plain(event: Event) -> str:

@@ -2,58 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vibro.cli.console import clean, line, note, table
+from vibro.report.messages import KNOW, remarks, translate
+from vibro.report.texts import texts
 
 
 def show_run(found: Mapping[str, Any], lang: str) -> None:
-    """The result of a run: counts per level, the highest records, one line per detector, warnings."""
-    word = _WORDS[lang]
+    """The result of a run on one screen: counts, machines, cases, detectors, what to look at."""
+    t = texts(lang)
     records, cuts = found["records"], found["thresholds"]["cuts"]
-    line(
-        f"{word['read']} {records['read']} = {word['accepted']} {records['accepted']}"
-        f" + {word['quarantined']} {records['quarantined']}"
-    )
-    shown = [(word.get(level, level), count, found["machines"][level]) for level, count in found["levels"].items()]
-    table((word["level"], word["records"], word["machines"]), shown)
+    line(t["p_data"].format(**{key: f"{records[key]:,}" for key in ("read", "accepted", "quarantined")}))
+    levels = ", ".join(f"{t[level]} {count:,}" for level, count in found["levels"].items() if count)
+    line(f"{t['axis_records']}: {levels}")
+    levels = ", ".join(f"{t[level]} {count:,}" for level, count in found["machines"].items() if count)
+    line(f"{t['h_machines']}: {levels}")
     if found["transients"]:
-        records = sum(event["records"] for event in found["transients"])
-        line(f"{word['transients']}: {len(found['transients'])} ({records} {word['records']})")
-    line(f"{word['cuts']}: {word['attention']} {cuts['attention']:.3g}, {word['alarm']} {cuts['alarm']:.3g}")
+        taken = sum(event["records"] for event in found["transients"])
+        line(f"{t['h_transients']}: {len(found['transients'])} ({taken} {t['records']})")
+    line(f"{t['cuts']}: {t['attention']} {cuts['attention']:.3g}, {t['alarm']} {cuts['alarm']:.3g}")
     line()
-    table(
-        (word["record"], word["sensor"], word["time"], word["score"], word["level"], word["looks_like"]),
-        [
-            (
-                r["record_id"],
-                r["sensor_id"],
-                _time(r["data_time"]),
-                f"{r['score']:.2f}",
-                word.get(r["level"], r["level"]) + (f" ({r['reason']})" if r["reason"] else ""),
-                looks_like(r["hypothesis"]),
-            )
-            for r in found["top"]
-        ],
-        title=word["top"],
-    )
+    _show_cases(found, lang)
     line()
-    rows = []
-    for d in found["detectors"]:
-        health = ", ".join(f"{key} {value:.3g}" for key, value in d["health"].items())
-        rows.append((d["id"], d["status"], f"{d['weight']:.2f}", d["reason"] or health or "-"))
-    table((word["detector"], word["status"], word["weight"], word["health"]), rows)
+    _show_detectors(found["detectors"], t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
-        text = ", ".join(f"{name} {fused[key]:.3f}" for name, key in _METRICS if fused.get(key) is not None)
-        line(f"{word['metrics']}: {text or '-'}")
+        text = ", ".join(f"{t[key]} {fused[key]:.3f}" for key in _METRICS if fused.get(key) is not None)
+        line(f"{t['h_labels']}: {text or '-'}")
         if found["persistence"]["on"]:
             persistent = found["metrics"]["persistent"]["average_precision"]
-            line(f"{word['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}")
-        show_alarms(found["metrics"]["alarms"], word)
-    for text in found["warnings"]:
-        note(f"warning: {clean(text)}")
+            line(
+                f"{t['average_precision']}, {t['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}"
+            )
+        show_alarms(found["metrics"]["alarms"], t)
+    show_warnings(found["warnings"], lang)
+
+
+def _show_cases(found: Mapping[str, Any], lang: str) -> None:
+    """The most urgent cases; the highest records where none is in alarm."""
+    t = texts(lang)
+    cases = found["cases"]
+    if cases["count"]:
+        table(
+            ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"], t["looks_like"]),
+            [
+                (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
+                 f"{c['score']:.2f}", _some(c["sensors"], t), _looks_like(c["hypothesis"], lang))
+                for c in cases["first"][:CASES]
+            ],
+            title=f"{t['h_cases']}: {cases['count']}",
+        )  # fmt: skip
+        return
+    table(
+        (t["record"], t["sensor"], t["time"], t["score"], t["level"]),
+        [
+            (r["record_id"], r["sensor_id"], _time(r["data_time"]), f"{r['score']:.2f}",
+             t[r["level"]] + (f" ({t['reason_' + r['reason']]})" if r["reason"] else ""))
+            for r in found["top"][:FEW]
+        ],
+        title=t["h_top"],
+    )  # fmt: skip
+
+
+def _show_detectors(detectors: Sequence[Mapping[str, Any]], t: Mapping[str, str]) -> None:
+    """Those that count, by weight, in one line; the others with the reason."""
+    used = sorted((d for d in detectors if d["weight"]), key=lambda d: -d["weight"])
+    listed = ", ".join(f"{d['id']} {d['weight']:.2f}" for d in used)
+    line(f"{t['used_of'].format(used=len(used), planned=len(detectors))}: {clean(listed)}")
+    for d in detectors:
+        if d["status"] != "ok":
+            line(f"  {clean(d['id'])} {t[d['status']]}: {clean(d['reason'] or '-')}")
+
+
+def show_warnings(warnings: Sequence[str], lang: str) -> None:
+    """What to look at and how far to trust the verdict, in this order; how it came about is only counted."""
+    said = remarks(warnings, lang)
+    t = texts(lang)
+    for remark in said:
+        if remark.group != KNOW:
+            more = f" ({t['more_such'].format(n=remark.more)})" if remark.more else ""
+            note(f"{t['warning']}: {clean(remark.text)}{more}")
+    if count := sum(remark.group == KNOW for remark in said):
+        note(t["more_remarks"].format(n=count))
+
+
+def _some(names: Sequence[str], t: Mapping[str, str]) -> str:
+    """Three names, and how many more there are."""
+    more = f" {t['and_more'].format(n=len(names) - 3)}" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
@@ -65,11 +103,11 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
             for key in ("precision", "recall", "false_alarm_rate")
         ]
         rows = [
-            (word.get(level, level), n["anomalous"], n["normal"])
+            (word[level], n["anomalous"], n["normal"])
             for level in ("alarm", "attention", "normal", "invalid", "indeterminate")
             if any((n := judged["confusion"][level]).values()) or level in ("alarm", "attention", "normal")
         ]
-        title = f"{word['raised']}{'' if part == 'all' else f' ({word[part]})'}: {', '.join(figures)}"
+        title = f"{word['raised' if part == 'all' else f'raised_{part}']}: {', '.join(figures)}"
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
@@ -117,92 +155,59 @@ def show_hypotheses(found: Mapping[str, Any]) -> None:
         line(clean(text))
 
 
-def looks_like(hypothesis: Mapping[str, Any] | None) -> str:
+def _looks_like(hypothesis: Mapping[str, Any] | None, lang: str) -> str:
     """A hypothesis in one cell of a table."""
-    return f"{hypothesis['name']}, {hypothesis['grade']}" if hypothesis else "-"
+    return (
+        f"{translate(hypothesis['name'], lang)}, {texts(lang)['grade_' + hypothesis['grade']]}" if hypothesis else "-"
+    )
 
 
 def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "-"
 
 
-_METRICS = (
-    ("ROC AUC", "roc_auc"),
-    ("average precision", "average_precision"),
-    ("recall at budget", "recall_at_budget"),
-)
-_WORDS: dict[str, dict[str, str]] = {
-    "en": {
-        "read": "read",
-        "accepted": "accepted",
-        "quarantined": "quarantined",
-        "level": "level",
-        "records": "records",
-        "transients": "transients",
-        "cuts": "cuts",
-        "attention": "attention",
-        "alarm": "alarm",
-        "record": "record",
-        "sensor": "sensor",
-        "time": "time",
-        "score": "score",
-        "persistent": "average precision of persistent_score",
-        "top": "highest records",
-        "looks_like": "looks like",
-        "detector": "detector",
-        "status": "status",
-        "weight": "weight",
-        "health": "health or reason",
-        "metrics": "against the labels",
-        "machines": "machines",
-        "raised": "alarms as raised",
-        "train": "rows fitted on",
-        "test": "rows left out of the fit",
-        "precision": "precision",
-        "recall": "recall",
-        "false_alarm_rate": "false-alarm rate",
-        "anomalous_labels": "labelled anomalous",
-        "normal_labels": "labelled normal",
-    },
-    "zh": {
-        "read": "读取",
-        "accepted": "接受",
-        "quarantined": "隔离",
-        "level": "级别",
-        "records": "记录数",
-        "transients": "瞬态事件",
-        "cuts": "阈值",
-        "normal": "正常",
-        "attention": "注意",
-        "alarm": "异常",
-        "invalid": "数据无效",
-        "indeterminate": "无法判定",
-        "record": "记录",
-        "sensor": "传感器",
-        "time": "时间",
-        "score": "得分",
-        "persistent": "persistent_score 的平均精度",
-        "top": "得分最高的记录",
-        "looks_like": "疑似",
-        "detector": "检测器",
-        "status": "状态",
-        "weight": "权重",
-        "health": "健康或原因",
-        "metrics": "与标签对照",
-        "machines": "设备数",
-        "raised": "实际发出的报警",
-        "train": "参与拟合的记录",
-        "test": "未参与拟合的记录",
-        "precision": "精确率",
-        "recall": "召回率",
-        "false_alarm_rate": "误报率",
-        "anomalous_labels": "标签异常",
-        "normal_labels": "标签正常",
-    },
-}
+_METRICS = ("roc_auc", "average_precision", "recall_at_budget")
+CASES = 8  # on the screen
+FEW = 5  # records, where no case is
 
 
 def _time(value: object) -> str:
     from vibro.io.files import plain
 
     return str(plain(value) or "")
+
+
+def show_finetuning(found: Mapping[str, Any]) -> None:
+    """What a fine-tuning showed on held-out labels, and what was kept."""
+    for text in found["warnings"]:
+        note(f"warning: {clean(text)}")
+    held_out = found["validation"]["held_out_by"]
+    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "", "")]
+    for student in found["students"]:
+        gain, f1 = student["gain"], student["macro_f1"]
+        figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}", *_figures(f1))
+        rows.append((f"student {student['taught']}", *figures, "kept" if student["kept"] else ""))
+    table(
+        ("", "average precision", "gain", "macro F1", ""),
+        rows,
+        title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
+        f" as if {found['validation']['share']:.0%} of the records were faulty",
+    )
+    if found["held_out"]:
+        names = [row["class"] for row in found["held_out"]["classes"]]
+        table(
+            ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
+            [
+                (row["class"], row["records"], f"{row['precision']:.2f}", f"{row['recall']:.2f}", *counts)
+                for row, counts in zip(found["held_out"]["classes"], found["held_out"]["confusion"], strict=True)
+            ],
+        )
+    what = "the student is kept" if found["kept"] == "student" else "the teacher stays"
+    if found["kept"] == "teacher" and found["classifies"]:
+        what += "; the student names the types of faults"
+    line(f"{what}: {found['reason']}")
+    line(f"model: {found['path']}")
+
+
+def _figures(figure: Mapping[str, float]) -> tuple[str]:
+    return (f"{figure['mean']:.3f} +- {figure['sd']:.3f}",)

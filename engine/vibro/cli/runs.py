@@ -142,7 +142,7 @@ def report(
     from vibro.cli import console
     from vibro.runs.threshold import rewrite_report
 
-    path = rewrite_report(run, out, session.lang)
+    path = rewrite_report(session.host(), run, out, session.lang)
     if not session.result({"path": str(path)}):
         console.line(f"report: {path}")
 

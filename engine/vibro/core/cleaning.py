@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 from vibro.core.rows import Rows
 from vibro.core.worker import DetectorResult
 
-LEFT_OUT = 0.12  # share of the fit rows, the most suspicious: more than most pools hold of faults
+LEFT_OUT = 0.05  # share of sound rows that may be left out
 UPPER = 0.6745  # upper quartile of a Gaussian
 
 Floats = NDArray[np.float64]
 
 
-def trusted_rows(rows: Rows, suspects: Sequence[str], results: Mapping[str, DetectorResult]) -> NDArray[np.bool_]:
-    """(fit rows,) False for the most suspicious ones; all True for rows known to be clean, and without a suspect's scores.
+def trusted_rows(
+    rows: Rows, suspects: Sequence[str], results: Mapping[str, DetectorResult], cut: Callable[[Floats, float], float]
+) -> NDArray[np.bool_]:
+    """(fit rows,) False for the suspicious ones; all True for rows known to be clean, and without a suspect's scores.
+
+    ``cut``: from the suspicion of all rows and a share of sound ones to what that share exceeds, whatever the share of
+    faults. A fixed share of all rows would do harm where there are no faults: sound rows that are always left out become a
+    group of their own far out, which then alarms.
 
     A method that leaves out rows by its own scores keeps a cluster of faults, which are near to each other; a distance from
     the bulk of all rows does not. The scores are those of the fit on all rows: a suspect scores its own rows as if they had
@@ -27,7 +33,7 @@ def trusted_rows(rows: Rows, suspects: Sequence[str], results: Mapping[str, Dete
     if rows.clean or not scores:
         return np.ones(len(rows.fit), np.bool_)
     total = suspicion(np.stack([s[rows.fit] for s in scores if s is not None], axis=1))
-    return np.asarray(total <= np.quantile(total, 1.0 - LEFT_OUT))
+    return np.asarray(total <= cut(total, LEFT_OUT))
 
 
 def suspicion(scores: Floats) -> Floats:

@@ -74,7 +74,7 @@ def combine(
         signature=signature,
         marks=Marks.none(normal),
         persistence=Persistence.fit(batch, fit_rows, fused),
-        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "cut": scores},
+        reference={"z": z, "fused": fused, "sensor": batch.sensor[fit_rows], "row": fit_rows, "cut": scores},
         probes={},
     )
     ensemble = replace(ensemble, probes=_probes(detectors, ensemble, fuser))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from vibro.core.views import Cache, ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
-from vibro.events import DetectorFailed, Observer
+from vibro.events import DetectorFailed, DetectorTrained, Observer
 from vibro.scoring.instants import instant_numbers
 from vibro.scoring.reasons import with_reasons
-from vibro.scoring.thresholds import fuse
+from vibro.scoring.thresholds import fuse, guarded_cut
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 
 
@@ -69,7 +70,7 @@ class Engine:
         rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
         store = self._store(plan, batch, ctx, fit_rows=rows.fit)
-        wanting = [d.id for d in plan.detectors if d.cls.wants_disturbed and not plan.needs_companions(d.id)]
+        wanting = [d.id for d in plan.detectors if d.cls.wants_copies(d.params) and not plan.needs_companions(d.id)]
         all_held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {
             d.id: FitTask(
@@ -92,7 +93,7 @@ class Engine:
         found = {}
         if suspects:
             found = self._runner.run("suspects", plan, store, {i: tasks.pop(i) for i in suspects}, fit_task, copied)
-        trusted = trusted_rows(rows, suspects, found)
+        trusted = trusted_rows(rows, suspects, found, partial(guarded_cut, self.make_thresholder(plan)))
         tasks = {i: replace(task, trusted=trusted | _kept(task)) for i, task in tasks.items()}
         found |= self._runner.run("fit", plan, store, tasks, fit_task, copied)
         results = {d.id: found[d.id] for d in plan.detectors}
@@ -101,11 +102,13 @@ class Engine:
         return FittedDetectors(plan, batch, rows, y, results, views, _absent(store.kept), left_out)
 
     def check_survivors(self, detectors: FittedDetectors) -> None:
-        """Tells the observers of every detector that is lost; QuorumError if too few are left to combine."""
+        """Tells the observers of every detector that was trained or is lost; QuorumError if too few are left to combine."""
         plan, results = detectors.plan, detectors.results
         check_quorum(plan, tuple(results.values()))
         for d in plan.detectors:
             result = results[d.id]
+            if result.loss:
+                self.host.emit(DetectorTrained(d.id, result.loss, len(result.stopped_on)))
             if result.status != "ok":
                 phase = "excluded" if result.status == "excluded" else result.phase
                 self.host.emit(DetectorFailed(d.id, d.plugin, phase, result.reason))

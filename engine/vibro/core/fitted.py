@@ -112,7 +112,7 @@ class FittedEnsemble:
     signature: Signature
     marks: Marks
     persistence: Persistence
-    reference: State  # held-out rows: z (r, d), fused (r,), sensor (r,); cut (r,) of ``cut_reference``
+    reference: State  # held-out rows: z (r, d), fused, sensor, row of the batch (r,); cut (r,) of ``cut_reference``
     probes: State  # records with the scores that they had at the fit: x, sensor, covariates, raw, fused
 
     @property

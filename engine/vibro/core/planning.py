@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vibro.api import Detector, FeatureExtractor, Fuser, Thresholder, ViewKey, check_settings, view_key, without_use
@@ -32,19 +32,38 @@ def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
     return entry
 
 
+def plan_view(
+    host: PluginHost, where: str, view: ViewKey
+) -> tuple[Mapping[ViewKey, PlannedView], Mapping[ViewKey, int]]:
+    """One view and all that it is made from, inputs first, and how many read each; ``where`` names its reader in errors."""
+    planned: dict[ViewKey, PlannedView] = {}
+    views, readers = order_views([view], _planner(host, where, planned))
+    readers[view] += 1
+    return {key: planned[key] for key in views}, readers
+
+
+def _planner(
+    host: PluginHost, where: str, planned: dict[ViewKey, PlannedView]
+) -> Callable[[ViewKey], tuple[ViewKey, ...]]:
+    """Gives the inputs of a view, and enters in ``planned`` how it is made."""
+
+    def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
+        cls = host.component("feature", key.name)
+        assert issubclass(cls, FeatureExtractor)
+        params = check_settings(cls.Params, key.settings, f"{where}: view {key}")
+        planned[key] = PlannedView(cls, params, inputs_of(cls, params))
+        return planned[key].inputs
+
+    return inputs
+
+
 def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_missing: bool = False) -> Plan:
     """Resolves an ensemble against the host; with ``allow_missing`` a detector whose plugin is broken is left out."""
     entry = check_ensemble(name, table)
     detectors: list[PlannedDetector] = []
     absent: list[tuple[str, str]] = []
     planned: dict[ViewKey, PlannedView] = {}
-
-    def inputs(key: ViewKey) -> tuple[ViewKey, ...]:
-        cls = host.component("feature", key.name)
-        assert issubclass(cls, FeatureExtractor)
-        params = check_settings(cls.Params, key.settings, f"{name}: view {key}")
-        planned[key] = PlannedView(cls, params, inputs_of(cls, params))
-        return planned[key].inputs
+    inputs = _planner(host, name, planned)
 
     for i, row in enumerate(entry.detectors):
         use = row["use"]

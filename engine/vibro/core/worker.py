@@ -72,6 +72,7 @@ class DetectorResult:
     """What came of one detector: its learned state, held-out reference scores (NaN = none) and scores of every row.
 
     ``holdout_state`` is that of the detector that has not seen the rows of the lowest fold: the one that scored them.
+    ``loss``: after each epoch of the final training, by which it was stopped; ``stopped_on``: the rows that it was taken from.
     """
 
     id: str
@@ -86,6 +87,8 @@ class DetectorResult:
     health: Mapping[str, float] = field(default_factory=dict)
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
+    loss: tuple[float, ...] = ()
+    stopped_on: tuple[int, ...] = ()
 
     def told(self) -> DetectorResult:
         """The result without its arrays."""
@@ -149,8 +152,20 @@ def fit_task(task: FitTask) -> DetectorResult:
         shown = ", ".join(f"{key} = {value:.3g}" for key, value in health.items() if key != "failed")
         status, reason = "excluded", f"health check failed: {shown}"
     end = time.perf_counter()
+    loss, stopped_on = _course(final, task)
     return DetectorResult(
-        task.id, status, reason, "", "", state, holdout_state, held_out, scores, health, fitted - clock, end - fitted
+        task.id,
+        status,
+        reason,
+        state=state,
+        holdout_state=holdout_state,
+        reference=held_out,
+        scores=scores,
+        health=health,
+        fit_seconds=fitted - clock,
+        score_seconds=end - fitted,
+        loss=loss,
+        stopped_on=stopped_on,
     )
 
 
@@ -190,6 +205,18 @@ def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str
     part.flags.writeable = False
     detector.fit(part, None if task.y is None else task.y[rows])
     return detector
+
+
+def _course(final: Detector, task: FitTask) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The losses of the final training, and the rows of the batch that they were taken from."""
+    course = final.training()
+    if course is None:
+        return (), ()
+    learned = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
+    if not task.cross_fit and task.fold.any():
+        learned = learned & (task.fold > 0)
+    rows = task.rows[learned]
+    return tuple(map(float, course.loss)), tuple(map(int, rows[course.held_out]))
 
 
 def _disturbed(task: FitTask, chosen: NDArray[np.bool_]) -> Disturbed | None:

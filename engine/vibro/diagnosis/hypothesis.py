@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 STRONG, WEAK, NONE = "strong", "weak", "none"
@@ -43,6 +43,7 @@ class Hypothesis:
             "grade": self.grade,
             "evidence": list(self.evidence),
             "against": list(self.against),
+            "marks": [asdict(mark) for mark in self.marks],
         }
 
 

@@ -37,7 +37,7 @@ def fit_ensemble(
     faults are injected only for a fuser that weighs by them. QuorumError if too few detectors are left.
     """
     copies = None
-    if any(d.cls.wants_disturbed for d in plan.detectors):
+    if any(d.cls.wants_copies(d.params) for d in plan.detectors):
         copies = disturb_rows(batch, rows.by_id(batch).fit, engine.ctx.child("disturbed").seed)
     detectors = engine.fit_detectors(plan, batch, rows, y, copies)
     checked = check_sensitivity(engine, detectors) if sensitivity else {}

@@ -100,7 +100,8 @@ class Run:
 
     def report(self, path: str | Path, *, lang: str = "en") -> Path:
         """Writes the report, one self-contained page, to ``path``."""
-        return rewrite_report(self.path, Path(path), lang)
+        with _host() as host:
+            return rewrite_report(host, self.path, Path(path), lang)
 
     def save(self, folder: str | Path) -> Path:
         """Copies the run to a folder that does not exist yet, for ``vibro.load`` and every command."""

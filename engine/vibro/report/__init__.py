@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["render", "write_report"]
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.report.data import Signals
+
+if TYPE_CHECKING:
+    from vibro.host.manager import PluginHost
+
+__all__ = ["Signals", "render", "source_signals", "write_report"]
 
 
-def render(run: Path, lang: str = "en") -> str:
+def render(run: Path, lang: str = "en", signals: Signals | None = None) -> str:
     """The HTML page of a run directory, from its summary, tables and manifest; ``lang`` is ``en`` or ``zh``.
 
-    StateError if the summary or the scores are missing or damaged; a manifest that is not there yet is left out.
+    ``signals`` gives the samples for the evidence of its cases, which is left out without. StateError if the summary or
+    the scores are missing or damaged; a manifest that is not there yet is left out.
     """
     from vibro.report.data import load
     from vibro.report.page import fill
     from vibro.report.sections import sections
 
     data = load(run)
-    return fill("report.html.j2", sections(data, lang), lang)
+    return fill("report.html.j2", sections(data, lang, signals), lang)
 
 
-def write_report(run: Path, out: Path, lang: str = "en") -> None:
+def write_report(run: Path, out: Path, lang: str = "en", signals: Signals | None = None) -> None:
     """Writes the page of a run directory to a file, atomically."""
     from vibro.io.files import write_text
 
-    write_text(out, render(run, lang))
+    write_text(out, render(run, lang, signals))
+
+
+def source_signals(host: PluginHost, run: Path) -> Signals:
+    """The samples of a finished run, read again from its sources."""
+    from vibro.report.data import load
+    from vibro.report.explain import read_signals
+
+    def read(ids: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+        data = load(run)
+        wanted = np.flatnonzero(np.isin(data.scores["record_id"], list(ids)))
+        found, notes = read_signals(host, data, wanted.tolist(), None)
+        return {str(data.scores["record_id"][row]): signal for row, signal in found.items()}, notes
+
+    return read

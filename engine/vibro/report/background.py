@@ -46,6 +46,7 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
                 "passed": sensitivity.get("passed"),
                 "margin": sensitivity.get("margin"),
                 "health": d.get("health") or {},
+                "loss": charts.loss_curve(d.get("loss") or []),
                 "useful": useful.get(d["id"]),
                 "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
                 "auc": metrics.get(d["id"], {}).get("roc_auc"),

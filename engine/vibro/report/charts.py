@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.report.scale import Scale, score_scale, time_ticks
-from vibro.report.svg import Svg, drawing, element, mark, polyline, text
+from vibro.report.svg import Svg, drawing, element, join, mark, polyline, text
 from vibro.report.texts import Texts
 
 Array = NDArray[np.float64]
@@ -17,6 +17,7 @@ WIDTH = 1080.0
 NORMAL, ATTENTION, ALARM, INVALID, INDETERMINATE = range(5)
 NAMES = ("normal", "attention", "alarm", "invalid", "indeterminate")
 SHADES = 6  # classes h0..h5 of the style sheet
+LETTER = 7.6  # width of a letter of an axis at most
 _MARKS = 150  # marks in one panel
 
 
@@ -58,11 +59,13 @@ def heat_map(
     shade: Array,
     timed: bool,
     t: Texts,
+    codes: Sequence[int] = (),
 ) -> Svg:
     """Sensors by time.
 
     ``worst`` (r, b) is the highest score, NaN = no record, ``level`` (r, b) its level, ``bins`` (b + 1,) the edges of
-    time, ``shade`` (5,) the scores where a normal cell gets darker.
+    time, ``shade`` (5,) the scores where a normal cell gets darker, ``codes`` (r,) the sensors for the script
+    that follows a click.
     """
     left, top, cell = 150.0, 4.0, 20.0
     wide = (WIDTH - left - 10) / worst.shape[1]
@@ -77,13 +80,17 @@ def heat_map(
             title = f"{name} · {_moment(bins[j], timed)} · {t[kind]} · {_short(worst[i, j])}"
             x = left + j * wide
             size = {"width": max(wide - 1, 0.5), "height": cell - 1}
-            rect = element("rect", element("title", title), x=x, y=y, class_=class_, **size)
+            where = {"data_sensor": codes[i], "data_x": f"{bins[j]:.0f}"} if codes else {}
+            rect = element("rect", element("title", title), x=x, y=y, class_=class_, **size, **where)
             parts.append(rect)
             if kind in ("alarm", "attention", "invalid") and wide > 7:
                 parts.append(mark(kind, x + (wide - 1) / 2, y + cell / 2 - 0.5, 3.2, title))
     base = top + cell * len(rows)
-    place = Scale(float(bins[0]), float(bins[-1]), left, left + wide * worst.shape[1])
-    parts += _time_axis(place, base, timed, t)
+    end = left + wide * worst.shape[1]
+    if np.ptp(np.diff(bins[:-1])) > 1e-6 * (bins[-1] - bins[0]):
+        parts += _uneven_axis(bins, left, end, base, timed)
+    else:
+        parts += _time_axis(Scale(float(bins[0]), float(bins[-1]), left, end), base, timed, t)
     return drawing(WIDTH, height, t["h_when"], *parts)
 
 
@@ -139,12 +146,56 @@ def sparkline(x: Array, score: Array, level: NDArray[np.int8], across: Scale, up
     return drawing(across.end + 4, up.start + 3, "", *parts, class_="spark")
 
 
+def loss_curve(loss: Sequence[float | None]) -> Svg | None:
+    """The loss of a training after each epoch, from the highest to the lowest; None with less than two."""
+    values = np.array([np.nan if v is None else v for v in loss], dtype=np.float64)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    wide, high = 90.0, 22.0
+    span = max(float(np.ptp(values)), 1e-12)
+    y = 2 + (high - 4) * (values.max() - values) / span
+    label = f"{values[0]:.3g} … {values.min():.3g} … {values[-1]:.3g}"
+    line = polyline(np.linspace(1, wide - 1, len(values)), y, "line")
+    return drawing(wide, high, label, element("title", label), line, class_="spark")
+
+
 def meter(value: float | None, most: float, class_: str = "normal") -> Svg:
     """A small bar for a table cell."""
     part = 0.0 if value is None or value != value or most <= 0 else min(1.0, max(0.0, value / most))
     back = element("rect", x=0, y=0, width=48, height=8, rx=2, class_="meter-back")
     front = element("rect", x=0, y=0, width=48 * part, height=8, rx=2, class_=f"bar {class_}") if part > 0 else Svg()
     return drawing(48, 8, "", back, front, class_="meter")
+
+
+def bar(row: Mapping[str, Any]) -> Svg:
+    """A detector's z as a bar as long as its place, with its own cut; ``times`` and ``most`` are multiples of the cut."""
+    times, most = row["times"] or 0.0, row["most"]
+    level = "alarm" if times > 1 else "normal"
+    cut = 100 / most
+    parts = [
+        element("rect", x=0, y=0, width=100, height=10, class_="meter-back"),
+        element("rect", x=0, y=0, width=100 * times / most, height=10, class_=f"bar {level}"),
+        element("line", x1=cut, x2=cut, y1=0, y2=10, class_="own-cut"),
+    ]
+    return element(
+        "svg", join(*parts), viewBox="0 0 100 10", preserveAspectRatio="none", class_="long", aria_hidden="true"
+    )
+
+
+def strip(cells: Sequence[tuple[str, float, float | None, bool]]) -> Svg:
+    """A cell per detector (name, z, own cut, whether it has a weight), darker nearer to its cut, orange above it."""
+    size, parts = 12, []
+    for i, (name, z, cut, counts) in enumerate(cells):
+        title = element("title", f"{name}: z {_short(z)}{'' if cut is None else f' / {_short(cut)}'}")
+        if not np.isfinite(z):
+            class_ = "cell invalid"
+        elif cut is not None and z > cut:
+            class_ = "cell alarm"
+        else:
+            class_ = f"h{int(np.clip(z / cut * SHADES, 0, SHADES - 1)) if cut else 0}"
+        class_ += "" if counts else " pale"
+        parts.append(element("rect", title, x=i * size, y=0, width=size - 1, height=14, class_=class_))
+    return drawing(max(1, len(cells)) * size, 14, "", *parts, natural=True)
 
 
 def matrix(names: Sequence[str], values: Array, t: Texts) -> Svg:
@@ -270,10 +321,25 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
         ends = [(scale.lo, f"{scale.lo:.0f}", "start"), (scale.hi, f"{scale.hi:.0f}", "end")]
         parts += [text(float(scale(v)), base + 16, label, "tick", anchor) for v, label, anchor in ends]
         return [*parts, text((scale.start + scale.end) / 2, base + 16, t["axis_order"], "axis-label", "middle")]
+    free = -np.inf
     for value, label in time_ticks(scale.lo, scale.hi, most):
         x = float(scale(value))
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
-        parts.append(text(x, base + 16, label, "tick", "middle"))
+        begin = scale.end - LETTER * len(label) if x > scale.end - 36 else x - LETTER * len(label) / 2
+        if begin < free:
+            continue
+        free = begin + LETTER * (len(label) + 1)
+        parts.append(text(min(x, scale.end), base + 16, label, "tick", "end" if x > scale.end - 36 else "middle"))
+    return parts
+
+
+def _uneven_axis(bins: Array, left: float, end: float, base: float, timed: bool) -> list[Svg]:
+    """The axis of columns that leave gaps out: where some of them begin."""
+    parts = [element("line", x1=left, x2=end, y1=base, y2=base, class_="axis")]
+    for j in range(0, len(bins) - 1, max(1, (len(bins) - 1) // 8)):
+        x = left + (end - left) * j / (len(bins) - 1)
+        parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
+        parts.append(text(x, base + 16, _moment(bins[j], timed)[5:] if timed else f"{bins[j]:.0f}", "tick", "start"))
     return parts
 
 

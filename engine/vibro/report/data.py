@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import StateError
+from vibro.io.tensors import load_tensors
 from vibro.store import manifest, tables
+from vibro.store.index import SCORES, index_of
+
+# record ids -> samples (C, T) of those that could be read, and notes on the others
+Signals = Callable[[Sequence[str]], tuple[dict[str, NDArray[np.float32]], list[str]]]
 
 LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
 FINDINGS = 100  # rows of the quarantine table that are shown
@@ -25,6 +30,7 @@ class RunData:
 
     ``scores`` holds the columns of scores.parquet; ``level`` (n,) and ``sensor`` (n,) are codes into ``LEVELS`` and
     ``sensors``. ``x`` (n,) is the time in seconds since 1970, or the row in the table where ``timed`` is False.
+    ``covariates`` are names and values (n,), NaN = not known.
     """
 
     folder: Path
@@ -40,6 +46,7 @@ class RunData:
     sensors: tuple[str, ...]
     x: NDArray[np.float64]
     timed: bool
+    covariates: Mapping[str, NDArray[np.float32]]
 
     def __len__(self) -> int:
         return len(self.level)
@@ -82,7 +89,24 @@ def load(folder: Path) -> RunData:
         sensors=tuple(tables.printable(str(name)) for name in names),
         x=x,
         timed=timed,
+        covariates=_covariates(folder / SCORES, scores["record_id"]),
     )
+
+
+def _covariates(path: Path, ids: NDArray[np.str_]) -> dict[str, NDArray[np.float32]]:
+    """The covariates of the records, in the order of their ids; none where the run kept no index."""
+    if not path.is_file():
+        return {}
+    batch = index_of(load_tensors(path))
+    order = np.argsort(batch.ids)
+    place = (
+        order[np.clip(np.searchsorted(batch.ids, ids, sorter=order), 0, max(0, len(order) - 1))]
+        if len(order)
+        else order
+    )
+    if len(place) != len(ids) or not np.array_equal(batch.ids[place], ids):
+        return {}
+    return {name: batch.covariates[place, j] for j, name in enumerate(batch.covariate_names)}
 
 
 def _summary(path: Path) -> dict[str, Any]:

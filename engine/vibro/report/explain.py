@@ -20,11 +20,9 @@ from vibro.ingest.files import find_files
 from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.shaping import Shaper, in_unit
-from vibro.io.tensors import load_tensors
 from vibro.report import indicators
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import tables
-from vibro.store.index import SCORES, index_of
 from vibro.store.lookup import find_record
 
 BASELINE = 100  # records at most
@@ -97,11 +95,8 @@ def alike_rows(run: RunData, row: int) -> Mates:
 
 def covariates(run: RunData) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Names and values (n, k) of the covariates of a run's records, none where the run does not hold them."""
-    if not (run.folder / SCORES).is_file():
-        return (), np.zeros((len(run), 0), np.float32)
-    batch = index_of(load_tensors(run.folder / SCORES))
-    place = {str(ident): i for i, ident in enumerate(batch.ids)}
-    return batch.covariate_names, batch.covariates[[place[str(ident)] for ident in run.scores["record_id"]]]
+    columns = [*run.covariates.values()]
+    return tuple(run.covariates), np.stack(columns, axis=1) if columns else np.zeros((len(run), 0), np.float32)
 
 
 def diagnosed(

@@ -11,10 +11,12 @@ from typing import Any
 
 from vibro import __version__
 from vibro.io import files
+from vibro.report.messages import translate
 from vibro.report.svg import Svg
 from vibro.report.texts import texts
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("chart.js", "page.js")
 
 
 def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
@@ -25,7 +27,8 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("style.css", "script.js"))
+    style, *scripts = ((TEMPLATES / name).read_text("utf-8") for name in ("style.css", *SCRIPTS))
+    script = "\n".join(scripts)
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -44,6 +47,7 @@ def fill(template: str, values: Mapping[str, Any], lang: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"num": number, "count": count, "share": share, "z": score, "time": files.iso_time}
+    environment.filters["said"] = lambda text: translate(text, lang)
     t = texts(lang)
     page = environment.get_template(template)
     return page.render(

@@ -9,27 +9,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.report import background, charts
+from vibro.report import background, cases, charts, messages, trends
 from vibro.report.charts import ALARM, ATTENTION, INVALID
-from vibro.report.data import LEVELS, RunData
+from vibro.report.data import LEVELS, RunData, Signals
+from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
 from vibro.store.tables import printable
 
 TOP = 20  # records with the highest scores
-PANELS = 8  # sensors with a trend of their own
+PANELS = 8  # trends that are shown before one asks for more
 ROWS = 40  # sensors in the heat map
 TABLE = 200  # rows of a table
+GAPS = 0.5  # share of empty stretches from which on the map leaves gaps out
 WORST = 5  # machines named in the verdict
 _BINS = 72
 
 
-def sections(run: RunData, lang: str) -> dict[str, Any]:
+def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[str, Any]:
     """All values of the template."""
     t = texts(lang)
     order = worst_first(run)
+    found, notes = cases.cards(run, t, lang, signals)
+    drawn = trends.trends(run, order)
+    said = messages.remarks(run.summary.get("warnings") or [], lang)
     return {
+        "cases": found,
+        "cases_count": (run.summary.get("cases") or {}).get("count", 0),
+        "cases_notes": notes,
+        "cases_open": cases.OPEN,
+        "cases_listed": cases.LISTED,
+        "todo": [remark for remark in said if remark.group == messages.DO],
+        "remarks": [(group, [r for r in said if r.group == group]) for group in (messages.TRUST, messages.KNOW)],
+        "remarks_count": sum(remark.group != messages.DO for remark in said),
+        "trends": [{key: trend[key] for key in ("code", "name", "machine", "level")} for trend in drawn],
+        "drawn": {trend["code"] for trend in drawn},
+        "covariates": list(dict.fromkeys(one["name"] for trend in drawn for one in trend["covariates"])),
+        "rank": {"alarm": 2, "attention": 1},
+        "bar": charts.bar,
+        "overlapping": trends.overlapping(run),
+        "filters": filters(run),
+        "block": data_block(for_script(run, drawn, found, t)),
         "head": head(run, t),
         "levels": levels(run),
         "say": say(run, t),
@@ -38,12 +59,11 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "transients": transients(run),
         "when": when(run, order, t),
         "timed": run.timed,
-        "trend": trend(run, order, t),
-        "panels_left": max(0, len(run.sensors) - PANELS),
+        "panels": PANELS,
+        "sensors_left": max(0, len(run.sensors) - TABLE),
         "histogram": distribution(run, t),
         "thresholds": thresholds(run),
         "top": top(run),
-        "ids": run.detectors,
         "sensors": sensors(run, order),
         "detectors": background.detectors(run),
         "fault_injection": background.fault_injection(run),
@@ -52,6 +72,45 @@ def sections(run: RunData, lang: str) -> dict[str, Any]:
         "data": background.data(run),
         "how": background.how(run),
         "table": TABLE,
+    }
+
+
+def filters(run: RunData) -> dict[str, Any]:
+    """What the page can be narrowed to: machines, where there are several."""
+    names = sorted({row["machine_id"] for row in run.machines if row.get("machine_id")}, key=_natural)
+    return {"machines": names if len(names) > 1 else []}
+
+
+def for_script(
+    run: RunData, drawn: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], t: Texts
+) -> dict[str, Any]:
+    """What the scripts of the page draw."""
+    attention, alarm = run.cuts
+    words = (
+        "normal",
+        "attention",
+        "alarm",
+        "invalid",
+        "indeterminate",
+        "reset",
+        "chart_help",
+        "sensor",
+        "case",
+        "score",
+    )
+    signal = run.summary.get("signal") or {}
+    unit = signal.get("unit") or "unknown"
+    return {
+        "timed": run.timed,
+        "unit": t["unit_unknown"] if unit == "unknown" else unit,
+        "cuts": {"attention": attention, "alarm": alarm},
+        "mains": signal.get("mains_hz") or None,
+        "trends": drawn,
+        "cases": [
+            {key: card[key] for key in ("case", "machine", "code", "x", "span", "charts", "lines", "marks")}
+            for card in found
+        ],
+        "words": {name: t[name] for name in words} | {"order": t["axis_order"], "time": t["time"]},
     }
 
 
@@ -138,7 +197,9 @@ def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
 def why(row: Mapping[str, str], t: Texts) -> str:
     """Why a machine has its level."""
     reason = row.get("reason", "")
-    if reason == "sustained" and row["sensors_alarm"] in ("", "0"):
+    if reason == "sustained" and row["sensors_total"] == "1":
+        reason = "kept_up" if row["level"] == "alarm" else "above_attention"
+    elif reason == "sustained" and row["sensors_alarm"] in ("", "0"):
         reason = "in_turn" if row["level"] == "alarm" else "above_attention"
     words = t[f"why_{reason}"] if reason else ""
     return words.format(bad=row["sensors_alarm"], total=row["sensors_total"], n=row.get("records_alarm", ""))
@@ -155,8 +216,7 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
     distinct = np.unique(run.x[known])
     if len(run.sensors) < 2 or len(distinct) < 3:
         return None
-    edges = np.linspace(distinct[0], np.nextafter(distinct[-1], np.inf), min(_BINS, len(distinct)) + 1)
-    edges[-1] += max(1e-6, abs(edges[-1]) * 1e-12)
+    edges = _stretches(distinct)
     column = np.clip(np.searchsorted(edges, run.x, side="right") - 1, 0, len(edges) - 2)
     shown = sorted(order[:ROWS], key=lambda code: _natural(run.sensors[code]))
     worst = np.full((len(shown), len(edges) - 1), np.nan)
@@ -171,7 +231,16 @@ def when(run: RunData, order: Sequence[int], t: Texts) -> Svg | None:
         worst[i, column[rows]] = score[rows]  # the last one written is the most urgent
         level[i, column[rows]] = run.level[rows]
     names = [run.sensors[code] or "–" for code in shown]
-    return charts.heat_map(names, worst, level, edges, shades(run), run.timed, t)
+    return charts.heat_map(names, worst, level, edges, shades(run), run.timed, t, codes=shown)
+
+
+def _stretches(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of the map's columns: of equal length, or of equally many places where most of the equal ones would be empty."""
+    bins = min(_BINS, len(distinct))
+    edges = np.linspace(distinct[0], distinct[-1], bins + 1)
+    if (np.histogram(distinct, edges)[0] == 0).mean() > GAPS:
+        edges = distinct[np.linspace(0, len(distinct) - 1, bins + 1).round().astype(int)]
+    return np.append(edges[:-1], edges[-1] + max(1e-6, abs(edges[-1]) * 1e-12))
 
 
 def shades(run: RunData) -> NDArray[np.float64]:
@@ -181,24 +250,6 @@ def shades(run: RunData) -> NDArray[np.float64]:
         return np.zeros(5)
     middle, end = float(np.median(judged)), run.cuts[0]
     return np.linspace(middle, max(middle, end if end is not None else float(judged.max())), 6)[:-1]
-
-
-def trend(run: RunData, order: Sequence[int], t: Texts) -> list[dict[str, Any]]:
-    """One panel for each of the worst sensors, all on one scale."""
-    known = np.isfinite(run.x)
-    if len(np.unique(run.x[known])) < 3:
-        return []
-    lo, hi = float(run.x[known].min()), float(run.x[known].max())
-    across = Scale(lo, hi, 44.0, 520.0)
-    up = score_scale(run.judged[run.level < INVALID], 120.0, 8.0, *run.cuts)
-    panels = []
-    for code in order[:PANELS]:
-        mine = run.sensor == code
-        drawn = charts.panel(run.x[mine], run.judged[mine], run.level[mine], (across, up), run.cuts, run.timed, t)
-        panels.append(
-            {"name": run.sensors[code] or "–", "machine": _machine_of(run).get(run.sensors[code]), "svg": drawn}
-        )
-    return panels
 
 
 def distribution(run: RunData, t: Texts) -> Svg | None:
@@ -227,7 +278,7 @@ def thresholds(run: RunData) -> dict[str, Any]:
 
 
 def top(run: RunData) -> list[dict[str, Any]]:
-    """The highest records with the z of every detector."""
+    """The highest records with what every detector says of them."""
     score = np.where(run.level == INVALID, np.nan, run.judged)
     rows = np.flatnonzero(np.isfinite(score))
     rows = rows[np.lexsort((run.scores["record_id"][rows], -score[rows]))][:TOP]
@@ -236,10 +287,12 @@ def top(run: RunData) -> list[dict[str, Any]]:
     hypotheses = run.summary.get("hypotheses", {})
     found = []
     for i in rows:
-        cells = [_z_cell(run.scores[f"z_{d}"][i], cut.get(d), weight.get(d)) for d in run.detectors]
+        z = {d: float(run.scores[f"z_{d}"][i]) for d in run.detectors}
+        judged = [d for d in run.detectors if cut.get(d) is not None and np.isfinite(z[d]) and weight.get(d)]
         found.append(
             {
                 "record_id": str(run.scores["record_id"][i]),
+                "code": int(run.sensor[i]),
                 "source": printable(str(run.scores["source"][i])),
                 "row": int(run.scores["row"][i]),
                 "sensor": run.sensors[run.sensor[i]] or "–",
@@ -251,10 +304,12 @@ def top(run: RunData) -> list[dict[str, Any]]:
                 "reason": str(run.scores["reason"][i]),
                 "agreement": float(run.scores["agreement"][i]),
                 "confidence": float(run.scores["confidence"][i]),
+                "over": sum(z[d] > cut[d] for d in judged),
+                "judged": len(judged),
+                "strip": charts.strip([(d, z[d], cut.get(d), bool(weight.get(d))) for d in run.detectors]),
                 "hypothesis": hypotheses.get(str(run.scores["record_id"][i]))
                 if LEVELS[run.level[i]] == "alarm"
                 else None,
-                "cells": cells,
             }
         )
     return found
@@ -264,19 +319,22 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
     """One row per sensor, worst first."""
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     machine = _machine_of(run)
-    known = np.isfinite(run.x)
-    lo, hi = (float(run.x[known].min()), float(run.x[known].max())) if known.any() else (0.0, 1.0)
-    across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
+    together = trends.overlapping(run)
     up = score_scale(run.judged[run.level < INVALID], 21.0, 3.0, *run.cuts)
     rows = []
     for code in order[:TABLE]:
         mine = run.sensor == code
         level, score = run.level[mine], run.judged[mine]
         judged = score[(level < INVALID) & np.isfinite(score)]
+        place = run.x if together else run.x[mine]
+        known = place[np.isfinite(place)]
+        lo, hi = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        across = Scale(lo, hi if hi > lo else lo + 1, 3.0, 147.0)
         name = run.sensors[code]
         rows.append(
             {
                 "sensor": name or "–",
+                "code": code,
                 "machine": machine.get(name),
                 "records": int(mine.sum()),
                 **{what: int((level == i).sum()) for i, what in enumerate(LEVELS)},
@@ -293,15 +351,6 @@ def sensors(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
 def _machine_of(run: RunData) -> dict[str, str]:
     rows = run.summary.get("sensors", [])
     return {row["sensor_id"]: row["machine_id"] for row in rows if row.get("machine_id")}
-
-
-def _z_cell(z: float, cut: float | None, weight: float | None) -> dict[str, Any]:
-    """Text and style class of one detector's z."""
-    if not np.isfinite(z):
-        return {"text": "–", "class": "none"}
-    over = cut is not None and z > cut
-    shade = int(np.clip(z / cut * charts.SHADES, 0, charts.SHADES - 1)) if cut is not None and cut > 0 else 0
-    return {"text": f"{z:.1f}", "class": ("over" if over else f"h{shade}") + ("" if weight else " unused"), "z": z}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

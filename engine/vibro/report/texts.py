@@ -45,6 +45,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "kept up; {bad} of {total} sensors keep it up by themselves",
         "持续，{total} 个传感器中 {bad} 个自身亦持续报警",
     ),
+    "why_kept_up": ("kept up", "持续"),
     "why_in_turn": ("kept up by its sensors in turn, by none alone", "由各传感器轮流持续，无单个传感器持续"),
     "why_above_attention": ("kept up above attention, below alarm", "持续高于关注界限，低于报警界限"),
     "why_single_sensor": (
@@ -92,11 +93,71 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "reason_single_sensor": ("deviates alone", "单个传感器异常"),
     "reason_data": ("bad data", "数据不良"),
     "reason_benign": ("labelled benign", "已标为无害"),
+    "h_todo": ("Look at this first", "请先处理"),
+    "more_such": ("and {n} more like this", "另有 {n} 条同类"),
+    "h_remarks": ("Remarks on this verdict", "关于本结论的说明"),
+    "group_trust": ("How far the verdict can be trusted", "结论的可信程度"),
+    "group_know": ("How it came about", "如何得出"),
+    "remarks_below": ("{n} more remarks on the verdict stand below.", "另有 {n} 条说明见下文。"),
+    "h_cases": ("Alarm cases", "报警事件"),
+    "p_cases": (
+        "Records in alarm of one machine that belong together, the most urgent first. Orange: the highest record of the case. "
+        "Blue: median and 5–95 % band of normal records of the same sensor.",
+        "同一设备上相互关联的报警记录归为一个事件，最紧急者在前。橙色：该事件中分数最高的记录。"
+        "蓝色：同一传感器正常记录的中位数与 5–95 % 范围。",
+    ),
+    "no_cases": ("No record is in alarm.", "没有记录报警。"),
+    "cases_left": (
+        "{n} more cases stand in cases.csv; vibro explain RUN RECORD shows any record.",
+        "另有 {n} 个事件见 cases.csv；vibro explain RUN RECORD 可查看任一记录。",
+    ),
+    "cases_fold": ("{n} more cases", "另有 {n} 个事件"),
+    "case": ("case", "事件"),
+    "case_open": ("still in alarm at the end of the data", "数据结束时仍在报警"),
+    "until": ("until", "结束时间"),
+    "highest": ("highest record", "分数最高的记录"),
+    "case_records": ("records in alarm", "报警记录"),
+    "case_instants": ("instants", "时刻"),
+    "of": ("{n} of {all}", "{all} 中的 {n}"),
+    "and_more": ("and {n} more", "等，另 {n} 个"),
+    "no_evidence": (
+        "The samples could not be read again, so waveform and spectrum are not shown.",
+        "样本无法重新读取，故未显示波形与频谱。",
+    ),
+    "no_baseline": (
+        "There are too few normal records to compare with.",
+        "可供比较的正常记录太少。",
+    ),
+    "h_bars": (
+        "Detectors: score in multiples of their own cut (line); pale: weight 0",
+        "检测器：分数为自身界限（竖线）的倍数；浅色：权重为 0",
+    ),
+    "h_spectrum_short": ("Spectrum", "频谱"),
+    "full_explanation": ("All indicators, source and command", "全部指标、来源与命令"),
+    "need_script": (
+        "The charts are drawn by the scripts in this page; nothing is fetched. Allow scripts for this file to see them.",
+        "图表由本页内的脚本绘制，不加载任何外部内容。请允许本文件运行脚本。",
+    ),
+    "chart_help": (
+        "Drag to zoom, double-click to reset; with the keyboard plus, minus, arrows and 0.",
+        "拖动放大，双击复原；键盘可用加号、减号、方向键与 0。",
+    ),
+    "reset": ("whole range", "全部范围"),
+    "filter": ("Filter", "筛选"),
+    "all": ("all", "全部"),
+    "find_sensor": ("sensor name", "传感器名称"),
+    "attention_up": ("attention and alarm", "关注与报警"),
+    "alarm_only": ("alarm only", "仅报警"),
+    "linked": ("one time axis", "统一时间轴"),
+    "same_scale": ("one score scale", "统一分数刻度"),
+    "covariates": ("covariates", "工况量"),
+    "show_more": ("show more sensors", "显示更多传感器"),
+    "nothing_left": ("Nothing matches the filter.", "没有符合筛选条件的内容。"),
     "h_when": ("When and where", "何时何处"),
     "p_when": (
         "The highest score of each sensor in each stretch of time; stronger blue is nearer to the attention cut, ◆ attention, "
-        "▲ alarm, ✕ invalid.",
-        "各传感器在各时段的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。",
+        "▲ alarm, ✕ invalid. A click on a cell shows the trend of its sensor.",
+        "各传感器在各时段的最高分数；蓝色越重越接近关注界限，◆ 关注，▲ 报警，✕ 无效。点击方格可看该传感器的趋势。",
     ),
     "p_when_untimed": (
         "The highest score of each sensor along the order of the records, as no times were given; stronger blue is nearer to "
@@ -105,11 +166,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "h_trend": ("Trend", "趋势"),
     "p_trend": (
-        "Fused score of the sensors with the highest verdicts: the line is the median, the band runs from lowest to "
-        "highest; dashed lines are the cuts.",
-        "结论最严重的传感器的融合分数：线为中位数，带为最低到最高，虚线为判定界限。",
+        "Fused score of each sensor, the worst first; dashed lines are the cuts, grey is the time that was fitted on, orange "
+        "the cases of its machine.",
+        "各传感器的融合分数，最差者在前；虚线为判定界限，灰色为参与拟合的时段，橙色为所属设备的报警事件。",
     ),
-    "more_sensors": ("{n} more sensors are not drawn here.", "另有 {n} 个传感器未在此绘出。"),
     "h_scores": ("Scores and cuts", "分数与界限"),
     "p_scores": (
         "All judged records by fused score; the count axis is logarithmic so that single records stay visible.",
@@ -119,6 +179,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "axis_records": ("records", "记录数"),
     "axis_order": ("order of records", "记录顺序"),
     "cut": ("cut", "界限"),
+    "cuts": ("cuts", "界限"),
+    "more_remarks": (
+        "{n} more remarks on how it came about stand in report.html and summary.json",
+        "另有 {n} 条关于如何得出的说明见 report.html 与 summary.json",
+    ),
     "budget": ("budget", "预算"),
     "above_cut": ("records above", "超过的记录"),
     "p_budget": (
@@ -132,10 +197,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "interval": ("interval of the alarm cut", "报警界限的区间"),
     "h_top": ("Highest records", "最高分记录"),
     "p_top": (
-        "Calibrated score z of each detector; orange and bold = above the detector's own cut, a dash = not available. "
+        "A cell per detector: orange above its own cut, darker blue nearer to it, pale without a weight; point at it for its z. "
         "vibro explain RUN RECORD shows one record in detail.",
-        "各检测器的校准分数 z；橙色粗体表示超过该检测器自身界限，横线表示缺失。vibro explain RUN RECORD 可查看单条记录。",
+        "每格为一个检测器：橙色表示超过自身界限，蓝色越深越接近界限，浅色表示权重为 0；指向可见其 z。"
+        "vibro explain RUN RECORD 可查看单条记录。",
     ),
+    "detectors_over": ("detectors over their cut", "超过自身界限的检测器"),
     "record": ("record", "记录"),
     "sensor": ("sensor", "传感器"),
     "time": ("time", "时间"),

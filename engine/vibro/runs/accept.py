@@ -15,12 +15,11 @@ from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.host.manager import PluginHost
 from vibro.io.tensors import decode_text, load_tensors
 from vibro.runs.model import MODEL, WITHOUT, load_model, model_folder
-from vibro.runs.outputs import SCORES
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import INVALID
 from vibro.store import bundle, manifest
 from vibro.store.bundle import BundleParts
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 from vibro.store.rundir import RunDir, is_run
 
 FEWEST = 20  # records of a new baseline

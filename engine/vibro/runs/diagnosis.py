@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,16 @@ def first_hypotheses(
     verdict: Verdict,
     machines: Mapping[str, Machine],
     mains_hz: float | None,
+    cases: Sequence[Mapping[str, Any]] = (),
     most: int = MOST,
 ) -> dict[str, dict[str, Any]]:
-    """Record id -> ``{name, grade, evidence[], against[]}`` of the ``most`` highest alarms that look like something."""
+    """Record id -> ``{name, grade, evidence[], against[], marks[]}`` of ``most`` alarms that look like something.
+
+    First those that stand for one of the ``cases``, then the highest.
+    """
     alarms = np.flatnonzero(verdict.level == ALARM)
-    alarms = alarms[np.lexsort((batch.ids[alarms], -verdict.score[alarms]))][:most]
+    of_case = np.isin(batch.ids[alarms], [case["record_id"] for case in cases[:most]])
+    alarms = alarms[np.lexsort((batch.ids[alarms], -verdict.score[alarms], ~of_case))][:most]
     found = {}
     for row in alarms:
         sensor = batch.sensor[row]
@@ -37,6 +42,11 @@ def first_hypotheses(
         if named:
             found[str(batch.ids[row])] = named[0].table
     return found
+
+
+def with_hypotheses(cases: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The cases with the first hypothesis of their highest record, None without any."""
+    return [{**case, "hypothesis": found.get(case["record_id"])} for case in cases]
 
 
 def speed_of(batch: SignalBatch, row: int, machine: Machine) -> float | None:

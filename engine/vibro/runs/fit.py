@@ -84,7 +84,8 @@ def run_ensemble(
                 f"detector {failed[0].id} failed in {failed[0].phase}: {failed[0].reason}",
                 hint="--allow-missing goes on without it as long as the quorum holds",
             )
-        work.parts["rows"] = report.rows
+        stopped_on = {r.id: batch.ids[list(r.stopped_on)].tolist() for r in report.results if r.stopped_on}
+        work.parts["rows"] = {**report.rows, "stopped_on": stopped_on}
         if y is not None:
             labelled = int((y[rows.fit] >= 0).sum())
             work.parts["supervised"] = {"learners": learners, "labels": str(data.labels), "rows": labelled}

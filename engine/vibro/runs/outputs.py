@@ -20,11 +20,12 @@ from vibro.core.plan import Plan
 from vibro.data import SignalBatch, encode
 from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
-from vibro.report import write_report
+from vibro.report import Signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
-from vibro.runs.diagnosis import first_hypotheses
+from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
+from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
@@ -54,14 +55,18 @@ def finish(
     """Writes every table, the summary, the report and the manifest of a run, which fitted ``fit_rows``, or of ``vibro score``."""
     run, options, batch = work.run, work.options, got.batch
     train = rows_fitted(batch, fit_rows)
+    machines = machine_rows(batch, verdict, fitted.cuts)
+    cases = case_rows(batch, verdict, machines)
     with work.stage("diagnose"):
-        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz)
+        hypotheses = first_hypotheses(batch, verdict, got.machines, got.ingested.mains_hz, cases)
+    cases = with_hypotheses(cases, hypotheses)
     with work.stage("write"):
         with run.stage("50-score", batch.fingerprint) as stage:
             kept = stored_scores(batch, fitted, report, matrix, verdict) | stored_truth(got, train)
+            if fit_rows is not None:
+                kept |= held_out_scores(batch, fitted, matrix, verdict, fit_rows)
             save_tensors(stage.path / "scores.safetensors", kept)
-        machines = machine_rows(batch, verdict, fitted.cuts)
-        write_tables(run, batch, matrix, verdict, machines, bom=options.csv_bom)
+        write_tables(run, batch, matrix, verdict, machines, cases, bom=options.csv_bom)
         if labelled := read_marks(run.out):  # the user's word outlives the run that it was said of
             write_marks(run.path, list(labelled.values()), bom=options.csv_bom)
         for name in ("10-ingest", "work"):
@@ -90,9 +95,11 @@ def finish(
         matrix=matrix,
         verdict=verdict,
         machines=machines,
+        cases=cases,
         advice=advised(work.host, fitted, report),
         metrics=metrics,
         warnings=got.warnings,
+        fit_spans=fit_spans(batch, train),
         machines_known={sensor: machine.table for sensor, machine in got.machines.items()},
         hypotheses=hypotheses,
         timings={**work.timings, "total": time.perf_counter() - work.clock},
@@ -103,7 +110,7 @@ def finish(
     if options.report:
         work.write_manifest("interrupted")
         with work.stage("report"):
-            write_report(run.path, run.path / "report.html", lang=options.lang)
+            write_report(run.path, run.path / "report.html", options.lang, samples_of(batch))
         found["timings"]["report"] = work.timings["report"]
         run.write_json("summary.json", found)
     work.end("complete")
@@ -120,11 +127,19 @@ def advised(host: PluginHost, fitted: FittedEnsemble, report: FitReport) -> list
 
 
 def write_tables(
-    run: RunDir, batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict, machines: list[dict[str, Any]], *, bom: bool
+    run: RunDir,
+    batch: SignalBatch,
+    matrix: ScoreMatrix,
+    verdict: Verdict,
+    machines: list[dict[str, Any]],
+    cases: list[dict[str, Any]],
+    *,
+    bom: bool,
 ) -> None:
-    """scores.csv, scores.parquet and machines.csv."""
+    """scores.csv, scores.parquet, machines.csv and cases.csv."""
     tables.write_scores(run.path, score_columns(batch, matrix, verdict), bom=bom)
     tables.write_machines(run.path, machines, bom=bom)
+    tables.write_cases(run.path, cases, bom=bom)
 
 
 def score_columns(batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, NDArray[Any]]:
@@ -174,12 +189,44 @@ def stored_scores(
     }
 
 
+def held_out_scores(
+    batch: SignalBatch, fitted: FittedEnsemble, matrix: ScoreMatrix, verdict: Verdict, fit_rows: NDArray[np.intp]
+) -> dict[str, Any]:
+    """Scores of all records by detectors that had not seen them, z (n, d), fused (n,) and persistent (n,), NaN where there
+    is none; and the mask (n,) of the records that were fitted."""
+    z, fused = matrix.z.copy(), verdict.score.copy()
+    z[fit_rows], fused[fit_rows] = np.nan, np.nan
+    rows = fitted.reference["row"]
+    z[rows], fused[rows] = fitted.reference["z"], fitted.reference["fused"]
+    persistent = fitted.persistence.apply(batch, fused, fitted.schema["periods"])
+    scores = {"held_out_z": z, "held_out_fused": fused, "held_out_persistent": persistent}
+    return {**scores, "fit_rows": np.isin(np.arange(len(z)), fit_rows)}
+
+
 def rows_fitted(batch: SignalBatch, fit_rows: NDArray[np.intp] | None) -> NDArray[np.bool_] | None:
     """(n,) rows that were fitted on; None where no record that could be fitted on was left out."""
     if fit_rows is None:
         return None
     fitted = np.isin(np.arange(len(batch)), fit_rows)
     return fitted if (batch.valid & ~fitted).any() else None
+
+
+def fit_spans(batch: SignalBatch, train: NDArray[np.bool_] | None) -> dict[str, list[Any]]:
+    """First and last time of each sensor's fit rows where these are a part of the run; empty where all were fitted on."""
+    if train is None:
+        return {}
+    spans = {}
+    for code in np.unique(batch.sensor[train]):
+        time = batch.time[train & (batch.sensor == code)]
+        if not np.isnat(time).any():
+            spans[batch.sensors[code]] = [time.min(), time.max()]
+    return spans
+
+
+def samples_of(batch: SignalBatch) -> Signals:
+    """The samples of a batch by record id, for the evidence of its report."""
+    place = {ident: i for i, ident in enumerate(batch.ids.tolist())}
+    return lambda ids: ({ident: np.asarray(batch.x[place[ident]]) for ident in ids if ident in place}, [])
 
 
 def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:

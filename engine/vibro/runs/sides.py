@@ -16,9 +16,8 @@ from vibro.errors import ConfigError, StateError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.io.tensors import decode_text, load_tensors
 from vibro.runs.model import MODEL, load_model
-from vibro.runs.outputs import SCORES
 from vibro.store import manifest
-from vibro.store.index import index_of
+from vibro.store.index import SCORES, index_of
 
 
 @dataclass(frozen=True)

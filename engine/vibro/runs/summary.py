@@ -23,6 +23,7 @@ from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Sc
 
 SCHEMA = 1
 TOP = 10
+CASES = 50  # named in the summary and shown on the page; cases.csv has all
 ALIKE = 0.95  # rank correlation above which two detectors count as one
 
 
@@ -96,6 +97,7 @@ def detectors(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]
                 "status": r.status,
                 "reason": r.reason,
                 "health": dict(r.health),
+                "loss": list(r.loss),
                 "sensitivity": asdict(sensitivity) if sensitivity else None,
                 "weight": weight.get(d.id, 0.0),
                 "cut": cut.get(d.id),
@@ -220,6 +222,7 @@ def decided(
     verdict: Verdict,
     cuts: Cuts,
     machines: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
     *,
     method: str,
@@ -229,11 +232,12 @@ def decided(
     hypotheses: Mapping[str, Any],
     advice: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The parts of a summary that follow from its cuts: levels, thresholds, fault injection, highest records.
+    """The parts of a summary that follow from its cuts: levels, thresholds, cases, fault injection, highest records.
 
-    ``machines``: rows of ``machines.csv``; ``details``: what the thresholder told of its alarm cut; ``own``: sensors with
-    a calibration of their own; ``advice``: sentences on what injected faults showed. ``thresholds.warnings`` are the
-    sentences that a change of the cuts changes. No share of alarms is promised, only counted.
+    ``machines``, ``cases``: rows of ``machines.csv`` and ``cases.csv``; ``details``: what the thresholder told
+    of its alarm cut; ``own``: sensors with a calibration of their own; ``advice``: sentences on what injected faults
+    showed. ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of
+    alarms is promised, only counted.
     """
     by_sensor = sensors(batch, verdict, cuts, own)
     thresholds: dict[str, Any] = {
@@ -252,6 +256,7 @@ def decided(
         "levels": levels(verdict),
         "machines": {name: sum(row["level"] == name for row in machines) for name in LEVELS},
         "thresholds": {**thresholds, "warnings": [*said, *advice]},
+        "cases": {"count": len(cases), "first": [dict(case) for case in cases[:CASES]]},
         "transients": transients(verdict),
         "fault_injection": injected,
         "hypotheses": dict(hypotheses),
@@ -321,9 +326,11 @@ def build(
     matrix: ScoreMatrix,
     verdict: Verdict,
     machines: Sequence[Mapping[str, Any]],
+    cases: Sequence[Mapping[str, Any]],
     advice: Sequence[str],
     metrics: Mapping[str, Any] | None,
     warnings: Sequence[str],
+    fit_spans: Mapping[str, Any],
     machines_known: Mapping[str, Mapping[str, Any]],
     hypotheses: Mapping[str, Any],
     timings: Mapping[str, float],
@@ -337,6 +344,7 @@ def build(
         verdict,
         fitted.cuts,
         machines,
+        cases,
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
@@ -361,6 +369,7 @@ def build(
         "detectors": detectors(fitted, report),
         "fusion": combined,
         "persistence": persistence(fitted),
+        "fit_spans": dict(fit_spans),
         "timings": dict(timings),
         "resources": dict(resources),
         "metrics": metrics,

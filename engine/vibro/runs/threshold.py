@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,19 @@ from vibro.context import Context
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
-from vibro.ingest.accounting import Finding
 from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io import files
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
-from vibro.report import write_report
+from vibro.report import source_signals, write_report
 from vibro.runs import summary
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
+from vibro.runs.diagnosis import with_hypotheses
 from vibro.runs.model import MODEL, recut_model
 from vibro.runs.outputs import decision, write_tables
 from vibro.runs.overrides import budgets_for
+from vibro.runs.stored import Quarantined
+from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
@@ -141,12 +143,14 @@ def rethreshold(
         names = tuple(map(str, decode_text(stored["model_sensors"])))
         injected = summary.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
+    cases = with_hypotheses(case_rows(batch, verdict, machines), found.get("hypotheses", {}))
     judge = None if learned.told is not None else cutting(method)
     after = summary.decided(
         batch,
         verdict,
         cuts,
         machines,
+        cases,
         {**details, "reason": reason or None},
         method=method,
         budgets=asdict(budgets),
@@ -167,8 +171,9 @@ def rethreshold(
         return redecision
     if out is not None:
         copy_run(path, out)
+    signals = source_signals(host, path)
     with RunDir.edit(out or path) as run:
-        write_tables(run, batch, matrix, verdict, machines, bom=bool(kept["settings"].get("csv_bom")))
+        write_tables(run, batch, matrix, verdict, machines, cases, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(
             run.path / SCORES,
             {**stored, "own_cuts": cuts.own, "resampled_cuts": cuts.resampled, "level": verdict.level},
@@ -181,7 +186,7 @@ def rethreshold(
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
-            write_report(run.path, run.path / "report.html", lang=lang)
+            write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
 
@@ -233,7 +238,7 @@ def _learned(
         return Learned(stored["reference_cut"])
     if not labels.is_file():
         raise ConfigError(f"--labels: no such file: {labels}")
-    table = read_labels(labels, batch, partial, _Quarantined(path))
+    table = read_labels(labels, batch, partial, Quarantined(path))
     known = (table.y >= 0) & np.isfinite(stored["persistent"]) & batch.valid
     y = table.y[known]
     told = {
@@ -244,32 +249,6 @@ def _learned(
         "anomalous": int((y > 0).sum()),
     }
     return Learned(stored["persistent"][known], y, told, tuple(table.warnings))
-
-
-@dataclass(frozen=True)
-class _Quarantined:
-    """The books of a finished run as far as labels ask for them: what ``quarantine.csv`` lists."""
-
-    path: Path
-
-    def findings(self) -> Iterator[Finding]:
-        for row in tables.read_table(self.path / "quarantine.csv"):
-            numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
-            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
-            yield Finding(
-                text["source"],
-                numbers[0],
-                numbers[1],
-                row["pointer"],
-                numbers[2],
-                text["record_id"],
-                text["sensor_id"],
-                text["data_time"],
-                row["code"],
-                row["disposition"],
-                row["detail"],
-                row["excerpt"],
-            )
 
 
 def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str, str], int]:
@@ -293,13 +272,14 @@ def copy_run(path: Path, out: Path) -> None:
         shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".vibro.lock*"))
 
 
-def rewrite_report(path: Path, out: Path | None, lang: str) -> Path:
+def rewrite_report(host: PluginHost, path: Path, out: Path | None, lang: str) -> Path:
     """Writes the report of a run again, to ``out`` or in its place; the path written."""
     kept = manifest.verify(path)
+    signals = source_signals(host, path)
     if out is not None:
-        write_report(path, out, lang=lang)
+        write_report(path, out, lang, signals)
         return out
     with RunDir.edit(path) as run:
-        write_report(run.path, run.path / "report.html", lang=lang)
+        write_report(run.path, run.path / "report.html", lang, signals)
         manifest.write(run.path, manifest.refresh(run.path, kept, ["report.html"]))
     return path / "report.html"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,28 @@ def schedule(
             out.episode[place] = number
             number, left = number + 1, left - length
     return out
+
+
+def schedule_by_machine(
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    shares: float | Sequence[float],
+    mix: Mapping[str, float],
+    fan: NDArray[np.bool_],
+    bursts: float,
+) -> Schedule:
+    """``schedule`` with one share of faults, or with one of its own for each of the U machines."""
+    if isinstance(shares, int | float):
+        return schedule(rng, shape, shares, mix, fan, bursts)
+    units, instants, sensors = shape
+    parts = [
+        schedule(rng, (1, instants, sensors), share, mix, fan[[u]], bursts)
+        for u, share in zip(range(units), shares, strict=True)
+    ]
+    first = np.cumsum([0, *(int(part.episode.max(initial=-1)) + 1 for part in parts)])
+    episode = [np.where(part.episode < 0, -1, part.episode + at) for part, at in zip(parts, first, strict=False)]
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("fault", "severity", "oltc")}
+    return Schedule(episode=np.concatenate(episode), **joined)
 
 
 def _some(rng: np.random.Generator, n: int, share: float) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import ConfigError
-from vibro.simulate.episodes import BEARING_MIX, FIELD_MIX, TRANSFORMER_MIX, schedule
+from vibro.simulate.episodes import (
+    BEARING_MIX,
+    FIELD_MIX,
+    TRANSFORMER_MIX,
+    schedule_by_machine,
+)
 from vibro.simulate.plant import build_plant, generator, operate
 
 PRESETS = ("transformer", "transformer-60hz", "transformer-field", "bearing")
@@ -48,19 +54,21 @@ def simulate(
     records: int = 2000,
     units: int = 2,
     sensors: int = 5,
-    faults: float = 0.05,
+    faults: float | Sequence[float] = 0.05,
     preset: str = "transformer",
     fs: float = 8192,
     seed: int = 0,
     length: int | None = None,
     tap_changes: float | None = None,
+    name: str = "",
 ) -> Simulated:
-    """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty.
+    """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty, or a share for each machine.
 
     ``length`` samples per record (default: one second). Instants are half an hour apart and follow each other until
     there are ``records`` records; ``preset`` is one of PRESETS: ``transformer-field`` adds worn tap changers,
     electrical interference and records of a wrong sampling rate to the faults of ``transformer``. ``tap_changes`` is the
-    share of the instants of a transformer at which its tap changer works (default: 1.2 %).
+    share of the instants of a transformer at which its tap changer works (default: 1.2 %). ``name`` goes before the names of
+    machines and sensors, so that those of several simulations differ.
     """
     length = round(fs) if length is None else length
     _check(records, units, sensors, faults, preset, fs, length, tap_changes)
@@ -70,14 +78,16 @@ def simulate(
     if preset == "bearing":
         from vibro.simulate.bearing import run_bearings
 
-        plan = schedule(rng, shape, faults, BEARING_MIX, np.ones(shape[:2], bool), 0.0)
+        plan = schedule_by_machine(rng, shape, faults, BEARING_MIX, np.ones(shape[:2], bool), 0.0)
         x, covariates, hours = run_bearings(seed, plan, fs, length)
     else:
         from vibro.simulate.transformer import signals
 
         plant, state = build_plant(seed, units, sensors), operate(seed, units, instants)
         mix = FIELD_MIX if preset == "transformer-field" else TRANSFORMER_MIX
-        plan = schedule(rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes)
+        plan = schedule_by_machine(
+            rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes
+        )
         x = signals(seed, plant, state, plan, fs, length, 60.0 if preset == "transformer-60hz" else 50.0)
         hours = state.hours
         covariates = {
@@ -107,8 +117,8 @@ def simulate(
     time = START + (hours * 3600).astype("timedelta64[s]").astype("timedelta64[ns]")
     return Simulated(
         x=x[:, None, :],
-        sensor=np.array([f"U{u + 1}-S{s + 1}" for u, s in zip(unit_of, sensor_of, strict=True)]),
-        machine=np.array([f"U{u + 1}" for u in unit_of]),
+        sensor=np.array([f"{name}U{u + 1}-S{s + 1}" for u, s in zip(unit_of, sensor_of, strict=True)]),
+        machine=np.array([f"{name}U{u + 1}" for u in unit_of]),
         time=rows(np.broadcast_to(time[None, :], shape[:2])),
         label=(fault != "").astype(np.int16),
         kind=kind,
@@ -125,7 +135,7 @@ def _check(
     records: int,
     units: int,
     sensors: int,
-    faults: float,
+    faults: float | Sequence[float],
     preset: str,
     fs: float,
     length: int,
@@ -136,8 +146,14 @@ def _check(
         raise ConfigError(f"unknown preset {preset!r}", hint=f"presets: {', '.join(PRESETS)}")
     if min(records, units, sensors) < 1:
         raise ConfigError("records, units and sensors must be at least 1")
-    if not 0 <= faults <= 0.5:
-        raise ConfigError(f"the share of faults must lie in 0..0.5, not {faults}")
+    shares = [faults] if isinstance(faults, int | float) else list(faults)
+    for share in shares:
+        if not 0 <= share <= 0.5:
+            raise ConfigError(f"the share of faults must lie in 0..0.5, not {share}")
+    if not isinstance(faults, int | float) and len(shares) != units:
+        raise ConfigError(
+            f"{len(shares)} shares of faults for {units} machines", hint="give one share for all, or one a machine"
+        )
     if not fs >= 1000 or length < 64:
         raise ConfigError("a simulated record needs fs of at least 1000 Hz and 64 samples")
     if tap_changes is not None and not 0 <= tap_changes <= 0.5:

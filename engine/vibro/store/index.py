@@ -10,7 +10,7 @@ from vibro.api import State
 from vibro.data import SignalBatch
 from vibro.io.tensors import decode_text, encode_text
 
-SCORES = "stages/50-score/scores.safetensors"  # of a run directory
+SCORES = "stages/50-score/scores.safetensors"  # where a run keeps its index, beside its scores
 _NUMBERS = ("sensor", "machine", "recording", "source", "row", "quality", "covariates")
 _NAMES = ("sensors", "machines", "recordings", "sources", "covariate_names")
 

@@ -27,6 +27,7 @@ PUBLIC = frozenset(
         "quarantine.csv",
         "events.jsonl",
         "machines.csv",
+        "cases.csv",
         "report.html",
         "classes.csv",
         "labels.csv",

@@ -59,6 +59,22 @@ MACHINE_COLUMNS = (
     "score",
     "confidence",
 )
+CASE_COLUMNS = (
+    "case",
+    "machine_id",
+    "level",
+    "sensors",
+    "since",
+    "until",
+    "open",
+    "instants",
+    "instants_total",
+    "records",
+    "record_id",
+    "score",
+    "confidence",
+    "hypothesis",
+)
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level", "reason")
 _CHUNK = 1 << 16  # rows converted to text at a time
@@ -137,6 +153,21 @@ def _quarantine_rows(findings: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[
 def write_machines(folder: Path, machines: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
     """Writes ``machines.csv``, one row per machine in the given order."""
     write_table(folder / "machines.csv", MACHINE_COLUMNS, machines, bom=bom)
+
+
+def write_cases(folder: Path, cases: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
+    """Writes ``cases.csv``, one row per case in the given order; several sensors are joined by ``;``."""
+
+    def told(case: Mapping[str, Any]) -> dict[str, Any]:
+        looks = case["hypothesis"]
+        return {
+            **case,
+            "sensors": ";".join(case["sensors"]),
+            "open": "yes" if case["open"] else "no",
+            "hypothesis": f"{looks['name']}, {looks['grade']}" if looks else "",
+        }
+
+    write_table(folder / "cases.csv", CASE_COLUMNS, map(told, cases), bom=bom)
 
 
 def write_table(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:

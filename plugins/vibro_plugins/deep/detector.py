@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.optim import Optimizer
 
-from vibro.api import Context, Detector, NotApplicableError, NotFittedError, State
+from vibro.api import Context, Detector, NotApplicableError, NotFittedError, State, Training
 from vibro_plugins.deep.checkpoint import Epochs, key_of
 from vibro_plugins.deep.standardise import BLOCK
 from vibro_plugins.deep.training import arrays, load_arrays, seeded
@@ -30,11 +30,18 @@ class Network(Detector):
 
     requires: ClassVar[tuple[str, ...]] = ("torch",)
     exclusive = True
+    wants_disturbed = True
     cross_fit = False
     min_rows = 120  # below, a tenth held out is too small to judge by, and the classical detectors do better
 
     _net: Any = None
+    _training: Training | None = None
     _fit_health: dict[str, float]
+
+    @classmethod
+    def wants_copies(cls, params: Any) -> bool:
+        """Only the objective ``exposure`` learns from disturbed copies."""
+        return getattr(params, "objective", "") == "exposure"
 
     @abstractmethod
     def _build(self) -> nn.Module:
@@ -53,6 +60,10 @@ class Network(Detector):
         self._fitted()
         return self._fit_health
 
+    def training(self) -> Training | None:
+        """Losses and held-out rows of the fit; None for a network that was loaded."""
+        return self._training
+
     def state(self) -> State:
         """Weights, statistics and health."""
         health = {f"health.{name}": np.array(value) for name, value in self.health().items()}
@@ -66,8 +77,17 @@ class Network(Detector):
         load_arrays(net, state)
         self._set_fitted(net, {name[7:]: float(value) for name, value in state.items() if name.startswith("health.")})
 
-    def _set_fitted(self, net: nn.Module, health: Mapping[str, float]) -> None:
-        """Marks the detector as fitted; a diagnostic that is not finite becomes -1."""
+    def _set_fitted(
+        self,
+        net: nn.Module,
+        health: Mapping[str, float],
+        losses: Sequence[float] | None = None,
+        held_out: NDArray[np.intp] | None = None,
+    ) -> None:
+        """Marks the detector as fitted; ``losses`` and ``held_out`` as in ``Training``. A diagnostic not finite becomes -1."""
+        if losses is not None:
+            rows = np.zeros(0, np.intp) if held_out is None else np.sort(held_out)
+            self._training = Training(np.array(losses, np.float64), rows)
         self._fit_health = {key: float(np.nan_to_num(v, nan=-1, posinf=-1, neginf=-1)) for key, v in health.items()}
         self._net = net
 
@@ -99,7 +119,7 @@ def require_trainable(x: NDArray[Any]) -> None:
 
 
 def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of a tenth of n rows, held out, and of the others, both in random order.
+    """Indices of a tenth of n rows, at least three, held out, and of the others, both in random order.
 
     The rows of one group of ``ctx.groups`` (a recording) stay together, since they resemble each other more than they
     resemble other recordings: random groups are held out until they are at least three, so that one faulty group is a
@@ -115,4 +135,5 @@ def split(n: int, ctx: Context, rng: np.random.Generator) -> tuple[NDArray[np.in
             count = max(LEAST_GROUPS, int(np.searchsorted(np.cumsum(size[turn]), n // 10)) + 1)
             holdout = np.isin(mine, names[turn[:count]])
             return order[holdout], order[~holdout]
-    return order[: n // 10], order[n // 10 :]
+    few = max(LEAST_GROUPS, n // 10)
+    return order[:few], order[few:]

@@ -64,3 +64,9 @@ def effective_rank(codes: NDArray[np.float64]) -> float:
     variance = np.linalg.svd(codes - codes.mean(axis=0), compute_uv=False) ** 2
     share = variance[variance > 0] / max(variance.sum(), 1e-300)
     return float(np.exp(-np.sum(share * np.log(share)))) if len(share) else 0.0
+
+
+def separation(sound: NDArray[np.float64], faulty: NDArray[np.float64]) -> float:
+    """ROC AUC of the scores of examples of faults (m,) against those of sound rows (n,): 0.5 learned nothing, 1 all."""
+    below = np.searchsorted(np.sort(sound), faulty, side="left") + np.searchsorted(np.sort(sound), faulty, side="right")
+    return float(below.mean() / (2 * len(sound))) if len(sound) and len(faulty) else 0.5

@@ -15,12 +15,14 @@ class EarlyStopping:
     def __init__(self, module: nn.Module, patience: int) -> None:
         self.module, self.patience = module, patience
         self.best, self.waited = np.inf, 0
+        self.losses: list[float] = []
         self.weights = arrays(module)
 
     def stop(self, loss: float) -> bool:
         """Records the loss of one evaluation; True when training should stop. NotApplicableError if it is not finite."""
         if not np.isfinite(loss):
             raise NotApplicableError("training diverged: its loss is no finite number")
+        self.losses.append(loss)
         if loss < self.best * 0.999:
             self.best, self.waited, self.weights = loss, 0, arrays(self.module)
         else:
@@ -32,10 +34,11 @@ class EarlyStopping:
         load_arrays(self.module, self.weights)
 
     def state(self) -> State:
-        """The best weights, their loss, and the evaluations since."""
-        return {**self.weights, "best": np.array(self.best), "waited": np.array(self.waited)}
+        """The best weights, their loss, the evaluations since, and the losses of all."""
+        counts = {"best": np.array(self.best), "waited": np.array(self.waited), "losses": np.array(self.losses)}
+        return {**self.weights, **counts}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.best, self.waited, self.losses = float(state["best"]), int(state["waited"]), state["losses"].tolist()
         self.weights = {name: state[name] for name in self.weights}

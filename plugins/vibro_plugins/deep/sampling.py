@@ -15,6 +15,12 @@ def minibatches(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> 
     return list(np.array_split(rng.permutation(rows), max(1, round(len(rows) / size))))
 
 
+def passes(rows: NDArray[np.intp], size: int, least: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+    """The minibatches of an epoch: of as many passes over the rows as make about ``least`` of them, at least one."""
+    count = max(1, round(least * size / len(rows)))
+    return [part for _ in range(count) for part in minibatches(rows, size, rng)]
+
+
 class BatchSampler:
     """Minibatches of about ``size`` rows without end: the rows are shuffled again whenever each has been drawn once."""
 

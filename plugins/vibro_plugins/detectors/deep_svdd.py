@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
-from vibro_plugins.deep.detector import LEAST_ROWS, Network
-from vibro_plugins.deep.diagnostics import effective_rank
+from vibro_plugins.deep.channels import Channels
+from vibro_plugins.deep.detector import LEAST_ROWS, Network, split
+from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, hypersphere
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
-from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest
+from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest, passes
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 
 AWAY = 0.1  # least distance of a centre coordinate from 0
@@ -28,27 +30,29 @@ WARM_UP, TRIM_EVERY = 2, 3  # epochs before the first trimming, and between two
 CHUNK = 256  # rows encoded at a time while training
 COLLAPSED = 1e-3  # share of the codes' initial variance below which they have collapsed
 LEAST_GAIN = 0.98  # share of the initial squared distance above which nothing was learned
+STEPS = 25  # optimiser steps of an epoch at least with exposure: few rows are passed more than once
 
 
 @dataclass(frozen=True)
 class DeepSvddParams(Params):
     """Settings of ``deep_svdd``.
 
-    ``objective``: mean squared distance (one_class, as in the paper for clean data) or a soft boundary (soft)
+    ``objective``: mean squared distance (one_class, as in the paper for clean data), a soft boundary (soft), or disturbed
+    copies of the records pushed away (exposure)
     ``nu``: share of rows that the soft boundary leaves outside; unused by one_class
-    ``backbone``: small for a CPU, resnet18 for a GPU
-    ``width``: channels of the first stage of the small backbone
+    ``backbone``: of images: small for a CPU, resnet18 for a GPU
+    ``width``: channels of the first stage of the small backbone; a vector's network has 8 times as many units
     ``code``: dimensions of the code; 128 as in the paper
     ``pretrain``: epochs of the auto-encoder that initialises the network, so that the first codes tell records apart
     ``epochs``: epochs at most; few, since codes contracted too far no longer tell records apart
     ``batch``: rows of a step at most; fewer rows are taken in smaller steps
     ``lr``: learning rate of Adam; low for the same reason: three times as much cost 0.026 of AUC on heart beats
     ``weight_decay``: L2 penalty of Adam; 1e-6 as in the paper
-    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned
+    ``trim``: share of rows, the farthest from the centre, not trained on: the most anomalies that are not learned;
     ``patience``: epochs without a fall of the median distance before training stops
     """
 
-    objective: Literal["one_class", "soft"] = "one_class"
+    objective: Literal["one_class", "soft", "exposure"] = "one_class"
     nu: Annotated[float, Field(gt=0, lt=1)] = 0.05
     backbone: Literal["small", "resnet18"] = "small"
     width: Annotated[int, Field(ge=2, le=128)] = 16
@@ -87,6 +91,21 @@ class Encoder(nn.Module):
         return self.out(self.trunk(x).flatten(1))
 
 
+class Dense(nn.Module):
+    """Vector in three channels to code: two hidden layers, without biases."""
+
+    def __init__(self, values: int, p: DeepSvddParams) -> None:
+        super().__init__()
+        self.first = nn.Linear(3 * values, 8 * p.width, bias=False)
+        self.second = nn.Linear(8 * p.width, 4 * p.width, bias=False)
+        self.out = nn.Linear(4 * p.width, p.code, bias=False)
+        start(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, values) -> (b, code)."""
+        return self.out(F.leaky_relu(self.second(F.leaky_relu(self.first(x.flatten(1)), 0.1)), 0.1))
+
+
 class Decoder(nn.Module):
     """Code to image, for the pre-training only."""
 
@@ -110,24 +129,33 @@ class DeepSvdd(Network):
     auto-encoder; no coordinate of c is nearer to 0 than 0.1. The last epoch's weights are used: the lowest loss would be
     that of the most collapsed network. Rows are trimmed, so that anomalies are not learned: at first those of the largest
     norm, from the third epoch on those farthest from c, chosen again every third epoch. Pixels are standardised one by one
-    over the fit rows.
+    over the fit rows. A vector is read in three channels (``Channels``): its values, the same whitened, and what its nearest
+    sound records leave unexplained.
+
+    exposure (hypersphere classification, Ruff et al., arXiv 2006.00339): mean h(d) over the rows, minus mean log(1 - exp(-h(d)))
+    over disturbed copies of them and broad examples, with h(d) = sqrt(d^2 + 1) - 1. It cannot collapse, so that it needs no
+    auto-encoder before it.
     """
 
     name = "deep_svdd"
     summary = "Deep SVDD: distance from the centre of a network without biases"
     Params = DeepSvddParams
     view: ClassVar[dict[str, Any]] = PICTURE
-    item = "c h w"
+    item = "..."
+    min_rows = 24  # with exposure a record has many examples
     seconds = 10.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "pretrain": 1, "epochs": 3, "lr": 0.003}
 
-    _pixels: Pixels
+    _pixels: Pixels | Channels
     _centre: NDArray[np.float32]  # (code,)
     _radius: float
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
-        """Learns from images (n, c, h, w); ``y`` is ignored."""
-        self._learn(x, np.zeros(len(x), np.float32))
+        """Learns from images (n, c, h, w) or, with exposure, from vectors (n, d) too; ``y`` is ignored."""
+        if self.params.objective == "exposure":
+            self._learn_exposed(x)
+        else:
+            self._learn(x, np.zeros(len(x), np.float32))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances from the centre (n,)."""
@@ -135,15 +163,67 @@ class DeepSvdd(Network):
         centre = as_tensor(self._centre, self.ctx.device)
         return scored(net, x, lambda rows: torch.linalg.vector_norm(net(rows) - centre, dim=1), self._tensor)
 
-    def _build(self) -> Encoder:
+    def _build(self) -> nn.Module:
+        if isinstance(self._pixels, Channels):
+            return Dense(self._pixels.width, self.params).to(self.ctx.device)
         return placed(Encoder(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)
 
     def _statistics(self) -> State:
         return {**self._pixels.state(), "centre": self._centre, "radius": np.array(self._radius)}
 
     def _load_statistics(self, state: State) -> None:
-        self._pixels = Pixels.load(state)
+        self._pixels = Channels.load(state) if "channels.rows" in state else Pixels.load(state)
         self._centre, self._radius = state["centre"], float(state["radius"])
+
+    def _learn_exposed(self, x: NDArray[np.float32]) -> None:
+        """Training against disturbed copies; those of held-out rows only judge it."""
+        p = self.params
+        self._pixels = Channels.fit(x) if x.ndim == 2 else Pixels.fit(x)
+        rng = self.ctx.rng()
+        faults = exposed(self.ctx, x)
+        holdout, rows = split(len(x), self.ctx, rng)
+        norm = self._pixels.norm(x, np.arange(len(x)))
+        with seeded(self.ctx):
+            net = self._build()
+            kept = rows[nearest(norm[rows], p.trim)]
+            self._centre = np.zeros(p.code, np.float32)
+            optimizer = torch.optim.AdamW(net.parameters(), p.lr, weight_decay=p.weight_decay)
+            trimming = Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
+            stopping = EarlyStopping(net, p.patience)
+            options = {"net": net, "rng": rng, "trimming": trimming, "stopping": stopping}
+            for epoch in self._epochs(x, p.epochs, optimizer, 1 / 30, faults.x, **options):
+                trimming.update(epoch, lambda chosen: self._distance(self._codes(net, x[chosen])))
+                size = batch_size(len(trimming.kept), p.batch)
+                for part in passes(trimming.kept, size, STEPS, rng):
+                    shown = faults.draw(trimming.kept, len(part), rng)
+                    step(optimizer, self._hypersphere(net, x[part], part, faults.x[shown], faults.row[shown]))
+                if stopping.stop(1 - self._separation(net, x[holdout], faults.x[faults.of(holdout)])):
+                    break
+            stopping.restore()
+            distance = self._distance(self._codes(net, x))
+            apart = self._separation(net, x[holdout], faults.x[faults.of(holdout)])
+        self._radius = float(np.quantile(distance[trimming.kept], 1 - p.nu))
+        sound = apart > LEAST_SEPARATION and np.ptp(distance) > 0
+        self._set_fitted(net, {"separation": apart, "failed": float(not sound)}, stopping.losses, holdout)
+
+    def _separation(self, net: nn.Module, x: NDArray[np.float32], faulty: NDArray[np.float32]) -> float:
+        """How well the distance tells sound rows x from examples of faults."""
+        return separation(self._distance(self._codes(net, x)), self._distance(self._codes(net, faulty)))
+
+    def _hypersphere(
+        self,
+        net: nn.Module,
+        x: NDArray[np.float32],
+        own: NDArray[np.intp],
+        y: NDArray[np.float32],
+        row: NDArray[np.intp],
+    ) -> Tensor:
+        """Loss of sound rows x and examples of faults y, with the fit rows that they are or were made from."""
+        centre = as_tensor(self._centre, self.ctx.device)
+        with mixed(self.ctx.device):
+            codes = net(self._pixels.tensor(np.concatenate([x, y]), self.ctx.device, np.concatenate([own, row])))
+        distance = torch.linalg.vector_norm(codes.float() - centre, dim=1)
+        return hypersphere(distance[: len(x)], distance[len(x) :])
 
     def _learn(self, x: NDArray[np.float32], sign: NDArray[np.float32]) -> None:
         """Training; ``sign`` (n,) is +1 for rows labelled as normal, -1 for anomalous ones, 0 for the others.
@@ -181,7 +261,8 @@ class DeepSvdd(Network):
                     epochs.numbers[name] = min(epochs.numbers[name], value)
         kept = np.union1d(trimming.kept, sound)
         self._radius = self._quantile(codes[kept])
-        self._set_fitted(net, self._diagnose(net, codes[kept], first[kept], epochs.numbers))
+        health = self._diagnose(net, codes[kept], first[kept], epochs.numbers)
+        self._set_fitted(net, health, stopping.losses)
 
     def _collapse(self, codes: NDArray[np.float64], first: NDArray[np.float64]) -> dict[str, float]:
         """Signs that codes (n, code) have collapsed: their variance as a share of the initial one, their rank and radius."""

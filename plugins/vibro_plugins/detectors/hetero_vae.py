@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, start, trunk
-from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest
+from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
 
@@ -27,6 +28,7 @@ LEAST_FALL = 0.03  # of the error on held-out rows since before training
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
 TRIM_EVERY = 5  # epochs between two choices of the rows to train on
 CHUNK = 256  # rows encoded at a time for the checks
+STEPS = 20  # optimiser steps of an epoch at least with exposure: few rows are passed more than once
 ACTIVE, LEAST_ACTIVE = 0.01, 4  # variance of a latent mean over the fit rows; how many units must pass it
 
 
@@ -34,6 +36,8 @@ ACTIVE, LEAST_ACTIVE = 0.01, 4  # variance of a latent mean over the fit rows; h
 class HeteroVaeParams(Params):
     """Settings of ``hetero_vae``.
 
+    ``objective``: L1 + beta KL as in the reference (plain), or with a margin of the error of disturbed copies (exposure)
+    ``margin``: exposure: factor by which the error of a copy is to exceed that of sound records
     ``backbone``: small for a CPU, resnet18 for a GPU
     ``width``: channels of the first stage of the small backbone
     ``latent``: channels of the latent map; few, so that faults cannot be reconstructed
@@ -47,6 +51,8 @@ class HeteroVaeParams(Params):
     ``patience``: epochs without a lower loss on held-out rows before training stops
     """
 
+    objective: Literal["plain", "exposure"] = "plain"
+    margin: Annotated[float, Field(ge=1, le=100)] = 3.0
     backbone: Literal["small", "resnet18"] = "small"
     width: Annotated[int, Field(ge=2, le=128)] = 8
     latent: Annotated[int, Field(ge=1, le=256)] = 4
@@ -98,6 +104,9 @@ class HeteroVae(Network):
     out: training stops when their loss no longer falls, and the best weights after the warm-up are kept. Rows are trimmed,
     so that anomalies are not learned: at first those of the largest norm, after the warm-up those of the largest error,
     chosen again every fifth epoch. ``error_map`` locates the error in the picture.
+
+    exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
+    the network learns to rebuild records and not faults. The KL term of the score is then left out.
     """
 
     name = "hetero_vae"
@@ -116,6 +125,7 @@ class HeteroVae(Network):
         p = self.params
         self._pixels = Pixels.fit(x)
         rng = self.ctx.rng()
+        faults = exposed(self.ctx, x) if p.objective == "exposure" else None
         holdout, rows = map(np.sort, split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
@@ -130,8 +140,9 @@ class HeteroVae(Network):
             for epoch in epochs:
                 trimming.update(epoch, lambda chosen: self._l1(net, x)[chosen])
                 beta = p.beta * min(1.0, (epoch + 1) / (p.warm_up + 1))
-                self._epoch(net, optimizer, x, beta, minibatches(trimming.kept, batch_size(len(x), p.batch), rng))
-                loss = float(np.median(self._l1(net, x[holdout]) + p.beta * self._kl(net, x[holdout])))
+                parts = passes(trimming.kept, batch_size(len(x), p.batch), STEPS if faults else 1, rng)
+                self._epoch(net, optimizer, x, beta, parts, faults, trimming.kept, rng)
+                loss = self._held_out_loss(net, x[holdout], faults, holdout)
                 if not np.isfinite(loss):
                     raise NotApplicableError(f"training diverged in epoch {epoch + 1} at lr {p.lr:g}")
                 if epoch >= p.warm_up and stopping.stop(loss):
@@ -139,13 +150,19 @@ class HeteroVae(Network):
             if p.epochs > p.warm_up:
                 stopping.restore()
         self._terms = np.array([median_and_mad(term(net, x), 1e-3) for term in (self._l1, self._kl)])
-        self._set_fitted(net, self._diagnose(net, x, rows, holdout, before))
+        if faults:
+            apart = 1 - self._held_out_loss(net, x[holdout], faults, holdout)
+            health = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+        else:
+            health = self._diagnose(net, x, rows, holdout, before)
+        self._set_fitted(net, health, stopping.losses, holdout)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """z(L1) + weight z(KL), (n,)."""
         net = self._fitted()
         (l1, l1_scale), (kl, kl_scale) = self._terms
-        return (self._l1(net, x) - l1) / l1_scale + self.params.weight * (self._kl(net, x) - kl) / kl_scale
+        weight = self.params.weight if self.params.objective == "plain" else 0.0
+        return (self._l1(net, x) - l1) / l1_scale + weight * (self._kl(net, x) - kl) / kl_scale
 
     def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""
@@ -173,15 +190,32 @@ class HeteroVae(Network):
         x: NDArray[np.float32],
         beta: float,
         parts: list[NDArray[np.intp]],
+        faults: Examples | None,
+        kept: NDArray[np.intp],
+        rng: np.random.Generator,
     ) -> None:
-        """One pass over the rows of ``parts`` with sampled latents."""
+        """One pass over the rows of ``parts`` with sampled latents; as many examples of faults made from the rows ``kept``."""
         for part in parts:
             batch = self._tensor(x[part])
             with mixed(self.ctx.device):
                 mean, log_variance = net.encode(batch)
                 z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-                loss = (net.decode(z) - batch).abs().mean() + beta * kl_mean(mean, log_variance).mean()
+                error = (net.decode(z) - batch).abs().mean(dim=(1, 2, 3))
+                loss = error.mean() + beta * kl_mean(mean, log_variance).mean()
+                if faults:
+                    shown = self._tensor(faults.x[faults.draw(kept, len(part), rng)])
+                    rebuilt = net.decode(net.encode(shown)[0])
+                    loss = loss + margin(error, (rebuilt - shown).abs().mean(dim=(1, 2, 3)), self.params.margin)
             step(optimizer, loss, clip=1.0)
+
+    def _held_out_loss(
+        self, net: Vae, x: NDArray[np.float32], faults: Examples | None, rows: NDArray[np.intp]
+    ) -> float:
+        """By which training stops: the median loss of held-out rows x, or how many examples made from them they exceed."""
+        l1 = self._l1(net, x)
+        if faults is None:
+            return float(np.median(l1 + self.params.beta * self._kl(net, x)))
+        return 1 - separation(l1, self._l1(net, faults.x[faults.of(rows)])) if np.isfinite(l1).all() else np.nan
 
     def _tensor(self, x: NDArray[np.float32]) -> Tensor:
         return self._pixels.tensor(x, self.ctx.device)

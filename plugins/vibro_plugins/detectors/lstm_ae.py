@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.sampling import Trimming, minibatches
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, margin
+from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 
@@ -32,6 +33,8 @@ WARM_UP, TRIM_EVERY = 5, 5  # epochs before the first trimming, and between two
 class LstmAeParams(Params):
     """Settings of ``lstm_ae``.
 
+    ``objective``: mean squared error as in the reference (plain), or with a margin of the error of disturbed copies (exposure)
+    ``margin``: exposure: factor by which the error of a copy is to exceed that of sound records
     ``patch``: values of a step; unset: 25, or as many as leave 64 steps; 0: rows are sequences (steps, values) already
     ``hidden``: units of the outer LSTMs
     ``code``: units of the inner LSTMs; few, so that faults cannot be reconstructed
@@ -42,6 +45,8 @@ class LstmAeParams(Params):
     ``patience``: epochs without a lower error on held-out rows before training stops
     """
 
+    objective: Literal["plain", "exposure"] = "plain"
+    margin: Annotated[float, Field(ge=1, le=100)] = 3.0
     patch: Annotated[int, Field(ge=0, le=8192)] | None = None
     hidden: Annotated[int, Field(ge=2, le=1024)] = 64
     code: Annotated[int, Field(ge=1, le=512)] = 16
@@ -78,6 +83,10 @@ class LstmAe(Network):
     when their median error no longer falls, and the best weights are kept. Rows with the largest error are trimmed after a
     warm-up and chosen again every few epochs, so that anomalies are not learned.
 
+    exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
+    the network learns to rebuild records and not faults; training stops when it tells held-out rows from their copies no
+    better.
+
     On a long vector, such as ``zerone`` in units of each sensor, a step is a band of neighbouring values; a waveform can be
     reconstructed only where its phase is fixed (heart beats, the ``cycles`` view).
     """
@@ -106,26 +115,41 @@ class LstmAe(Network):
             raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         z = self._standardised(sequences)
         rng = self.ctx.rng()
+        faults = exposed(self.ctx, x) if p.objective == "exposure" else None
+        shown = None if faults is None else self._standardised(self._sequences(faults.x))
         holdout, rows = split(len(z), self.ctx, rng)
+        kept = rows if faults is None else rows[nearest(root_mean_square(z)[rows], p.trim)]
         with seeded(self.ctx):
             net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-            stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+            stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
             epochs = self._epochs(
                 z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, stopping=stopping, trimming=trimming
             )
             for epoch in epochs:
                 trimming.update(epoch, lambda chosen: self._errors(net, z[chosen]))
-                passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
-                for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
+                for part in passes(trimming.kept, p.batch, STEPS, rng):
                     batch = as_tensor(z[part], self.ctx.device)
                     with mixed(self.ctx.device):
-                        loss = torch.mean((net(batch) - batch) ** 2)
+                        error = torch.mean((net(batch) - batch) ** 2, dim=(1, 2))
+                        loss = error.mean()
+                        if faults:
+                            copies = as_tensor(shown[faults.draw(trimming.kept, len(part), rng)], self.ctx.device)
+                            loss = loss + margin(
+                                error, torch.mean((net(copies) - copies) ** 2, dim=(1, 2)), p.margin**2
+                            )
                     step(optimizer, loss, clip=1.0)
-                if stopping.stop(float(np.median(self._errors(net, z[holdout])))):
+                error = self._errors(net, z[holdout])
+                apart = separation(error, self._errors(net, shown[faults.of(holdout)])) if faults else None
+                if stopping.stop(float(np.median(error)) if apart is None else 1 - apart):
                     break
             stopping.restore()
-        self._set_fitted(net, self._diagnose(net, z, rows, holdout))
+        if faults:
+            apart = separation(self._errors(net, z[holdout]), self._errors(net, shown[faults.of(holdout)]))
+            health: Mapping[str, float] = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+        else:
+            health = self._diagnose(net, z, rows, holdout)
+        self._set_fitted(net, health, stopping.losses, holdout)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Root mean squared error of the standardised values (n,)."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vibro.api import Context, Detector
+from vibro.api import Context, Detector, Disturbed
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
 from vibro_plugins.detectors.hetero_vae import HeteroVae
@@ -180,3 +180,16 @@ def trained(name, loss="", untrained=False) -> Detector:
     if untrained:
         settings |= {"epochs": 0} | ({"pretrain": 0} if name == "deep_svdd" else {})
     return task(name).fitted(**settings)
+
+
+# --- disturbed copies -------------------------------------------------------------------------------------------------
+
+
+def with_copies(x, seed=0, amount=1.5, each=2) -> Context:
+    """A context with copies of the rows x: a smooth wave over all their values at a random place is added."""
+    rng = np.random.default_rng([seed, 7])
+    row = np.repeat(np.arange(len(x)), each)
+    size = int(np.prod(x.shape[1:]))
+    wave = np.sin(2 * np.pi * (rng.uniform(1, 6, (len(row), 1)) * np.linspace(0, 1, size) + rng.random((len(row), 1))))
+    scale = amount * rng.uniform(0.5, 2, (len(row), 1))
+    return Context(seed=seed, disturbed=Disturbed(frozen(x[row] + (scale * wave).reshape(-1, *x.shape[1:])), row))

@@ -375,7 +375,7 @@ def test_heads_score_as_the_library_that_fitted_them(head):
 @pytest.mark.parametrize("shape", [(1, 48), (2, 700), (1, 16, 16), (3, 20, 33)])
 @pytest.mark.parametrize("locked", [True, False])
 def test_encoders_read_any_size(shape, locked):
-    assert encoder(shape, 4, 8, locked)(torch.zeros(2, *shape)).shape == (2, 8)
+    assert encoder("cnn", shape, 4, 8, locked)(torch.zeros(2, *shape)).shape == (2, 8)
 
 
 @pytest.mark.parametrize(("trim", "hidden"), [(0.1, False), (0.0, True)])

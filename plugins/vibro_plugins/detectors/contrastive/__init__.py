@@ -14,11 +14,13 @@ from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
+from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import effective_rank
+from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed
 from vibro_plugins.deep.images import PICTURE
-from vibro_plugins.deep.sampling import Trimming, minibatches, nearest
+from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, floor_scale, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
@@ -26,7 +28,7 @@ from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
-from vibro_plugins.stats.columns import evenly_spaced
+from vibro_plugins.stats.columns import evenly_spaced, in_blocks
 from vibro_plugins.stats.neighbours import Neighbours
 
 LEAST_LENGTH = 4  # values of a line or pixels of the shorter side
@@ -44,6 +46,9 @@ SAMPLE = 512  # windows that the diagnostics use
 class ContrastiveParams(Params):
     """Settings of ``contrastive``.
 
+    ``objective``: edited records as negatives (plain), or disturbed copies of the records and broad examples (exposure)
+    ``encoder``: convolutions (cnn); for vectors and records also residual blocks (resnet), a Transformer over patches
+    (transformer), or a gated recurrent network over patches (gru)
     ``loss``: NT-Xent, or MoCo with a queue of keys for larger batches of negatives
     ``head``: score of a code; the Mahalanobis distance, since normal codes spread in some directions more than in others
     ``neighbours``: nearest codes of the knn heads
@@ -64,6 +69,8 @@ class ContrastiveParams(Params):
     ``patience``: epochs without a lower loss on held-out rows before training stops
     """
 
+    objective: Literal["plain", "exposure"] = "plain"
+    encoder: Literal["cnn", "resnet", "transformer", "gru"] = "cnn"
     loss: Literal["nt_xent", "moco"] = "nt_xent"
     head: Literal[
         "knn", "knn_cosine", "centroid", "centroid_cosine", "mahalanobis", "gmm", "kde", "iforest", "ocsvm"
@@ -114,6 +121,7 @@ class Contrastive(Network):
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 3, "batch": 16, "lr": 0.005}
 
     _wave: bool  # rows are records, not vectors or images
+    _channels: Channels | None  # of vectors, with exposure
     _centre: NDArray[np.float32]  # (channels, length) or (channels, h, w) as the network sees them
     _scale: NDArray[np.float32]  # (channels, 1, ...)
     _varies: Tensor  # 1 where the fit rows differ; used in training only
@@ -130,7 +138,9 @@ class Contrastive(Network):
             )
         require_trainable(x)
         self._wave = x.ndim == 3
-        windows = self._windows(x)
+        faults = exposed(self.ctx, x) if p.objective == "exposure" else None
+        self._channels = Channels.fit(x) if faults and x.ndim == 2 else None
+        windows = self._windows(x, np.arange(len(x)))
         self._centre, self._scale = self._standard(windows)
         if not self._scale.any():
             raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
@@ -144,14 +154,22 @@ class Contrastive(Network):
         with seeded(self.ctx):
             net = self._build()
             before = self._mean_loss(net, windows, record, holdout)
-            self._train(net, windows, record, rows, holdout, rng)
+            shown = faults and faults.windows(lambda x: self._windows(x, faults.row), count)
+            losses = self._train(net, windows, record, rows, holdout, rng, shown)
             gain = 1 - self._mean_loss(net, windows, record, holdout) / before
         codes = self._coded(net, x)
         if not effective_rank(codes):
             raise NotApplicableError("training collapsed: the codes of all fit rows are one, or not finite")
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
-        self._set_fitted(net, self._diagnose(net, sample, gain))
+        health = self._diagnose(net, sample, gain)
+        if faults:
+            held = np.unique(record[holdout])
+            apart = separation(
+                self._head.score(codes[held]), self._head.score(self._coded(net, faults.x[faults.of(held)]))
+            )
+            health |= {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+        self._set_fitted(net, health, losses, np.unique(record[holdout]))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
@@ -160,16 +178,18 @@ class Contrastive(Network):
 
     def _statistics(self) -> State:
         head = {f"head.{name}": value for name, value in self._head.arrays.items()}
-        return {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave), **head}
+        channels = {} if self._channels is None else self._channels.state()
+        return {"centre": self._centre, "scale": self._scale, "wave": np.array(self._wave), **head, **channels}
 
     def _load_statistics(self, state: State) -> None:
         self._centre, self._scale, self._wave = state["centre"], state["scale"], bool(state["wave"])
+        self._channels = Channels.load(state) if "channels.rows" in state else None
         found = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
         self._head = head_of(self.params.head, found)
 
     def _build(self) -> nn.ModuleDict:
         p = self.params
-        encode = encoder(self._centre.shape, p.width, p.code, locked=not self._shift)
+        encode = encoder(p.encoder, self._centre.shape, p.width, p.code, locked=not self._shift)
         return nn.ModuleDict({"encode": encode, "project": projection(p.code)}).to(self.ctx.device)
 
     def _train(
@@ -180,20 +200,26 @@ class Contrastive(Network):
         rows: NDArray[np.intp],
         holdout: NDArray[np.intp],
         rng: np.random.Generator,
-    ) -> None:
-        """Trains on ``rows`` of the windows, whose records are ``record``, until the loss of ``holdout`` no longer falls."""
+        faults: Examples | None,
+    ) -> list[float]:
+        """Trains on ``rows`` of the windows, whose records are ``record``, until the loss of ``holdout`` no longer falls.
+
+        ``faults``: examples of faults, which take the place of edited records. The losses after each epoch.
+        """
         p = self.params
         draw = Generator().manual_seed(self.ctx.seed)
         queue = self._first_queue(net, windows, record, rows) if p.loss == "moco" else None
         optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
-        stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY)
+        kept = rows[nearest(self._size(windows)[rows], p.trim)] if faults else None
+        stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
         checkpointed = {"net": net, "rng": rng, "draw": draw, "stopping": stopping, "trimming": trimming}
         checkpointed |= {"queue": queue} if queue else {}
         for epoch in self._epochs(windows, p.epochs, optimizer, 1 / 30, **checkpointed):
             trimming.update(epoch, lambda chosen: self._remoteness(self._embedded(net, windows[chosen])))
-            passes = max(1, round(STEPS * p.batch / len(trimming.kept)))
-            for part in [part for _ in range(passes) for part in minibatches(trimming.kept, p.batch, rng)]:
+            for part in passes(trimming.kept, p.batch, STEPS, rng):
                 first, second, shifted = self._three(self._tensor(windows[part]), draw)
+                if faults:
+                    shifted = self._tensor(faults.x[faults.draw(trimming.kept, len(part), rng)])
                 with mixed(self.ctx.device):
                     if queue is None:
                         loss = self._nt_xent(net, first, second, shifted, record[part])
@@ -207,6 +233,7 @@ class Contrastive(Network):
             if stopping.stop(self._mean_loss(net, windows, record, holdout)):
                 break
         stopping.restore()
+        return stopping.losses
 
     def _three(self, x: Tensor, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """Two views of each row and one of an edited copy; values that are constant over the fit rows stay 0.
@@ -267,8 +294,14 @@ class Contrastive(Network):
         parts = np.array_split(codes.astype(np.float32), max(1, len(codes) // 256))
         return np.concatenate([found.query(part)[0].mean(axis=1) for part in parts])
 
-    def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, values) -> (n, 1, values); records cut into (n * windows, channels, window); images as they are."""
+    def _windows(self, x: NDArray[np.float32], own: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """(n, values) -> (n, 1 or 3, values); records cut into (n * windows, channels, window); images as they are.
+
+        ``own``: the fit row that each is, or was made from.
+        """
+        if self._channels is not None:
+            apply = self._channels.apply
+            return in_blocks(apply, x) if own is None else apply(x, own)
         if not self._wave:
             return x[:, None] if x.ndim == 2 else x
         length = min(self.params.window, x.shape[2]) or x.shape[2]
@@ -285,6 +318,11 @@ class Contrastive(Network):
     def _tensor(self, windows: NDArray[np.float32]) -> Tensor:
         z = (windows.astype(np.float64) - self._centre) * (1 / self._scale)
         return as_tensor(np.clip(z, -LIMIT, LIMIT), self.ctx.device)
+
+    def _size(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Root mean square of the standardised windows (m,): by it rows are trimmed before there is a network."""
+        axes = tuple(range(1, windows.ndim))
+        return np.sqrt(mean_squares(windows / self._scale, self._centre / self._scale, axes))
 
     def _coded(self, net: nn.ModuleDict, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n, *item) -> codes of the records (n, code), the mean over their windows."""

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from vibro import hookimpl
 from vibro.api import Detector, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square
+from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
-from vibro_plugins.deep.sampling import BatchSampler, Trimming
+from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
+from vibro_plugins.deep.sampling import BatchSampler, Trimming, nearest
 from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
@@ -38,6 +39,8 @@ SLOPES = (0.2, 5.0)  # bounds of the critic's gradient length for a sound fit; t
 class TadGanParams(Params):
     """Settings of ``tadgan``.
 
+    ``objective``: that of the paper (plain), or with disturbed copies as further false windows and a margin (exposure)
+    ``margin``: exposure: factor by which the error of a copy is to exceed that of sound records
     ``window``: samples of a window along the last axis; 0: the whole row, as for vectors
     ``hop``: samples between the starts of two windows; 0: windows do not overlap
     ``pool``: score of a record from those of its windows
@@ -59,6 +62,8 @@ class TadGanParams(Params):
     ``patience``: epochs without a lower error on held-out windows before training stops
     """
 
+    objective: Literal["plain", "exposure"] = "plain"
+    margin: Annotated[float, Field(ge=1, le=100)] = 3.0
     window: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     hop: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     pool: Literal["mean", "max"] = "mean"
@@ -91,6 +96,9 @@ class TadGan(Network):
     windows. z(.) is standardised by median and 1.4826 MAD over the fit windows, so that scores are independent of the
     batch. product: p(e) p(c) with p(u) = v + sqrt(v^2 + 1/4), v = (1 + z(u)) / 2: the positive part of 1 + z, smoothed so
     that it has no ties.
+
+    exposure: disturbed copies of records are false windows for Cx, as many as generated ones, and the loss of E and G grows with
+    what their error lacks of ``margin`` times that of the rows.
 
     Values are centred one by one and share one scale per channel. A tenth of the windows is held out: training stops when
     their median error no longer falls, and the best networks are kept. For views whose phase or order is fixed: a vector
@@ -136,15 +144,21 @@ class TadGan(Network):
             raise NotApplicableError(f"the view is constant over the {len(x)} fit rows")
         rng = self.ctx.rng()
         count = len(windows) // len(x)
+        faults = exposed(self.ctx, x).windows(self._windows, count) if p.objective == "exposure" else None
         holdout, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
-            self._train(net, windows, rows, holdout, size, rng)
+            losses = self._train(net, windows, rows, holdout, size, rng, faults)
         error, value = self._errors(net, windows), self._values(net, windows)
         middle, deviation = _middle_half(value)
         distance = np.abs(value - middle) / deviation
         self._reference = np.array([*median_and_mad(error), middle, deviation, *median_and_mad(distance)])
-        self._set_fitted(net, self._diagnose(net, windows, rows, holdout, value))
+        if faults:
+            apart = self._separation(net, windows, holdout, faults)
+            health = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+        else:
+            health = self._diagnose(net, windows, rows, holdout, value)
+        self._set_fitted(net, health, losses, np.unique(holdout // count))
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """(n,) pooled over the windows of each record."""
@@ -191,14 +205,17 @@ class TadGan(Network):
         holdout: NDArray[np.intp],
         size: int,
         rng: np.random.Generator,
-    ) -> None:
-        """Adversarial training."""
+        faults: Examples | None,
+    ) -> list[float]:
+        """Adversarial training; ``faults``: examples of faulty windows. The losses after each epoch."""
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
+        size_of = scored(net, windows, self._length, self._tensor) if faults else None
+        kept = None if size_of is None else rows[nearest(size_of[rows], p.trim)]
         stopping, trimming, sampler = (
             EarlyStopping(net, p.patience),
-            Trimming(rows, p.trim, WARM_UP, TRIM_EVERY),
+            Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept),
             BatchSampler(size, rng),
         )
         checkpointed = {"net": net, "critics": critics, "rng": rng}
@@ -208,18 +225,27 @@ class TadGan(Network):
                 sampler.clear()
             for turn in range(epoch * STEPS, (epoch + 1) * STEPS):
                 batch = self._tensor(windows, sampler.next(trimming.kept))
-                self._critic_step(net, critics, batch)
+                shown = self._tensor(faults.x[faults.draw(trimming.kept, len(batch), rng)]) if faults else None
+                self._critic_step(net, critics, batch, shown)
                 if (turn + 1) % p.critic_steps == 0:
-                    self._maker_step(net, makers, batch)
-            if stopping.stop(float(np.median(self._errors(net, windows, holdout)))):
+                    self._maker_step(net, makers, batch, shown)
+            apart = self._separation(net, windows, holdout, faults) if faults else None
+            if stopping.stop(float(np.median(self._errors(net, windows, holdout))) if apart is None else 1 - apart):
                 break
         stopping.restore()
+        return stopping.losses
 
-    def _critic_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
-        """Both critics learn to tell x from G(z), and z from E(x); in float32, since their penalty differentiates twice."""
+    def _critic_step(
+        self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor, shown: Tensor | None
+    ) -> None:
+        """Both critics learn to tell x from G(z), and z from E(x); in float32, since their penalty differentiates twice.
+
+        ``shown``: examples of faults, which take the place of half of G(z).
+        """
         z = torch.randn(len(x), self.params.latent, device=x.device)
         with torch.no_grad():
             fake, code = net["generate"](z), net["encode"](x)
+            fake = fake if shown is None else torch.cat([fake[::2], shown[1::2]])
         share = torch.rand(2, len(x), device=x.device)
         steep_signal, _ = penalty(net["signals"], x, fake, share[0])
         steep_latent, _ = penalty(net["latents"], z, code, share[1])
@@ -227,13 +253,21 @@ class TadGan(Network):
         loss = loss + net["latents"](code).mean() - net["latents"](z).mean()
         step(optimizer, loss + self.params.penalty * (steep_signal + steep_latent))
 
-    def _maker_step(self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor) -> None:
+    def _maker_step(
+        self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor, shown: Tensor | None
+    ) -> None:
         """Encoder and generator learn to deceive both critics and to reconstruct x."""
         z = torch.randn(len(x), self.params.latent, device=x.device)
         with mixed(self.ctx.device):
             code = net["encode"](x)
-            cycle = torch.linalg.vector_norm((x - net["generate"](code)).flatten(1).float(), dim=1).mean()
-            loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean() + self.params.cycle * cycle
+            cycle = torch.linalg.vector_norm((x - net["generate"](code)).flatten(1).float(), dim=1)
+            loss = -net["signals"](net["generate"](z)).mean() - net["latents"](code).mean()
+            loss = loss + self.params.cycle * cycle.mean()
+            if shown is not None:
+                error = torch.linalg.vector_norm(
+                    (shown - net["generate"](net["encode"](shown))).flatten(1).float(), dim=1
+                )
+                loss = loss + self.params.cycle * cycle.mean().detach() * margin(cycle, error, self.params.margin)
         step(optimizer, loss)
 
     def _windows(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -254,6 +288,13 @@ class TadGan(Network):
             return self._length(x - net["generate"](net["encode"](x)))
 
         return scored(net, windows[part], error, self._tensor)
+
+    def _separation(
+        self, net: nn.ModuleDict, windows: NDArray[np.float32], holdout: NDArray[np.intp], faults: Examples
+    ) -> float:
+        """How well the error tells held-out windows from examples of faults made from them."""
+        error = self._errors(net, faults.x, faults.of(holdout))
+        return separation(self._errors(net, windows, holdout), error) if np.isfinite(error).all() else np.nan
 
     def _length(self, rest: Tensor) -> Tensor:
         """Root mean square (b,), by point or of the running mean over ``area`` values."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vibro_plugins.deep.blocks import StridedConv, Upsampling, patched, shortened, strides_for
+from vibro_plugins.deep.blocks import AttentionBlock, StridedConv, Upsampling, patched, shortened, strides_for
 
 SLOPE = 0.2
 SHORT = 16  # places at which a window is no longer shortened
@@ -87,25 +87,6 @@ class PatchCritic(nn.Module):
         for block in self.blocks:
             y = block(y)
         return self.out(y.mean(dim=1))[:, 0]
-
-
-class AttentionBlock(nn.Module):
-    """Pre-norm self-attention and a feed-forward layer, each added to its input (Vaswani et al., NeurIPS 2017)."""
-
-    def __init__(self, size: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(size), nn.LayerNorm(size)])
-        self.qkv, self.merge = nn.Linear(size, 3 * size), nn.Linear(size, size)
-        self.forth, self.back = nn.Linear(size, 2 * size), nn.Linear(2 * size, size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, tokens, size) -> the same shape."""
-        b, tokens, size = x.shape
-        q, k, v = self.qkv(self.norms[0](x)).reshape(b, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        attention = torch.softmax(q @ k.transpose(2, 3) / q.shape[-1] ** 0.5, dim=-1)
-        x = x + self.merge((attention @ v).transpose(1, 2).reshape(b, tokens, size))
-        return x + self.back(F.gelu(self.forth(self.norms[1](x))))
 
 
 def latent_critic(latent: int, width: int) -> nn.Module:

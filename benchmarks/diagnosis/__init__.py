@@ -1,0 +1,1 @@
+"""What labels, rules and machine knowledge add to a verdict."""

@@ -1,0 +1,192 @@
+"""``vibro pseudolabel | finetune | classify | suggest``: from an unlabelled run to classes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vibro.cli.command import command
+from vibro.cli.options import AllowMissing, CsvBom, Data, Device, Force, MaxQuarantine, Out, Reading, Resume, Tables
+from vibro.cli.session import Session
+
+Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
+OutFile = Annotated[Path, typer.Option("-o", "--out", help="Table to write: FILE.csv.", show_default=False)]
+LabelsPartial = Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")]
+
+
+def pseudolabel(
+    session: Session,
+    run: Run,
+    out: OutFile,
+    rule: Annotated[
+        str, typer.Option("--rule", help="consensus; percentile, mad and pot judge by the fused score alone.")
+    ] = "consensus",
+    normal_share: Annotated[
+        float, typer.Option("--normal-share", min=0, max=1, help="Weight of the detectors that must find it low.")
+    ] = 0.8,
+    anomaly_share: Annotated[
+        float,
+        typer.Option("--anomaly-share", min=0, max=1, help="Weight of the detectors whose own cut it must exceed."),
+    ] = 0.4,
+    persist: Annotated[
+        int, typer.Option("--persist", min=1, help="Records of the sensor in a row that an anomaly must last.")
+    ] = 3,
+    max_per_sensor: Annotated[
+        int | None,
+        typer.Option("--max-per-sensor", min=1, help="Pseudo-labels of either class of a sensor; default: all."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Label table, to count how many pseudo-labels are right.")
+    ] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Names the records that the ensemble is sure of, judged by fits that had not seen them; of the others it says nothing."""
+    from vibro.cli import console
+    from vibro.runs.pseudolabel import write_pseudolabels
+    from vibro.scoring.pseudolabels import Consensus
+
+    consensus = Consensus(normal_share, anomaly_share, persist, max_per_sensor)
+    found = write_pseudolabels(session.host(), run, out, rule, consensus, labels, labels_partial)
+    if session.result(found):
+        return
+    names = ("normal", "anomalous", "abstained")
+    rows = [(s["sensor_id"], s["records"], *(s[name] for name in names)) for s in found["sensors"]]
+    rows.append(("all", found["records"], *(found[name] for name in names)))
+    console.table(("sensor", "records", *names), rows)
+    why = ", ".join(f"{n} {name}" for name, n in found["abstained_by_reason"].items())
+    console.line(f"abstained: {why}" if why else "no record abstained")
+    for name, judged in (found["truth"] or {}).items():
+        console.line(
+            f"pseudo-{name}: {judged['right']} of {judged['checked']} right ({_share(judged['precision'])}),"
+            f" {_share(judged['coverage'])} of all {name} records"
+        )
+    console.line(f"pseudo-labels: {out}")
+
+
+def finetune(
+    session: Session,
+    run: Run,
+    labels: Annotated[Path, typer.Option("--labels", help="Label table to learn from.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model folder: absent or empty.", show_default=False)],
+    pseudolabels: Annotated[
+        Path | None, typer.Option("--pseudolabels", help="Table of vibro pseudolabel; weighs less than labels.")
+    ] = None,
+    classifier: Annotated[str, typer.Option("--classifier", help="vibro plugins list --kind classifier")] = "logistic",
+    rounds: Annotated[int, typer.Option("--rounds", min=1, max=2, help="Rounds of pseudo-labels.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Cross-validations that the decision rests on.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    device: Device = "auto",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Where the data of the run lie now, if they moved.")
+    ] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Learns from labels: a classifier, kept only if it beats the ensemble on labelled records that were held out."""
+    from vibro.cli import console
+    from vibro.cli.run_tables import show_finetuning
+    from vibro.runs.finetune import finetune as run_finetune
+
+    found = run_finetune(
+        session.host(),
+        run,
+        labels,
+        out,
+        pseudolabels=pseudolabels,
+        classifier={"use": classifier},
+        rounds=rounds,
+        seeds=seeds,
+        seed=seed,
+        device=device,
+        data=data,
+        labels_partial=labels_partial,
+        say=console.note,
+    )
+    if not session.result(found):
+        show_finetuning(found)
+
+
+def classify(
+    session: Session,
+    model: Annotated[Path, typer.Argument(help="A model of vibro finetune.", show_default=False)],
+    data: Data,
+    out: Out,
+    reading: Reading,
+    tables: Tables,
+    error: Annotated[
+        float,
+        typer.Option("--error", min=0.001, max=0.5, help="Share of a class whose set of classes may lack it."),
+    ] = 0.1,
+    device: Device = "auto",
+    max_quarantine: MaxQuarantine = 0.05,
+    allow_missing: AllowMissing = False,
+    resume: Resume = False,
+    force: Force = False,
+    csv_bom: CsvBom = False,
+) -> None:
+    """Names the class of each record, how sure that is, and the classes that cannot be ruled out; or that it is unknown."""
+    from vibro.cli import console
+    from vibro.cli.options import data_options
+    from vibro.cli.progress import progress
+    from vibro.runs.classify import classify_data
+    from vibro.runs.options import RunOptions
+
+    host = session.host()
+    options = RunOptions(
+        device=device,
+        executor="serial",
+        allow_missing=allow_missing,
+        resume=resume,
+        force=force,
+        csv_bom=csv_bom,
+        lang=session.lang,
+        argv=("vibro", *sys.argv[1:]),
+    )
+    source = data_options(data, reading, tables, max_quarantine)
+    with progress(host):
+        found = classify_data(host, model, source, options, out, error)
+    if session.result(found):
+        return
+    for text in found["warnings"]:
+        console.note(f"warning: {console.clean(text)}")
+    console.table(("class", "records"), [*found["classes"].items(), ("not classified", found["not_classified"])])
+    one = found["set_sizes"].get(1, 0)
+    console.line(f"{one} records with a single class in their set at an error of {error:g}: {out / 'classes.csv'}")
+
+
+def suggest(
+    session: Session,
+    run: Run,
+    n: Annotated[int, typer.Option("--n", min=1, help="Records.")] = 20,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write a table to fill in: FILE.csv.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Label table whose records need none.")] = None,
+    labels_partial: LabelsPartial = False,
+) -> None:
+    """Names records that are worth a label: one per event, near the cut, where detectors differ, and normal ones."""
+    from vibro.cli import console
+    from vibro.runs.suggest import suggest_labels
+
+    rows = suggest_labels(run, n, out, labels, labels_partial)
+    if session.result({"path": out, "records": rows}):
+        return
+    shown = [(r["record_id"], r["sensor_id"], f"{r['score']:.2f}", r["level"], r["reason"]) for r in rows]
+    console.table(("record", "sensor", "score", "level", "why"), shown)
+    console.line(f"to see one: vibro explain {run} RECORD -o record.html")
+    if out is not None:
+        console.line(
+            f"fill in label (0 normal, 1 faulty) and fault_type of {out}, then: vibro finetune {run} --labels {out}"
+        )
+
+
+def _share(value: Any) -> str:
+    return "none known" if value is None else f"{value:.1%}"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands at the top level."""
+    command(app, "pseudolabel")(pseudolabel)
+    command(app, "finetune")(finetune)
+    command(app, "classify")(classify)
+    command(app, "suggest")(suggest)

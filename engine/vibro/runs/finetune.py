@@ -1,0 +1,276 @@
+"""``vibro finetune``: a classifier taught with labels, kept only if it beats the ensemble on labels that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.context import Context, resolve_device
+from vibro.errors import ConfigError, StateError
+from vibro.host.manager import PluginHost
+from vibro.runs.model import MODEL
+from vibro.runs.stored import StoredRun, open_run
+from vibro.runs.student import Recipe, read_rows, start_recipe
+from vibro.runs.teach import Judged, better, judge, teach
+from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
+from vibro.scoring.certainty import Calibrated, Known, decided, fault_cut, logistic_curve
+from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make_groups
+from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL
+from vibro.store import bundle
+from vibro.store.bundle import BundleParts
+
+CLASSIFIER = "logistic"
+TEACHER, STUDENT = "teacher", "student"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One way to teach: its name, its rounds of pseudo-labels, and what came of it."""
+
+    name: str
+    rounds: int
+    judged: Judged
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which lesson is kept (None: the teacher alone stays) and who decides whether a record is faulty."""
+
+    lesson: Lesson | None
+    decides: str
+    reason: str
+
+
+def finetune(
+    host: PluginHost,
+    path: Path,
+    labels: Path,
+    out: Path,
+    *,
+    pseudolabels: Path | None = None,
+    classifier: Mapping[str, Any] | None = None,
+    rounds: int = 1,
+    seeds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+    data: Path | None = None,
+    labels_partial: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Teaches a classifier on a finished run and writes a model: that of the run, with the student if it is kept.
+
+    Neither the run nor its model is changed. What is told of the student is measured on real labels of groups that it did
+    not learn from.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already", hint="choose another -o")
+    for option, table in (("--labels", labels), ("--pseudolabels", pseudolabels)):
+        if table is not None and not table.is_file():
+            raise ConfigError(f"{option}: no such file: {table}")
+    run = open_run(path)
+    if not (path / MODEL).is_dir():
+        raise StateError(f"{path} holds no model", hint="name a run that vibro ensemble run wrote")
+    parts = bundle.load(path / MODEL)
+    states = {ident: parts.tensors[f"detectors/{ident}"] for ident in run.matrix.detectors}
+    asked, rows_of = classifier or {"use": CLASSIFIER}, run.manifest["ensemble"]["detectors"]
+    recipe, said = start_recipe(host, asked, rows_of, states)
+    truth = real_labels(run, labels, labels_partial)
+    if pseudolabels is not None:
+        truth = with_pseudolabels(run, truth, pseudolabels)
+    groups = make_groups(run.batch, np.where(truth.real, truth.y, -1).astype(np.int16), truth.names)
+    ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs, groups=groups.of)
+    ctx = ctx.child(f"classifier:{recipe.cls.name}")
+    with TemporaryDirectory(prefix="vibro-") as scratch:
+        batch = run.records(host, data, Path(scratch) / "ingest")
+        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch))
+        lessons = []
+        for name, number in _plan(truth, rounds):
+            say(f"{recipe.cls.name} {name}")
+            found = judge(
+                recipe, ctx, rows.x, truth, groups, run.verdict.persistent, raised_share(run), number, seeds, say
+            )
+            lessons.append(Lesson(name, number, found))
+        decision = decide(truth, lessons)
+        told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
+        told["warnings"] += [said] if said else []
+        meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
+        if decision.lesson is not None:
+            final = teach(
+                recipe, ctx.child("final"), rows.x, truth, decision.lesson.rounds, np.ones(len(batch), np.bool_)
+            )
+            told["curves"] = {name: list(curve) for name, curve in final.classifier.curves().items()}
+            everyday = final.predict(rows.x[batch.valid])
+            sure, told["held_out"] = certainty(run, truth, groups, decision, everyday)
+            meta["classifier"] = {
+                "recipe": recipe.table,
+                "names": list(truth.names),
+                "decides": decision.decides,
+                "seed": ctx.child("final").seed,
+                "views": [{"name": key.name, "params": key.params} for key in rows.states],
+            }
+            tensors["classifier/state"] = final.classifier.state()
+            tensors["classifier/certainty"] = {**sure, "present": final.present}
+            tensors |= {f"classifier/views/{j:02d}": dict(state) for j, state in enumerate(rows.states.values())}
+        bundle.save(out, BundleParts(meta, tensors))
+    return {"path": out, **told}
+
+
+def raised_share(run: StoredRun) -> float:
+    """Share of the records of a run that the ensemble raises to attention or alarm, at least 1 % and at most half."""
+    level = run.verdict.level
+    judged = np.isin(level, (NORMAL, ATTENTION, ALARM))
+    return float(np.clip(np.mean(level[judged] != NORMAL) if judged.any() else 0.5, 0.01, 0.5))
+
+
+def _plan(truth: Truth, rounds: int) -> list[tuple[str, int]]:
+    """The ways to teach: labels alone, then each round of pseudo-labels where there are such."""
+    if not (truth.weight[~truth.real] > 0).any():
+        return [("with labels", 0)]
+    return [("with labels", 0), *((f"with pseudo-labels, round {r}", r) for r in range(1, rounds + 1))]
+
+
+def decide(truth: Truth, lessons: list[Lesson]) -> Decision:
+    """The teacher, or a lesson that beats what was kept before it by more than one standard deviation over the seeds.
+
+    Where no lesson beats the teacher at telling faults from normal records, but the student tells types of faults better
+    than always naming the most frequent one, the teacher decides whether and the student which.
+    """
+    kept: Lesson | None = None
+    for lesson in lessons:
+        before = lesson.judged.teacher if kept is None else kept.judged.precision
+        if better(lesson.judged.precision - before):
+            kept = lesson
+    if kept is not None:
+        gain = kept.judged.gain
+        return Decision(kept, STUDENT, f"the student adds {gain.mean():.3f} +- {gain.std(ddof=1):.3f}")
+    gains = [lesson.judged.gain for lesson in lessons]
+    best = max(gains, key=lambda g: float(g.mean()))
+    reason = f"the student adds {best.mean():+.3f} +- {best.std(ddof=1):.3f}, not more than one standard deviation"
+    if truth.typed:
+        typed = lessons[0]
+        for lesson in lessons[1:]:
+            if better(_type_f1(truth, lesson.judged) - _type_f1(truth, typed.judged)):
+                typed = lesson
+        if better(_type_f1(truth, typed.judged) - _usual_f1(truth)):
+            return Decision(typed, TEACHER, reason)
+    return Decision(None, TEACHER, reason)
+
+
+def _type_f1(truth: Truth, judged: Judged) -> Floats:
+    """(seeds,) macro F1 over the types of faults among known faults."""
+    y = truth.y[truth.real]
+    rows = y > 0
+    types = range(1, len(truth.names))
+    return np.array([macro_f1(y[rows], (1 + p[rows, 1:].argmax(axis=1)).astype(np.int16), types) for p in judged.p])
+
+
+def _usual_f1(truth: Truth) -> float:
+    """The same of a rule that always names the most frequent type."""
+    y = truth.y[truth.real & (truth.y > 0)]
+    usual = np.full(len(y), np.bincount(y).argmax(), np.int16)
+    return macro_f1(y, usual, range(1, len(truth.names)))
+
+
+def certainty(
+    run: StoredRun, truth: Truth, groups: Groups, decision: Decision, everyday: Floats
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """What says how sure a class is, from the held-out probabilities of the kept lesson, and the table of its classes.
+
+    ``everyday`` (n, classes): the student's probabilities of all records of the run, which say how frequent each class is.
+    """
+    assert decision.lesson is not None
+    rows = np.flatnonzero(truth.real)
+    score, faulty = run.verdict.persistent[rows], truth.faulty[rows]
+    p, typed = decision.lesson.judged.p.mean(axis=0), truth.y[rows] >= 0
+    y = truth.y[rows][typed]
+    labelled = Calibrated.fit(p[typed], y)
+    calibrated = labelled.among(everyday)
+    curve = logistic_curve(score, faulty)
+    final = combined(calibrated(p), score, curve, decision.decides)
+    often = np.array([calibrated.share[0] / labelled.share[0], calibrated.share[1:].sum() / labelled.share[1:].sum()])
+    cut = fault_cut(1.0 - final[:, 0], faulty, often[faulty])
+    matrix = confusion(y, decided(final[typed], cut), len(truth.names))
+    known = Known.fit(run.look.take(rows), groups.of[rows])
+    state: dict[str, NDArray[Any]] = {
+        "power": np.asarray(calibrated.power),
+        "share": calibrated.share,
+        "curve": curve,
+        "cut": np.asarray(cut),
+        "p": final[typed],
+        "y": y,
+        "signature": known.look.signature,
+        "z": known.look.z,
+        "group": known.look.group,
+        "near": known.near,
+    }
+    table = class_table(matrix, truth.names)
+    told = {"classes": table, "confusion": matrix, "macro_f1": float(np.mean([row["f1"] for row in table]))}
+    return state, told
+
+
+def combined(p: Floats, score: Floats, curve: Floats, decides: str) -> Floats:
+    """(n, classes) calibrated probabilities; where the teacher decides, that of a fault is the curve's at its score."""
+    if decides == STUDENT:
+        return p
+    fault = np.where(np.isfinite(score), 1.0 / (1.0 + np.exp(-(curve[0] * score + curve[1]))), 0.0)
+    types = p[:, 1:] / np.maximum(p[:, 1:].sum(axis=1, keepdims=True), 1e-12)
+    return np.hstack([1.0 - fault[:, None], fault[:, None] * types])
+
+
+def _told(
+    recipe: Recipe,
+    truth: Truth,
+    groups: Groups,
+    lessons: list[Lesson],
+    decision: Decision,
+    labels: Path,
+    pseudolabels: Path | None,
+    share: float,
+) -> dict[str, Any]:
+    """What the manifest of the model and the command say of the fine-tuning."""
+
+    def figure(values: Floats) -> dict[str, float]:
+        return {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
+
+    pseudo = ~truth.real & (truth.weight > 0)
+    return {
+        "kept": decision.decides,
+        "classifies": decision.lesson is not None,
+        "reason": decision.reason,
+        "classifier": {**recipe.table, "starts_from": recipe.origin or None},
+        "labels": {"table": str(labels), "classes": shown(truth.names, *_of(truth, truth.real))},
+        "pseudolabels": None
+        if pseudolabels is None
+        else {"table": str(pseudolabels), "classes": shown(truth.names, *_of(truth, pseudo))},
+        "validation": {
+            "held_out_by": groups.strategy,
+            "seeds": len(lessons[0].judged.f1),
+            "on": "real labels",
+            "share": share,
+        },
+        "teacher": {"average_precision": figure(lessons[0].judged.teacher)},
+        "students": [
+            {
+                "taught": lesson.name,
+                "average_precision": figure(lesson.judged.precision),
+                "gain": figure(lesson.judged.gain),
+                "macro_f1": figure(lesson.judged.f1),
+                "kept": lesson is decision.lesson,
+            }
+            for lesson in lessons
+        ],
+        "held_out": None,
+        "warnings": [*truth.warnings, *groups.warnings],
+    }
+
+
+def _of(truth: Truth, rows: NDArray[np.bool_]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    return truth.y[rows], truth.fault[rows]

@@ -1,0 +1,56 @@
+"""Channels: a vector, the same whitened, and its residual from the nearest sound rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vibro.api import NotApplicableError
+from vibro_plugins.deep.channels import Channels
+
+
+def rows(n=240, seed=0):
+    rng = np.random.default_rng(seed)
+    mode = np.array([-3.0, 3.0])[rng.integers(0, 2, n)][:, None]  # two operating states
+    return (mode * np.linspace(1, 2, 10) + rng.standard_normal((n, 10))).astype(np.float32)
+
+
+def test_states_leave_the_residual_and_correlation_the_whitened_values():
+    x = rows()
+    z, white, rest = np.moveaxis(Channels.fit(x).apply(rows(200, 1)), 1, 0)
+    between = [np.abs(np.corrcoef(part, rowvar=False)[np.triu_indices(10, 1)]).mean() for part in (z, white, rest)]
+    assert between[0] > 0.8 and between[1] < 0.2 and between[2] < 0.5
+
+
+def test_a_fit_row_is_shown_as_if_it_had_been_left_out():
+    x, new = rows(80), rows(400, 1)
+    channels = Channels.fit(x)
+    inside = channels.index
+    size = [
+        np.sqrt(np.mean(channels.apply(*given)[:, 1:] ** 2, axis=(0, 2)))
+        for given in ((x[inside],), (x[inside], inside), (new,))
+    ]
+    # whitened: nearer than new rows until it is left out; the residual never counts a row as its own neighbour
+    assert size[0][0] < size[1][0] < 1.3 * size[2][0]
+    copy = x[inside] + np.float32(1e-2)
+    assert np.sqrt(np.mean(channels.apply(copy, inside)[:, 2] ** 2)) > np.sqrt(np.mean(channels.apply(copy)[:, 2] ** 2))
+
+
+def test_it_is_restored_and_refuses_what_it_cannot_read():
+    x = rows()
+    channels = Channels.fit(x)
+    again = Channels.load(channels.state())
+    np.testing.assert_array_equal(again.apply(x), channels.apply(x))
+    with pytest.raises(ValueError, match="vectors of"):
+        channels.apply(x[:, :5])
+    with pytest.raises(NotApplicableError, match="constant"):
+        Channels.fit(np.ones((50, 6), np.float32))
+    with pytest.raises(NotApplicableError, match="too few"):
+        Channels.fit(x[:10])
+
+
+def test_a_constant_column_is_left_out():
+    x = rows()
+    x[:, 4] = 2
+    channels = Channels.fit(x)
+    assert channels.width == 9 and channels.apply(x).shape == (240, 3, 9)
