@@ -30,6 +30,7 @@ def test_the_help_of_the_program_names_the_options_of_every_command(capsys):
     assert vibro(["--help"]) == 0
     told = capsys.readouterr().out
     assert all(option in told for option in ("--version", "--json", "--lang", "--quiet", "--install-completion"))
+    assert vibro([]) == 2 and "Usage: vibro" in "".join(capsys.readouterr())
     assert vibro(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"vibro {__version__}"
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -117,7 +118,7 @@ def _configure(argv: Sequence[str]) -> None:
     """How errors are shown, also those of a command line that cannot be read."""
     from vibro.cli import console
 
-    chinese = any(a == "--lang=zh" or (a == "--lang" and b == "zh") for a, b in zip(argv, [*argv[1:], ""], strict=True))
+    chinese = "--lang=zh" in argv or ("--lang", "zh") in pairwise(argv)
     console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if chinese else "en")
 
 
