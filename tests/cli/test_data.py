@@ -103,7 +103,8 @@ def test_check_exit_3_still_reports(vibro, tmp_path):
     (tmp_path / "a.jsonl").write_text("bad\n")
     code, out, err = vibro("check", tmp_path / "a.jsonl", "-o", tmp_path / "q.csv", "--json")
     assert code == 3 and json.loads(out)["records"]["quarantined"] == 1 and len(rows(tmp_path / "q.csv")) == 1
-    assert err.strip().splitlines()[-2].startswith("error: no record was accepted of 1 read: Q002 json x 1")
+    told = json.loads(err.strip().splitlines()[-1])
+    assert told["message"].startswith("no record was accepted of 1 read: Q002 json x 1") and told["exit_code"] == 3
 
 
 @pytest.mark.parametrize("command", ["check", "convert", "labels", "describe"])

@@ -11,6 +11,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 INTERNAL_ERROR = 70  # a defect of vibro itself
+COMPLETING = "_VIBRO_COMPLETE"  # set by a shell that asks what could come next
+FLAGS = ("--json", "--quiet", "--debug", "--no-plugins")  # options of every command that take no value
 
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(
@@ -27,22 +29,28 @@ GROUPS = {
 
 
 def make_app(group: str | None = None) -> Any:
-    """The typer application. With ``group`` only that group's module is imported, so that a command starts sooner."""
+    """The typer application. With ``group`` only that group's module is imported, so that a command starts sooner.
+
+    The help of the program itself (``group`` is empty) is plain text: rich takes longer to import than all the rest.
+    """
     import typer
+
+    from vibro.cli.command import show_top
 
     app = typer.Typer(
         name="vibro",
         help="An ensemble of anomaly detectors over vibration records: one verdict per record.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None if group == "" else "rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(show_top)
     for name, text in GROUPS.items():
         filled = group is None or name == group
         commands = import_module(f"vibro.cli.{name}").app if filled else typer.Typer()
         app.add_typer(commands, name=name, help=text)
-    for name in ("runs", "label", "learn", "demo"):
+    for name in ("runs", "label", "learn", "watch", "compare", "project", "demo"):
         import_module(f"vibro.cli.{name}").add_to(app)
     return app
 
@@ -65,11 +73,10 @@ def run(argv: list[str]) -> int:
 
     from vibro.errors import VibroError
 
-    argv = _lang_last(argv)
+    argv = _options_last(argv)
     debug = "--debug" in argv
-    if argv == ["--version"]:
-        argv = ["ensemble", "list", "--version"]
-    group = argv[0] if argv else ""
+    group = argv[0] if argv and not argv[0].startswith("-") else None if COMPLETING in os.environ else ""
+    _configure(argv)
     try:
         code = typer.main.get_command(make_app(group)).main(argv, prog_name="vibro", standalone_mode=False)
         return int(code or 0)
@@ -98,17 +105,20 @@ def run(argv: list[str]) -> int:
         )
 
 
-def _lang_last(argv: list[str]) -> list[str]:
-    """``--lang zh`` before the command is as good as after it."""
-    if argv[:1] == ["--lang"] and len(argv) > 2:
-        argv = [*argv[2:], *argv[:2]]
-    elif len(argv) > 1 and argv[0].startswith("--lang="):
-        argv = [*argv[1:], argv[0]]
+def _options_last(argv: list[str]) -> list[str]:
+    """Options of every command that stand before it, behind it: ``vibro --json score ...`` is ``vibro score ... --json``."""
+    first = 0
+    while first < len(argv) and (argv[first] in (*FLAGS, "--lang") or argv[first].startswith("--lang=")):
+        first += 2 if argv[first] == "--lang" else 1
+    return [*argv[first:], *argv[:first]] if first < len(argv) and not argv[first].startswith("-") else argv
+
+
+def _configure(argv: Sequence[str]) -> None:
+    """How errors are shown, also those of a command line that cannot be read."""
     from vibro.cli import console
 
     chinese = any(a == "--lang=zh" or (a == "--lang" and b == "zh") for a, b in zip(argv, [*argv[1:], ""], strict=True))
-    console.shown["lang"] = "zh" if chinese else "en"
-    return argv
+    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if chinese else "en")
 
 
 def _usage_error() -> Any:
@@ -133,5 +143,5 @@ def _report(message: str, hint: str | None, code: int, *, debug: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    console.error(message, hint)
+    console.error(message, hint, code)
     return code

@@ -24,6 +24,10 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.", rich_help_panel=COMMON),
+]
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "json": (
         Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=COMMON)],
@@ -49,16 +53,18 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         Annotated[bool, typer.Option("--no-plugins", help="No third-party plugins.", rich_help_panel=COMMON)],
         False,
     ),
-    "version": (
-        Annotated[
-            bool,
-            typer.Option(
-                "--version", callback=_show_version, is_eager=True, help="Show the version.", rich_help_panel=COMMON
-            ),
-        ],
-        False,
-    ),
+    "version": (Version, False),
 }
+
+
+def show_top(
+    version: Version = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, errors as JSON too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")] = False,
+    lang: Annotated[str, typer.Option("--lang", help="en or zh: text of tables and reports.")] = "en",
+) -> None:
+    """An ensemble of anomaly detectors over vibration records: one verdict per record."""
+    # every command takes these options itself; ``vibro.cli`` puts those that stand before a command behind it
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

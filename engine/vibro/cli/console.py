@@ -47,8 +47,12 @@ def note(text: str) -> None:
             rich_console(stderr=True).print(text, style="yellow" if text.startswith(("warning", "警告")) else None)
 
 
-def error(message: str, hint: str | None) -> None:
-    """An error and the next thing to type."""
+def error(message: str, hint: str | None, code: int) -> None:
+    """An error and the next thing to type; with ``--json`` a line of JSON on stderr."""
+    if shown["json"]:
+        line_of = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
+        sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
+        return
     out, told = rich_console(stderr=True), _translated
     out.print(f"{told('error')}: {clean(told(message))}", style="bold red")
     if hint:

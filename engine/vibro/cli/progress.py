@@ -28,9 +28,10 @@ def progress(host: PluginHost) -> Iterator[None]:
 
 
 class Progress:
-    """Observer of a run's events: live on a terminal, else plain lines, JSON lines with ``--json``."""
+    """Observer of a run's events: ``live`` bars, by default on a terminal, else plain lines, JSON lines with ``--json``."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: bool | None = None) -> None:
+        self._bars_wanted = sys.stderr.isatty() if live is None else live
         self._live: Any = None
         self._bars: dict[str, Any] = {}
         self._running: dict[str, dict[str, str]] = {}  # stage -> its running tasks and how far each is
@@ -46,7 +47,7 @@ class Progress:
             sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
         elif shown["quiet"]:
             return
-        elif sys.stderr.isatty():
+        elif self._bars_wanted:
             self._show(event)
         else:
             text = self._counted(event) + _plain(event)

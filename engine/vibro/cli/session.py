@@ -25,20 +25,13 @@ class Session:
     def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
         """The plugin host of this command: third-party plugins run in processes of their own, warnings go to stderr."""
         from vibro.cli import console
-        from vibro.host.isolation import load_isolated
-        from vibro.host.manager import PluginHost
-        from vibro.host.registry import find_base
-        from vibro.io.paths import cache_folder, find_overlay
+        from vibro.runs.hosts import open_host
 
-        def isolate(name: str, module: str, file: Path | None) -> Any:
-            return load_isolated(name, module, file=file, cache=cache_folder() / "plugins")
-
-        return PluginHost.create(
-            overlay=find_overlay(self.registry, find_base()),
-            autoload=not self.no_plugins,
+        return open_host(
+            console.note,
+            registry=self.registry,
+            third_parties=not self.no_plugins,
             files=files,
-            log=console.note,
-            isolate=isolate,
             isolate_files=isolate_files,
         )
 

@@ -54,15 +54,19 @@ Choose = Callable[[Sequence[Path]], Iterable["int | str | None"]]
 
 
 def find_files(
-    paths: Sequence[Path], readers: Sequence[Reader], ahead: Callable[[list[int]], Choose] | None = None
+    paths: Sequence[Path],
+    readers: Sequence[Reader],
+    ahead: Callable[[list[int]], Choose] | None = None,
+    root: Path | None = None,
 ) -> Listing:
     """Every file under the paths, in a natural order; folders are searched to their end, links inside are not followed.
 
-    ``ahead`` is given the sizes of the files and may return another way to choose their readers.
+    ``ahead`` is given the sizes of the files and may return another way to choose their readers. Sources are named below
+    ``root``, an absolute path, by default the folder that all paths have in common.
     """
     named = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (a link keeps its own name)
     tops = [path if path.is_dir() else path.parent for path in named]
-    listing = Listing(Path(os.path.commonpath(tops)) if tops else Path.cwd(), readers)
+    listing = Listing(root or (Path(os.path.commonpath(tops)) if tops else Path.cwd()), readers)
     met: list[_Met] = []
     for path in named:
         _look(path, listing, met, named=True)

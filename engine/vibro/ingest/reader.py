@@ -63,23 +63,25 @@ def ingest(
     cache: Cache | None = None,
     *,
     side_by_side: bool = False,
+    root: Path | None = None,
 ) -> Ingested:
     """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
 
     ``cache`` keeps what readers that parse have made of a file; a file of the same content is then not parsed again.
     ``side_by_side`` reads many small files of text in worker processes, where it pays. Neither changes the result.
-    A ``vibro.toml`` beside the data adds to the options.
+    A ``vibro.toml`` beside the data adds to the options. ``root``: the folder of all data, where the paths are only some of
+    its files; sources are named below it, and its ``vibro.toml`` counts.
 
     The batch is sorted by source and row, its samples are a read-only memory map. DataError where no record is
     accepted, ConfigError where options cannot be or the sampling rate stays unknown, PluginError if a reader fails.
     """
     check_paths(paths)
-    options, told = with_settings(paths, options)
+    options, told = with_settings(paths if root is None else [root], options)
     check_options(options)
     workdir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         ahead = ReadAhead(configured(readers, options), workdir, stack, side_by_side)
-        listing = find_files(paths, ahead.readers, ahead.choosing)
+        listing = find_files(paths, ahead.readers, ahead.choosing, root)
         samples = stack.enter_context(SampleFile(workdir / SIGNALS))
         shaper = Shaper(options, listing.root.name)
         intake = Intake(Accounting(workdir), samples, emit, shaper, None if shaper.changes_samples else cache)

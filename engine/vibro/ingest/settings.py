@@ -13,6 +13,7 @@ from vibro.ingest.files import SETTINGS
 from vibro.ingest.options import IngestOptions, repair_length, samples_of
 
 TABLE = "read"
+RUN = "run"  # what `vibro run` does where the user works; reading takes no notice of it
 _LARGEST = 64 << 10  # bytes
 _NUMBERS = ("fs", "resample")
 _TEXTS = ("unit", "encoding", "sensor_from", "machine_from", "time_from", "tz")
@@ -67,17 +68,9 @@ def as_for_model(paths: Sequence[Path], options: IngestOptions, schema: Mapping[
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The table ``[read]`` of a file as options; ConfigError, with the reason, for anything else in it."""
-    import tomlkit
-    from tomlkit.exceptions import TOMLKitError
-
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
-            raise ConfigError(f"{path} is no plain file of at most {_LARGEST >> 10} KiB", hint="move it away")
-        whole = tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap()
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", hint="mend the file or move it away") from None
-    foreign = sorted(set(whole) - {TABLE})
+    """The table ``[read]`` of a file as options; ConfigError, with the reason, for anything else in it but ``[run]``."""
+    whole = tables_of(path)
+    foreign = sorted(set(whole) - {TABLE, RUN})
     if foreign:
         raise ConfigError(
             f"{path} holds {foreign[0]!r}; a file beside data says how to read them in [{TABLE}], and nothing else",
@@ -87,6 +80,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{path}: {TABLE} is no table", hint=f"[{TABLE}]")
     return {name: _value(path, name, value) for name, value in table.items()}
+
+
+def tables_of(path: Path) -> dict[str, Any]:
+    """All that a ``vibro.toml`` holds; ConfigError if it cannot be read."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            raise ConfigError(f"{path} is no plain file of at most {_LARGEST >> 10} KiB", hint="move it away")
+        return dict(tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap())
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="mend the file or move it away") from None
 
 
 def _value(path: Path, name: str, value: Any) -> Any:

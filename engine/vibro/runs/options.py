@@ -39,6 +39,7 @@ class RunOptions:
     seed: int = 0
     device: str = "auto"
     executor: str = "auto"
+    readers: bool = True  # many small files may be read by worker processes
     memory: int = 1 << 30
     deterministic: bool = False
     allow_missing: bool = False

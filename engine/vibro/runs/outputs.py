@@ -137,6 +137,13 @@ def write_tables(
     bom: bool,
 ) -> None:
     """scores.csv, scores.parquet, machines.csv and cases.csv."""
+    tables.write_scores(run.path, score_columns(batch, matrix, verdict), bom=bom)
+    tables.write_machines(run.path, machines, bom=bom)
+    tables.write_cases(run.path, cases, bom=bom)
+
+
+def score_columns(batch: SignalBatch, matrix: ScoreMatrix, verdict: Verdict) -> dict[str, NDArray[Any]]:
+    """The columns of scores.csv."""
     columns: dict[str, NDArray[Any]] = {
         "record_id": batch.ids,
         "source": np.array(batch.sources, dtype=np.str_)[batch.source],
@@ -151,10 +158,7 @@ def write_tables(
         "agreement": verdict.agreement,
         "confidence": verdict.confidence,
     }
-    columns |= {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
-    tables.write_scores(run.path, columns, bom=bom)
-    tables.write_machines(run.path, machines, bom=bom)
-    tables.write_cases(run.path, cases, bom=bom)
+    return columns | {f"z_{ident}": matrix.z[:, j] for j, ident in enumerate(matrix.detectors)}
 
 
 def stored_scores(

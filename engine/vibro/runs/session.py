@@ -128,7 +128,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
     bom = work.options.csv_bom
     with work.stage("ingest"), work.run.stage("10-ingest", work.started.isoformat()) as stage:
         cache = ViewCache(cache_folder() / "records")
-        got = ingest(data.paths, readers, how, stage.path, host.emit, cache, side_by_side=True)
+        got = ingest(data.paths, readers, how, stage.path, host.emit, cache, side_by_side=work.options.readers)
         tables.write_quarantine(work.run.path, got.accounting.rows(), bom=bom)
     work.parts["data"] = got.sources
     work.parts["settings"] = {**work.parts.get("settings", {}), "reading": asdict(got.options)}

@@ -145,6 +145,25 @@ class Calibration:
         """(sensors,) whether a sensor's own reference rows weigh at least as much as the pool."""
         return np.asarray(self.arrays["count"][:-1] >= SHRINKAGE)
 
+    def accepted(self, code: int, raw: Floats, covariates: NDArray[np.floating]) -> Calibration:
+        """The same with a new baseline of one sensor: location and scale of its raw scores (r, d), covariates (r, k).
+
+        The location is that of these rows alone, for the user has said that they are normal; the scale weighs r / (r + 50)
+        against the one before. What covariates explain of a score stays as it was.
+        """
+        arrays = {name: array.copy() for name, array in self.arrays.items()}
+        sensor = np.full(len(raw), code, np.int32)
+        _accept(arrays, "", raw, code, self.method != "z")
+        regression = Regression.load(self.arrays)
+        if regression is not None:
+            given = np.asarray(covariates, np.float64)[:, self.arrays["columns"]]
+            rows = np.flatnonzero(np.isfinite(given).all(axis=1))
+            _accept(
+                arrays, "left_", regression.residual(raw[rows], given[rows], sensor[rows]), code, self.method != "z"
+            )
+        arrays["count"][code] = len(raw)
+        return replace(self, arrays=arrays)
+
     def widened(self, factor: Floats, columns: NDArray[np.intp]) -> Calibration:
         """The same with scales that are ``factor`` (d,) times as wide, where that is more; for records without ``columns``."""
         factor = np.where(np.isfinite(factor), np.maximum(factor, 1.0), 1.0)
@@ -158,6 +177,17 @@ class Calibration:
     def from_state(cls, method: str, linear: float, arrays: State) -> Calibration:
         """What ``state`` gave, with its method and the limit of its linear part."""
         return cls(method, float(linear), dict(arrays))
+
+
+def _accept(arrays: State, prefix: str, raw: Floats, code: int, robust: bool) -> None:
+    """In place: location and scale of one sensor from these scores (r, d); a column without any stays as it was."""
+    location, scale = arrays[f"{prefix}location"], arrays[f"{prefix}scale"]
+    for j, column in enumerate(raw.T):
+        score = column[np.isfinite(column)]
+        if len(score) > 1:
+            weight = len(score) / (len(score) + SHRINKAGE)
+            location[code, j] = np.median(score) if robust else np.mean(score)
+            scale[code, j] = weight * _scale(score, robust) + (1.0 - weight) * scale[code, j]
 
 
 def compressed(z: Floats, linear: float = LINEAR) -> Floats:

@@ -94,10 +94,20 @@ def write_scores(folder: Path, columns: Columns, *, bom: bool = False) -> None:
         handle.write(b"\xef\xbb\xbf" if bom else b"")
         handle.write(_line(columns))
         for rows in _chunks(columns):
-            cells = [_column(name, columns[name][rows]) for name in columns]
-            text = "".join(",".join(row) + "\n" for row in zip(*cells, strict=True))
-            handle.write(text.encode("utf-8", "backslashreplace"))
+            handle.write(_lines(columns, rows))
     _write_parquet(folder / "scores.parquet", columns)
+
+
+def score_lines(columns: Columns) -> tuple[bytes, bytes]:
+    """The header of ``scores.csv`` and the lines of these rows, for a table that grows."""
+    columns = _in_order(columns)
+    return _line(columns), b"".join(_lines(columns, rows) for rows in _chunks(columns))
+
+
+def quarantine_lines(findings: Iterable[Mapping[str, Any]]) -> tuple[bytes, bytes]:
+    """The header of ``quarantine.csv`` and the lines of these findings, for a table that grows."""
+    rows = _quarantine_rows(findings)
+    return _line(QUARANTINE_COLUMNS), b"".join(_table_line(QUARANTINE_COLUMNS, row) for row in rows)
 
 
 def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
@@ -127,17 +137,17 @@ def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
 
 def write_quarantine(folder: Path, findings: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
     """Writes ``quarantine.csv``, one row per finding in the given order; -1 as row, line or offset is left empty."""
+    write_table(folder / "quarantine.csv", QUARANTINE_COLUMNS, _quarantine_rows(findings), bom=bom)
 
-    def rows() -> Iterator[Mapping[str, Any]]:
-        for finding in findings:
-            row = dict(finding)
-            for name in ("row", "line", "byte_offset"):
-                row[name] = None if row.get(name) == -1 else row.get(name)
-            row["detail"] = printable(str(row.get("detail") or ""))
-            row["excerpt"] = printable(str(row.get("excerpt") or ""))[:EXCERPT]
-            yield row
 
-    write_table(folder / "quarantine.csv", QUARANTINE_COLUMNS, rows(), bom=bom)
+def _quarantine_rows(findings: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for finding in findings:
+        row = dict(finding)
+        for name in ("row", "line", "byte_offset"):
+            row[name] = None if row.get(name) == -1 else row.get(name)
+        row["detail"] = printable(str(row.get("detail") or ""))
+        row["excerpt"] = printable(str(row.get("excerpt") or ""))[:EXCERPT]
+        yield row
 
 
 def write_machines(folder: Path, machines: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:
@@ -169,8 +179,11 @@ def write_table(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, An
             unknown = set(row) - set(names)
             if unknown:
                 raise ContractError(f"{path.name} has no column {', '.join(sorted(unknown))}")
-            line = ",".join(cell(row.get(name)) for name in names) + "\n"
-            handle.write(line.encode("utf-8", "backslashreplace"))
+            handle.write(_table_line(names, row))
+
+
+def _table_line(names: Sequence[str], row: Mapping[str, Any]) -> bytes:
+    return (",".join(cell(row.get(name)) for name in names) + "\n").encode("utf-8", "backslashreplace")
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:
@@ -231,6 +244,12 @@ def _chunks(columns: Columns) -> Iterator[slice]:
     size = len(columns["row"])
     for start in range(0, size, _CHUNK):
         yield slice(start, min(start + _CHUNK, size))
+
+
+def _lines(columns: Columns, rows: slice) -> bytes:
+    """A chunk of rows as CSV."""
+    cells = [_column(name, columns[name][rows]) for name in columns]
+    return "".join(",".join(row) + "\n" for row in zip(*cells, strict=True)).encode("utf-8", "backslashreplace")
 
 
 def _column(name: str, values: NDArray[Any]) -> list[str]:

@@ -1,0 +1,93 @@
+"""``vibro diff | reproduce``: what changed between two runs, and whether a run can be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vibro.cli.command import command
+from vibro.cli.session import Session
+
+SHOWN = 20  # records in the table
+
+
+def diff(
+    session: Session,
+    a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory.", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The other one.", show_default=False)],
+    fail_on_change: Annotated[bool, typer.Option("--fail-on-change", help="Exit 1 if a level differs.")] = False,
+) -> None:
+    """Which verdicts two runs give differently, and which part is why: data, view, detector, calibration, weight, cut."""
+    from vibro.cli import console
+    from vibro.io.files import iso_time
+    from vibro.runs.diff import diff_runs
+
+    found = diff_runs(session.host(), a, b)
+    parts = [{"part": part, "what": what} for part, what in found.parts]
+    if not session.result({**asdict(found), "parts": parts}):
+        for part, what in found.parts:
+            console.line(f"{part}: {console.clean(what)}")
+        if not found.parts:
+            console.line("nothing was set differently")
+        left = [
+            (found.only_a, f"only in {a}"),
+            (found.only_b, f"only in {b}"),
+            (found.other_samples, "with other samples"),
+        ]
+        said = ", ".join(f"{n} {text}" for n, text in left if n)
+        console.line(f"{found.both} records in both runs" + (f"; {said}" if said else ""))
+        because = ", ".join(f"{part} {n}" for part, n in found.causes.items())
+        console.line(f"{len(found.changed)} records change their level" + (f": {because}" if because else ""))
+        rows = [
+            (
+                row["record_id"],
+                row["sensor_id"],
+                iso_time(row["data_time"]),
+                f"{row['level_a']} -> {row['level_b']}",
+                f"{row['score_a']:.2f} -> {row['score_b']:.2f}",
+                row["cause"],
+            )
+            for row in found.changed[:SHOWN]
+        ]
+        if rows:
+            console.table(("record", "sensor", "time", "level", "score", "cause"), rows)
+        if len(found.changed) > SHOWN:
+            console.line(f"and {len(found.changed) - SHOWN} more (--json lists all)")
+    if fail_on_change and found.changed:
+        raise typer.Exit(1)
+
+
+def reproduce(
+    session: Session,
+    run: Annotated[Path, typer.Argument(help="A finished run directory.", show_default=False)],
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
+) -> None:
+    """Repeats a run from its manifest and compares bytes; exit 1, with what may be why, where they differ."""
+    from vibro.cli import console
+    from vibro.cli.progress import progress
+    from vibro.runs.reproduce import reproduce as repeat
+
+    host = session.host(files=plugin or ())
+    with progress(host):
+        found = repeat(host, run)
+    if not session.result({"reproduced": not found.different, **asdict(found)}):
+        console.line(
+            f"{len(found.same)} of {len(found.same) + len(found.different)} files have the same bytes"
+            + (f"; different: {', '.join(found.different)}" if found.different else "")
+        )
+        for name, texts in (("data", found.data), ("versions", found.libraries), ("note", found.notes)):
+            for text in texts:
+                console.line(f"{name}: {console.clean(text)}")
+        if found.different and not (found.data or found.libraries or found.notes):
+            console.line("nothing that is known differs: data, versions and machine are the same")
+    if found.different:
+        raise typer.Exit(1)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands at the top level."""
+    command(app, "diff")(diff)
+    command(app, "reproduce")(reproduce)

@@ -1,0 +1,1 @@
+"""The Python API: ``vibro.fit``, ``vibro.load``, ``vibro.read`` (docs/python.md)."""
