@@ -25,7 +25,8 @@ class ClassifierCase(DetectorCase):
     @property
     def pattern(self) -> str:
         """Item pattern of the rows."""
-        return self.item or str(getattr(self.cls, "item", "f" if self.cls.view != "raw" else "..."))
+        stated = str(self.cls.item)
+        return self.item or ("f" if stated == "..." and self.cls.view != "raw" else stated)
 
     def training(self, stream: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int16], NDArray[np.float32]]:
         """Rows, classes and weights."""

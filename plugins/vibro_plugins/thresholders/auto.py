@@ -30,8 +30,8 @@ class Auto(Thresholder):
     far out is explained by faults, so that the cut lies below it; a smooth tail by normal records, so that the cut keeps the
     budget; what could be either gives a cut in between.
 
-    Where a wide gap parts the faults from all others, the cut goes into the gap, as far as that leaves a fifth of the budget:
-    the false alarms of a small sample would be those next to the gap.
+    Where a wide gap parts the faults from all others, the cut goes into the gap, as far as that leaves a fifth of the budget,
+    less in a small sample, whose false alarms would be those next to the gap.
     """
 
     name = "auto"
@@ -103,7 +103,9 @@ def _cut(tail: ContaminatedTail, budget: float) -> float:
     low, high = tail.known[first - 1] - tail.start, tail.known[first] - tail.start
     if not 0.0 < GAP * low <= high:
         return value
-    return max(value, min(tail.start + float(low * (high / low) ** INTO), tail.quantile(LEFT * budget)))
+    expected = budget * len(tail.known)  # false alarms among so many; the fewer, the more of them lie next to the gap
+    least = tail.quantile(LEFT * budget * expected / (expected + 1.0))
+    return max(value, min(tail.start + float(low * (high / low) ** INTO), least))
 
 
 @hookimpl

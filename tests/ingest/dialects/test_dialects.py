@@ -64,6 +64,11 @@ def test_dialect(case, readers, tmp_path):
     assert case.notes or not notes
 
 
+def plain(item):
+    """An item without what does not equal itself: samples, and a time that is not given."""
+    return replace(item, signal=None, time=str(item.time)) if isinstance(item, Record) else item
+
+
 @pytest.mark.parametrize(
     "case",
     [c for c in [*tables.dialects(), *BROKEN] if c.file.endswith((".csv", ".txt", ".asc"))],
@@ -75,7 +80,7 @@ def test_the_compiled_parser_reads_the_same(case, tmp_path):
     reader, quick = (Table.make(case.settings, Context()) for _ in range(2))
     quick._numbers = Numbers(worth=0)
     for one, other in zip(reader.read(path), quick.read(path), strict=True):
-        assert replace(one, signal=None) == replace(other, signal=None) if isinstance(one, Record) else one == other
+        assert plain(one) == plain(other)
         assert isinstance(one, Rejected) or np.array_equal(one.signal, other.signal)
     assert reader.notes() == quick.notes()
 
