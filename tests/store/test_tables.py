@@ -113,7 +113,7 @@ from vibro.store import tables
 n = int(sys.argv[2])
 text = np.full(n, "0123456789abcdef")
 number = np.random.default_rng(0).normal(size=n)
-names = ["score", "p_value", "agreement", "confidence", *(f"z_{i}" for i in range(10))]
+names = ["score", "persistent_score", "p_value", "agreement", "confidence", *(f"z_{i}" for i in range(10))]
 columns = {"record_id": text, "source": np.zeros(n, "U4"), "row": np.arange(n), "sensor_id": text[:],
            "data_time": np.zeros(n, "datetime64[ns]"), "level": np.zeros(n, "U6"),
            "reason": np.zeros(n, "U1"), **{k: number for k in names}}
