@@ -61,7 +61,7 @@ def test_bad_input(case, tmp_path, capsys):
     rows = [row for row in text.splitlines()[1:] if ",quarantined," in row]
     assert len(rows) >= found["quarantined"]
     if code == 3:
-        assert err.count("error: ") == 1
+        assert err.count('"event": "error"') == 1
 
 
 def test_the_corpus_is_large_enough():
