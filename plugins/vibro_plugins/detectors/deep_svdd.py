@@ -144,7 +144,13 @@ class DeepSvdd(Network):
     item = "..."
     min_rows = 24  # with exposure a record has many examples
     seconds = 10.0
-    test_settings: ClassVar[dict[str, Any]] = {"objective": "exposure", "width": 8, "code": 16, "epochs": 4, "lr": 0.003}
+    test_settings: ClassVar[dict[str, Any]] = {
+        "objective": "exposure",
+        "width": 8,
+        "code": 16,
+        "epochs": 4,
+        "lr": 0.003,
+    }
 
     _pixels: Pixels | Channels
     _centre: NDArray[np.float32]  # (code,)
@@ -372,7 +378,14 @@ class DeepSad(DeepSvdd):
     Params = DeepSadParams
     needs_labels = True
     item = "c h w"
-    test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "pretrain": 1, "epochs": 3, "lr": 0.003, "eta": 0.01}
+    test_settings: ClassVar[dict[str, Any]] = {
+        "width": 4,
+        "code": 16,
+        "pretrain": 1,
+        "epochs": 3,
+        "lr": 0.003,
+        "eta": 0.01,
+    }
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from images (n, c, h, w) and labels (n,), at least one of them 1 and 20 of them not."""
