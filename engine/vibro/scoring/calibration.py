@@ -35,9 +35,9 @@ class Calibration:
 
     First, where all covariates of a record are known, what they explain of a score is taken out
     (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
-    them is compared with the reference as it is. What is left is divided by 1 + ``growth`` times the rarity of the state:
-    where states were seldom seen, normal scores lie farther out (``vibro.scoring.growth``). Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
-    (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
+    them is compared with the reference as it is. What is left is divided by the square root of 1 + ``growth`` times the
+    rarity of the state: where states were seldom seen, normal scores lie farther out (``vibro.scoring.growth``). Then
+    ``robust``: (s - median) / (1.4826 MAD). ``z``: (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
     generalised-Pareto upper tail to the normal quantile. What lies beyond +-``linear`` is then compressed, never cut off, so
     that no two scores become equal and no single detector can outvote all others.
 
@@ -91,7 +91,7 @@ class Calibration:
             location, scale = _standards(left, sensor[rows], sensors, robust)
             left, rarity = left - location[sensor[rows]], domain.rarity(given[rows], sensor[rows], fitted=True)
             growth = growth_of(left / scale[sensor[rows]], rarity)
-            left /= 1.0 + rarity[:, None] * growth
+            left /= np.sqrt(1.0 + rarity[:, None] * growth)
             _, scale = _standards(left, sensor[rows], sensors, robust)
             unit[rows] = left / scale[sensor[rows]]
             arrays |= {"columns": columns, "left_location": location, "left_scale": scale, "growth": growth}
@@ -130,7 +130,7 @@ class Calibration:
 
     def _wider(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> Floats:
         """(n, d) how many times as wide as in the usual state normal scores are."""
-        return np.asarray(1.0 + self.domain.rarity(covariates, sensor)[:, None] * self.arrays["growth"])
+        return np.sqrt(1.0 + self.domain.rarity(covariates, sensor)[:, None] * self.arrays["growth"])
 
     def _transform(self, part: Floats) -> Floats:
         """In place: standardised scores by the method's curve, compressed far out."""
