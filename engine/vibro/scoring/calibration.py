@@ -34,12 +34,14 @@ class Calibration:
     """Turns raw scores into z by what the held-out reference looked like, never by the batch being scored.
 
     First, where all covariates of a record are known, what they explain of a score is taken out
-    (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
-    them is compared with the reference as it is. What is left is divided by the square root of 1 + ``growth`` times the
-    rarity of the state: where states were seldom seen, normal scores lie farther out (``vibro.scoring.growth``). Then
-    ``robust``: (s - median) / (1.4826 MAD). ``z``: (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
-    generalised-Pareto upper tail to the normal quantile. What lies beyond +-``linear`` is then compressed, never cut off, so
-    that no two scores become equal and no single detector can outvote all others.
+    (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record
+    without them is compared with the reference as it is. What is left is divided by the square root of 1 + ``growth`` times
+    the rarity of the state: where states were seldom seen, normal scores lie farther out (``vibro.scoring.growth``).
+
+    Then ``robust``: (s - median) / (1.4826 MAD). ``z``: (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then
+    through the pooled empirical distribution with a generalised-Pareto upper tail to the normal quantile. What lies beyond
+    +-``linear`` is then compressed, never cut off, so that no two scores become equal and no single detector can outvote all
+    others.
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
