@@ -140,7 +140,7 @@ class Synthetic(Detector):
             made = self.classifier()
             made.load_state({name[2:]: array for name, array in state.items() if name.startswith(f"{k}.")})
             self._parts.append(made)
-        self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own"]))
+        self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own.keys"]))
         self._own, self._part, self._learned = FitRows.load(state), state["part"], float(state["auc"])
         self._columns = Columns.load(state)
 
