@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
             size = ["--records", "300", "--units", "3", "--sensors", "5", "--faults", "0.02" if seed % 2 else "0"]
             about = ["--preset", preset, "--fs", str(rate), "--seed", str(1000 + seed), "--format", "npz"]
             subprocess.run([*VIBRO, "data", "simulate", *size, *about, "-o", str(name)], check=True)
-            made.append(str(name / "data.npz"))
+            made.append(str((name / "data.npz").rename(name.with_suffix(".npz"))))
         fresh = Path(folder) / "encoder.safetensors"
         code = subprocess.run([*VIBRO, "pretrain", *made, "-o", str(fresh), "--device", "cpu"]).returncode
         if code == 0:

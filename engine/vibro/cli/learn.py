@@ -204,7 +204,7 @@ def pretrain(
         return
     records = sum(item["records"] for item in found["data"])
     console.line(f"weights from {records} records of {len(found['data'])} DATA: {out}")
-    console.line(f"to use them: vibro ensemble run DATA -o RUN --set detectors.{detector}.weights={out}")
+    console.line(f"to use them: vibro ensemble run DATA -o RUN --set {detector}.weights={out}")
 
 
 def _share(value: Any) -> str:
