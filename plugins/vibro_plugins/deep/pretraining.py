@@ -17,9 +17,9 @@ from vibro_plugins.deep.exposure import broad
 from vibro_plugins.deep.training import as_tensor, seeded, step
 
 LEARNED, LEAST = 0.85, 24  # share of a pool, and rows at least, that the others are compared with
-POOLS, ROWS, PAIRS, BROAD = 2, 32, 32, 64  # of a step: pools, and of each rows, pairs of copies, and broad examples
-SHARPNESS = 4.0  # of the comparison of two scores
-TEMPERATURE, CONTRAST = 0.2, 0.5  # of the contrastive loss, and its weight
+POOLS, ROWS, PAIRS, BROAD = 2, 32, 32, 128  # of a step: pools, and of each rows, pairs of copies, and broad examples
+SHARPNESS = 2.0  # of the comparison of two scores
+TEMPERATURE, CONTRAST = 0.2, 0.15  # of the contrastive loss, and its weight
 PROJECTED = 32  # dimensions in which codes are compared
 
 Half = NDArray[np.float16]
