@@ -91,7 +91,10 @@ def classes() -> Iterator[dict[str, Any]]:
     from vibro_plugins.stats.sensor_scale import SensorScale
 
     with TemporaryDirectory() as folder:
-        nets = {"codes": encoder_of(read_weights()[0]), "codes, untrained": encoder_of(read_weights(untrained(Path(folder)))[0])}
+        nets = {
+            "codes": encoder_of(read_weights()[0]),
+            "codes, untrained": encoder_of(read_weights(untrained(Path(folder)))[0]),
+        }
     for name, window in CLASSES.items():
         file = np.load(Path(os.environ["VIBRO_TEST_DATA"]) / name / f"{name}.npz", allow_pickle=False)
         count = min(2, file["signals"].shape[1] // window)
@@ -119,7 +122,13 @@ def classes() -> Iterator[dict[str, Any]]:
             for view, x in scaled.items():
                 z = StandardScaler().fit_transform(x)
                 found = LogisticRegression(max_iter=1000).fit(z[rows], kind[rows]).predict(z[rest])
-                yield {"set": name, "classes": len(shown), "draw": draw, "view": view, "f1": float(f1_score(kind[rest], found, average="macro"))}
+                yield {
+                    "set": name,
+                    "classes": len(shown),
+                    "draw": draw,
+                    "view": view,
+                    "f1": float(f1_score(kind[rest], found, average="macro")),
+                }
 
 
 def shown_pools(rows: list[dict[str, Any]]) -> list[str]:
@@ -141,7 +150,9 @@ def shown_classes(rows: list[dict[str, Any]]) -> list[str]:
     views, sets = (list(dict.fromkeys(row[key] for row in rows)) for key in ("view", "set"))
 
     def mean(view: str, wanted: list[str]) -> str:
-        return f"{np.mean([np.mean([r['f1'] for r in rows if r['view'] == view and r['set'] == s]) for s in wanted]):.3f}"
+        return (
+            f"{np.mean([np.mean([r['f1'] for r in rows if r['view'] == view and r['set'] == s]) for s in wanted]):.3f}"
+        )
 
     lines = [[s, *(mean(view, [s]) for view in views)] for s in sets]
     return table(["macro F1", *views], [*lines, ["mean", *(mean(view, sets) for view in views)]])

@@ -417,7 +417,9 @@ def test_learners_of_disturbed_copies_give_the_same_bytes_in_worker_processes(pl
     assert alone == side_by_side and b"z_deep_svdd" in alone and b"z_synthetic_linear" in alone
     events = [json.loads(line) for line in (tmp_path / "serial" / "events.jsonl").read_text().splitlines()]
     (told,) = [event for event in events if event["event"] == "DetectorTrained"]
-    summary, manifest = (json.loads((tmp_path / "serial" / f"{name}.json").read_text()) for name in ("summary", "manifest"))
+    summary, manifest = (
+        json.loads((tmp_path / "serial" / f"{name}.json").read_text()) for name in ("summary", "manifest")
+    )
     (loss,) = [d["loss"] for d in summary["detectors"] if d["id"] == "deep_svdd"]
     assert told["detector"] == "deep_svdd" and len(told["loss"]) >= 2 and told["loss"] == loss
     ids = {row["record_id"] for row in table(tmp_path / "serial" / "scores.csv")}

@@ -1,4 +1,4 @@
-"""``vibro pseudolabel | finetune | classify | suggest | pretrain``: from an unlabelled run to classes, and weights to start from."""
+"""``vibro pseudolabel | finetune | classify | suggest | pretrain``: classes from an unlabelled run, weights to start from."""
 
 from __future__ import annotations
 

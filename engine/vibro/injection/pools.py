@@ -62,7 +62,6 @@ def disturb_pairs(batch: SignalBatch, count: int, seed: int) -> tuple[Copies, Co
     return one, other
 
 
-
 def _between(low: float, high: float, rng: np.random.Generator) -> float:
     """Uniform in its logarithm."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -91,4 +91,10 @@ def _shown(plan: Plan, batch: SignalBatch, count: int, seed: int) -> Iterator[Po
 def _told(path: Path, batch: SignalBatch, pools: int) -> dict[str, Any]:
     """What a data set is, without saying where it lies."""
     shape = {"channels": batch.x.shape[1], "length": batch.length, "fs": batch.fs or None, "unit": batch.unit}
-    return {"name": path.name, "records": int(batch.valid.sum()), "sensors": len(batch.sensors), **shape, "pools": pools}
+    return {
+        "name": path.name,
+        "records": int(batch.valid.sum()),
+        "sensors": len(batch.sensors),
+        **shape,
+        "pools": pools,
+    }

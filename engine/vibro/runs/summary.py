@@ -279,9 +279,10 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``parts``: shares of the faults that raise an alarm only ``with`` and only
-    ``without`` each detector, and ``adds_nothing`` those of which the former is not larger by ``LEAST_PART``. ``taught``: kinds that detectors may have learned from. ``smallest`` has
-    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``parts``: shares of the faults that raise an alarm only ``with`` and
+    only ``without`` each detector; ``adds_nothing``: those of which the former is not larger by ``LEAST_PART``. ``taught``:
+    kinds that detectors may have learned from. ``smallest`` has one row per sensor that was tried and, last, one of all
+    records together with ``sensor_id`` null.
     """
     if trial is None:
         return None

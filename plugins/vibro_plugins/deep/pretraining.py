@@ -42,7 +42,11 @@ class Seen:
         found, place = Departures.fit(pool.x[known]), np.full(n, len(known))
         place[known] = np.arange(len(known))
         source = rng.integers(0, n, len(pool.one.x))
-        sides = (pool.x, np.arange(n)), *((c.x, c.row) for c in (pool.one, pool.other)), (broad(pool.x, source, rng), source)
+        sides = (
+            (pool.x, np.arange(n)),
+            *((c.x, c.row) for c in (pool.one, pool.other)),
+            (broad(pool.x, source, rng), source),
+        )
         return cls(*(found.shown(x, place[row]).astype(np.float16) for x, row in sides))
 
 
@@ -67,7 +71,9 @@ def pretrain(pools: Sequence[Pool], ctx: Context, steps: int) -> tuple[Encoder, 
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         losses = []
         for done in range(steps):
-            loss = torch.stack([_loss(net, project, seen[i], rng, ctx.device) for i in rng.integers(0, len(seen), POOLS)])
+            loss = torch.stack(
+                [_loss(net, project, seen[i], rng, ctx.device) for i in rng.integers(0, len(seen), POOLS)]
+            )
             step(optimizer, loss.mean(), clip=1.0)
             schedule.step()
             losses.append(float(loss.mean().detach()))

@@ -29,7 +29,10 @@ def dump_weights(arrays: Arrays, about: Mapping[str, Any]) -> bytes:
 
 
 def read_weights(path: Path = BUNDLED) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays of a file and what it says about them; NotApplicableError for one that is missing, damaged or of another format."""
+    """The arrays of a file and what it says about them.
+
+    NotApplicableError for one that is missing, damaged, of another format or no such file at all.
+    """
     try:
         content = path.read_bytes()
         arrays = {name: _array(table) for name, table in deserialize(content)}
@@ -46,7 +49,9 @@ def read_weights(path: Path = BUNDLED) -> tuple[Arrays, dict[str, Any]]:
             f"the weights {path} have format {given}, this vibro reads format {FORMAT}: make them again with vibro pretrain"
         )
     if header.get("sha256") != _digest(text, arrays):
-        raise NotApplicableError(f"the weights {path} are damaged: take a fresh copy or make them again with vibro pretrain")
+        raise NotApplicableError(
+            f"the weights {path} are damaged: take a fresh copy or make them again with vibro pretrain"
+        )
     return arrays, about
 
 

@@ -64,7 +64,9 @@ class Pretrained(Detector):
         """(n,)."""
         if self._seen is None:
             raise NotFittedError("pretrained is not fitted")
-        return scored(self._net, self._seen.apply(x), lambda rows: self._net(rows)[1], partial(as_tensor, device=self.ctx.device))
+        return scored(
+            self._net, self._seen.apply(x), lambda rows: self._net(rows)[1], partial(as_tensor, device=self.ctx.device)
+        )
 
     def state(self) -> State:
         """Weights, and what was learned of the fit rows."""

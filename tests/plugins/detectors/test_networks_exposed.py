@@ -122,7 +122,9 @@ def test_a_killed_training_with_copies_goes_on_to_the_same_bytes(name, tmp_path)
     before, after = whole.state(), again.state()
     assert before.keys() == after.keys() and all(before[key].tobytes() == after[key].tobytes() for key in before)
     done.clear()
-    exposed(name, x, replace(with_copies(x, seed=7), progress=lambda k, total: done.append(k), scratch=tmp_path), epochs=4)
+    exposed(
+        name, x, replace(with_copies(x, seed=7), progress=lambda k, total: done.append(k), scratch=tmp_path), epochs=4
+    )
     assert done[0] == 1  # of other copies nothing is taken over
 
 

@@ -48,7 +48,16 @@ def made(ctx=None, **settings):
 
 def test_forty_records_are_enough_and_new_ones_score_like_those_of_the_fit(rows):
     fit, sound, odd = rows
-    task = FitTask("p", Pretrained, made().params, Context(), ArrayRef(fit), np.arange(40), (np.arange(40) % 5).astype(np.int8), False)
+    task = FitTask(
+        "p",
+        Pretrained,
+        made().params,
+        Context(),
+        ArrayRef(fit),
+        np.arange(40),
+        (np.arange(40) % 5).astype(np.int8),
+        False,
+    )
     result = fit_task(task)
     assert result.status == "ok", result.reason
     detector = made()
