@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vibro.api import NotApplicableError, State
 from vibro_plugins.deep.channels import Channels
+from vibro_plugins.dsp.profile import PLACES, VALUES
 from vibro_plugins.dsp.statistics import SHAPE
-from vibro_plugins.features.profile import PLACES, VALUES
 from vibro_plugins.stats.columns import FitRows
 
 CHANNELS = 3  # of ``Channels``: values, whitened, left unexplained by neighbours
@@ -104,7 +104,8 @@ class Encoder(nn.Module):
 def encoder_of(arrays: dict[str, Any]) -> Encoder:
     """The encoder with these weights, in eval mode; NotApplicableError where they are not those of one."""
     try:
-        net = Encoder(len(arrays["lines.0.weight"]), len(arrays["joined.3.weight"]))
+        with torch.random.fork_rng(devices=[]):  # a new network draws its first weights from the global generator
+            net = Encoder(len(arrays["lines.0.weight"]), len(arrays["joined.3.weight"]))
         net.load_state_dict({name: torch.tensor(np.array(value)) for name, value in arrays.items()})
     except (KeyError, RuntimeError, TypeError):
         raise NotApplicableError("the weights are not those of an encoder of profiles") from None

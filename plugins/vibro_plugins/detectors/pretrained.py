@@ -17,6 +17,7 @@ from vibro_plugins.deep.encoder import Departures, Encoder, encoder_of
 from vibro_plugins.deep.pretraining import pretrain
 from vibro_plugins.deep.training import arrays, as_tensor, scored
 from vibro_plugins.deep.weights import BUNDLED, dump_weights, read_weights
+from vibro_plugins.dsp.profile import VALUES
 
 STEPS = 1200
 
@@ -44,7 +45,7 @@ class Pretrained(Detector):
     summary = "encoder trained on other machines; from 40 records on"
     Params = PretrainedParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "profile"}
-    item = "f"
+    item = str(VALUES)  # for each channel
     requires = ("torch", "sklearn")
     exclusive = True
     own_held_out = True

@@ -16,7 +16,8 @@ from vibro_plugins.deep.training import arrays
 from vibro_plugins.deep.weights import BUNDLED, dump_weights, read_weights
 from vibro_plugins.detectors import pretrained
 from vibro_plugins.detectors.pretrained import Pretrained
-from vibro_plugins.features.profile import VALUES, Profile
+from vibro_plugins.dsp.profile import VALUES
+from vibro_plugins.features.profile import Profile
 from vibro_plugins.stats.sensor_scale import SensorScale
 
 

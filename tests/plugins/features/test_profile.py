@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vibro.api import Context
-from vibro_plugins.features.profile import PLACES, VALUES, Profile
+from vibro_plugins.dsp.profile import PLACES, VALUES
+from vibro_plugins.features.profile import Profile
 
 
 def profile(x):
