@@ -49,7 +49,6 @@ class Pretrained(Detector):
     requires = ("torch", "sklearn")
     exclusive = True
     own_held_out = True
-    deterministic = False
     seconds = 1.5
 
     _seen: Departures | None = None
