@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from vibro.cli import run as vibro
@@ -61,5 +62,9 @@ def test_what_cannot_be_pretrained_is_one_sentence(plants, tmp_path, capsys):
     write(simulate(records=20, units=1, sensors=2, fs=1024), tmp_path / "few", "npz")
     plants[0] = str(tmp_path / "few" / "data.npz")
     refused(3, "fewer than the 36 of a pool")
+    silent = tmp_path / "silent.npz"
+    np.savez(silent, signals=np.zeros((50, 512), np.float32), fs=1000.0)
+    plants[0] = str(silent)
+    refused(3, "0 usable records")
     out.write_bytes(b"")
     refused(2, "is there already")

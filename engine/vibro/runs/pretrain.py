@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from vibro.core.planning import make_plan
 from vibro.core.views import ViewStore
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, DataError
+from vibro.events import StageFinished, StageStarted, TaskProgress, TaskStarted
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
-from vibro.injection.pools import LEAST, disturb_pairs, draw_pools
+from vibro.injection.pools import LEAST, MOST, disturb_pairs, draw_pools
 from vibro.io.files import write_bytes
 
 POOLS, PAIRS = 240, 200  # of all data together; of a pool
@@ -44,30 +46,50 @@ def pretrain(
     planned = plan.detectors[0]
     if planned.cls.pretrain is Detector.pretrain:
         raise ConfigError(f"detector {detector} cannot be pre-trained", hint="--detector pretrained")
-    readers = [cls.make({}, Context()) for cls in host.components("reader")]
     pools: list[Pool] = []
     about: list[dict[str, Any]] = []
     for i, path in enumerate(paths):
-        with TemporaryDirectory(prefix="vibro-") as folder:
-            got = ingest([path], readers, reading, Path(folder), host.emit, side_by_side=True)
-            drawn = list(_shown(plan, got.batch, max(1, POOLS // len(paths)), child_seed(seed, f"data {i}")))
-            told = _told(path, got.batch, len(drawn))
-        say(f"{told['records']} records of {told['name']}: {told['pools']} pools of up to 300 records")
-        if not drawn:
-            raise DataError(
-                f"{path} has {told['records']} usable records, fewer than the {LEAST} of a pool",
-                hint="leave it out, or name the folder that holds it with others as one DATA",
-            )
+        drawn, told = _drawn(host, plan, path, reading, max(1, POOLS // len(paths)), child_seed(seed, f"data {i}"))
+        say(f"{told['records']} records of {told['name']}: {told['pools']} pools of up to {MOST} records")
         pools += drawn
         about.append(told)
     header = {"detector": detector, "view": str(planned.view), "vibro": __version__, "seed": seed, "data": about}
     say(f"learning from {len(pools)} pools: minutes on one core")
+    start = perf_counter()
+    host.emit(StageStarted("pretrain", 1))
+    host.emit(TaskStarted("pretrain", detector))
+
+    def told_on(done: int, total: int) -> None:
+        host.emit(TaskProgress("pretrain", detector, done, total))
+
     try:
-        content = planned.cls(planned.params, Context(seed=seed, device=device)).pretrain(pools, header)
+        content = planned.cls(planned.params, Context(seed=seed, device=device, progress=told_on)).pretrain(
+            pools, header
+        )
     except NotApplicableError as error:
         raise DataError(error.message, hint="vibro data check shows what the records are") from None
+    host.emit(StageFinished("pretrain", perf_counter() - start))
     write_bytes(out, content)
     return {"path": out, "bytes": len(content), **header}
+
+
+def _drawn(
+    host: PluginHost, plan: Plan, path: Path, reading: IngestOptions, count: int, seed: int
+) -> tuple[list[Pool], dict[str, Any]]:
+    """Pools of one DATA, and what it is, without saying where it lies; DataError where there is nothing to learn from."""
+    readers = [cls.make({}, Context()) for cls in host.components("reader")]
+    with TemporaryDirectory(prefix="vibro-") as folder:
+        batch = ingest([path], readers, reading, Path(folder), host.emit, side_by_side=True).batch
+        pools = list(_shown(plan, batch, count, seed))
+    records = int(batch.valid.sum())
+    if not pools:
+        few = f"{records} usable records, fewer than the {LEAST} of a pool"
+        raise DataError(
+            f"{path} has {few if records < LEAST else 'no record with a signal that could be disturbed'}",
+            hint="leave it out, or name a folder that holds it with others as one DATA",
+        )
+    shape = {"channels": batch.x.shape[1], "length": batch.length, "fs": batch.fs or None, "unit": batch.unit}
+    return pools, {"name": path.name, "records": records, "sensors": len(batch.sensors), **shape, "pools": len(pools)}
 
 
 def _shown(plan: Plan, batch: SignalBatch, count: int, seed: int) -> Iterator[Pool]:
@@ -86,15 +108,3 @@ def _shown(plan: Plan, batch: SignalBatch, count: int, seed: int) -> Iterator[Po
         one, other = disturb_pairs(pool, PAIRS, child_seed(seed, f"pairs {i}"))
         if len(one.row):
             yield Pool(x, shown(one), shown(other))
-
-
-def _told(path: Path, batch: SignalBatch, pools: int) -> dict[str, Any]:
-    """What a data set is, without saying where it lies."""
-    shape = {"channels": batch.x.shape[1], "length": batch.length, "fs": batch.fs or None, "unit": batch.unit}
-    return {
-        "name": path.name,
-        "records": int(batch.valid.sum()),
-        "sensors": len(batch.sensors),
-        **shape,
-        "pools": pools,
-    }
