@@ -1,16 +1,18 @@
 """The pre-trained encoder where records or labels are few.
 
-    python -m benchmarks.pretrained [pools|classes] [seeds=1]
+    python -m benchmarks.pretrained [pools|classes] [seeds=1] [names=pretrained,untrained]
 
 ``pools``: average precision of the networks of ``default`` on pools of 50 and 120 records of the suite ``pools``, each alone,
-fitted and judged in place, suspicious rows kept from them as in ``default``; ``pretrained`` also with weights that were never
-trained. A pool counts where it holds 40 to 150 records. ``classes``: macro F1 of a logistic regression from five labels a
-class, on codes of the encoder, on the profiles that it reads and on ``spectrum``; half of the recordings of each class are
-labelled, the others judged; views are in units of normal records. Data lie below the folder VIBRO_TEST_DATA.
+fitted and judged in place, suspicious rows kept from them as in ``default``; ``untrained`` is ``pretrained`` with weights that
+were never trained. A pool counts where it holds 40 to 150 records; rows of networks not in ``names`` are kept.
+``classes``: macro F1 of a logistic regression from five labels a class, on codes of the encoder, on the profiles that it reads
+and on ``spectrum``; half of the recordings of each class are labelled, the others judged; views are in units of normal records.
+Data lie below the folder VIBRO_TEST_DATA.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -20,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import table, write
+from benchmarks.common import RESULTS, table, write
 from benchmarks.deep_pools import NETWORKS, POOLS, drawn
 
+NAMES = (*NETWORKS, "pretrained", "untrained")
 SIZES, LEAST, MOST = (50, 120), 40, 150
 CLASSES = {"cwru_0hp": 1024, "adi_motor": 4096, "mfpt": 8192}  # samples of a record
 LABELS, DRAWS = 5, 10
@@ -42,8 +45,8 @@ def untrained(folder: Path) -> Path:
     return path
 
 
-def pools(seeds: int) -> Iterator[dict[str, Any]]:
-    """Average precision of each network on each small pool."""
+def pools(seeds: int, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Average precision of these networks on each small pool."""
     from vibro.benchmark.metrics import score_table
     from vibro.context import Context
     from vibro.core.engine import Engine
@@ -55,9 +58,9 @@ def pools(seeds: int) -> Iterator[dict[str, Any]]:
     default = host.registry.ensemble("default")
     members = {e.get("id", e["use"]): dict(e) for e in default["detectors"]}
     suspects = default.get("suspects", [])
-    entries = [members[name] for name in (*suspects, *NETWORKS, "pretrained")]
     with TemporaryDirectory() as folder:
-        entries.append({**members["pretrained"], "id": "untrained", "weights": str(untrained(Path(folder)))})
+        members["untrained"] = {**members["pretrained"], "id": "untrained", "weights": str(untrained(Path(folder)))}
+        entries = [members[name] for name in (*suspects, *names)]
         plan = make_plan(
             host, "networks", {"detectors": entries, "fuser": {"use": "weighted_mean"}, "suspects": suspects}
         )
@@ -161,9 +164,17 @@ def shown_classes(rows: list[dict[str, Any]]) -> list[str]:
 def main(words: list[str]) -> int:
     """Measures and writes the tables."""
     options = dict(word.split("=", 1) for word in words if "=" in word)
+    names = options["names"].split(",") if "names" in options else list(NAMES)
     for part in [word for word in words if "=" not in word] or ["pools", "classes"]:
-        rows = list(pools(int(options.get("seeds", 1))) if part == "pools" else classes())
-        write(f"pretrained_{part}", {"rows": rows}, shown_pools(rows) if part == "pools" else shown_classes(rows))
+        if part == "classes":
+            rows = list(classes())
+            write("pretrained_classes", {"rows": rows}, shown_classes(rows))
+            continue
+        file = RESULTS / "pretrained_pools" / "pretrained_pools.json"
+        kept = json.loads(file.read_text())["rows"] if file.is_file() else []
+        rows = [row for row in kept if row["name"] not in names] + list(pools(int(options.get("seeds", 1)), names))
+        rows.sort(key=lambda row: (POOLS.index(row["pool"]), row["records"], row["seed"], NAMES.index(row["name"])))
+        write("pretrained_pools", {"rows": rows}, shown_pools(rows))
     return 0
 
 

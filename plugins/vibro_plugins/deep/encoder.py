@@ -18,7 +18,7 @@ from vibro_plugins.stats.columns import FitRows
 
 CHANNELS = 3  # of ``Channels``: values, whitened, left unexplained by neighbours
 OTHERS = 1 + len(SHAPE)  # values of a profile that are no levels
-SWAY = 1.0  # logarithm of the most that a shape counts for or against a departure
+SWAY = 0.5  # logarithm of the most that a shape counts for or against a departure
 LEAST_SIZE = 1e-3  # mean square of a departure
 
 
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
     """Departures (b, C, 3, 140) -> codes (b, code), and scores (b,): the logarithm of their size, more or less by their shape.
 
     Convolutions over the two lines of levels, the rest beside their mean and largest outputs. The network sees a departure
-    divided by its size, so that none is too large for it; its shape counts for a factor of 2.7 at most. Channels are encoded
+    divided by its size, so that none is too large for it; its shape counts for a factor of 1.6 at most. Channels are encoded
     one by one; codes are the mean of their mean and largest, scores a smooth maximum.
     """
 

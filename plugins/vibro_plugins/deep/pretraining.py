@@ -66,7 +66,8 @@ def pretrain(pools: Sequence[Pool], ctx: Context, steps: int) -> tuple[Encoder, 
     if not seen:
         raise NotApplicableError(f"no pool of records can be learned from: {reason}")
     with seeded(ctx):
-        net, project = Encoder().to(ctx.device), nn.Linear(32, PROJECTED).to(ctx.device)
+        net = Encoder().to(ctx.device)
+        project = nn.Linear(net.shape.in_features, PROJECTED).to(ctx.device)
         optimizer = torch.optim.AdamW([*net.parameters(), *project.parameters()], 2e-3, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         losses = []
