@@ -17,15 +17,16 @@ from vibro.api import NotApplicableError
 
 FORMAT = 1  # of the file and of what an encoder reads: weights of another one are refused
 BUNDLED = Path(__file__).with_name("encoder.safetensors")  # trained on simulated machines alone
-KEY = "vibro"  # of the header
+KEY, SEAL = "vibro", "sha256"  # of the header, and of the digest in it
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
 def dump_weights(arrays: Arrays, about: Mapping[str, Any]) -> bytes:
     """The content of a file; ``about`` is any table that JSON can hold."""
-    text = json.dumps({"format": FORMAT, **about}, sort_keys=True)
-    return save(arrays, {KEY: text, "sha256": _digest(text, arrays)})
+    told = {"format": FORMAT, **about}
+    # one entry, since safetensors writes several in any order
+    return save(arrays, {KEY: json.dumps({**told, SEAL: _digest(told, arrays)}, sort_keys=True)})
 
 
 def read_weights(path: Path = BUNDLED) -> tuple[Arrays, dict[str, Any]]:
@@ -37,9 +38,8 @@ def read_weights(path: Path = BUNDLED) -> tuple[Arrays, dict[str, Any]]:
         content = path.read_bytes()
         arrays = {name: _array(table) for name, table in deserialize(content)}
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        text = header[KEY]
-        about = json.loads(text)
-        given = about["format"]
+        about = json.loads(header[KEY])
+        given, seal = about["format"], about.pop(SEAL)
     except OSError as error:
         raise NotApplicableError(f"cannot read the weights {path}: {error.strerror}") from None
     except (SafetensorError, KeyError, ValueError, TypeError):
@@ -48,7 +48,7 @@ def read_weights(path: Path = BUNDLED) -> tuple[Arrays, dict[str, Any]]:
         raise NotApplicableError(
             f"the weights {path} have format {given}, this vibro reads format {FORMAT}: make them again with vibro pretrain"
         )
-    if header.get("sha256") != _digest(text, arrays):
+    if seal != _digest(about, arrays):
         raise NotApplicableError(
             f"the weights {path} are damaged: take a fresh copy or make them again with vibro pretrain"
         )
@@ -61,8 +61,8 @@ def _array(table: Mapping[str, Any]) -> NDArray[np.float32]:
     return np.frombuffer(table["data"], "<f4").reshape(table["shape"])
 
 
-def _digest(text: str, arrays: Arrays) -> str:
-    digest = sha256(text.encode())
+def _digest(about: Mapping[str, Any], arrays: Arrays) -> str:
+    digest = sha256(json.dumps(about, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].shape}".encode() + np.ascontiguousarray(arrays[name], "<f4").tobytes())
     return digest.hexdigest()
