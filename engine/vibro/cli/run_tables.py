@@ -27,6 +27,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     _show_cases(found, lang)
     line()
     _show_detectors(found["detectors"], t)
+    _show_idle(found["fault_injection"], t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{t[key]} {fused[key]:.3f}" for key in _METRICS if fused.get(key) is not None)
@@ -74,6 +75,13 @@ def _show_detectors(detectors: Sequence[Mapping[str, Any]], t: Mapping[str, str]
     for d in detectors:
         if d["status"] != "ok":
             line(f"  {clean(d['id'])} {t[d['status']]}: {clean(d['reason'] or '-')}")
+
+
+def _show_idle(injected: Mapping[str, Any] | None, t: Mapping[str, str]) -> None:
+    """Detectors without which as many injected faults are caught."""
+    if injected and injected["adds_nothing"]:
+        idle, members = injected["adds_nothing"], len(injected["parts"])
+        line(t["adds_nothing"].format(n=len(idle), members=members, names=clean(", ".join(idle))))
 
 
 def show_warnings(warnings: Sequence[str], lang: str) -> None:

@@ -248,6 +248,15 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "alone": ("deviates alone: look at the sensor first", "单独偏离：先检查传感器"),
     "detected": ("faults detected", "检出"),
+    "adds": ("adds", "增益"),
+    "adds_nothing": (
+        "{n} of {members} members add nothing on these data, since the others catch as many injected faults: {names}",
+        "{members} 个成员中有 {n} 个在此数据上无增益（其余成员检出同样多的注入故障）：{names}",
+    ),
+    "p_adds": (
+        "Adds: share of the injected faults that raise an alarm only with this detector, less those only without it.",
+        "增益：仅在有该检测器时报警的注入故障比例，减去仅在没有它时报警的比例。",
+    ),
     "h_injection": ("Fault-injection trial", "故障注入试验"),
     "p_injection": (
         "Faults were injected into {n} records that are presumed normal. Detectors that had not been fitted on them scored "
