@@ -22,7 +22,7 @@ from benchmarks.common import table, write
 from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.host.manager import PluginHost
-from vibro.runs.finetune import STUDENT, Lesson, decide, raised_share
+from vibro.runs.finetune import STUDENT, Lesson, decide, raised_share, sound_records, teacher_score
 from vibro.runs.fit import run_ensemble
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.pseudolabel import RULES, find_pseudolabels
@@ -154,7 +154,7 @@ def compared(pool: Pool, views: dict[str, tuple[Recipe, np.ndarray]], seeds: int
                 Lesson(
                     name,
                     rounds,
-                    judge(recipe, ctx, x, truth, groups, run.verdict.persistent, raised_share(run), rounds, 5),
+                    judge(recipe, ctx, x, truth, groups, teacher_score(run), raised_share(run), rounds, 5),
                 )
                 for name, rounds, truth in (("labels", 0, plain), ("pseudo", 1, taught))
             ]
@@ -230,7 +230,7 @@ def measured(name: str, seed: int, seeds: int) -> dict[str, Any]:
         ctx, views = Context(seed=seed, fs=batch.fs), {}
         for way in ("logistic", "boosting"):
             recipe = make_recipe(host, {"use": way}, pool.run.matrix.detectors)
-            views[way] = recipe, read_rows(host, recipe, batch, pool.run.matrix.z, ctx, Path(folder)).x
+            views[way] = recipe, read_rows(host, recipe, batch, pool.run.matrix.z, ctx, Path(folder), sound_records(pool.run)).x
         recipe, x = views["logistic"]
         bare = replace(recipe, names=())
         views["logistic without the ensemble"] = bare, x[:, : x.shape[1] - len(recipe.names)]
