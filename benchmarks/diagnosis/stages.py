@@ -189,7 +189,7 @@ def suggested(pool: Pool, view: tuple[Recipe, np.ndarray], seeds: int) -> Iterat
     """Average precision of the student of n suggested labels beside that of n drawn at random."""
     run, (recipe, x) = pool.run, view
     everything = np.ones(len(pool.y), bool)
-    barred = ~pool.candidates | (pool.y < 0)
+    barred = pool.test | (pool.y < 0)
     order = [s.row for s in suggest(run.batch, run.verdict, run.cuts, run.look, run.matrix.detectors, barred, 200)]
     open_rows = np.flatnonzero(~barred & run.batch.valid)
     for n in (10, 20, 40, 80, 160):
