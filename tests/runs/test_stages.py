@@ -459,3 +459,34 @@ def test_suggested_records_are_filled_in_and_read_back(plant, truth, tmp_path, c
     again = {r["record_id"] for r in json.loads(capsys.readouterr().out)["records"]}
     assert len(again & {r["record_id"] for r in rows}) <= 1  # the one that was left empty
     assert vibro(["suggest", str(plant / "run"), "-o", str(sheet)]) == 2
+
+
+# --- explain ------------------------------------------------------------------------------------------------------------
+
+
+def test_explain_names_the_nearest_normal_records_and_labelled_faults(plant, truth, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(plant / "run", tmp_path / "run")
+    scores = {r["record_id"]: r for r in table(tmp_path / "run" / "scores.csv")}
+    faults: dict[tuple[str, str], list[str]] = {}
+    for ident, row in truth.items():
+        if row["label"] == "1":
+            faults.setdefault((row["sensor_id"], row["fault_type"]), []).append(ident)
+    (_, kind), pair = max(faults.items(), key=lambda item: len(item[1]))
+    other = next(ids[0] for (_, t), ids in faults.items() if t != kind)
+
+    def explained():
+        assert vibro(["explain", str(tmp_path / "run"), pair[0], "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    first = explained()["nearest"]
+    assert first["labelled_faults"] == [] and len(first["normal"]) == 3
+    assert all(scores[n["record_id"]]["level"] == "normal" for n in first["normal"])
+    assert {n["sensor_id"] for n in first["normal"]} == {truth[pair[0]]["sensor_id"]}
+    for ident, name in ((pair[1], kind), (other, "other")):
+        assert vibro(["label", str(tmp_path / "run"), ident, "--as", "fault", "--type", name, "--quiet"]) == 0
+    capsys.readouterr()
+    near = explained()["nearest"]["labelled_faults"]
+    assert {n["record_id"] for n in near} == {pair[1], other} and near[0]["distance"] <= near[1]["distance"]
+    assert next(n for n in near if n["record_id"] == pair[1])["fault_type"] == kind
