@@ -95,7 +95,7 @@ def diagnose(
             if h.name not in found or ordered([said, found[h.name]])[0] is said:
                 found[h.name] = said
         unsaid += [line for line in judged.unsaid if line not in unsaid]
-        for fact in filter(None, (modulation(case), velocity_zone(case))):
+        for fact in filter(None, (velocity_zone(case), modulation(case))):
             facts.append(f"channel {channel}: {fact}" if len(x) > 1 else fact)
     if baseline is None or len(baseline) < ENOUGH:
         unsaid.append("levels cannot be compared: fewer than five normal records of the sensor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ class Explanation:
     baseline_of: str
     notes: tuple[str, ...]
     diagnosis: Diagnosis
-    alike: NDArray[np.float32]
-    alike_ids: tuple[str, ...]
+    alike: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    alike_ids: tuple[str, ...] = ()
 
     @property
     def fs(self) -> float:

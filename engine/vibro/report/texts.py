@@ -454,7 +454,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "p_occlusion": (
         "Score {score}; {rest} if all were as in the {n} most similar normal records of the sensor. Each row: one band so,"
         " the rest as it is; how much score and z of each detector fall.",
-        "评分 {score}；若全部频带与该传感器最相似的 {n} 条正常记录一致，则为 {rest}。每行只替换一个频带：评分及各检测器 z 的降幅。",
+        "评分 {score}；若全部频带与该传感器最相似的 {n} 条正常记录一致，则为 {rest}。"
+        "每行只替换一个频带：评分及各检测器 z 的降幅。",
     ),
     "fall": ("fall", "降幅"),
     "h_nearest": ("Nearest normal records and labelled faults", "最相近的正常记录与已标注故障"),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.core.engine import Engine
-from vibro.data import NO_TIME, make_batch
+from vibro.data import make_batch
 from vibro.errors import VibroError
 from vibro.host.manager import PluginHost
 from vibro.report.explain import Explanation, covariates
@@ -47,7 +47,7 @@ def occlusion(host: PluginHost, found: Explanation) -> tuple[dict[str, Any] | No
         np.stack(copies),
         fs=found.fs,
         sensor=[run.sensors[run.sensor[row]]] * n,
-        time=np.full(n, NO_TIME if np.isnat(run.scores["data_time"][row]) else run.scores["data_time"][row]),
+        time=[run.scores["data_time"][row]] * n,
         machine=[str(told_machine(run.summary, run.sensors[run.sensor[row]]))] * n,
         covariates=np.repeat(values[row][None], n, axis=0),
         covariate_names=names,
@@ -90,7 +90,7 @@ def with_occlusion(host: PluginHost, found: Explanation) -> Explanation:
 
 def band_edges(samples: int, fs: float) -> tuple[Floats, list[tuple[float, float]]]:
     """The frequencies in Hz of a record's spectrum, and bands (low, high) that hold at least one of them each."""
-    hz = np.fft.rfftfreq(samples, 1 / fs)
+    hz = np.asarray(np.fft.rfftfreq(samples, 1 / fs), np.float64)
     edges = np.r_[0.0, np.geomspace(LOWEST * fs, fs / 2 * (1 + 1e-9), BANDS)]
     pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
     return hz, [(low, high) for low, high in pairs if ((hz >= low) & (hz < high)).any()]
