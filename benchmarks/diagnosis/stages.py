@@ -358,7 +358,7 @@ def main() -> None:
         for seed in range(FIRST, FIRST + given.pools):
             found.append(measured(name, seed, given.seeds))
             print(f"{name} {seed} done", flush=True)
-    write("stages", {"pools": found, "seeds": given.seeds}, shown(found))
+            write("stages", {"pools": found, "seeds": given.seeds}, shown(found))
 
 
 if __name__ == "__main__":

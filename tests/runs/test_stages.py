@@ -15,10 +15,13 @@ from vibro.api import Classifier
 from vibro.benchmark.metrics import score_table
 from vibro.cli import run as vibro
 from vibro.context import Context
+from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.runs.finetune import finetune
 from vibro.runs.stored import open_run
 from vibro.runs.student import fit_student, make_recipe
+from vibro.runs.truth import Truth
+from vibro.scoring.holdout import Groups
 from vibro.simulate.simulate import simulate
 from vibro.simulate.write import write
 from vibro.store import bundle
@@ -260,6 +263,24 @@ def test_labels_that_cannot_teach_are_refused(plant, truth, tmp_path, capsys, ca
     labels = write_table(tmp_path / "l.csv", rows)
     assert vibro(["finetune", str(plant / "run"), "--labels", str(labels), "-o", str(tmp_path / "model")]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "model").exists()
+
+
+def test_labels_of_which_none_can_be_held_out_are_refused():
+    recipe = make_recipe(PluginHost.create(), {"use": "logistic"}, ())
+    rng = np.random.default_rng(0)
+    x, of = rng.standard_normal((60, 5)).astype(np.float32), np.repeat(np.arange(6), 10)
+    none, edge = np.zeros(60, bool), np.zeros(60, bool)
+
+    def judged(faults):
+        y = np.full(60, -1, np.int16)
+        y[::3], y[faults] = 0, 1
+        real = y >= 0
+        truth = Truth(("normal", "fault"), y, none, real, real.astype(float))
+        return teaching.judge(recipe, Context(), x, truth, Groups(of, edge, ""), rng.random(60), 0.1, 0, 2)
+
+    with pytest.raises(ConfigError, match="none can be held out"):
+        judged(slice(1, 5))  # all of one group
+    assert np.isfinite(judged([1, 2, 11, 12]).gain).all()
 
 
 def test_other_wrong_finetunings_are_refused(plant, binary, tmp_path, capsys):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.context import Context
+from vibro.errors import ConfigError
 from vibro.runs.student import Recipe, Student, fit_student
 from vibro.runs.truth import Truth
 from vibro.scoring.holdout import Groups, average_precision, macro_f1, make_folds
@@ -94,7 +95,8 @@ def judge(
     In each fold known faults are ranked among all records of the groups that are held out, by the student and by ``teacher``
     (n,), the ensemble's score, NaN for bad data; of these ``share`` counts as faulty. Neither labels nor pseudo-labels of
     these groups were learned from. People label more faults than come every day, and few of the normal records that come
-    near a cut: what comes without a label tells that better. Each fold is ranked by itself, since another student judges it.
+    near a cut: what comes without a label tells that better. Each fold is ranked by itself, since another student judges it;
+    one whose other folds have labels of one side alone is not. ConfigError if that holds for all.
     """
     rows = np.flatnonzero(truth.real)
     kind = np.where(truth.y >= 0, truth.y, len(truth.names))
@@ -107,7 +109,11 @@ def judge(
         parts: list[tuple[int, float, float]] = []
         for k in np.unique(fold[rows]):
             held = fold == k
-            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, ~held & ~groups.edge)
+            learned = ~held & ~groups.edge
+            if len(np.unique(truth.faulty[learned & truth.real])) < 2:  # nothing to learn from: it cannot say anything
+                p[held] = 1.0 / len(truth.names)
+                continue
+            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned)
             everyone = np.flatnonzero(held & (valid | truth.real))
             p[everyone] = student.predict(x[everyone])
             faults = np.flatnonzero(held & faulty)
@@ -115,6 +121,11 @@ def judge(
                 drawn, among = rng.choice(faults, len(faults)), rng.choice(everyone, len(everyone))
                 mine, theirs = (average_precision(s[drawn], s[among], share) for s in (1.0 - p[:, 0], teacher))
                 parts.append((len(faults), mine, theirs))
+        if not parts:
+            raise ConfigError(
+                "all labels of normal records, or all of faults, lie in one stretch of one recording: none can be held out",
+                hint="label records of another machine, recording or time too",
+            )
         weight, *figures = map(np.array, zip(*parts, strict=True))
         mine, theirs = (float(np.average(figure, weights=weight)) for figure in figures)
         typed = rows[truth.y[rows] >= 0]
