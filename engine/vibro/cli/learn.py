@@ -58,6 +58,8 @@ def pseudolabel(
     console.table(("sensor", "records", *names), rows)
     why = ", ".join(f"{n} {name}" for name, n in found["abstained_by_reason"].items())
     console.line(f"abstained: {why}" if why else "no record abstained")
+    for name, share in found["raised_too_often"].items():
+        console.line(f"{name}: {share:.0%} of its records are raised, too many to take others of it for normal")
     for name, judged in (found["truth"] or {}).items():
         console.line(
             f"pseudo-{name}: {judged['right']} of {judged['checked']} right ({_share(judged['precision'])}),"

@@ -135,6 +135,16 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         for d in found["detectors"]
     ]
     table(("detector", "z", "its cut", "weight", "over its cut"), rows)
+    if bands := found.get("occlusion"):
+        line()
+        line(
+            f"score {_number(bands['score'])}; {_number(bands['score_as_normal'])} if all were as in normal records; by band:"
+        )
+        shown = [
+            (f"{b['low_hz']:.4g} to {b['high_hz']:.4g} Hz", _number(b["score"]), f"{-b['fall']:+.2f}")
+            for b in sorted(bands["bands"], key=lambda b: -b["fall"])[:3]
+        ]
+        table(("band as in normal records", "score then", "change"), shown)
     if found["features"]:
         line()
         keys = ("value", "baseline_median", "z")

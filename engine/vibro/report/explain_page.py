@@ -42,6 +42,8 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "pooled": not found.baseline_of,
         "compared": len(found.baseline),
         "detectors": [{**d, "bar": _bar(d, table)} for d in table["detectors"]],
+        "occlusion": table.get("occlusion"),
+        "occluded": _occluded(table.get("occlusion")),
         "named": [h.table for h in found.diagnosis.named],
         "unnamed": [h.name for h in found.diagnosis.hypotheses if h.grade == NONE],
         "envelope": envelope_spectrum(found, seen, t) if seen else None,
@@ -200,6 +202,15 @@ def _channel(name: str) -> tuple[str, str]:
 
 def _bar(detector: Mapping[str, Any], table: Mapping[str, Any]) -> Svg:
     return charts.meter(detector["share"], _most(table), "alarm" if detector["exceeds"] else "normal")
+
+
+def _occluded(told: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The bands of an occlusion with a bar for how much the score falls."""
+    bands = told["bands"] if told else []
+    most = max((abs(b["fall"]) for b in bands), default=1.0) or 1.0
+    return [
+        {**b, "bar": charts.meter(b["fall"], most, "alarm" if b["fall"] > 0.25 * most else "normal")} for b in bands
+    ]
 
 
 def _most(table: Mapping[str, Any]) -> float:

@@ -459,6 +459,17 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_lines": ("Multiples of the mains over the baseline", "工频倍频相对基线"),
     "h_risen": ("Where the spectrum rose most", "频谱上升最多处"),
     "h_neighbours": ("Before and after", "前后记录"),
+    "h_occlusion": ("Which frequencies make the score", "哪些频率决定了评分"),
+    "p_occlusion": (
+        "Score {score}; {rest} if all were as in the {n} most similar normal records of the sensor. Each row: one band so,"
+        " the rest as it is; how much score and z of each detector fall.",
+        "评分 {score}；若全部频带与该传感器最相似的 {n} 条正常记录一致，则为 {rest}。"
+        "每行只替换一个频带：评分及各检测器 z 的降幅。",
+    ),
+    "fall": ("fall", "降幅"),
+    "h_nearest": ("Nearest normal records and labelled faults", "最相近的正常记录与已标注故障"),
+    "distance": ("distance", "距离"),
+    "labelled_fault": ("fault", "故障"),
     "quality": ("quality", "质量"),
     "notes": ("Notes", "说明"),
     "made_by": (
