@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vibro.benchmark.analysis import MARGIN, OF_MEMBERS
-from vibro.benchmark.charts import critical_difference, pareto_front
+from vibro.benchmark.charts import accuracy_against_seconds, critical_difference, forest, learning_curve
+from vibro.benchmark.conclusion import judged
 from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import number
 from vibro.report.svg import Svg
 
 MOST = 40  # rows of a table of combinations
 BEHIND = 3  # better rows named in a block
+_FIGURE = re.compile(r"[-+0-9.,±…–e() \xa0]*")
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,27 @@ class Section:
         """Anchor of the section."""
         return "".join(c if c.isalnum() else "-" for c in self.title.lower())
 
+    @property
+    def numeric(self) -> set[int]:
+        """Columns of figures."""
+        columns = enumerate(zip(*self.rows, strict=True))
+        return {i for i, cells in columns if all(_FIGURE.fullmatch(c) for c in cells) and any(c.strip("–") for c in cells)}
+
 
 def sections(found: Mapping[str, Any]) -> list[Section]:
     """Every section that ``benchmark.json`` has something for."""
     losses = _losses(found)
     made = [
-        _overall(found),
-        _blocks(found),
         _paired(found),
-        losses,
         _ranks(found),
         _learning(found),
+        _pareto(found),
+        _overall(found),
+        _blocks(found),
+        losses,
         _combinations(found),
         _leave_one_out(found),
         _shapley(found),
-        _pareto(found),
         _metrics(found),
         _classes(found),
         _sensors(found),
@@ -122,9 +131,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def _paired(found: Mapping[str, Any]) -> Section:
-    tests = found["tests"]["open_blocks"]
-    if not tests["paired"]:
-        tests = found["tests"]["all_blocks"]
+    tests = judged(found)
     rows = [
         (p["against"], f"{p['diff']:+.3f}", _interval(p), number(p["p"], 2))
         for p in sorted(tests["paired"], key=lambda p: p["diff"])
@@ -139,7 +146,8 @@ def _paired(found: Mapping[str, Any]) -> Section:
         f"Average precision of {tests['lead']} minus that of each other row; {interval}. Above 0: the ensemble is better. p is"
         " that of a sign-flip test over the same draws."
     ) + _few(tests)
-    return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
+    headers = ("against", "difference", "95 % interval", "p")
+    return Section("Paired differences", note, headers, rows, forest(tests["paired"], tests["lead"]))
 
 
 def _few(tests: Mapping[str, Any]) -> str:
@@ -192,7 +200,7 @@ def _learning(found: Mapping[str, Any]) -> Section:
         " little: the rows of members that do not learn show by how much."
     ) + _few({"data_sets": max((r["data_sets"] for r in found["learning"]), default=0)})
     headers = ("labels per class", "", "mean AP", "difference", "95 % interval", "p")
-    return Section("Learning curve", note, headers, rows)
+    return Section("Learning curve", note, headers, rows, learning_curve(found["learning"], tuple(found["ensembles"])))
 
 
 def _labels(row: Mapping[str, Any]) -> str:
@@ -236,7 +244,8 @@ def _pareto(found: Mapping[str, Any]) -> Section:
         " draw, without the views and with a fit for each fold where a detector is cross-fitted."
     )
     headers = ("ensemble", "set", "fuser", "labels per class", "seconds", "mean AP")
-    picture = pareto_front([r for r in found["pareto"] if not r["labelled_k"]])
+    front, best = ([r for r in found[name] if not r["labelled_k"]] for name in ("pareto", "best"))
+    picture = accuracy_against_seconds(front, [r for r in best if r not in front])
     return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
 
 
@@ -332,4 +341,5 @@ def _data(found: Mapping[str, Any]) -> Section:
 
     rows = [(d["name"], *whole(d), number(d["fs"]), d["fingerprint"][:12]) for d in found["data"]]
     headers = ("data", "records", "normal", "anomalous", "machines", "sensors", "samples", "Hz", "fingerprint")
-    return Section("Data", "", headers, rows)
+    note = " ".join(f"Split: {split}." for split in found["splits"])
+    return Section("Data", note, headers, rows)

@@ -12,6 +12,8 @@ Texts = Mapping[str, str]
 # key: (English, Chinese)
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "title": ("Vibration report", "振动分析报告"),
+    "benchmark": ("Benchmark", "基准测试"),
+    "as_table": ("as a table", "以表格显示"),
     "records": ("records", "条记录"),
     "sensors": ("sensors", "个传感器"),
     "machines": ("machines", "台设备"),
