@@ -195,7 +195,7 @@ def _tables(found: dict[str, Any], out: Path) -> None:
     for line in (*answer(found), *basis(found), *head(found)):
         console.line(line)
     for section in sections(found):
-        if section.ident in ("mean-over-the-data-sets", "paired-differences"):
+        if section.ident in ("mean-over-the-data-sets", "average-precision-by-data-set", "paired-differences"):
             console.line()
             console.table(section.headers, section.rows, title=section.title)
     for text in [*found["warnings"], *found["confound"]["warnings"]]:
