@@ -29,13 +29,13 @@ MAKE = {"make demo", "make test", "make setup", "make check", "make test-slow", 
 
 
 def blocks() -> list[tuple[str, int, str]]:
-    """Page, number and text of every block of commands."""
-    return [
-        (page.name, i, text)
-        for page in PAGES
-        if page.name not in ELSEWHERE
-        for i, text in enumerate(re.findall(r"^```(?:sh|bash)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S))
-    ]
+    """Page, number and text of every block of commands; those of the tutorial go on from each other and are one."""
+    found = []
+    for page in PAGES:
+        texts = re.findall(r"^```(?:sh|bash)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+        texts = ["".join(texts)] if page.name == "tutorial.md" else texts
+        found += [(page.name, i, text) for i, text in enumerate(texts) if page.name not in ELSEWHERE]
+    return found
 
 
 def tool(*words: object) -> None:
@@ -83,7 +83,7 @@ def prepare(page: str, text: str, pump: Path) -> None:
             shutil.copytree("run", "run-of-june")
             tool("threshold", "run-of-june", "--budget", 0.2)
     if page == "formats.md":
-        samples = np.random.default_rng(0).normal(size=40_000).astype(np.float32)
+        samples = np.random.default_rng(0).normal(size=300_000).astype(np.float32)
         table = here / "plant" / "P1" / "front" / "20240101_000000.csv"
         table.parent.mkdir(parents=True)
         np.savetxt(table, np.c_[np.arange(4096) / 8192, samples[:4096]], "%.9g", ",", header="t,acc", comments="")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vibro import hookimpl
-from vibro.cli.console import clean, rich_console, shown
+from vibro.cli.console import clean, rich_console, shown, told
 
 if TYPE_CHECKING:
     from vibro.events import Event
@@ -95,7 +95,7 @@ class Progress:
             self._live = Progress(*columns, console=rich_console(stderr=True), transient=False)
             self._live.start()
         if isinstance(event, events.StageStarted):
-            self._bars[event.stage] = self._live.add_task(event.stage, total=event.total or None)
+            self._bars[event.stage] = self._live.add_task(told(event.stage), total=event.total or None)
         elif isinstance(event, events.TaskStarted) and event.stage in self._bars:
             self._describe(event.stage, event.task, "")
         elif isinstance(event, events.TaskProgress) and event.stage in self._bars:
@@ -106,7 +106,7 @@ class Progress:
         elif isinstance(event, events.StageFinished) and event.stage in self._bars:
             bar = self._bars.pop(event.stage)
             total = next(t.total for t in self._live.tasks if t.id == bar) or 1
-            self._live.update(bar, description=event.stage, completed=total, total=total)
+            self._live.update(bar, description=told(event.stage), completed=total, total=total)
         elif isinstance(event, events.DetectorFailed):
             self._live.console.print(_plain(event), style="yellow")
         elif isinstance(event, events.RunFinished):
@@ -119,15 +119,16 @@ class Progress:
         if how_far is not None:
             running[task] = how_far
         listed = [f"{clean(name)}{far}" for name, far in running.items()]
+        name = told(stage)
         more = f" +{len(listed) - 3}" if len(listed) > 3 else ""
-        self._live.update(self._bars[stage], description=f"{stage}: {', '.join(listed[:3])}{more}" if listed else stage)
+        self._live.update(self._bars[stage], description=f"{name}: {', '.join(listed[:3])}{more}" if listed else name)
 
 
 def _plain(event: Event) -> str:
     from vibro import events
 
     if isinstance(event, events.StageStarted):
-        return f"{event.stage} ..."
+        return f"{told(event.stage)} ..."
     if isinstance(event, events.TaskFinished):
         return f"  {clean(event.task)}  {event.seconds:.1f} s"
     if isinstance(event, events.DetectorFailed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vibro.cli.console import clean, line, note, table
+from vibro.cli.console import clean, line, note, table, told
 from vibro.report.messages import KNOW, remarks, translate
 from vibro.report.texts import texts
 
@@ -111,11 +111,12 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any]) -> None:
+def show_explanation(found: Mapping[str, Any], lang: str) -> None:
     """The answer of ``vibro explain``."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
-    level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
+    t = texts(lang)
+    level = t[found["level"]] + (f" ({t['reason_' + found['reason']]})" if found["reason"] else "")
     followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
     keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
     line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
@@ -123,14 +124,14 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     show_hypotheses(found)
     line()
     rows = [
-        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), told("yes" if d["exceeds"] else "no"))
         for d in found["detectors"]
     ]
     table(("detector", "z", "its cut", "weight", "over its cut"), rows)
     if found["features"]:
         line()
         keys = ("value", "baseline_median", "z")
-        table(("feature", *keys), [(f["name"], *(_number(f[key]) for key in keys)) for f in found["features"]])
+        table(("feature", *keys), [(told(f["name"]), *(_number(f[key]) for key in keys)) for f in found["features"]])
     if found["lines"]:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]

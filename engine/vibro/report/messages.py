@@ -15,9 +15,10 @@ from vibro.report.catalogue.benchmark import BENCHMARK
 from vibro.report.catalogue.errors import ERRORS
 from vibro.report.catalogue.evidence import EVIDENCE
 from vibro.report.catalogue.help import HELP
+from vibro.report.catalogue.terminal import TERMINAL
 from vibro.report.sentences import PHRASES, SENTENCES
 
-OTHERS = (*PHRASES, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP)
+OTHERS = (*PHRASES, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
 GROUPS = (DO, TRUST, KNOW)
@@ -87,7 +88,8 @@ def _entries() -> list[_Entry]:
 
 
 def _specific(entries: Iterable[_Entry]) -> list[_Entry]:
-    return sorted(entries, key=lambda entry: -entry.fixed)
+    """The most characters that no name stands for first; of equals the one that begins with such."""
+    return sorted(entries, key=lambda entry: (-entry.fixed, entry.pattern.pattern.startswith("(")))
 
 
 def _entry(group: str, english: str, chinese: str) -> _Entry:
