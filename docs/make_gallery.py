@@ -79,7 +79,9 @@ def figures(folder: Path) -> None:
         "alike": background.alike(found, t),
         "metrics": metrics["dots"] if metrics else None,
     }
-    style = Svg(f"<style>{(TEMPLATES / 'style.css').read_text(encoding='utf-8')} svg {{ font-family: sans-serif; }}</style>")
+    style = Svg(
+        f"<style>{(TEMPLATES / 'style.css').read_text(encoding='utf-8')} svg {{ font-family: sans-serif; }}</style>"
+    )
     for name, picture in made.items():
         assert picture is not None, f"the demo has nothing for {name}"
         head, _, rest = picture.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1).partition(">")

@@ -73,7 +73,9 @@ def test_losses_labels_and_data_are_named():
     found = made(SURE)
     behind = [{"name": "rms", "average_precision": 0.9}]
     found["losses"] = [{"data": "plant", "pool": "c10", "average_precision": 0.5, "behind": behind}]
-    found["learning"] = [{"labelled_k": 5, "name": "ours", "data_sets": 8, "gain": 0.1, "lo": 0.05, "hi": 0.2, "p": 0.01}]
+    found["learning"] = [
+        {"labelled_k": 5, "name": "ours", "data_sets": 8, "gain": 0.1, "lo": 0.05, "hi": 0.2, "p": 0.01}
+    ]
     assert basis(found) == [
         "a competitor is better than ours by more than 0.01 in 1 of 16 blocks, most on plant/c10: rms 0.900 against 0.500",
         "ours with 5 labels per class against without: +0.100 (95 % interval +0.050 to +0.200); that is more than noise",
@@ -83,7 +85,9 @@ def test_losses_labels_and_data_are_named():
 
 def test_the_forest_colours_only_what_is_sure_and_shows_the_strongest_competitors():
     picture = forest([SURE, pair("a", 0.1, 0.05, 0.15, 0.06), pair("b", -0.1, -0.2, -0.05, 0.01)], "ours")
-    assert picture.count("whisker better") == picture.count("whisker worse") == 1 and picture.count('class="whisker"') == 1
+    assert (
+        picture.count("whisker better") == picture.count("whisker worse") == 1 and picture.count('class="whisker"') == 1
+    )
     many = forest([pair(f"d{i}", i / 100) for i in range(MOST + 9)], "ours")
     assert many.count("<circle") == MOST and "d0" in many and f"d{MOST}<" not in many
     assert forest([], "ours") is None
@@ -91,7 +95,9 @@ def test_the_forest_colours_only_what_is_sure_and_shows_the_strongest_competitor
 
 def test_the_learning_curve_starts_at_no_gain_and_leaves_oracles_out():
     rows = [
-        {"labelled_k": k, "name": name, "data_sets": 3, "gain": k / 100} for k in (5, 20) for name in ("ours", "best_member")
+        {"labelled_k": k, "name": name, "data_sets": 3, "gain": k / 100}
+        for k in (5, 20)
+        for name in ("ours", "best_member")
     ]
     picture = learning_curve(rows, ("ours",))
     assert "ours: +0.000" in picture and "ours: +0.200" in picture and "best_member" not in picture
@@ -102,7 +108,9 @@ def test_many_ranks_stay_readable():
     names = [f"d{i}" for i in range(60)]
     ranking = {"ranks": [{"name": n, "rank": 1.0 + i} for i, n in enumerate(names)], "critical_difference": 4.0}
     picture = critical_difference(ranking | {"cliques": [names[:3], names[20:30], names[40:50]]})
-    assert picture.count("clique") == 2 and "d23 " in picture.replace("<", " ") and "d24 " not in picture.replace("<", " ")
+    assert (
+        picture.count("clique") == 2 and "d23 " in picture.replace("<", " ") and "d24 " not in picture.replace("<", " ")
+    )
 
 
 def test_points_beside_the_front_are_pale():

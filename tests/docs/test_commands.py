@@ -45,7 +45,22 @@ def tool(*words: object) -> None:
 def plant(folder: Path, records: int = 240, seed: int = 1, **names: str) -> Path:
     """A folder of simulated records with one machine, from 10 April 2024 on; ``sensor`` names the first sensor."""
     made = folder.parent / f"made-{folder.name}"
-    tool("data", "simulate", "-o", made, "--records", records, "--units", 1, "--sensors", 4, "--faults", 0.1, "--seed", seed)
+    tool(
+        "data",
+        "simulate",
+        "-o",
+        made,
+        "--records",
+        records,
+        "--units",
+        1,
+        "--sensors",
+        4,
+        "--faults",
+        0.1,
+        "--seed",
+        seed,
+    )
     folder.mkdir()
     lines = []
     for line in (made / "data.jsonl").read_text().splitlines():
@@ -112,7 +127,9 @@ def test_commands_of_the_page(page, number, text, pump, tmp_path, monkeypatch):
 
 def allowed(line: str) -> tuple[int, ...]:
     """Exit codes that the page promises: findings that a command was asked to look for are 1."""
-    return (0, 1) if "--fail-on-change" in line else (130, 143) if "vibro watch" in line and "--once" not in line else (0,)
+    return (
+        (0, 1) if "--fail-on-change" in line else (130, 143) if "vibro watch" in line and "--once" not in line else (0,)
+    )
 
 
 def named(words: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vibro.benchmark.analysis import NO_SYSTEM
 from vibro.benchmark.statistics import LEVEL
+from vibro.report.messages import translate
 from vibro.report.svg import Svg, drawing, element, text
 
 WIDTH = 1080.0
@@ -15,7 +16,7 @@ MOST = 24  # rows of a chart: more cannot be read; the tables hold all
 CURVES = 6
 
 
-def forest(pairs: Sequence[Mapping[str, Any]], lead: str) -> Svg | None:
+def forest(pairs: Sequence[Mapping[str, Any]], lead: str, lang: str = "en") -> Svg | None:
     """Difference of ``lead`` to each competitor with its 95 % interval, the strongest competitor first; right: lead is better."""
     pairs = sorted((p for p in pairs if p["diff"] is not None), key=lambda p: float(p["diff"]))[:MOST]
     if not pairs:
@@ -28,7 +29,7 @@ def forest(pairs: Sequence[Mapping[str, Any]], lead: str) -> Svg | None:
     bottom = top + step * len(pairs)
 
     def x(value: float) -> float:
-        return left + (value - low) / (high - low) * (right - left)
+        return float(left + (value - low) / (high - low) * (right - left))
 
     parts = []
     for i in range(round((high - low) / unit) + 1):
@@ -36,8 +37,8 @@ def forest(pairs: Sequence[Mapping[str, Any]], lead: str) -> Svg | None:
         parts += [element("line", x1=x(value), x2=x(value), y1=top, y2=bottom, class_="grid")]
         parts += [text(x(value), bottom + 17, "0" if abs(value) < unit / 2 else f"{value:+.3g}", "tick", "middle")]
     parts.append(element("line", x1=x(0), x2=x(0), y1=top - 4, y2=bottom, class_="axis"))
-    parts.append(text(x(0) - 8, top - 12, "the other is better", "tick", "end"))
-    parts.append(text(x(0) + 8, top - 12, f"{lead} is better", "tick", "start"))
+    parts.append(text(x(0) - 8, top - 12, translate("the other is better", lang), "tick", "end"))
+    parts.append(text(x(0) + 8, top - 12, translate(f"{lead} is better", lang), "tick", "start"))
     for i, p in enumerate(pairs):
         y = top + step * (i + 0.5)
         sure = p["lo"] is not None and p["p"] is not None and p["p"] < LEVEL and p["lo"] * p["hi"] > 0
@@ -53,7 +54,7 @@ def forest(pairs: Sequence[Mapping[str, Any]], lead: str) -> Svg | None:
     return drawing(WIDTH, bottom + 28, "paired differences with intervals", *parts)
 
 
-def learning_curve(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> Svg | None:
+def learning_curve(rows: Sequence[Mapping[str, Any]], first: Sequence[str], lang: str = "en") -> Svg | None:
     """Gain in mean average precision over the labels per class: of the ensembles in ``first``, then of those that gain most.
 
     Each point compares with and without labels on the same data sets; their number may differ along the axis and stands there.
@@ -84,7 +85,8 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> S
         parts += [element("line", x1=x(i), x2=x(i), y1=top, y2=bottom, class_="grid")]
         parts += [text(x(i), bottom + 18, str(k), "tick", "middle")]
         if k:
-            parts += [text(x(i), bottom + 34, f"{sets[k]} data set{'' if sets[k] == 1 else 's'}", "tick", "middle")]
+            told = f"{sets[k]} data set{'' if sets[k] == 1 else 's'}"
+            parts += [text(x(i), bottom + 34, translate(told, lang), "tick", "middle")]
     below = top - 16.0
     for name, curve in sorted(curves.items(), key=lambda pair: -pair[1][-1]):
         points = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(curve))
@@ -95,12 +97,12 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> S
         ]
         below = max(below + 16, y(curve[-1]) + 4)
         parts.append(text(right + 12, below, f"{name}  {curve[-1]:+.3f}", "axis-label", "start"))
-    parts.append(text(left, bottom + 34, "labels per class", "axis-label", "start"))
+    parts.append(text(left, bottom + 34, translate("labels per class", lang), "axis-label", "start"))
     height = max(bottom + 44, below + 8)
     return drawing(WIDTH, height, "gain in mean average precision against labels per class", *parts)
 
 
-def critical_difference(ranking: Mapping[str, Any]) -> Svg:
+def critical_difference(ranking: Mapping[str, Any], lang: str = "en") -> Svg:
     """Mean ranks on a line, bars over groups within the critical difference (Demsar, JMLR 7, 2006); the best ``MOST``."""
     every = [r["name"] for r in ranking["ranks"]]
     ranks = ranking["ranks"][:MOST]
@@ -114,7 +116,7 @@ def critical_difference(ranking: Mapping[str, Any]) -> Svg:
     height = base + step * half + 20
 
     def at(rank: float) -> float:
-        return left + (rank - 1) / max(last - 1, 1) * (right - left)
+        return float(left + (rank - 1) / max(last - 1, 1) * (right - left))
 
     parts = [element("line", x1=left, x2=right, y1=top, y2=top, class_="axis")]
     every_nth = ceil(last / 16)
@@ -124,7 +126,7 @@ def critical_difference(ranking: Mapping[str, Any]) -> Svg:
     cd = ranking["critical_difference"]
     stop = min(at(1 + cd), right)
     parts += [element("line", x1=left, x2=stop, y1=12.0, y2=12.0, class_="axis")]
-    parts += [text(stop + 6, 16, f"critical difference {cd:.2f}", "tick", "start")]
+    parts += [text(stop + 6, 16, translate(f"critical difference {cd:.2f}", lang), "tick", "start")]
     where = {r["name"]: r["rank"] for r in ranks}
     for i, clique in enumerate(bars):
         y = top + 10 + 10 * i
@@ -141,7 +143,9 @@ def critical_difference(ranking: Mapping[str, Any]) -> Svg:
     return drawing(WIDTH, height, told, *parts)
 
 
-def accuracy_against_seconds(front: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Svg | None:
+def accuracy_against_seconds(
+    front: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], lang: str = "en"
+) -> Svg | None:
     """Mean average precision over seconds on a logarithmic axis: the front joined and named, others pale."""
     front, others = ([r for r in rows if r["seconds"] > 0] for rows in (front, others))
     rows = [*front, *others]
@@ -174,18 +178,31 @@ def accuracy_against_seconds(front: Sequence[Mapping[str, Any]], others: Sequenc
         place = [x(r["seconds"]), y(r["average_precision"])]
         if abs(place[0] - ends[0]) > 120 or abs(place[1] - ends[1]) > 16:
             many = r["set"].count("+") + 1
-            parts.append(text(place[0] + 8, place[1] - 7, r["set"] if many == 1 else f"{many} detectors", "tick", "start"))
+            parts.append(
+                text(
+                    place[0] + 8,
+                    place[1] - 7,
+                    r["set"] if many == 1 else translate(f"{many} detectors", lang),
+                    "tick",
+                    "start",
+                )
+            )
             ends = place
-    parts.append(text(left, bottom + 36, "seconds to fit and score", "axis-label", "start"))
+    parts.append(text(left, bottom + 36, translate("seconds to fit and score", lang), "axis-label", "start"))
     return drawing(WIDTH, bottom + 46, "mean average precision against seconds", *parts)
 
 
-def _levels(low: float, high: float, left: float, right: float, y: Callable[[float], float], form: str = ".3g") -> list[Svg]:
+def _levels(
+    low: float, high: float, left: float, right: float, y: Callable[[float], float], form: str = ".3g"
+) -> list[Svg]:
     """Lines of equal height with their values."""
     unit = _step(high - low)
     heights = [low + i * unit for i in range(floor((high - low) / unit + 1e-9) + 1)]
     lines = [element("line", x1=left, x2=right, y1=y(v), y2=y(v), class_="grid") for v in heights]
-    return [*lines, *(text(left - 8, y(v) + 4, "0" if abs(v) < unit / 2 else format(v, form), "tick", "end") for v in heights)]
+    return [
+        *lines,
+        *(text(left - 8, y(v) + 4, "0" if abs(v) < unit / 2 else format(v, form), "tick", "end") for v in heights),
+    ]
 
 
 def _step(span: float) -> float:

@@ -36,7 +36,7 @@ def html(found: Mapping[str, Any], lang: str = "en") -> str:
         "conclusion": answer(found),
         "basis": basis(found),
         "head": head(found),
-        "sections": sections(found),
+        "sections": sections(found, lang),
         "remarks": (("failures", failures(found)), ("warnings", _warnings(found))),
     }
     return fill("benchmark.html.j2", values, lang)

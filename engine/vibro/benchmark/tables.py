@@ -39,17 +39,19 @@ class Section:
     def numeric(self) -> set[int]:
         """Columns of figures."""
         columns = enumerate(zip(*self.rows, strict=True))
-        return {i for i, cells in columns if all(_FIGURE.fullmatch(c) for c in cells) and any(c.strip("–") for c in cells)}
+        return {
+            i for i, cells in columns if all(_FIGURE.fullmatch(c) for c in cells) and any(c.strip("–") for c in cells)
+        }
 
 
-def sections(found: Mapping[str, Any]) -> list[Section]:
-    """Every section that ``benchmark.json`` has something for."""
+def sections(found: Mapping[str, Any], lang: str = "en") -> list[Section]:
+    """Every section that ``benchmark.json`` has something for; pictures speak the language."""
     losses = _losses(found)
     made = [
-        _paired(found),
-        _ranks(found),
-        _learning(found),
-        _pareto(found),
+        _paired(found, lang),
+        _ranks(found, lang),
+        _learning(found, lang),
+        _pareto(found, lang),
         _overall(found),
         _blocks(found),
         losses,
@@ -130,7 +132,7 @@ def _interval(row: Mapping[str, Any]) -> str:
     return "–" if row["lo"] is None else f"{row['lo']:+.3f} … {row['hi']:+.3f}"
 
 
-def _paired(found: Mapping[str, Any]) -> Section:
+def _paired(found: Mapping[str, Any], lang: str) -> Section:
     tests = judged(found)
     rows = [
         (p["against"], f"{p['diff']:+.3f}", _interval(p), number(p["p"], 2))
@@ -147,7 +149,7 @@ def _paired(found: Mapping[str, Any]) -> Section:
         " that of a sign-flip test over the same draws."
     ) + _few(tests)
     headers = ("against", "difference", "95 % interval", "p")
-    return Section("Paired differences", note, headers, rows, forest(tests["paired"], tests["lead"]))
+    return Section("Paired differences", note, headers, rows, forest(tests["paired"], tests["lead"], lang))
 
 
 def _few(tests: Mapping[str, Any]) -> str:
@@ -176,7 +178,7 @@ def _losses(found: Mapping[str, Any]) -> Section:
     return Section(f"Where {lead} loses", note, headers, rows)
 
 
-def _ranks(found: Mapping[str, Any]) -> Section:
+def _ranks(found: Mapping[str, Any], lang: str) -> Section:
     ranking = found["tests"]["open_blocks"]["friedman"] or found["tests"]["all_blocks"]["friedman"]
     if ranking is None:
         return Section("Ranks")
@@ -186,10 +188,10 @@ def _ranks(found: Mapping[str, Any]) -> Section:
         f" {number(ranking['critical_difference'])} in mean rank."
     )
     rows = [(r["name"], f"{r['rank']:.2f}") for r in ranking["ranks"]]
-    return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking))
+    return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking, lang))
 
 
-def _learning(found: Mapping[str, Any]) -> Section:
+def _learning(found: Mapping[str, Any], lang: str) -> Section:
     rows = [
         (_labels(r), r["name"], number(r["average_precision"]), f"{r['gain']:+.3f}", _interval(r), number(r["p"], 2))
         for r in found["learning"]
@@ -200,7 +202,9 @@ def _learning(found: Mapping[str, Any]) -> Section:
         " little: the rows of members that do not learn show by how much."
     ) + _few({"data_sets": max((r["data_sets"] for r in found["learning"]), default=0)})
     headers = ("labels per class", "", "mean AP", "difference", "95 % interval", "p")
-    return Section("Learning curve", note, headers, rows, learning_curve(found["learning"], tuple(found["ensembles"])))
+    return Section(
+        "Learning curve", note, headers, rows, learning_curve(found["learning"], tuple(found["ensembles"]), lang)
+    )
 
 
 def _labels(row: Mapping[str, Any]) -> str:
@@ -234,7 +238,7 @@ def _shapley(found: Mapping[str, Any]) -> Section:
     return Section("Shapley values", note, ("ensemble", "fuser", "labels per class", "detector", "value"), rows)
 
 
-def _pareto(found: Mapping[str, Any]) -> Section:
+def _pareto(found: Mapping[str, Any], lang: str) -> Section:
     rows = [
         (r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["seconds"]), number(r["average_precision"]))
         for r in found["pareto"]
@@ -245,7 +249,7 @@ def _pareto(found: Mapping[str, Any]) -> Section:
     )
     headers = ("ensemble", "set", "fuser", "labels per class", "seconds", "mean AP")
     front, best = ([r for r in found[name] if not r["labelled_k"]] for name in ("pareto", "best"))
-    picture = accuracy_against_seconds(front, [r for r in best if r not in front])
+    picture = accuracy_against_seconds(front, [r for r in best if r not in front], lang)
     return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
 
 

@@ -110,7 +110,13 @@ def show_findings(books: Accounting, lang: str) -> None:
     """The first findings with their place and reason."""
     word = _WORDS[lang]
     rows = [
-        (f.source, f.line if f.line >= 0 else f.row if f.row >= 0 else "-", f.code, console.told(f.disposition), f.detail)
+        (
+            f.source,
+            f.line if f.line >= 0 else f.row if f.row >= 0 else "-",
+            f.code,
+            console.told(f.disposition),
+            f.detail,
+        )
         for f in islice(books.findings(), SHOWN)
     ]
     if rows:

@@ -130,8 +130,12 @@ def show_explanation(found: Mapping[str, Any], lang: str) -> None:
     table(("detector", "z", "its cut", "weight", "over its cut"), rows)
     if found["features"]:
         line()
+        from vibro.report.explain_page import label
+
         keys = ("value", "baseline_median", "z")
-        table(("feature", *keys), [(told(f["name"]), *(_number(f[key]) for key in keys)) for f in found["features"]])
+        table(
+            ("feature", *keys), [(label(f["name"], t), *(_number(f[key]) for key in keys)) for f in found["features"]]
+        )
     if found["lines"]:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
@@ -151,7 +155,7 @@ def show_hypotheses(found: Mapping[str, Any]) -> None:
     if found["hypotheses"] is not None and not named:
         line("the record looks like none of the known faults")
     if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
-        line(f"no evidence for: {', '.join(rest)}")
+        line(f"{told('no evidence for')}: {', '.join(map(told, rest))}")
     for text in (*found["not_judged"], *found["facts"]):
         line(clean(text))
 

@@ -101,6 +101,7 @@ def _entry(group: str, english: str, chinese: str) -> _Entry:
             fixed += 1
         elif part.startswith("{") and part.endswith("}"):
             name, kind = part[1:-1].rstrip("#?"), part[-2]
+            fixed += 3 * (kind == "#")
             pattern += f"(?P<{name}>{ {'#': '[0-9.,]+', '?': '.*?'}.get(kind, '.+?') })"
         elif part.startswith("[") and "|" in part:
             pattern += f"(?:{'|'.join(re.escape(word) for word in part[1:-1].split('|'))})"

@@ -25,7 +25,7 @@ TERMINAL: Sequence[tuple[str, str]] = (
     ("  for: {what}", "  支持：{what}"),
     ("  against: {what}", "  反对：{what}"),
     ("the record looks like none of the known faults", "该记录与已知故障均不相似"),
-    ("no evidence for: {names}", "无证据表明：{names}"),
+    ("no evidence for", "无证据表明"),
     ("its cut", "自身界限"),
     ("over its cut", "超过自身界限"),
     ("weight", "权重"),
@@ -155,6 +155,6 @@ TERMINAL: Sequence[tuple[str, str]] = (
     ("write", "写出"),
     ("classify", "分类"),
     ("benchmark", "基准测试"),
-    ("epoch {a} of {b}", "轮次 {a}/{b}"),
-    ("{x} records/s", "每秒 {x} 条"),
+
+    ("{x} records/s", "每秒 {x} 条记录"),
 )  # fmt: skip
