@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from vibro.benchmark.charts import MOST, accuracy_against_seconds, critical_difference, forest, learning_curve
 from vibro.benchmark.conclusion import answer, basis, sureness
+from vibro.benchmark.report import html
 from vibro.benchmark.tables import Section
 
 
@@ -124,3 +127,73 @@ def test_points_beside_the_front_are_pale():
 def test_columns_of_figures_are_told_from_words():
     section = Section("T", headers=("a", "b", "c"), rows=[("x", "0.5 ± 0.1", "–"), ("y", "–", "–")])
     assert section.numeric == {1}
+
+
+def whole():
+    """All of a benchmark.json, with every picture."""
+    found = made(SURE, pair("a", 0.02, -0.01, 0.05, 0.2), pair("rms", 0.3, 0.2, 0.4, 0.01))
+    ranks = [{"name": n, "rank": r} for n, r in (("ours", 1.2), ("a", 1.9), ("rms", 2.9))]
+    figures = {"critical_difference": 0.9, "cliques": [["ours", "a"]], "blocks": 8, "statistic": 9.1, "p": 0.01}
+    for tests in found["tests"].values():
+        tests["friedman"] = {"ranks": ranks, **figures}
+    found["ensembles"]["ours"]["fuser"] = {"use": "auto"}
+    found["ensembles"]["theirs"]["fuser"] = {"use": "auto"}
+    found["baselines"] = []
+    found["learning"] = [
+        {
+            "labelled_k": 5,
+            "name": "ours",
+            "data_sets": 8,
+            "average_precision": 0.8,
+            "gain": 0.1,
+            "lo": 0.05,
+            "hi": 0.2,
+            "p": 0.01,
+        }
+    ]
+    points = (("a", 0.1, 0.6), ("a+b", 0.5, 0.7))
+    found["pareto"] = found["best"] = [
+        {"ensemble": "ours", "set": n, "fuser": "auto", "labelled_k": 0, "seconds": s, "average_precision": v}
+        for n, s, v in points
+    ]
+    found["data"][0] |= {"normal": 1140, "machines": 1, "length": 8192, "fingerprint": "0" * 16}
+    empty = dict.fromkeys(
+        ("rows", "metrics", "leave_one_out", "shapley", "per_class", "per_sensor", "failures", "lost"), []
+    )
+    about = {"name": "made", "summary": "", "seeds": [0, 1], "combinations": 3, "protocol": "pool", "splits": ["none"]}
+    made_with = {
+        "vibro": "0",
+        "libraries": {"python": "3"},
+        "machine": {"cores": 2},
+        "timings": {"fit": 1.0, "judge": 1.0},
+    }
+    return found | empty | about | made_with | {"warnings": ["odd"], "confound": {"rows": [], "warnings": []}}
+
+
+@pytest.mark.parametrize("lang", ("en", "zh"))
+def test_the_page_begins_with_the_answer_and_its_pictures_come_before_the_tables(lang):
+    page = html(whole(), lang)
+    answer_at, picture = page.index('class="verdict"'), page.index("<svg")
+    assert answer_at < picture < page.index("<table") and page.count("<svg viewBox") == 4
+    assert "http" not in page.replace("http-equiv", "")
+    if lang == "zh":
+        words = {
+            word
+            for word in re.findall(r"[A-Za-z]{4,}", re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S))
+        }
+        assert words <= {
+            "vibro",
+            "numpy",
+            "Python",
+            "ours",
+            "theirs",
+            "made",
+            "plant",
+            "auto",
+            "Friedman",
+            "Nemenyi",
+            "none",
+            "best",
+            "member",
+            "pool",
+        }
