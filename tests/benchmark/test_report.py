@@ -157,9 +157,10 @@ def whole():
         for n, s, v in points
     ]
     found["data"][0] |= {"normal": 1140, "machines": 1, "length": 8192, "fingerprint": "0" * 16}
-    empty = dict.fromkeys(
-        ("rows", "metrics", "leave_one_out", "shapley", "per_class", "per_sensor", "failures", "lost"), []
-    )
+    empty = {
+        key: []
+        for key in ("rows", "metrics", "leave_one_out", "shapley", "per_class", "per_sensor", "failures", "lost")
+    }
     about = {"name": "made", "summary": "", "seeds": [0, 1], "combinations": 3, "protocol": "pool", "splits": ["none"]}
     made_with = {
         "vibro": "0",
@@ -177,10 +178,7 @@ def test_the_page_begins_with_the_answer_and_its_pictures_come_before_the_tables
     assert answer_at < picture < page.index("<table") and page.count("<svg viewBox") == 4
     assert "http" not in page.replace("http-equiv", "")
     if lang == "zh":
-        words = {
-            word
-            for word in re.findall(r"[A-Za-z]{4,}", re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S))
-        }
+        words = set(re.findall(r"[A-Za-z]{4,}", re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S)))
         assert words <= {
             "vibro",
             "numpy",

@@ -25,7 +25,15 @@ from vibro.cli import run
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ELSEWHERE = {"plugin-authors.md"}  # its blocks are run by tests/packaging/test_tutorial.py
-MAKE = {"make demo", "make test", "make setup", "make check", "make test-slow", "make bench"}  # CI runs what they run
+MAKE = {
+    "make demo",
+    "make test",
+    "make setup",
+    "make check",
+    "make test-slow",
+    "make bench",
+    "make docs",
+}  # CI runs what they run
 
 
 def blocks() -> list[tuple[str, int, str]]:
