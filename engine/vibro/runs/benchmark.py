@@ -25,7 +25,6 @@ from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.overrides import customise, find_ensemble
 from vibro.runs.session import Job, job, read_input
 
-
 MEANINGLESS = (
     "",
     "data",

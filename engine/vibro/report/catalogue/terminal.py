@@ -145,7 +145,7 @@ TERMINAL: Sequence[tuple[str, str]] = (
     ("  no parameters", "  没有参数"),
     ("{n} checks, {k} failed", "{n} 项检查，{k} 项失败"),
     # progress
-    ("ingest", "读取"),
+    ("ingest", "读入"),
     ("fit", "拟合"),
     ("detect", "检测"),
     ("suspects", "可疑筛选"),
