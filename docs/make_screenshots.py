@@ -12,7 +12,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 PAGES = {"run": "run.html", "explain": "explain.html", "chinese": "run.zh.html"}
-SIZE = {"width": 1400, "height": 1000}
+SIZE = {"width": 1400, "height": 1400}
 LARGEST = 300_000  # bytes
 
 
