@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vibro.cli.console import clean, line, note, table
+from vibro.cli.console import clean, line, note, table, told
 from vibro.report.messages import KNOW, remarks, translate
 from vibro.report.texts import texts
 
@@ -119,11 +119,12 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any]) -> None:
+def show_explanation(found: Mapping[str, Any], lang: str) -> None:
     """The answer of ``vibro explain``."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
-    level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
+    t = texts(lang)
+    level = t[found["level"]] + (f" ({t['reason_' + found['reason']]})" if found["reason"] else "")
     followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
     keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
     line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
@@ -131,7 +132,7 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     show_hypotheses(found)
     line()
     rows = [
-        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), told("yes" if d["exceeds"] else "no"))
         for d in found["detectors"]
     ]
     table(("detector", "z", "its cut", "weight", "over its cut"), rows)
@@ -147,8 +148,12 @@ def show_explanation(found: Mapping[str, Any]) -> None:
         table(("band as in normal records", "score then", "change"), shown)
     if found["features"]:
         line()
+        from vibro.report.explain_page import label
+
         keys = ("value", "baseline_median", "z")
-        table(("feature", *keys), [(f["name"], *(_number(f[key]) for key in keys)) for f in found["features"]])
+        table(
+            ("feature", *keys), [(label(f["name"], t), *(_number(f[key]) for key in keys)) for f in found["features"]]
+        )
     if found["lines"]:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
@@ -168,7 +173,7 @@ def show_hypotheses(found: Mapping[str, Any]) -> None:
     if found["hypotheses"] is not None and not named:
         line("the record looks like none of the known faults")
     if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
-        line(f"no evidence for: {', '.join(rest)}")
+        line(f"{told('no evidence for')}: {', '.join(map(told, rest))}")
     for text in (*found["not_judged"], *found["facts"]):
         line(clean(text))
 

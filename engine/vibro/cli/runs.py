@@ -170,7 +170,7 @@ def explain(
     if not session.result(found.table):
         for text in found.notes:
             console.note(f"warning: {text}")
-        show_explanation(found.table)
+        show_explanation(found.table, session.lang)
         if out is not None:
             console.line(f"page: {out}")
 

@@ -58,7 +58,7 @@ def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read |
     """Every file in the order of its name; each is a task, or all of them are one where there are many."""
     entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
     together = f"{len(entries)} files" if len(entries) > _MANY else ""
-    clock = time.perf_counter()
+    clock, before = time.perf_counter(), len(intake.index)
     following, read = next(ahead, ("", None))
     for done, (source, item) in enumerate(entries):
         if not (together and done):
@@ -71,8 +71,9 @@ def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read |
         if together and done % _MANY == 0:
             intake.emit(TaskProgress("ingest", together, done, len(entries)))
         if not together or done == len(entries) - 1:
-            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock))
-            clock = time.perf_counter()
+            taken = len(intake.index) - before
+            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock, taken))
+            clock, before = time.perf_counter(), len(intake.index)
 
 
 class Intake:

@@ -87,7 +87,7 @@ class Columns:
 
 def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
     """(n, *item) -> (n, features) float64."""
-    return np.asarray(x, np.float64).reshape(len(x), -1)
+    return np.asarray(x, np.float64).reshape(len(x), int(np.prod(x.shape[1:])))
 
 
 @dataclass(frozen=True)
