@@ -44,6 +44,7 @@ class Namer:
         self._states_seen: set[str] = set()
         self._folders_seen: set[str] = set()
         self._identities: dict[str, set[str]] = {}
+        self.by_rule = False  # whether a sensor of the last file was named after its path
 
     def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
         """The items of one file with their names, and notes (texts) on where these come from.
@@ -52,6 +53,7 @@ class Namer:
         get it.
         """
         path = _Path(source, self._states, self._root)
+        self.by_rule = False
         fields, unmatched = self._fields(source)
         yield from (f"the path does not fit {text}: the file is named by rule" for text in unmatched)
         stamp = None if self._no_times or "time" in fields else stamp_in(path.name)
@@ -78,7 +80,9 @@ class Namer:
         if held is not None:
             stamped |= stamp is not None
             yield self._stamped(held, stamp)
-        yield from sorted(named - {""})
+        named.discard("")
+        self.by_rule = bool(named)
+        yield from sorted(named)
         if stamped and stamp is not None:
             unzoned |= not stamp[0].endswith("Z")
             yield "times come from the names of files"
@@ -91,12 +95,16 @@ class Namer:
         if not record.sensor or {"sensor", "machine"} & set(fields):
             return ""
         parts = [word for word, there in (("folder", path.machine), ("channel", record.channel)) if there]
+        machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
+        return f"sensors are named after their {' and '.join(parts)}{machine}"
+
+    def saw(self, source: str) -> None:
+        """A file whose sensors were named after its path, for ``told``."""
+        path = _Path(source, self._states, self._root)
         self._states_seen.update(path.states)
         self._folders_seen.update(path.folders)
         for word, number in _IDENTITY.findall(path.name):
             self._identities.setdefault(word, set()).add(number)
-        machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
-        return f"sensors are named after their {' and '.join(parts)}{machine}"
 
     def told(self) -> Iterator[str]:
         """What deserves to be said of all files together: folders that name no machine, and pairs that hide a fault."""
