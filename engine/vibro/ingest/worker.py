@@ -28,6 +28,7 @@ HEAD = 512  # bytes of a file that a reader may look at to decide
 FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
 Item = tuple[tuple[int, ...] | None, int | None, Sequence[Any]]
 _PLAIN = (str, int, float, bool)
+_SOUND = Quality(0)
 FileState = tuple[int, int, int]  # what changes with the content of a file
 Files = Sequence[tuple[Path, str, int]]  # files with their sources and the numbers of their readers
 
@@ -188,8 +189,9 @@ def packed(read: Read, out: BinaryIO) -> Packed:
         if isinstance(item, Rejected):
             items.append((plain(item), ()))
             continue
-        items.append((plain(item.record), (int(item.verdict.bits), *astuple(item.verdict)[1:], item.ident, item.check)))
-        out.write(np.ascontiguousarray(item.record.signal).data)
+        record, verdict, ident, check = item
+        items.append((plain(record), (int(verdict.bits), verdict.words, verdict.level, ident, check)))
+        out.write(np.ascontiguousarray(record.signal).data)
     return Packed(read._replace(items=()), items, start, out.tell() // 4)
 
 
@@ -202,5 +204,5 @@ def unpacked(packed: Packed, samples: NDArray[np.float32]) -> Read:
             items.append(item)
         else:
             bits, words, level, ident, check = verdict
-            items.append(Shaped(item, Judged(Quality(bits), words, level), ident, check))
+            items.append(Shaped(item, Judged(Quality(bits) if bits else _SOUND, words, level), ident, check))
     return packed.read._replace(items=items)
