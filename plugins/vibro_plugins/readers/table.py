@@ -17,7 +17,7 @@ from vibro_plugins.readers.text.choice import TableParams
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
-from vibro_plugins.readers.waveform.columns import Columns, Values, recording
+from vibro_plugins.readers.waveform.columns import Columns, recording
 from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
 from vibro_plugins.readers.waveform.layout import (
     Layout,
@@ -30,6 +30,7 @@ from vibro_plugins.readers.waveform.layout import (
 )
 from vibro_plugins.readers.waveform.parsing import BLOCK, parsed, plain
 from vibro_plugins.readers.waveform.reader import WaveReader
+from vibro_plugins.readers.waveform.spool import Values
 from vibro_plugins.readers.waveform.waves import records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro_plugins.readers.text.fast import Numbers
-from vibro_plugins.readers.waveform.columns import Values
 from vibro_plugins.readers.waveform.layout import Layout
 from vibro_plugins.readers.waveform.names import time_column
+from vibro_plugins.readers.waveform.spool import Spool, Values
 
 BLOCK = 2 << 20  # bytes of text that are parsed at a time
 # What stands for no value, besides what pyarrow's numbers know as NaN and infinity.
@@ -59,20 +59,20 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
 
 
 def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:
-    """The columns of a table that comes in pieces; samples are float32, which takes half the memory."""
-    columns: list[array[float] | list[str]] = [
-        [] if kind in ("time", "text") else array("d" if _may_be_a_clock(i, name, layout) else "f")
+    """The columns of a table that comes in pieces: samples as float32, what may be times or texts in temporary files."""
+    columns: list[array[float] | Spool] = [
+        Spool() if kind in ("time", "text") or _may_be_a_clock(i, name, layout) else array("f")
         for i, (name, kind) in enumerate(zip(layout.names, layout.kinds, strict=True))
     ]
     for table in tables:
         for column, piece in zip(columns, table.columns, strict=True):
             values = _values(piece)
-            if isinstance(column, array) and not isinstance(values, list):
-                with np.errstate(over="ignore"):
-                    column.frombytes(values.astype(column.typecode, copy=False).tobytes())
+            if isinstance(column, Spool):
+                column.append(values)
             else:
-                column += values
-    return [np.frombuffer(found, found.typecode) if isinstance(found, array) else found for found in columns]
+                with np.errstate(over="ignore"):
+                    column.frombytes(np.asarray(values, np.float32).tobytes())
+    return [np.frombuffer(found, np.float32) if isinstance(found, array) else found for found in columns]
 
 
 def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
