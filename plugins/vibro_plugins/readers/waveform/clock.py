@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 class Clock:
     """``fs`` in Hz, 0 = not known; ``start`` of the first sample; ``pieces`` where each piece without a leap begins.
 
-    ``begins``: seconds from the first sample to the start of each piece.
+    ``begins``: seconds from the first sample to the start of each piece. ``of_day``: seconds of the day of the first sample,
+    where the times name no day; -1 = not known.
     """
 
     fs: float = 0.0
@@ -32,6 +33,7 @@ class Clock:
     begins: tuple[float, ...] = (0.0,)
     notes: tuple[str, ...] = field(default=())
     zoned: bool = True  # False: the times name no zone and were read as UTC
+    of_day: float = -1.0
 
     def since(self, index: int) -> float:
         """Seconds from the first sample to one at which a piece begins."""
@@ -161,7 +163,7 @@ def _usual(since: Callable[[], Iterator[Floats]], count: int, name: str) -> tupl
         if not np.isfinite(times).all():
             at = place + int(np.argmin(np.isfinite(times)))
             raise BadField("Q010", name, f"row {at} has no time in column {name}")
-        some.append(steps[-max(place - 1, 0) % stride :: stride])
+        some.append(steps[-max(place - 1, 0) % stride :: stride].copy())
         last = float(times[-1])
     return float(np.median(np.concatenate(some))), last
 

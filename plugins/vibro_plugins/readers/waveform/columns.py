@@ -14,7 +14,7 @@ from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_of_stamps, counts, is_axis, rises
 from vibro_plugins.readers.waveform.spool import Spool, Values, ends_of, is_text, mapped, parts_of
-from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, seconds_of_day
+from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, past_midnight, seconds_of_day
 from vibro_plugins.readers.waveform.waves import Wave
 
 WIDEST = 64  # columns; a wider table has its samples along the lines
@@ -190,8 +190,7 @@ def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set
             dates = table.values[j]
             if len(dates) and is_day(ends_of(dates)[0][0]):
                 return _of_instants(mapped(_joined, dates, texts), name), {i, j}
-        note = f"column {name} has times without a day, which are left out; --time-from takes it from the path"
-        return replace(clock_of_numbers(day, 1.0, name), notes=(note,)), {i}
+        return _of_day(day, name), {i}
     if is_day(first):
         return None
     try:
@@ -218,15 +217,21 @@ def _parted_clock(table: Columns) -> Clock | None:
         return None
     if table.named and [words.plain(name)[:4] for name in table.names[:3]] != ["hour", "minu", "seco"]:
         return None
+    unwrap = past_midnight()
     try:
-        times = mapped(_seconds_of_parts, *table.values[:4])
+        times = mapped(lambda *columns: unwrap(_seconds_of_parts(*columns)), *table.values[:4])
     except ValueError:
         return None
     if len(times) < 3 or not rises(times):
         return None
-    clock = clock_of_numbers(times, 1.0, "1 to 4")
-    note = "columns 1 to 4 are hour, minute, second and microsecond without a day; --time-from takes it from the path"
-    return replace(clock, notes=(*clock.notes, note))
+    clock = _of_day(times, "1 to 4")
+    return replace(clock, notes=(*clock.notes, "columns 1 to 4 were taken as hour, minute, second and microsecond"))
+
+
+def _of_day(times: Values, name: str) -> Clock:
+    """The clock of seconds of the day; whoever knows the day makes instants of them."""
+    assert not isinstance(times, list)
+    return replace(clock_of_numbers(times, 1.0, name), of_day=float(ends_of(times)[0][0]))
 
 
 def _seconds_of_parts(*columns: NDArray[np.float64]) -> NDArray[np.float64]:

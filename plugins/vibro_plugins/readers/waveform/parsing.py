@@ -55,7 +55,9 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
             table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting(_GAPS))
         return [_values(column) for column in table.columns]
     source.unread(first)
-    return _joined(csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS)), layout)
+    return _joined(
+        csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS), pa.system_memory_pool()), layout
+    )
 
 
 def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:

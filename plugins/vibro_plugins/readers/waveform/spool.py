@@ -38,7 +38,7 @@ class Spool:
         else:
             self.dtype, data = part.dtype, part.tobytes()
         if not self._length:
-            self.head = part[:_ENDS]
+            self.head = part[:_ENDS] if isinstance(part, list) else part[:_ENDS].copy()
         self.tail = part[-_ENDS:] if isinstance(part, list) else part[-_ENDS:].copy()
         self._file.seek(0, 2)
         self._file.write(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,25 +78,34 @@ def _instants(texts: Sequence[str], name: str, first: int) -> tuple[NDArray[np.d
 
 def seconds_of_day(texts: Values) -> Values | None:
     """A column of times of day in seconds, those behind midnight a day later; None where it is something else."""
-    before, days = 0.0, 0
+    unwrap = past_midnight()
 
     def read(part: Sequence[str]) -> NDArray[np.float64]:
-        nonlocal before, days
         found = np.empty(len(part))
         for row, text in enumerate(part):
             match = _CLOCK.fullmatch(text.strip())
             if match is None:
                 raise ValueError("no time of day")
-            now = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
-            days += now < before - 43200
-            before = now
-            found[row] = now + 86400 * days
-        return found
+            found[row] = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
+        return unwrap(found)
 
     try:
         return mapped(read, texts)
     except ValueError:
         return None
+
+
+def past_midnight() -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What makes seconds of the day, given in parts, go on behind midnight."""
+    before, days = 0.0, 0
+
+    def unwrap(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        nonlocal before, days
+        passed = np.cumsum(np.diff(part, prepend=before) < -43200) + days
+        before, days = float(part[-1]), int(passed[-1])
+        return part + 86400.0 * passed
+
+    return unwrap
 
 
 def is_day(text: str) -> bool:
