@@ -143,6 +143,8 @@ class Table(WaveReader):
             cells = cells_of(line, layout.delimiter)
             if len(cells) != want:
                 return BadField("Q004", "", f"line {number} has {len(cells)} cells, the first row of samples {want}")
+            if behind := next(filter(None, cells[len(layout.kinds) :]), ""):
+                return BadField("Q004", "", f"line {number} holds {behind[:40]!r} behind the last column")
             for name, kind, cell in zip(layout.names, layout.kinds, cells, strict=False):
                 if kind == "time" or kind_of(cell, layout.decimal) in ("gap", "empty"):
                     continue

@@ -43,7 +43,6 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
             null_values=gaps,
             strings_can_be_null=False,
             decimal_point=layout.decimal,
-            include_columns=names[: len(layout.kinds)],
         )
 
     source = _Rows(block[_offset(block, layout.first) :], rest, bare=not layout.delimiter)
@@ -53,11 +52,20 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
             table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting([]))
         except ValueError:
             table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting(_GAPS))
-        return [_values(column) for column in table.columns]
+        return [_values(column) for column in _columns(table, layout)]
     source.unread(first)
     return _joined(
         csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS), pa.system_memory_pool()), layout
     )
+
+
+def _columns(table: Any, layout: Layout) -> list[Any]:
+    """The columns of a table or a part of one; ValueError where something stands behind the last one."""
+    width = len(layout.kinds)
+    if any(text.strip() for column in table.columns[width:] for text in column.to_pylist()):
+        raise ValueError("a cell behind the last column")
+    found: list[Any] = table.columns[:width]
+    return found
 
 
 def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:
@@ -67,7 +75,7 @@ def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:
         for i, (name, kind) in enumerate(zip(layout.names, layout.kinds, strict=True))
     ]
     for table in tables:
-        for column, piece in zip(columns, table.columns, strict=True):
+        for column, piece in zip(columns, _columns(table, layout), strict=True):
             values = _values(piece)
             if isinstance(column, Spool):
                 column.append(values)
