@@ -23,7 +23,7 @@ from vibro import __version__
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io import files, tensors
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 SUFFIX = ".safetensors"
 MAX_MANIFEST = 64 << 20  # bytes
