@@ -56,6 +56,9 @@ def tables() -> Iterator[Broken]:
     ):
         body = "".join(cell.format(i) + "\n" for i in range(64))
         yield Broken(what, "a.csv", text("acc\n" + body), "Q005", (words,))
+    later = [k / FS for k in range(len(X))], [k / FS + 0.5 for k in range(len(X))]
+    apart = text("Time,a,Time,b\n" + rows(later[0], X, later[1], Y))
+    yield Broken("two clocks", "a.csv", apart, "Q010", ("columns 1 and 3", "different times", "a file of its own"))
     noon = "".join(f"03/01/2024 02:00:00.{i:03d} PM,{i}\n" for i in range(64))
     yield Broken("AM and PM", "a.csv", text("time,acc\n" + noon), "Q005", ("24 hours",))
     yield Broken(

@@ -54,6 +54,9 @@ def layouts() -> Iterator[Dialect]:
     )
     twice = {"acc_1": X, "acc_2": Y}
     yield Dialect("two columns of one name", "a.csv", text("acc,acc\n" + rows(X, Y)), twice, notes=("were numbered",))
+    time = [k / FS for k in range(len(X))]
+    each = text("Time,acc,Time,acc\n" + rows(time, X, time, Y))
+    yield Dialect("a time column for each channel", "a.csv", each, twice, fs=FS, notes=("Time holds times too",))
     mixed = "".join(line + ("\r\n" if i % 3 else "\n") for i, line in enumerate(["x,y", *rows(X, Y).splitlines()]))
     yield Dialect("ends of lines of two kinds", "a.csv", text(mixed), {"x": X, "y": Y})
     yield Dialect("exponents and plus signs", "a.txt", text(exponents), wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from vibro_plugins.readers.waveform.spool import Spool, ends_of, parts_of
 _UNEVEN = 0.1  # share of steps that differ from the usual one, from which on a clock counts as coarse or uneven
 _EPOCH = 1e8  # a number of this size or above counts since 1970
 _ENOUGH = 1 << 20  # steps that the usual one is the median of
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]  # numbers, which are looked at in float64
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def clock_of_numbers(values: Floats | Spool, unit: float, name: str) -> Clock:
         return Clock(notes=(note,))
 
     def since() -> Iterator[Floats]:
-        return ((part - first) * scale for part in parts_of(values))
+        return ((np.asarray(part, np.float64) - first) * scale for part in parts_of(values))
 
     return _even(since, len(values), _resolution(values) * scale, name, start, notes)
 
@@ -90,7 +91,7 @@ def is_axis(values: Floats | Spool) -> bool:
     """Whether numbers rise in steps so even that they can only be times: each step within 1 % or a last digit."""
     if len(values) < 3:
         return False
-    head, tail = ends_of(values)
+    head, tail = _ends(values)
     if not np.isfinite([head[0], tail[-1]]).all() or not (head[1:] > head[:-1]).all():
         return False
     step = (tail[-1] - head[0]) / (len(values) - 1)
@@ -107,8 +108,13 @@ def rises(values: Floats | Spool) -> bool:
     return all(bool((steps > 0).all()) for _, _, steps in _stepped(parts_of(values)))
 
 
+def _ends(values: Floats | Spool) -> tuple[Floats, Floats]:
+    head, tail = ends_of(values)
+    return np.asarray(head, np.float64), np.asarray(tail, np.float64)
+
+
 def _counts(values: Floats | Spool) -> bool:
-    head = ends_of(values)[0]
+    head = _ends(values)[0]
     return (
         float(head[0]).is_integer()
         and bool((np.diff(head) == 1).all())
@@ -122,7 +128,8 @@ def _stepped(parts: Iterable[Floats]) -> Iterator[tuple[int, Floats, Floats]]:
     The very first value has no step.
     """
     place, before = 0, np.zeros(0)
-    for part in parts:
+    for values in parts:
+        part = np.asarray(values, np.float64)
         yield place, part, np.diff(part, prepend=before)
         place, before = place + len(part), part[-1:]
 
@@ -229,7 +236,7 @@ def _coarse(count: int, span: float, steps: _Steps, name: str) -> float:
 
 def _resolution(values: Floats | Spool) -> float:
     """The last decimal that numbers are written with, by a few of them."""
-    head, tail = ends_of(values)
+    head, tail = _ends(values)
     some = np.concatenate([head[:32], tail[-32:]])
     size = float(np.abs(some).max()) or 1.0
     for digits in range(13):

@@ -71,6 +71,10 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
         if table.named and words.plain(name) in words.LABELS and not _asked(name, patterns):
             notes.append(f"column {name} was left out: labels come from a table of their own (--labels)")
             continue
+        if table.named and words.time_column(name)[0] and not _asked(name, patterns):
+            _check_same(table, i, used)
+            notes.append(f"column {name} holds times too and was left out")
+            continue
         condition = words.covariate(name) if table.named else ""
         if condition and not _asked(name, patterns):
             if (mean := _mean(values)) is not None:
@@ -94,6 +98,16 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
         samples = values.as_float32() if isinstance(values, Spool) else values
         waves.append((place, Wave(name, samples, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
+
+
+def _check_same(table: Columns, i: int, used: set[int]) -> None:
+    """BadField (Q010) where a column of times has the name of the one that is the clock, and other values."""
+    for j in used:
+        if table.names[j] == table.names[i] and not is_text(table.values[j]):
+            pairs = zip(parts_of(table.values[i]), parts_of(table.values[j]), strict=True)
+            if not all(np.array_equal(one, other, equal_nan=True) for one, other in pairs):
+                detail = f"columns {j + 1} and {i + 1} are both called {table.names[i]} and hold different times"
+                raise BadField("Q010", table.names[i], f"{detail}; write each with its channels to a file of its own")
 
 
 def _asked(name: str, patterns: Sequence[str]) -> bool:

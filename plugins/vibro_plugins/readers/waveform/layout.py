@@ -16,7 +16,7 @@ from typing import Literal
 
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import excerpt
-from vibro_plugins.readers.waveform.names import LABELS, RECORDS, is_unit, parted, plain
+from vibro_plugins.readers.waveform.names import LABELS, RECORDS, is_unit, parted, plain, time_column
 
 Row = Sequence[str]
 Kind = Literal["number", "gap", "empty", "time", "text"]
@@ -140,15 +140,18 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
     names = [parted(cell) for cell in (header + [""] * width)[:width]]
     if units:
         names = [(name, unit or units[i].strip("()[] ")) for i, (name, unit) in enumerate(names)]
-    given = [name for name, _ in names]
+    given = [name if not time_column(name)[0] else "" for name, _ in names]
     if twice := next((name for name in given if name and given.count(name) > 1), ""):
         notes.append(f"several columns are called {twice}; they were numbered {twice}_1, {twice}_2 ...")
-    called = [f"{name}_{given[:i].count(name) + 1}" if given.count(name) > 1 else name for i, name in enumerate(given)]
+    called = [
+        f"{name}_{given[:i].count(name) + 1}" if name and given.count(name) > 1 else name
+        for i, name in enumerate(given)
+    ]
     return Layout(
         first,
         delimiter,
         "," if commas else ".",
-        tuple(name if given[i] else str(i + 1) for i, name in enumerate(called)),
+        tuple(called[i] or name or str(i + 1) for i, (name, _) in enumerate(names)),
         tuple(unit for _, unit in names),
         tuple(kinds[:width]),
         bool(header),
