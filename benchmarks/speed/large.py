@@ -11,7 +11,6 @@ library is not installed is left out.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -128,8 +127,13 @@ def one(path: Path, window: str) -> dict[str, float]:
     begun = process_time()
     with TemporaryDirectory(dir=path.parent) as work:
         got = ingest([path], readers, options, Path(work, "ingest"), lambda event: None)
-        peak, samples = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, got.batch.x.size
-    return {"peak": peak / 1e6, "matrix": 4 * samples / 1e6, "seconds": process_time() - begun}
+        samples = got.batch.x.size
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "peak": 1024 * int(status["VmHWM"].split()[0]) / 1e6,
+        "matrix": 4 * samples / 1e6,
+        "seconds": process_time() - begun,
+    }
 
 
 def main(names: Sequence[str] = ()) -> int:
