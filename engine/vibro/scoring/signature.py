@@ -16,6 +16,7 @@ from vibro.scoring.marks import Look
 BANDS = 24  # of equal width in log frequency, a channel
 LAGS = (1, 2, 4, 8)  # samples, of the second differences that a burst may show in
 WINDOWS, SAMPLES = 64, 4  # stretches of a record at most, and samples in one at least
+BURST = 0.69  # nepers, twice the usual stretch, below which the strongest is no burst: chance, or one of many impacts
 OWN = 20  # rows of a sensor from which it has a centre and a spread of its own
 LEAST_SPREAD = 0.01  # nepers; a level never varies less
 BLOCK = 1 << 18  # samples worked on at a time
@@ -47,6 +48,7 @@ class Signature:
     def look(self, raw: Floats, z: Floats, sensor: NDArray[np.int32]) -> Look:
         """What records look like: ``raw`` (n, k) of ``measure``, ``z`` (n, d) of the detectors, ``sensor`` (n,), -1 = unknown."""
         signature = (raw - self.arrays["centre"][sensor]) / self.arrays["spread"][sensor]
+        signature[:, 0] = np.where(raw[:, 0] < BURST, np.minimum(signature[:, 0], 0.0), signature[:, 0])
         own = np.append(np.asarray(self.arrays["own"], np.bool_), False)
         return Look(signature.astype(np.float32), z, np.where(own[sensor], sensor, -1).astype(np.int32))
 
