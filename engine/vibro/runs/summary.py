@@ -15,7 +15,7 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
-from vibro.injection.trial import Trial, judge
+from vibro.injection.trial import PER_SENSOR, Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
@@ -279,7 +279,7 @@ def fault_injection(
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
     ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
-    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
+    one row per sensor that was tried on three records and, last, one of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
@@ -297,7 +297,7 @@ def fault_injection(
         "smallest": [
             {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}
             for name, n, row in zip([*sensors, None], found.count, found.smallest, strict=True)
-            if n
+            if name is None or n >= PER_SENSOR
         ],
     }
 
