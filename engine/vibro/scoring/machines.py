@@ -57,9 +57,10 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     instants the same shares. ``reason``: ``sustained`` as just said; ``single_sensor``: a sensor keeps up an alarm by
     itself, which the mean with the next one does not reach; ``isolated``: records in alarm, none kept up; empty where
     nothing was found. ``score``: the highest score that 3 of 5 instants reached; ``since``: the first record over
-    the cut of the latest such episode; ``growth_per_day``: by how much the worst sensor's score rises per day since then (slope of Theil and Sen),
-    NaN without one and within a day of it; ``records_alarm``; ``sensors_alarm``: sensors that keep up an alarm by themselves; ``confidence``: mean of that
-    of the deciding records. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since``
+    the cut of the latest such episode; ``growth_per_day``: by how much the worst sensor's score rises per day since then
+    (slope of Theil and Sen), NaN without one and within a day of it; ``records_alarm``; ``sensors_alarm``: sensors that
+    keep up an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no
+    persistence: each sensor counts by its 80 % quantile and ``since``
     is empty.
     """
     rows = []
