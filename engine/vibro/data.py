@@ -313,8 +313,10 @@ def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:
     if batch.unit != schema["unit"]:
         problems.append(f"unit is {batch.unit}, the model was fitted on {schema['unit']}")
     if problems:
-        raise IncompatibleModelError(
-            f"the data do not fit the model: {'; '.join(problems)}",
-            hint=f"--window {schema['length']:g} cuts recordings, --resample {schema['fs']:g} changes their rate,"
-            f" --unit {schema['unit']} converts; or fit a model for these data",
-        )
+        ways = [
+            (batch.length > schema["length"], f"--window {schema['length']:g} cuts recordings"),
+            (batch.fs != schema["fs"], f"--resample {schema['fs']:g} changes their rate"),
+            (batch.unit != schema["unit"] != "unknown", f"--unit {schema['unit']} converts"),
+        ]
+        said = [*(way for helps, way in ways if helps), "fit a model for these data: vibro ensemble run DATA -o RUN"]
+        raise IncompatibleModelError(f"the data do not fit the model: {'; '.join(problems)}", hint=", or ".join(said))

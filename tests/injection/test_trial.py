@@ -69,3 +69,5 @@ def test_the_trial_stays_small_with_many_sensors():
     batch = make_batch(x, fs=100.0, sensor=[f"s{i % 100}" for i in range(300)])
     rows = presumed_normal_rows(batch, np.arange(300), np.zeros(300))
     assert len(rows) == len(np.unique(batch.sensor[rows])) == LEAST
+    rows = presumed_normal_rows(batch, np.arange(300), np.arange(300.0))
+    assert (rows // 100 == 1).all()  # the middle one of the calmer half, not the calmest

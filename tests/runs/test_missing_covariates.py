@@ -58,3 +58,42 @@ def test_only_the_records_that_lack_them_change(plant):
     (line,) = [line for line in said["warnings"] if "which the model was fitted with" in line]
     count = int(line.split(" of ")[0])
     assert 0 < count < 600 and changed.sum() <= count and "lack load, which" in line
+
+
+def test_a_watch_takes_covariates_and_says_where_they_are_missing(plant, tmp_path, capsys):
+    inbox, table = tmp_path / "in", tmp_path / "covariates.csv"
+    inbox.mkdir()
+    lines = (plant / "data.jsonl").read_text().splitlines(keepends=True)
+    head, *values = (plant / "covariates.csv").read_text().splitlines(keepends=True)
+    line = ["watch", str(inbox), "--model", str(plant / "run"), "-o", str(tmp_path / "out"), "--once", "--settle", "0"]
+    line += ["--covariates", str(table), "--json"]
+
+    def arrives(name, first, last, known):
+        (inbox / name).write_text("".join(lines[first:last]))
+        table.write_text(head + "".join(values[:known]))
+        capsys.readouterr()
+        assert vibro(line) == 0
+        return [e for e in map(json.loads, capsys.readouterr().out.splitlines()) if e["event"] == "covariates"]
+
+    assert arrives("a.jsonl", 0, 300, 600) == []
+    (event,) = arrives("b.jsonl", 300, 310, 0)
+    assert event["source"] == "b.jsonl" and event["warning"].startswith("10 of 10 records lack ")
+    assert arrives("c.jsonl", 310, 320, 0) == []  # told before
+    assert arrives("d.jsonl", 320, 330, 600) == [] and len(arrives("e.jsonl", 330, 340, 0)) == 1
+    batch, _ = scored(plant, "batch", "--covariates", str(plant / "covariates.csv"))
+    with (tmp_path / "out" / "scores.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))[:300]
+    score = {row["record_id"]: row["score"] for row in batch}
+    same = sum(row["score"] == score[row["record_id"]] for row in found)
+    assert same >= 295  # views of an instant see the records of their own file only
+
+
+def test_a_watch_ends_where_its_table_of_covariates_cannot_be(plant, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text((plant / "data.jsonl").read_text().partition("\n")[0] + "\n")
+    line = ["watch", str(tmp_path / "in"), "--model", str(plant / "run"), "-o", str(tmp_path / "out"), "--once"]
+    line += ["--settle", "0"]
+    assert vibro([*line, "--covariates", str(tmp_path / "none.csv")]) == 2
+    (tmp_path / "bad.csv").write_text("load\n1\n")
+    assert vibro([*line, "--covariates", str(tmp_path / "bad.csv")]) == 2
+    assert "no such file" in (said := capsys.readouterr().err) and "no key column" in said

@@ -306,6 +306,22 @@ def test_a_file_must_rest_and_one_that_never_does_is_named_once(tmp_path):
     assert restless == ["grows.csv"] and arrivals.waiting == 2
 
 
+def test_a_file_that_rested_before_the_watch_began_is_taken_as_it_is(tmp_path):
+    (tmp_path / "broken.csv").write_text("x")
+    written = (tmp_path / "broken.csv").stat().st_mtime
+    for age, expected in ((59.0, False), (61.0, True)):
+        seconds = iter((0.0, 2.0))
+        arrivals = Arrivals(
+            tmp_path,
+            lambda source: "",
+            settle=2.0,
+            patience=60.0,
+            now=lambda seconds=seconds: next(seconds),
+            clock=lambda age=age: written + age,
+        )
+        assert arrivals.look() == [] and [late for *_, late in arrivals.look()] == [expected]
+
+
 class Taker(BaseHTTPRequestHandler):
     taken: list[dict] = []
     refuse = 0

@@ -69,3 +69,20 @@ def test_without_times_a_machine_has_one_case():
 
 def test_no_alarm_no_case():
     assert found({"m": np.full((20, 2), 3.0)}) == []
+
+
+def test_sensors_that_measure_at_uneven_times_share_the_case_of_their_machines_alarm():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        table = np.zeros((40, 2))
+        table[30:, :] = 9.0
+        table[30, rng.integers(2)] = 0.0  # one of both begins an instant later
+        batch, _ = judged({"m": table})
+        late = np.where(batch.sensor == 1, 900, 0) + rng.integers(0, 300, len(batch))
+        batch = replace(batch, time=batch.time + late.astype("timedelta64[s]"))
+        matrix = ScoreMatrix(("a",), batch.ids, table.reshape(-1, 1), table.reshape(-1, 1))
+        verdict = decide(matrix, table.ravel(), np.ones(1), CUTS, np.arange(50.0) / 50, batch.valid, 0.5)
+        machines = machine_rows(batch, verdict, CUTS)
+        (case,) = case_rows(batch, verdict, machines)
+        assert machines[0]["level"] == case["level"] == "alarm"
+        assert machines[0]["since"] == case["since"] == batch.time[verdict.score > 4].min()

@@ -251,3 +251,18 @@ def test_disk_failures_name_path_and_need(tmp_path):
         with pytest.raises(FileNotFoundError), run.stage("10-a", "key"):
             (tmp_path / "input.jsonl").read_text()  # a missing input is no disk failure
         finish(run)
+
+
+def test_a_model_is_said_to_be_no_run(tmp_path):
+    from vibro.errors import ConfigError
+    from vibro.store import manifest
+
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text('{"format": 1, "meta": {}}')
+    with pytest.raises(ConfigError, match="is a model, not a run directory") as told:
+        manifest.read(tmp_path / "model")
+    assert told.value.hint is not None and told.value.hint.startswith("vibro score ")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError) as told:
+        manifest.read(tmp_path / "model")
+    assert told.value.hint == f"name its run: {tmp_path}"

@@ -107,7 +107,7 @@ def show_result(session: Session, found: dict[str, Any], out: Path, *, report: b
     from vibro.cli.run_tables import show_run
 
     if not session.result(found):
-        show_run(found, session.lang)
+        show_run(found, session.lang, out)
         console.line(f"report: {out / 'report.html'}" if report else f"results: {out}")
     order = ("attention", "alarm")
     if fail_on and any(found["levels"][level] for level in order[order.index(fail_on) :]):

@@ -178,7 +178,8 @@ def suggest(
     console.line(f"to see one: vibro explain {run} RECORD -o record.html")
     if out is not None:
         console.line(
-            f"fill in label (0 normal, 1 faulty) and fault_type of {out}, then: vibro finetune {run} --labels {out}"
+            f"fill in label (0 normal, 1 faulty) and fault_type of {out}, then:"
+            f" vibro finetune {run} --labels {out} -o MODEL"
         )
 
 

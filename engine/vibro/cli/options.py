@@ -29,6 +29,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a finished run.")]
 FailOn = Annotated[str | None, typer.Option("--fail-on", help="Exit 1 if a record reaches attention or alarm.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Skip report.html.")]
 CsvBom = Annotated[bool, typer.Option("--csv-bom", help="Begin CSV files with a byte-order mark, for Excel.")]
+CovariateTolerance = Annotated[
+    float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
+]
 
 Texts = list[str] | None
 
@@ -109,9 +112,7 @@ class Tables:
     covariates: Annotated[Path | None, typer.Option("--covariates", help="Table of load, temperature, speed ...")] = (
         None
     )
-    covariate_tolerance: Annotated[
-        float, typer.Option("--covariate-tolerance", min=0, help="Seconds for which a covariate row stays valid.")
-    ] = 600.0
+    covariate_tolerance: CovariateTolerance = 600.0
     sensors: Annotated[
         Path | None, typer.Option("--sensors", help="Table of sensors, their machines and what is known of them.")
     ] = None

@@ -10,8 +10,8 @@ from vibro.report.messages import KNOW, remarks, translate
 from vibro.report.texts import texts
 
 
-def show_run(found: Mapping[str, Any], lang: str) -> None:
-    """The result of a run on one screen: counts, machines, cases, detectors, what to look at."""
+def show_run(found: Mapping[str, Any], lang: str, run: object) -> None:
+    """The result of a run on one screen: counts, machines, cases, detectors, what to look at; ``run``: its directory."""
     t = texts(lang)
     records, cuts = found["records"], found["thresholds"]["cuts"]
     line(t["p_data"].format(**{key: f"{records[key]:,}" for key in ("read", "accepted", "quarantined")}))
@@ -38,7 +38,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
                 f"{t['average_precision']}, {t['persistent']}: {'-' if persistent is None else format(persistent, '.3f')}"
             )
         show_alarms(found["metrics"]["alarms"], t)
-    show_warnings(found["warnings"], lang)
+    show_warnings([w.replace(" RUN --", f" {run} --") for w in found["warnings"]], lang)
 
 
 def _show_cases(found: Mapping[str, Any], lang: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from vibro.cli.command import command
-from vibro.cli.options import Device, Out, Reading
+from vibro.cli.options import CovariateTolerance, Device, Out, Reading
 from vibro.cli.session import Session
 
 
@@ -22,6 +22,10 @@ def watch(
     model: Annotated[Path, typer.Option("--model", help="A run directory or its model/ folder.", show_default=False)],
     out: Out,
     reading: Reading,
+    covariates: Annotated[
+        Path | None, typer.Option("--covariates", help="Table of load, temperature ..., read anew at each look.")
+    ] = None,
+    covariate_tolerance: CovariateTolerance = 600.0,
     once: Annotated[bool, typer.Option("--once", help="Score what is there and end, for cron.")] = False,
     settle: Annotated[float, typer.Option("--settle", min=0, help="Seconds that a file must rest.")] = 2.0,
     patience: Annotated[
@@ -41,6 +45,8 @@ def watch(
     def tell(event: Mapping[str, Any]) -> None:
         if session.json:
             _json_line(event)
+        elif event["event"] == "covariates":
+            console.note(f"warning: {console.clean(event['source'])}: {console.clean(event['warning'])}")
         else:
             console.line(_sentence(event))
             sys.stdout.flush()
@@ -50,6 +56,8 @@ def watch(
         model=model,
         out=out,
         reading=reading.options(need_fs=False),
+        covariates=covariates,
+        covariate_tolerance=covariate_tolerance,
         device=device,
         once=once,
         settle=settle,

@@ -43,7 +43,9 @@ def without_effect(listing: Listing, options: IngestOptions) -> Iterator[str]:
     used = {type(found.reader).name: {f.name for f in fields(found.reader.params)} for found in listing.files}
     for name, value in _given(options).items():
         if value and used and not any(name in own for own in used.values()):
-            yield f"--{name} has no effect: files of this kind ({', '.join(sorted(used))}) do not take it"
+            typed = [f"--{name}"] if getattr(options, name) else []
+            typed += [f"--{role}-from" for role in columns_named(options)] if name == "columns" else []
+            yield f"{' and '.join(typed)} has no effect: files of this kind ({', '.join(sorted(used))}) do not take it"
 
 
 def _given(options: IngestOptions) -> dict[str, Any]:

@@ -109,32 +109,56 @@ def with_recordings(batch: SignalBatch, labels: Labels) -> SignalBatch:
     return replace(batch, recording=codes, recordings=names)
 
 
+@dataclass(frozen=True)
+class Covariates:
+    """A covariate table as it was read: ``values`` float32 (rows, names), NaN where a cell is empty."""
+
+    table: Table
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, path: Path) -> Covariates:
+        """ConfigError for a table that cannot be read, has no covariates or holds other things than numbers."""
+        table = read_table(path, [], "covariate table")
+        names = tuple(name for name in table.columns if name and name not in _NOT_COVARIATES)
+        if not names:
+            raise ConfigError(f"covariate table {path.name} holds no column besides its keys")
+        values = np.array([_numbers(table, name) for name in names], dtype=np.float32).T.reshape(len(table), len(names))
+        return cls(table, names, values)
+
+    def join(self, batch: SignalBatch, tolerance: float) -> tuple[SignalBatch, int]:
+        """The batch with these covariates, and how many of its records have a row; as ``read_covariates`` finds them."""
+        columns = self.table.columns
+        by_time = "data_time" in columns and not any(set(key) <= set(columns) for key in KEYS)
+        row = (
+            _row_by_time(self.table, batch, self.values, tolerance)
+            if by_time
+            else _row_by_key(self.table, batch, self.values)
+        )
+        given = np.full((len(batch), len(self.names)), np.nan, np.float32)
+        given[row >= 0] = self.values[row[row >= 0]]
+        all_names = tuple(dict.fromkeys([*batch.covariate_names, *self.names]))
+        joined = np.full((len(batch), len(all_names)), np.nan, np.float32)
+        for j, name in enumerate(batch.covariate_names):
+            joined[:, all_names.index(name)] = batch.covariates[:, j]
+        for j, name in enumerate(self.names):
+            column = joined[:, all_names.index(name)]
+            np.copyto(column, given[:, j], where=np.isfinite(given[:, j]))
+        return replace(batch, covariates=joined, covariate_names=all_names), int((row >= 0).sum())
+
+
 def read_covariates(path: Path, batch: SignalBatch, tolerance: float = 600.0) -> tuple[SignalBatch, list[str]]:
     """The batch with the table's columns as covariates, and warnings; a cell of the table wins over the record's own.
 
     Rows are found by the keys of a label table, or by ``data_time`` alone: the latest row that is not later than the
-    record and at most ``tolerance`` seconds older.
+    record and at most ``tolerance`` seconds older. ConfigError where no row is about a record.
     """
-    table = read_table(path, [], "covariate table")
-    by_time = "data_time" in table.columns and not any(set(key) <= set(table.columns) for key in KEYS)
-    names = [name for name in table.columns if name and name not in _NOT_COVARIATES]
-    if not names:
-        raise ConfigError(f"covariate table {path.name} holds no column besides its keys")
-    values = np.array([_numbers(table, name) for name in names], dtype=np.float32).T.reshape(len(table), len(names))
-    row = _row_by_time(table, batch, values, tolerance) if by_time else _row_by_key(table, batch, values)
-    if not (row >= 0).any():
+    joined, matched = Covariates.read(path).join(batch, tolerance)
+    if not matched:
         raise ConfigError(f"no row of {path.name} matches a record", hint="compare its keys with vibro data check")
-    given = np.where((row >= 0)[:, None], values[np.maximum(row, 0)], np.float32("nan"))
-    all_names = tuple(dict.fromkeys([*batch.covariate_names, *names]))
-    joined = np.full((len(batch), len(all_names)), np.nan, np.float32)
-    for j, name in enumerate(batch.covariate_names):
-        joined[:, all_names.index(name)] = batch.covariates[:, j]
-    for j, name in enumerate(names):
-        column = joined[:, all_names.index(name)]
-        np.copyto(column, given[:, j], where=np.isfinite(given[:, j]))
-    without = int((row < 0).sum())
-    warnings = [f"{without} of {len(batch)} records have no row in {path.name}"] if without else []
-    return replace(batch, covariates=joined, covariate_names=all_names), warnings
+    without = len(batch) - matched
+    return joined, [f"{without} of {len(batch)} records have no row in {path.name}"] if without else []
 
 
 def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]]:

@@ -87,7 +87,8 @@ def inject_all(engine: Engine, detectors: FittedDetectors) -> Trial | None:
 
 
 def presumed_normal_rows(batch: SignalBatch, rows: NDArray[np.intp], score: Floats) -> NDArray[np.intp]:
-    """Some of these rows: of each sensor those in the lower half by ``score`` (len(rows),), evenly spread over that half.
+    """Some of these rows: of each sensor those in the lower half by ``score`` (len(rows),), evenly spread over that half,
+    or the middle one of it.
 
     At most ``PER_SENSOR`` of a sensor, and in all one in ``RECORDS_PER_COPY`` of the batch within ``LEAST`` and ``MOST``;
     where that is fewer than one per sensor, of evenly chosen sensors.
@@ -103,7 +104,9 @@ def presumed_normal_rows(batch: SignalBatch, rows: NDArray[np.intp], score: Floa
     for s in sensors:
         mine = np.flatnonzero(batch.sensor[rows] == s)
         half = mine[np.argsort(score[mine], kind="stable")][: (len(mine) + 1) // 2]
-        chosen.append(rows[half[np.unique(np.linspace(0, len(half) - 1, min(each, len(half))).astype(np.intp))]])
+        count = min(each, len(half))
+        ends = (0, len(half) - 1) if count > 1 else (len(half) // 2,) * 2
+        chosen.append(rows[half[np.unique(np.linspace(*ends, count).astype(np.intp))]])
     return np.sort(np.concatenate(chosen))
 
 

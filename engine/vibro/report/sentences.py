@@ -180,8 +180,8 @@ _KNOW: Pairs = (
     ),
     (
         "{transients} (at once on most sensors of a machine, impulsive, gone at the next instant): {when}; {records} of theirs"
-        " [counts|count] as attention, not as alarm",
-        "{transients}（同一时刻出现在设备多数传感器上，呈冲击性，下一时刻消失）：{when}；其中{records}列为关注而非报警",
+        " above the alarm cut [counts|count] as attention, not as alarm",
+        "{transients}（同一时刻出现在设备多数传感器上，呈冲击性，下一时刻消失）：{when}；其中{records}超过报警界限，列为关注而非报警",
     ),
     (
         "{n#} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign one as"

@@ -36,12 +36,14 @@ class Arrivals:
         settle: float,
         patience: float,
         now: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._folder = folder
         self._known = known
         self._settle = settle
         self._patience = patience
         self._now = now
+        self._clock = clock  # that of the times of files
         self._waiting: dict[str, _Seen] = {}
         self.problems: dict[str, str] = {}  # folders that cannot be read -> why
 
@@ -53,7 +55,8 @@ class Arrivals:
     def look(self) -> list[tuple[Path, str, str, bool]]:
         """Path, source and state of the files that have come to rest, in natural order of their sources.
 
-        The last value: the file has rested so long that it is taken as it is, whole or not.
+        The last value: the file has rested so long that it is taken as it is, whole or not; by its own times where it has
+        rested since before the watch began.
         """
         now, there, whole = self._now(), set(), []
         for path, state in self._files(self._folder):
@@ -65,7 +68,8 @@ class Arrivals:
             if seen is None or seen.state != state:
                 self._waiting[source] = _Seen(state, now, now if seen is None else seen.first, bool(seen and seen.told))
                 continue
-            late = now - seen.since >= self._patience
+            rested = max(now - seen.since, self._clock() - max(state[1], state[2]) / 1e9)
+            late = rested >= self._patience
             if now - seen.since >= self._settle and (late or not seen.tried):
                 seen.tried = True
                 whole.append((path, source, repr(state), late))

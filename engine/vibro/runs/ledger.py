@@ -15,6 +15,7 @@ from vibro.ingest.accounting import QUARANTINED, REASONS
 from vibro.io import files
 from vibro.runs.outputs import score_columns
 from vibro.runs.scorer import Judged
+from vibro.runs.summary import lacking
 from vibro.runs.window import machine_levels
 from vibro.scoring.drift import ALPHA, BLOCK, drift, reference_of
 from vibro.scoring.machines import N
@@ -47,12 +48,33 @@ class Ledger:
             return 0, []
         change.append(SCORES, *score_lines({name: column[new] for name, column in columns.items()}))
         rows = np.flatnonzero(new)
-        events = [*self._levels(change, judged, rows), *self._drifts(change, judged, rows)]
+        events = [
+            *self._lacks(change, source, judged),
+            *self._levels(change, judged, rows),
+            *self._drifts(change, judged, rows),
+        ]
         for event in events:
             line = json_line(event)
             change.append(EVENTS, b"", line.encode())
             change.run("INSERT INTO events (line, waiting) VALUES (?, ?)", line, int(self._waiting))
         return len(rows), events
+
+    def _lacks(self, change: Transaction, source: str, judged: Judged) -> Iterator[dict[str, Any]]:
+        """Records without the covariates of the fit: told for the first file of a machine that lacks them, then after one
+        that does not."""
+        batch = judged.batch
+        assert batch is not None
+        lack, said = lacking(self._fitted, batch)
+        machines = set(batch.machine[lack].tolist())
+        for code in set(batch.machine.tolist()) - machines:
+            change.run("DELETE FROM known WHERE key = ?", f"lacks {batch.machines[code]}")
+        fresh = [
+            batch.machines[code]
+            for code in sorted(machines)
+            if self._new(change, f"lacks {batch.machines[code]}", source)
+        ]
+        if fresh:
+            yield {"event": "covariates", "source": source, "machines": fresh, "warning": said[0]}
 
     def _levels(self, change: Transaction, judged: Judged, rows: NDArray[np.intp]) -> list[dict[str, Any]]:
         """Changes of machines' levels, instant by instant, by the last instants of each sensor.

@@ -19,6 +19,7 @@ from vibro.data import SignalBatch, check_schema
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, NothingAccepted, ingest
 from vibro.ingest.accounting import Accounting
+from vibro.ingest.tables import Covariates
 from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.scoring.verdict import ScoreMatrix, Verdict
 from vibro.store import bundle, manifest
@@ -38,9 +39,18 @@ class Scorer:
     """Reads and judges files below one folder with a model.
 
     Sampling rate, length and unit are those of the model: what a record states otherwise quarantines that record.
+    ``covariates``: their table, and for how many seconds a row of it stays valid.
     """
 
-    def __init__(self, host: PluginHost, model: Path, root: Path, reading: IngestOptions, device: str = "auto") -> None:
+    def __init__(
+        self,
+        host: PluginHost,
+        model: Path,
+        root: Path,
+        reading: IngestOptions,
+        device: str = "auto",
+        covariates: tuple[Path, float] | None = None,
+    ) -> None:
         self.fitted, _, meta = load_model(host, model)
         self.root = root
         self._manifest = model_folder(model) / bundle.NAME
@@ -49,6 +59,8 @@ class Scorer:
         self._engine = Engine(host, ctx)
         verify_model(self._engine, self.fitted, meta, manifest.libraries())
         self._readers = [cls.make({}, Context()) for cls in host.components("reader")]
+        self._table = covariates
+        self.read_covariates()
         self._reading = frozen(reading, self.fitted.schema)
 
     @property
@@ -66,6 +78,10 @@ class Scorer:
         except FileNotFoundError:  # while it is exchanged
             return False
 
+    def read_covariates(self) -> None:
+        """Reads the table of covariates as it is now; ConfigError if that cannot be."""
+        self._covariates = None if self._table is None else Covariates.read(self._table[0])
+
     def judge(self, path: Path) -> Judged:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""
         with TemporaryDirectory(prefix="vibro-") as folder:
@@ -73,10 +89,13 @@ class Scorer:
                 got = ingest([path], self._readers, self._reading, Path(folder), self._engine.host.emit, root=self.root)
             except NothingAccepted as error:
                 return Judged(None, None, None, _findings(error.accounting))
-            check_schema(self.fitted.schema, got.batch)
-            matrix = self._engine.score(self.fitted, got.batch)
-            verdict = self._engine.decide(self.fitted, matrix, got.batch)
-            batch = replace(got.batch, x=np.zeros((len(got.batch), 1, 0), np.float32))
+            batch = got.batch
+            check_schema(self.fitted.schema, batch)
+            if self._table is not None and self._covariates is not None:
+                batch, _ = self._covariates.join(batch, self._table[1])
+            matrix = self._engine.score(self.fitted, batch)
+            verdict = self._engine.decide(self.fitted, matrix, batch)
+            batch = replace(batch, x=np.zeros((len(got.batch), 1, 0), np.float32))
             return Judged(batch, matrix, verdict, _findings(got.accounting))
 
 

@@ -15,7 +15,7 @@ from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
-from vibro.injection.trial import Trial, judge
+from vibro.injection.trial import PER_SENSOR, Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
 from vibro.scoring.thresholds import Cuts
@@ -157,17 +157,17 @@ def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
     return {"on": fitted.persistence.on} | {k: v if np.isfinite(v) else None for k, v in numbers.items()}
 
 
-def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> list[str]:
-    """A sentence on the records that lack covariates which the model knows, and how they are judged."""
+def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> tuple[NDArray[np.bool_], list[str]]:
+    """(n,) records that lack covariates which the model knows, and a sentence on how they are judged."""
     coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
-    count = int(fitted.lack_covariates(coded).sum())
-    if not count or fitted.without_covariates is None:
-        return []
+    rows = fitted.lack_covariates(coded)
+    if not rows.any() or fitted.without_covariates is None:
+        return rows, []
     columns = fitted.without_covariates.arrays["columns"]
     missing = np.isnan(coded.covariates[:, columns]).any(axis=0)
     names = np.array(fitted.schema["covariate_names"])[columns][missing].tolist()
-    return [
-        f"{count} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
+    return rows, [
+        f"{int(rows.sum())} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
         " they are judged by its calibration without covariates"
     ]
 
@@ -281,8 +281,8 @@ def fault_injection(
 
     ``detectors``, ``sensors``: those of the model. ``parts``: shares of the faults that raise an alarm only ``with`` and
     only ``without`` each detector; ``adds_nothing``: those of which the former is not larger by ``LEAST_PART``. ``taught``:
-    kinds that detectors may have learned from. ``smallest`` has one row per sensor that was tried and, last, one of all
-    records together with ``sensor_id`` null.
+    kinds that detectors may have learned from. ``smallest`` has one row per sensor tried on three records and, last, one
+    of all records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
@@ -303,7 +303,7 @@ def fault_injection(
         "smallest": [
             {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}
             for name, n, row in zip([*sensors, None], found.count, found.smallest, strict=True)
-            if n
+            if name is None or n >= PER_SENSOR
         ],
     }
 
@@ -363,7 +363,7 @@ def build(
     known = set(fitted.schema["covariate_names"])
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
-    said += [*lacking(fitted, batch), *companions(fitted, report, matrix, batch)]
+    said += [*lacking(fitted, batch)[1], *companions(fitted, report, matrix, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",

@@ -33,7 +33,7 @@ def sentences(
     return [
         *quiet_machines(machines),
         *alone(sensors),
-        *passing(verdict),
+        *passing(verdict, cuts),
         *persisting(verdict, cuts),
         *minority(verdict, cuts),
         *unseen(batch, verdict, cuts),
@@ -106,7 +106,7 @@ def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{who}: look at the sensor and its mounting first"]
 
 
-def passing(verdict: Verdict) -> list[str]:
+def passing(verdict: Verdict, cuts: Cuts) -> list[str]:
     """Transients, those that are not over yet, and records that the user said are benign."""
     said, found = [], verdict.transients
     if found.events:
@@ -114,10 +114,10 @@ def passing(verdict: Verdict) -> list[str]:
         for event in found.events:
             times.setdefault(event.machine, []).append(files.iso_time(event.time))
         when = "; ".join(f"{names([machine])} {names(mine)}" for machine, mine in times.items())
-        records = sum(len(event.rows) for event in found.events)
+        records = sum(int((verdict.persistent[event.rows] > cuts.alarm).sum()) for event in found.events)
         said.append(
             f"{counted(len(found.events), 'transient')} (at once on most sensors of a machine, impulsive, gone at the next"
-            f" instant): {when}; {counted(records, 'record')} of theirs count as attention, not as alarm"
+            f" instant): {when}; {counted(records, 'record')} of theirs above the alarm cut count as attention, not as alarm"
         )
     for event in found.pending:
         said.append(

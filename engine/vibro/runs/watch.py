@@ -33,13 +33,15 @@ class WatchOptions:
     """What ``vibro watch`` is told; spans in seconds.
 
     ``settle``: how long a file must rest; ``patience``: after which it is taken as it is, whole or not. ``command`` gets
-    each event on its standard input, ``webhook`` as a POST.
+    each event on its standard input, ``webhook`` as a POST. ``covariates``: a table that is read anew at each look.
     """
 
     folder: Path
     model: Path
     out: Path
     reading: IngestOptions = field(default_factory=IngestOptions)
+    covariates: Path | None = None
+    covariate_tolerance: float = 600.0
     device: str = "auto"
     once: bool = False
     settle: float = 2.0
@@ -77,7 +79,8 @@ def watch(
     try:
 
         def load() -> Scorer:
-            return Scorer(host, options.model, folder, options.reading, options.device)
+            table = None if options.covariates is None else (options.covariates, options.covariate_tolerance)
+            return Scorer(host, options.model, folder, options.reading, options.device, table)
 
         scorer = load()
         journal = Journal(out, {"fit": scorer.fit, "folder": str(folder)})
@@ -96,6 +99,8 @@ def _check(folder: Path, out: Path, options: WatchOptions) -> None:
         raise ConfigError(f"-o {options.out} lies inside the folder that is watched", hint="choose another -o")
     if content(out) and not (out / JOURNAL).is_file():
         raise ConfigError(f"{options.out} is not empty and holds no watch", hint="choose another -o")
+    if options.covariates is not None and not options.covariates.is_file():
+        raise ConfigError(f"--covariates: no such file: {options.covariates}")
     check_options(options.reading)
 
 
@@ -140,6 +145,13 @@ class _Watch:
         if self._scorer.stale:
             self._scorer = self._load()
             self._say("the model has other cuts, marks or baselines now: they count from here on")
+        try:
+            self._scorer.read_covariates()
+        except ConfigError as error:
+            if self._options.once:
+                raise
+            self._once(f"{error.message}; files wait until the table can be read")
+            return
         for path, source, state, late in self._arrivals.look():
             self._file(path, source, state, late)
         for source in self._arrivals.restless():
@@ -155,6 +167,11 @@ class _Watch:
             judged = self._scorer.judge(path)
         except IncompatibleModelError as error:
             judged = Judged(None, None, None, [_refused(source, error.message)])
+        except ConfigError as error:
+            if self._options.once or self._options.covariates is None:
+                raise
+            self._once(f"{source} waits: {error.message}")
+            return
         except FileNotFoundError:
             return  # deleted meanwhile; nothing of it was scored
         bad = [f for f in judged.findings if f["disposition"] == QUARANTINED]

@@ -26,12 +26,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Machine:
-    """Fused scores of one machine: ``table`` (instants, sensors), NaN = no trusted record; ``times`` (instants,)."""
+    """Fused scores of one machine: ``table`` (instants, sensors), NaN = no trusted record; ``times`` (instants,).
+
+    ``score``, ``time``, ``of``, ``column`` (records,): the trusted records, each with its instant and its sensor's column.
+    """
 
     table: Floats
     times: NDArray[np.datetime64]
     sensors: NDArray[np.int32]
     timed: bool
+    score: Floats
+    time: NDArray[np.datetime64]
+    of: NDArray[np.intp]
+    column: NDArray[np.intp]
+
+    def first_over(self, cut: float, instant: int, sensor: int | None) -> np.datetime64:
+        """Time of the first record over a cut at an instant, of one sensor or of any; without times none."""
+        if not self.timed:
+            return NO_TIME
+        over = (self.score > cut) & (self.of == instant)
+        return np.datetime64(self.time[over if sensor is None else over & (self.column == sensor)].min())
 
 
 def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[str, Any]]:
@@ -42,10 +56,11 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     ``attention``: all of 5 over the attention cut, or records in alarm that make no alarm of the machine; with fewer
     instants the same shares. ``reason``: ``sustained`` as just said; ``single_sensor``: a sensor keeps up an alarm by
     itself, which the mean with the next one does not reach; ``isolated``: records in alarm, none kept up; empty where
-    nothing was found. ``score``: the highest score that 3 of 5 instants reached; ``since``: when the latest such episode
-    began; ``growth_per_day``: by how much the worst sensor's score rises per day since then (slope of Theil and Sen), NaN
-    without one; ``records_alarm``; ``sensors_alarm``: sensors that keep up an alarm by themselves; ``confidence``: mean of that
-    of the deciding records. Without times there is no persistence: each sensor counts by its 80 % quantile and ``since``
+    nothing was found. ``score``: the highest score that 3 of 5 instants reached; ``since``: the first record over
+    the cut of the latest such episode; ``growth_per_day``: by how much the worst sensor's score rises per day since then
+    (slope of Theil and Sen), NaN without one and within a day of it; ``records_alarm``; ``sensors_alarm``: sensors that
+    keep up an alarm by themselves; ``confidence``: mean of that of the deciding records. Without times there is no
+    persistence: each sensor counts by its 80 % quantile and ``since``
     is empty.
     """
     rows = []
@@ -65,7 +80,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
             continue
         machine = _gather(batch, _held(verdict, cuts), kept)
         level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
-        own = [_judge(machine.table[:, j], cuts, machine) for j in range(machine.table.shape[1])]
+        own = [_judge(machine.table[:, j], cuts, machine, j) for j in range(machine.table.shape[1])]
         keeping = [judged[2] for judged in own if judged[0] == ALARM]
         reason = SUSTAINED if level else ""
         if level < ALARM and keeping:
@@ -136,11 +151,13 @@ def _gather(batch: SignalBatch, score: Floats, rows: NDArray[np.intp]) -> _Machi
     time = batch.time[rows]
     if np.isnat(time).any():
         table = np.array([[np.quantile(score[rows[column == j]], UNTIMED) for j in range(len(sensors))]])
-        return _Machine(table, np.array([NO_TIME]), sensors, timed=False)
+        return _Machine(
+            table, np.array([NO_TIME]), sensors, False, score[rows], time, np.zeros(len(rows), np.intp), column
+        )
     found = instants(time, column)
     table = np.full((len(found.times), len(sensors)), np.nan)
     np.fmax.at(table, (found.of, column), score[rows])
-    return _Machine(table, found.times, sensors, timed=True)
+    return _Machine(table, found.times, sensors, True, score[rows], time, found.of, column)
 
 
 def _alone(table: Floats, cuts: Cuts) -> NDArray[np.bool_]:
@@ -165,20 +182,25 @@ def _growth(machine: _Machine, since: np.datetime64) -> float:
     """Median slope per day of the worst sensor's score since then, over at most 200 evenly spaced instants."""
     if np.isnat(since):
         return float("nan")
-    place = np.flatnonzero(machine.times >= since)
+    place = np.arange(np.searchsorted(machine.times, since, side="right") - 1, len(machine.times))
     place = place[np.unique(np.linspace(0, len(place) - 1, min(len(place), 200)).astype(np.intp))]
     worst = np.nanmax(machine.table[place], axis=1)
-    days = (machine.times[place] - since) / np.timedelta64(1, "D")
+    days = (machine.times[place] - machine.times[place[0]]) / np.timedelta64(1, "D")
     first, second = np.triu_indices(len(place), 1)
-    if not len(first):
+    if not len(first) or days[-1] < 1.0:  # what rose in minutes tells nothing of a day
         return float("nan")
     return float(np.median((worst[second] - worst[first]) / (days[second] - days[first])))
 
 
-def _judge(series: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, np.datetime64]:
-    """Level, highest persistent score and start of the latest episode of a series over a machine's instants, NaN = absent."""
-    present = ~np.isnan(series)
-    value, times = series[present], machine.times[present]
+def _judge(
+    series: Floats, cuts: Cuts, machine: _Machine, sensor: int | None = None
+) -> tuple[int, float, np.datetime64]:
+    """Level, highest persistent score and start of the latest episode of a series over a machine's instants, NaN = absent.
+
+    ``sensor``: the column that the series is of, where it is one sensor's.
+    """
+    present = np.flatnonzero(~np.isnan(series))
+    value = series[present]
     if not len(value):
         return NORMAL, float("nan"), NO_TIME
     n = min(N, len(value))
@@ -191,5 +213,5 @@ def _judge(series: Floats, cuts: Cuts, machine: _Machine) -> tuple[int, float, n
             breaks = np.flatnonzero(np.diff(held) > n)
             first = int(held[breaks[-1] + 1] if len(breaks) else held[0])
             begin = first + int(np.argmax(value[first : first + n] > cut))
-            return level, score, times[begin] if machine.timed else NO_TIME
+            return level, score, machine.first_over(cut, int(present[begin]), sensor)
     return NORMAL, score, NO_TIME

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vibro import __version__
-from vibro.errors import ContractError, IncompatibleModelError, StateError
+from vibro.errors import ConfigError, ContractError, IncompatibleModelError, StateError
 from vibro.io import files
 from vibro.store.rundir import INTERNAL, PUBLIC, describe
 
@@ -77,7 +77,10 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The manifest of a run directory; StateError if it is missing or damaged, IncompatibleModelError if it is newer."""
+    """The manifest of a run directory.
+
+    StateError if it is missing or damaged, IncompatibleModelError if it is newer, ConfigError for the one of a model.
+    """
     path = folder / NAME
     try:
         manifest = json.loads(path.read_bytes())
@@ -85,6 +88,13 @@ def read(folder: Path) -> dict[str, Any]:
         raise StateError(f"{folder} has no {NAME}", hint="the run did not end; --resume goes on with it") from None
     except (OSError, ValueError) as error:
         raise StateError(f"{path} is damaged: {error}") from None
+    if isinstance(manifest, dict) and "format" in manifest and "schema" not in manifest:
+        run = folder.absolute().parent
+        within = folder.name == MODEL and (run / NAME).is_file()
+        raise ConfigError(
+            f"{folder} is a model, not a run directory",
+            hint=f"name its run: {run}" if within else f"vibro score {folder} DATA -o RUN makes a run with it",
+        )
     if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
         raise StateError(f"{path} is damaged: it has no schema number")
     if manifest["schema"] > SCHEMA:
