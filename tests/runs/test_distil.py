@@ -66,9 +66,13 @@ def place(tmp_path_factory) -> Path:
 
 
 def scored(place: Path, *argv: str, code: int = 0) -> list[dict[str, str]] | str:
-    """What the script beside the weights says, where it cannot import vibro; its error where it should end with one."""
+    """What the script beside the weights says, where numpy is all that it can import; its error where it should end with one."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    guard = "import sys, runpy; sys.modules['vibro'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    others = "('vibro', 'scipy', 'safetensors', 'torch', 'sklearn')"
+    guard = (
+        f"import sys, runpy; sys.modules.update(dict.fromkeys({others})); sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     command = [sys.executable, "-c", guard, str(place / "student" / "score.py"), *argv]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == code, done.stderr
@@ -150,6 +154,14 @@ def test_what_cannot_be_distilled_is_an_error(place, tmp_path, capsys):
         assert vibro(["distil", *argv, "--quiet"]) == 2
         assert text in capsys.readouterr().err
         assert not Path(out).exists()
+
+
+def test_records_without_any_signal_have_features():
+    x = np.zeros((2, 3, 64), np.float32)
+    x[1] = 5.0
+    found = score.features(x)
+    assert np.isfinite(found).all() and np.array_equal(found[0], found[1])
+    assert np.array_equal(score.features(x[:, :1]), found[:, : found.shape[1] // 3])
 
 
 def lesson(n: int = 80, f: int = 12, covariates: int = 2) -> tuple[Lesson, np.ndarray]:

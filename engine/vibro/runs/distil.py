@@ -79,7 +79,7 @@ def distil(
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         say("the teacher scores disturbed copies of its records")
         rows = make_rows(batch, scored)
-        lesson = _lesson(engine, fitted, batch, rows, target, seed)
+        lesson = _lesson(engine, fitted, batch, rows, target, seed, say)
         sensors = len(fitted.schema["sensors"])
         exam = _examine(lesson, rows, sensors, kb, seed, say)
         say("the student learns from all records")
@@ -108,7 +108,13 @@ def distil(
 
 
 def _lesson(
-    engine: Engine, fitted: FittedEnsemble, batch: SignalBatch, rows: Rows, target: Floats, seed: int
+    engine: Engine,
+    fitted: FittedEnsemble,
+    batch: SignalBatch,
+    rows: Rows,
+    target: Floats,
+    seed: int,
+    say: Callable[[str], None],
 ) -> Lesson:
     """The records with their held-out scores, and disturbed copies with the model's: without companions, which they lack."""
     own = (batch.sensor.astype(np.intp), batch.covariates.astype(np.float64))
@@ -116,7 +122,9 @@ def _lesson(
     copies = disturb_rows(batch, rows.fit, seed)
     if copies is None:
         return Lesson(x, target, *own, x[:0], target[:0], np.zeros(0, np.intp))
-    raw, _ = engine.raw_scores(fitted, copies.batch, np.full(len(copies.batch), -1))
+    raw, failed = engine.raw_scores(fitted, copies.batch, np.full(len(copies.batch), -1))
+    for lost in failed:
+        say(f"warning: {lost.id} cannot score the copies, which are taught without it: {lost.reason}")
     told = fuse(engine.make_fuser(fitted), fitted.calibrate(raw, copies.batch))
     known = np.flatnonzero(np.isfinite(told))
     return Lesson(x, target, *own, score.features(copies.batch.x[known]), told[known], copies.row[known])
