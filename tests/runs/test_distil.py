@@ -193,6 +193,22 @@ def test_a_student_of_many_sensors_shares_one_regression(monkeypatch):
     assert np.isfinite(score.standardised(many, taught.x, sensor, taught.covariates)).all()
 
 
+def test_a_sensor_without_records_is_like_an_unknown_one(monkeypatch):
+    monkeypatch.setattr(network, "STEPS", 1)
+    taught, _ = lesson()
+    arrays = network.teach(taught, 6, 128, 0)
+    missing = np.where(np.arange(80)[:, None] % 3 == 0, np.nan, taught.covariates)
+    absent, unknown = (score.standardised(arrays, taught.x, np.full(80, code), missing) for code in (4, -1))
+    assert np.array_equal(absent, unknown) and np.isfinite(unknown).all()
+
+
+def test_the_same_lesson_and_seed_give_the_same_student(monkeypatch):
+    monkeypatch.setattr(network, "STEPS", 3)
+    first, second, other = (network.teach(lesson()[0], 2, 128, seed) for seed in (0, 0, 1))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not np.array_equal(first["w1"], other["w1"])
+
+
 def test_slopes_are_those_of_the_loss(monkeypatch):
     monkeypatch.setattr(network, "BATCH", 6)
     rng = np.random.default_rng(0)

@@ -73,7 +73,8 @@ def teach(lesson: Lesson, sensors: int, kb: int, seed: int) -> Arrays:
 def _tables(lesson: Lesson, sensors: int, kb: int) -> tuple[Arrays, Floats]:
     """What the covariates explain, location and scale of every sensor, last of all; and the standardised records.
 
-    Where regressions of each sensor take more than a third of the room, that of all sensors stands for them.
+    A sensor without records is like an unknown one. Where regressions of each sensor take more than a third of the room,
+    that of all sensors stands for them.
     """
     tables: Arrays = {}
     x, own = lesson.x, np.zeros_like(lesson.x)
@@ -83,11 +84,11 @@ def _tables(lesson: Lesson, sensors: int, kb: int) -> tuple[Arrays, Floats]:
         table = regression.coefficients[:, 1:]
         if shared := 2 * table.size > kb * 1024 // 3:
             table = table[-1:]
-        tables = {"coefficients": table, **regression.basis.state()}
-        design = score.columns(tables, lesson.sensor, lesson.covariates)
-        x = lesson.x - np.einsum(
-            "nc,ncf->nf", design, table[np.zeros(len(design), np.intp) if shared else lesson.sensor]
-        )
+        basis = regression.basis.state()
+        known = basis["basis.middle"]  # of sensors up to the last one with records, then of all
+        basis["basis.middle"] = np.concatenate([known, np.repeat(known[-1:], sensors + 1 - len(known), axis=0)])
+        tables = {"coefficients": table, **basis}
+        x = score.unexplained(tables, lesson.x, lesson.sensor, lesson.covariates)
         if not shared:  # what a record's residual would be without it
             own = residual - regression.residual(lesson.x, lesson.covariates, lesson.sensor)
     middle = np.median(x, axis=0)
@@ -99,9 +100,9 @@ def _tables(lesson: Lesson, sensors: int, kb: int) -> tuple[Arrays, Floats]:
     pooled = np.maximum(robust_scale(within), 1e-3)
     scale = np.tile(np.maximum(robust_scale(x - middle), 1e-3), (sensors + 1, 1))
     for s, rows in enumerate(sensor_rows(lesson.sensor)):
-        n = len(rows)
-        mine = np.log(np.maximum(robust_scale(within[rows]), 1e-3)) if n > 1 else np.log(pooled)
-        scale[s] = np.exp((n * mine + PRIOR * np.log(pooled)) / (n + PRIOR))
+        if n := len(rows):
+            mine = np.maximum(robust_scale(within[rows]), 1e-3) if n > 1 else pooled
+            scale[s] = np.exp((n * np.log(mine) + PRIOR * np.log(pooled)) / (n + PRIOR))
     tables |= {"location": location, "scale": scale}
     z = (within + own) / scale[lesson.sensor]
     return tables, np.clip(z, -score.CLIP, score.CLIP)

@@ -100,11 +100,18 @@ def standardised(arrays: Arrays, found: Floats, sensor: NDArray[np.intp], covari
 
     ``sensor`` (n,) codes, -1 = unknown: the row of all sensors, which is the last one of every table.
     """
+    found = unexplained(arrays, found, sensor, covariates)
+    return np.clip((found - arrays["location"][sensor]) / arrays["scale"][sensor], -CLIP, CLIP)
+
+
+def unexplained(arrays: Arrays, found: Floats, sensor: NDArray[np.intp], covariates: NDArray[Any]) -> Floats:
+    """Features (n, f) less what a regression on the covariates (n, k) makes of their difference from the usual."""
     if "coefficients" in arrays:
         table = arrays["coefficients"]  # (sensors + 1, columns, f), or (1, columns, f) for all sensors
-        row = sensor if len(table) == len(arrays["location"]) else np.zeros(len(sensor), np.intp)
-        found = found - np.einsum("nc,ncf->nf", columns(arrays, sensor, covariates), table[row].astype(np.float64))
-    return np.clip((found - arrays["location"][sensor]) / arrays["scale"][sensor], -CLIP, CLIP)
+        row = sensor if len(table) > 1 else np.zeros(len(sensor), np.intp)
+        for j, column in enumerate(columns(arrays, sensor, covariates).T):
+            found = found - column[:, None] * table[row, j]
+    return found
 
 
 def columns(arrays: Arrays, sensor: NDArray[np.intp], covariates: NDArray[Any]) -> Floats:

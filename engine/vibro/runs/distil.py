@@ -100,7 +100,7 @@ def distil(
         "bytes": {name: len(content) for name, content in contents.items()},
         "taught": {"records": len(rows.fit), "copies": len(lesson.copies)},
         "cuts": _cuts(run, exam, rows.fit),
-        "held_out": {"by": rows.strategy.rpartition("by ")[2], **_marks(run, exam, rows.fit)},
+        "held_out": {"by": rows.strategy.rpartition("by ")[2], **_judged(run, exam, rows.fit)},
     }
     contents["student.json"] = files.to_json(told).encode()
     _write(out, contents)
@@ -143,7 +143,7 @@ def _examine(lesson: Lesson, rows: Rows, sensors: int, kb: int, seed: int, say: 
     return Exam(lesson.target, found)
 
 
-def _marks(run: StoredRun, exam: Exam, rows: NDArray[np.intp]) -> dict[str, Any]:
+def _judged(run: StoredRun, exam: Exam, rows: NDArray[np.intp]) -> dict[str, Any]:
     """Average precisions and rank correlations on these rows; ``labels`` are those that the run was given, if any."""
     alarm = (exam.teacher[rows] > run.cuts.alarm).astype(np.int16)
     label = run.stored.get("label")
