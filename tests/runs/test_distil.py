@@ -65,8 +65,8 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-def scored(place: Path, *argv: str, code: int = 0) -> list[dict[str, str]] | str:
-    """What the script beside the weights says, where numpy is all that it can import; its error where it should end with one."""
+def started(place: Path, *argv: str, code: int = 0) -> tuple[str, str]:
+    """Both outputs of the script beside the weights, where numpy is all that it can import."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     others = "('vibro', 'scipy', 'safetensors', 'torch', 'sklearn')"
     guard = (
@@ -76,7 +76,12 @@ def scored(place: Path, *argv: str, code: int = 0) -> list[dict[str, str]] | str
     command = [sys.executable, "-c", guard, str(place / "student" / "score.py"), *argv]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == code, done.stderr
-    return done.stderr if code else list(csv.DictReader(io.StringIO(done.stdout)))
+    return done.stdout, done.stderr
+
+
+def scored(place: Path, *argv: str) -> list[dict[str, str]]:
+    """The table that the script writes."""
+    return list(csv.DictReader(io.StringIO(started(place, *argv)[0])))
 
 
 def test_the_folder_is_small_and_says_what_it_is(place):
@@ -121,7 +126,12 @@ def test_the_script_reads_every_kind_of_file_alike(place, tmp_path):
     assert first == scored(place, str(tmp_path / "some.jsonl"))
     np.save(tmp_path / "some.npy", data["signals"][::2])
     bare = scored(place, str(tmp_path / "some.npy"), "--fs", str(FS), "--sensor", "a")
-    assert [row["sensor_id"] for row in bare] == ["a"] * 3 and bare[0]["score"] != first[0]["score"]  # no load is known
+    assert [row["sensor_id"] for row in bare] == ["a"] * 3 and bare[0]["score"] != first[0]["score"]
+    assert {row["level"] for row in bare} == {"indeterminate"}  # no load is known
+    assert "indeterminate" not in {row["level"] for row in first}
+    said = started(place, str(tmp_path / "some.npy"), "--fs", str(FS), "--sensor", "z")[1]
+    assert "3 of 3 records lack load" in said and "does not know sensor z" in said
+    assert started(place, str(tmp_path / "some.npz"))[1] == ""
 
 
 def test_the_script_refuses_what_it_was_not_taught(place, tmp_path):
@@ -134,10 +144,10 @@ def test_the_script_refuses_what_it_was_not_taught(place, tmp_path):
         ("broken.npy", broken, ["--fs", str(FS)], "record 0"),
     ):
         np.save(tmp_path / name, array)
-        assert text in scored(place, str(tmp_path / name), *argv, code=3)
+        assert text in started(place, str(tmp_path / name), *argv, code=3)[1]
     (tmp_path / "no.jsonl").write_text('{"signal_value": "1,x"}\n')
     for name in ("no.jsonl", "absent.npz"):
-        assert "cannot be read" in scored(place, str(tmp_path / name), code=3)
+        assert "cannot be read" in started(place, str(tmp_path / name), code=3)[1]
 
 
 def test_what_cannot_be_distilled_is_an_error(place, tmp_path, capsys):

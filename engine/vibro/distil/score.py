@@ -4,7 +4,8 @@
 
 RECORDS is .npy of shape (n, T) or (n, C, T); .npz with ``signals`` and, where known, ``sensor_id``, ``fs``, ``covariates``
 (n, k) and ``covariate_names``; or .jsonl with ``signal_value`` (numbers, or one text of numbers and commas), ``sensor_id``,
-``fs`` and ``covariates`` in each line. Scores are about those of the ensemble that taught the student: larger = worse.
+``fs`` and ``covariates`` in each line. Scores are about those of the ensemble that taught the student: larger = worse. A
+record that lacks a covariate which the student knows gets no level.
 """
 
 from __future__ import annotations
@@ -236,9 +237,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     code = {name: i for i, name in enumerate(about["sensors"])}
     weights = read_weights(folder / ("student-int8.safetensors" if asked.int8 else "student.safetensors"))
     found = score(weights, x, np.array([code.get(name, -1) for name in names], np.intp), covariates)
+    lacking = ~np.isfinite(covariates).all(axis=1)
+    if lacking.any():
+        said = f"{lacking.sum()} of {len(x)} records lack {', '.join(about['covariates'])} and get no level"
+        sys.stderr.write(f"warning: {said}: what these explain stays in their scores\n")
+    if strange := sorted(set(names) - set(about["sensors"])):
+        sys.stderr.write(
+            f"warning: the student does not know sensor {', '.join(strange)}: scored as usual for all its sensors\n"
+        )
     lines = ["row,sensor_id,score,level"]
     for row, (name, value) in enumerate(zip(names, found.tolist(), strict=True)):
         level = next((cut for cut in ("alarm", "attention") if value > about["cuts"][cut]), "normal")
+        level = "indeterminate" if lacking[row] else level
         quoted = '"' + name.replace('"', '""') + '"'
         lines.append(f"{row},{quoted},{value:.6g},{level}")
     sys.stdout.write("\n".join(lines) + "\n")
