@@ -79,7 +79,12 @@ def run(argv: list[str]) -> int:
     group = argv[0] if argv and not argv[0].startswith("-") else None if COMPLETING in os.environ else ""
     _configure(argv)
     try:
-        code = typer.main.get_command(make_app(group)).main(argv, prog_name="vibro", standalone_mode=False)
+        command = typer.main.get_command(make_app(group))
+        if _chinese(argv):
+            from vibro.cli.command import translate_help
+
+            translate_help(command)
+        code = command.main(argv, prog_name="vibro", standalone_mode=False)
         return int(code or 0)
     except VibroError as error:
         return _report(error.message, error.hint, error.exit_code, debug=debug)
@@ -118,8 +123,11 @@ def _configure(argv: Sequence[str]) -> None:
     """How errors are shown, also those of a command line that cannot be read."""
     from vibro.cli import console
 
-    chinese = "--lang=zh" in argv or ("--lang", "zh") in pairwise(argv)
-    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if chinese else "en")
+    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if _chinese(argv) else "en")
+
+
+def _chinese(argv: Sequence[str]) -> bool:
+    return "--lang=zh" in argv or ("--lang", "zh") in pairwise(argv)
 
 
 def _usage_error() -> Any:
