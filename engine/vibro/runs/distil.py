@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import __version__
+from vibro.benchmark.metrics import average_precision
 from vibro.context import Context, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble, Floats
@@ -30,7 +31,6 @@ from vibro.io import files
 from vibro.io.tensors import dump_tensors
 from vibro.runs.model import load_model, verify_model
 from vibro.runs.stored import StoredRun, open_run
-from vibro.scoring.holdout import average_precision
 from vibro.scoring.thresholds import fuse
 from vibro.store import manifest
 
@@ -150,13 +150,12 @@ def _judged(run: StoredRun, exam: Exam, rows: NDArray[np.intp]) -> dict[str, Any
     judged = rows[:0] if label is None else rows[label[rows] >= 0]
     told: dict[str, Any] = {"records": len(rows)}
     if label is not None and 0 < (label[judged] == 1).sum() < len(judged):
-        ones = np.ones(len(judged))
-        told["labels"] = {"teacher": average_precision(label[judged], exam.teacher[judged], ones)} | {
-            name: average_precision(label[judged], found[judged], ones) for name, found in exam.student.items()
+        told["labels"] = {"teacher": average_precision(label[judged], exam.teacher[judged])} | {
+            name: average_precision(label[judged], found[judged]) for name, found in exam.student.items()
         }
     if 0 < alarm.sum() < len(alarm):
         told["alarms_of_the_teacher"] = {
-            name: average_precision(alarm, found[rows], np.ones(len(rows))) for name, found in exam.student.items()
+            name: average_precision(alarm, found[rows]) for name, found in exam.student.items()
         }
     told["rank_correlation"] = {
         name: _rank_correlation(exam.teacher[rows], s[rows]) for name, s in exam.student.items()
