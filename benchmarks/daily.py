@@ -3,8 +3,8 @@
     python -m benchmarks.daily                # all parts
     python -m benchmarks.daily watch memory=2000
 
-Parts: ``api`` (records), ``rate``, ``watch`` and ``memory`` (files), ``drift`` (fits), ``diff`` (runs), ``startup`` (starts);
-the number after ``=`` is the size.
+Parts: ``api`` (records), ``rate``, ``watch`` and ``memory`` (files), ``drift`` (fits), ``diff`` (runs), ``distil`` (draws of
+each real set, read from the folder VIBRO_TEST_DATA), ``startup`` (starts); the number after ``=`` is the size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.common import VIBRO, measure, table, write
 
-SIZES = {"api": 2000, "rate": 150, "watch": 1000, "memory": 10_000, "drift": 10, "diff": 20, "startup": 15}
+SIZES = {"api": 2000, "rate": 150, "watch": 1000, "memory": 10_000, "drift": 10, "diff": 20, "distil": 2, "startup": 15}
 KILLS, WRITERS = 20, 3
 DIFF = 240  # records of each run that is compared
 FS, SHORT = 4096.0, 448
@@ -367,6 +367,81 @@ def diff(size: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
     ]
 
 
+# --- distil -----------------------------------------------------------------------------------------------------------
+
+REAL = {"adi_motor": 4096, "cwru_0hp": 1024, "mfpt": 0, "pronostia": 0}  # samples of a window, 0 = whole records
+MOST_NORMAL, FAULTS = 360, 0.1  # normal records of a pool at most; share of faults
+
+
+def pool(name: str, window: int, seed: int, folder: Path) -> Path:
+    """Normal records of a real set with a few faults, and their labels, as files."""
+    with np.load(Path(os.environ["VIBRO_TEST_DATA"]) / name / f"{name}.npz", allow_pickle=False) as file:
+        x, columns, fs = file["signals"], [file[key] for key in ("label", "sensor_id", "source_file")], file["fs"]
+    if window:
+        parts = x.shape[1] // window
+        x = x[:, : parts * window].reshape(-1, window)
+        columns = [np.repeat(column, parts) for column in columns]
+    y, sensor, recording = columns
+    rng = np.random.default_rng(seed)
+    normal = rng.permutation(np.flatnonzero(y == 0))[:MOST_NORMAL]
+    faults = rng.permutation(np.flatnonzero(y == 1))[: max(3, round(len(normal) * FAULTS / (1 - FAULTS)))]
+    rows_ = np.sort(np.concatenate([normal, faults]))
+    np.savez(folder / "data.npz", signals=x[rows_], fs=fs, sensor_id=sensor[rows_], recording=recording[rows_])
+    lines_ = [f"data.npz,{i},{label}\n" for i, label in enumerate(y[rows_])]
+    (folder / "labels.csv").write_text("source,row,label\n" + "".join(lines_))
+    return folder / "data.npz"
+
+
+def distil(size: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Students of 256 kB of the demo and of pools of real sets: average precision on records that were held out."""
+    if "VIBRO_TEST_DATA" not in os.environ:
+        raise SystemExit("the real sets are read from the folder VIBRO_TEST_DATA, which is not set")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, seed in [("demo", 0), *((name, seed) for name in REAL for seed in range(size))]:
+        place = folder / f"{name}{seed}"
+        place.mkdir()
+        if name == "demo":
+            vibro("demo", "-o", str(place / "run"), "--quiet")
+            moved = ["--data", str(place / "run" / "data" / "data.jsonl")]
+        else:
+            data = pool(name, REAL[name], seed, place)
+            labels, moved = str(place / "labels.csv"), []
+            line = ["ensemble", "run", str(data), "-o", str(place / "run"), "--labels", labels, "--seed", str(seed)]
+            vibro(*line, "--ensemble", QUICK, "--no-report")
+        argv = ["distil", str(place / "run"), "-o", str(place / "student"), "--seed", str(seed), *moved]
+        told = json.loads(vibro(*argv, "--json"))
+        keys = ("networks", "bytes", "held_out", "length", "seconds_per_record")
+        found.setdefault(name, []).append({key: told[key] for key in keys})
+        print(name, seed, found[name][-1]["held_out"], flush=True)
+    rows_ = []
+    for name, draws in found.items():
+        mean = {
+            who: float(np.mean([d["held_out"]["labels"][who] for d in draws])) for who in draws[0]["held_out"]["labels"]
+        }
+        last = draws[-1]
+        rows_.append(
+            [name, len(draws), last["held_out"]["records"], last["held_out"]["by"]]
+            + [f"{mean[who]:.3f}" for who in ("teacher", "float16", "int8")]
+            + [f"{mean[who] / mean['teacher']:.3f}" for who in ("float16", "int8")]
+            + [f"{np.mean([d['held_out']['rank_correlation']['float16'] for d in draws]):.2f}"]
+            + [f"{last['bytes'][f'student{kind}.safetensors'] / 1024:.0f}" for kind in ("", "-int8")]
+            + [last["length"], f"{1e3 * min(d['seconds_per_record'] for d in draws):.1f}"]
+        )
+    head = [
+        "records of",
+        "draws",
+        "records",
+        "held out by",
+        "teacher AP",
+        "student AP",
+        "int8 AP",
+        "kept",
+        "int8 keeps",
+    ]
+    head += ["rank correlation", "KiB", "int8 KiB", "samples", "ms a record"]
+    return {"draws": found}, table(head, rows_)
+
+
 STARTS = {
     "import typer and rich": "import typer, rich.console, rich.table, rich.panel",
     "vibro --help": "from vibro.cli import run; run(['--help'])",
@@ -390,7 +465,16 @@ def startup(size: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
     )
 
 
-PARTS = {"api": api, "rate": rate, "watch": watch, "memory": memory, "drift": drift, "diff": diff, "startup": startup}
+PARTS = {
+    "api": api,
+    "rate": rate,
+    "watch": watch,
+    "memory": memory,
+    "drift": drift,
+    "diff": diff,
+    "distil": distil,
+    "startup": startup,
+}
 
 
 def main(argv: list[str]) -> None:
