@@ -58,7 +58,9 @@ def make_app(group: str | None = None) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of ``vibro``."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks
+            signal.signal(number, _terminated)
     code = run(sys.argv[1:] if argv is None else list(argv))
     try:
         sys.stdout.flush()
@@ -130,7 +132,7 @@ def _usage_error() -> Any:
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM, so that locks are released and temporary files removed on the way out."""
+    """SIGTERM or SIGHUP, so that locks are released and temporary files removed on the way out."""
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
