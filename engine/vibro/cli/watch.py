@@ -35,6 +35,7 @@ def watch(
     """Scores what arrives in a folder, each record once, and tells when a machine's level changes or scores drift."""
     from vibro.cli import console
     from vibro.runs.bell import bell
+    from vibro.runs.model import fitted_isolated
     from vibro.runs.watch import WatchOptions
     from vibro.runs.watch import watch as watch_folder
 
@@ -58,7 +59,8 @@ def watch(
         webhook=webhook,
     )
     wait: dict[str, Any] = {} if once or not folder.is_dir() else {"wait": bell(folder)}
-    done = watch_folder(session.host(files=plugin or ()), options, console.note, tell, **wait)
+    host = session.host(files=plugin or (), isolate_files=fitted_isolated(model))
+    done = watch_folder(host, options, console.note, tell, **wait)
     found = {"files": done.files, "records": done.records, "events": done.events, "waiting": done.waiting}
     if session.json:
         _json_line({"event": "done", **found})

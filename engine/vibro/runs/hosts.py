@@ -19,6 +19,7 @@ def open_host(
     third_parties: bool = True,
     files: Sequence[Path] = (),
     isolate_files: bool = False,
+    allow_missing: bool = False,
 ) -> PluginHost:
     """A host with the overlay that counts; ``log`` takes its notes for the user."""
 
@@ -32,4 +33,5 @@ def open_host(
         log=log,
         isolate=isolate,
         isolate_files=isolate_files,
+        allow_missing=allow_missing,
     )

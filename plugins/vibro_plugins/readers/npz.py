@@ -221,7 +221,9 @@ def _header(stream: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], b
         if version not in _HEADERS:
             raise BadField("Q001", name, f"array {name} has format {version}, not 1.0 or 2.0")
         shape, fortran, dtype = _HEADERS[version](stream)
-    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+    except BadField:
+        raise
+    except Exception as error:  # numpy reads a header as Python source, and raises whatever that raises
         raise BadField("Q001", name, f"array {name}: {error}") from None
     if any(type(n) is not int or not 0 <= n <= size for n in shape) or math.prod(shape) * dtype.itemsize > size:
         raise BadField("Q001", name, f"array {name} says it has shape {shape}, which {size} bytes cannot hold")
