@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -94,7 +93,7 @@ def accept(
 def _json_line(value: Mapping[str, Any]) -> None:
     from vibro.io.files import plain
 
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(dumps(plain(value), sys.stdout) + "\n")
     sys.stdout.flush()
 
 

@@ -24,6 +24,7 @@ from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
 from vibro.runs.forecast import forecast
+from vibro.runs.hosts import check_address_space
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
@@ -44,6 +45,7 @@ def run_ensemble(
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Reads, fits, scores, fuses, cuts, writes OUT; returns the summary."""
+    check_address_space()
     name, table = find_ensemble(host.registry, options.ensemble)
     table = customise(host, table, detectors=options.detectors, sets=options.sets, budget=options.budget)
     plan = make_plan(host, name, table, allow_missing=options.allow_missing)

@@ -191,8 +191,18 @@ def remark_model(folder: Path, marks: Marks) -> None:
     bundle.save(folder, BundleParts(parts.meta, {**parts.tensors, "marks": state}))
 
 
-def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any], now: Mapping[str, str]) -> None:
-    """Runs the probes; IncompatibleModelError names the detector whose scores have changed, and the versions that did."""
+def verify_model(
+    engine: Engine,
+    fitted: FittedEnsemble,
+    meta: Mapping[str, Any],
+    now: Mapping[str, str],
+    *,
+    allow_missing: bool = False,
+) -> None:
+    """Runs the probes; IncompatibleModelError names the detector whose scores have changed, and the versions that did.
+
+    PluginError for a detector that fails on them, unless ``allow_missing``.
+    """
     then = meta["libraries"]
     changed = [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then) if then.get(name) != now.get(name)
@@ -207,9 +217,9 @@ def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any]
         covariate_names=tuple(schema["covariate_names"]),
     )
     raw, failed = engine.raw_scores(fitted, batch, probes["instant"])
-    if failed:
+    if failed and not allow_missing:
         raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
-    absent = dict(fitted.plan.absent)
+    absent = {*dict(fitted.plan.absent), *(r.id for r in failed)}
     for j, ident in enumerate(fitted.detectors):
         if ident not in absent and not _alike(raw[:, j], probes["raw"][:, j]):
             worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))

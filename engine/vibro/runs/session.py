@@ -23,6 +23,7 @@ from vibro.ingest.options import check_options
 from vibro.ingest.settings import as_for_model, with_settings
 from vibro.ingest.tables import Labels, machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.ingest.ways import way_out
+from vibro.io.named import check_plain
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
@@ -165,6 +166,6 @@ def check_input(data: DataOptions, fit_on: str) -> None:
     check_paths(data.paths)
     check_options(with_settings(data.paths, data.reading)[0])
     for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option}: no such file: {path}")
+        if path is not None:
+            check_plain(path, option)
     check_fit_on(fit_on, data.labels is not None)
