@@ -22,7 +22,7 @@ from vibro.runs.hosts import check_address_space
 from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
-from vibro.runs.session import check_input, job, read_input
+from vibro.runs.session import check_input, finished, job, read_input
 from vibro.runs.voice import counted, names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
@@ -34,6 +34,8 @@ from vibro.store.viewcache import ViewCache
 def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
     """Scores data with a frozen model into OUT; nothing is fitted."""
     check_address_space()
+    if (done := finished(host, out, options)) is not None:
+        return done
     target, source = real_path(out), real_path(model_folder(model))
     if target in (source, source.parent) or source in target.parents:
         raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")

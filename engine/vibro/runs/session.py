@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
-from vibro.store.rundir import RunDir, clear, content
+from vibro.store.rundir import RunDir, clear, content, real_path, run_status
 from vibro.store.viewcache import ViewCache
 
 
@@ -85,6 +86,16 @@ class Job:
             timings=self.timings,
         )
         manifest.write(self.run.path, manifest.build(self.run.path, **self.parts))
+
+
+def finished(host: PluginHost, out: Path, options: RunOptions) -> dict[str, Any] | None:
+    """The summary of the complete run that ``resume`` finds in OUT, where there is nothing left to do; else None."""
+    place = real_path(out)
+    if options.force or not options.resume or run_status(place) != "complete":
+        return None
+    kept = manifest.verify(place)
+    host.log(f"{out} holds a complete run, nothing is left to do: {' '.join(map(str, kept.get('command', ())))}")
+    return dict(json.loads((place / "summary.json").read_text("utf-8")))
 
 
 @contextmanager
