@@ -14,7 +14,6 @@ from vibro.api import Fuser, Thresholder
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan
 from vibro.core.rows import evenly_spaced
-from vibro.core.views import let_go
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch, schema_of
 from vibro.errors import QuorumError

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro.core.views import let_go
+from vibro.data import let_go
 from vibro.errors import ResourceError, StateError
 from vibro.io.files import digest, sync_tree
 from vibro.io.tensors import load_tensors, save_tensors
