@@ -108,7 +108,13 @@ class NotApplicableError(VibroError):
     exit_code = 5
 
 
-_SHORT = ("failed to map segment", "can't allocate memory", "cannot allocate memory", "can't start new thread", "bad_alloc")
+_SHORT = (
+    "failed to map segment",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "can't start new thread",
+    "bad_alloc",
+)
 
 
 def short_of_memory(error: BaseException | None) -> bool:

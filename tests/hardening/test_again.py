@@ -17,7 +17,9 @@ from vibro.store.viewcache import ARRAY, SEAL, SECRET, ViewCache
 from .made import ensemble_run, save_pool
 
 
-@pytest.mark.parametrize("command", ["report RUN", "threshold RUN --dry-run", "explain RUN x", "label RUN x --as fault"])
+@pytest.mark.parametrize(
+    "command", ["report RUN", "threshold RUN --dry-run", "explain RUN x", "label RUN x --as fault"]
+)
 def test_beside_a_running_first_run_it_is_said_to_run(tmp_path, capsys, command):
     run = tmp_path / "run"
     run.mkdir()

@@ -15,11 +15,32 @@ from .made import FS, signals
 
 def run(tmp_path: Path, x: np.ndarray, *more: str, **arrays: object) -> int:
     np.savez(tmp_path / "pool.npz", signals=x.astype(np.float32), fs=float(FS), **arrays)
-    line = ["ensemble", "run", str(tmp_path / "pool.npz"), "-o", str(tmp_path / "out"), "--ensemble", "quick", "--quiet"]
+    line = [
+        "ensemble",
+        "run",
+        str(tmp_path / "pool.npz"),
+        "-o",
+        str(tmp_path / "out"),
+        "--ensemble",
+        "quick",
+        "--quiet",
+    ]
     return vibro([*line, "--no-report", "--force", *more])
 
 
-LIBRARY = ("numpy", "scipy", "sklearn", "torch", "array", "axis", "broadcast", "SVD", "nan", "Traceback", "internal error")
+LIBRARY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "torch",
+    "array",
+    "axis",
+    "broadcast",
+    "SVD",
+    "nan",
+    "Traceback",
+    "internal error",
+)
 ODD = {
     "all zero": np.zeros((60, 448)),
     "all the same constant": np.full((60, 448), 3.25),

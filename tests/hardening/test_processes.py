@@ -39,7 +39,17 @@ def alive(pid: int) -> bool:
 def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """A run whose two workers are at work on fits of many minutes."""
     data = save_pool(tmp_path / "pool.npz", 400)
-    line = ["ensemble", "run", str(data), "-o", str(tmp_path / "run"), "--ensemble", "default", "--no-report", "--debug"]
+    line = [
+        "ensemble",
+        "run",
+        str(data),
+        "-o",
+        str(tmp_path / "run"),
+        "--ensemble",
+        "default",
+        "--no-report",
+        "--debug",
+    ]
     line += ["--detectors", "lstm_ae,tadgan", "--executor", "processes:2"]
     for name in ("lstm_ae", "tadgan"):
         line += ["--set", f"{name}.epochs=10000", "--set", f"{name}.patience=10000"]

@@ -20,7 +20,11 @@ VIBRO = f"{sys.executable} -m vibro"
 
 def shell(command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environ}
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environ},
     )
 
 
@@ -94,7 +98,16 @@ def test_names_of_files_cannot_steer_the_terminal_or_a_table(tmp_path, capsys, n
 
 @pytest.mark.parametrize("megabytes", [600, pytest.param(900, marks=pytest.mark.slow), 1100])
 def test_little_memory_is_exit_code_8_or_a_finished_run(finished, tmp_path, megabytes):
-    line = [sys.executable, "-m", "vibro", "ensemble", "run", str(finished.parent / "pool.npz"), "-o", str(tmp_path / "o")]
+    line = [
+        sys.executable,
+        "-m",
+        "vibro",
+        "ensemble",
+        "run",
+        str(finished.parent / "pool.npz"),
+        "-o",
+        str(tmp_path / "o"),
+    ]
     limits = (megabytes << 20, megabytes << 20)
     done = subprocess.run(
         [*line, "--ensemble", "quick", "--detectors", "mahalanobis,knn", "--no-report", "--quiet"],

@@ -30,7 +30,11 @@ def place(tmp_path, monkeypatch, finished) -> Path:
 
 
 RUN = ["ensemble", "run", "pool.npz", "-o", "out"]
-TABLES = [f"{option} {file}" for option in ("--labels", "--covariates", "--sensors", "--registry") for file in ("pipe", "device")]
+TABLES = [
+    f"{option} {file}"
+    for option in ("--labels", "--covariates", "--sensors", "--registry")
+    for file in ("pipe", "device")
+]
 WRONG = [
     *TABLES,
     "--ensemble pipe.toml",

@@ -52,7 +52,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "sign": (
         Annotated[
             Path | None,
-            typer.Option("--sign", help="Key file: sign what is written, demand it of what is read.", rich_help_panel=COMMON),
+            typer.Option(
+                "--sign", help="Key file: sign what is written, demand it of what is read.", rich_help_panel=COMMON
+            ),
         ],
         None,
     ),

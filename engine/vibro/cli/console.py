@@ -48,7 +48,9 @@ def note(text: str) -> None:
         if shown["json"]:
             sys.stderr.write(dumps({"event": "note", "text": text}, sys.stderr) + "\n")
         else:
-            rich_console(stderr=True).print(_clean_lines(text), style="yellow" if text.startswith(("warning", "警告")) else None)
+            rich_console(stderr=True).print(
+                _clean_lines(text), style="yellow" if text.startswith(("warning", "警告")) else None
+            )
 
 
 def error(message: str, hint: str | None, code: int) -> None:

@@ -97,7 +97,8 @@ class TaskRunner:
             except Exception as error:
                 if short_of_memory(error):
                     raise ResourceError(
-                        f"memory ran out in view {view_of[ident]}", hint="use --memory, fewer records, or leave out " + ident
+                        f"memory ran out in view {view_of[ident]}",
+                        hint="use --memory, fewer records, or leave out " + ident,
                     ) from error
                 reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
                 results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")

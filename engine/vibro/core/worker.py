@@ -96,7 +96,9 @@ class DetectorResult:
 
 
 def _too_large(ident: str) -> ResourceError:
-    return ResourceError(f"memory ran out in detector {ident}", hint="use --executor serial, fewer records, or leave it out")
+    return ResourceError(
+        f"memory ran out in detector {ident}", hint="use --executor serial, fewer records, or leave it out"
+    )
 
 
 def fit_task(task: FitTask) -> DetectorResult:

@@ -43,7 +43,9 @@ def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_PATH:
-            raise ConfigError(f"cannot write {path}: {(error.strerror or '').lower()}", hint="choose another name") from error
+            raise ConfigError(
+                f"cannot write {path}: {(error.strerror or '').lower()}", hint="choose another name"
+            ) from error
         wanted = f"; {human_bytes(need)} are needed" if need else ""
         hint = "free space on that disk or choose another folder" if error.errno in _FULL else "check that disk"
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

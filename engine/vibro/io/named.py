@@ -17,7 +17,9 @@ def check_plain(path: Path, what: str) -> None:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{what}: {_why(error)}: {path}") from None
     if not stat.S_ISREG(mode):
-        raise ConfigError(f"{what}: {path} is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}", hint="name a file")
+        raise ConfigError(
+            f"{what}: {path} is {'a folder' if stat.S_ISDIR(mode) else 'no plain file'}", hint="name a file"
+        )
 
 
 def read_small(path: Path, what: str, limit: int = 16 << 20) -> bytes:

@@ -52,7 +52,12 @@ def fitted_isolated(path: Path) -> bool:
 
 
 def _isolated(plan: Plan) -> bool:
-    classes = [*(d.cls for d in plan.detectors), *(v.cls for v in plan.extractors.values()), plan.fuser, plan.thresholder]
+    classes = [
+        *(d.cls for d in plan.detectors),
+        *(v.cls for v in plan.extractors.values()),
+        plan.fuser,
+        plan.thresholder,
+    ]
     return any(cls.__module__.startswith("vibro.host.isolation") for cls in classes)
 
 

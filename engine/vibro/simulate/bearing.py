@@ -21,9 +21,7 @@ BPFO, BPFI = 4.5 * (1 - 0.24), 4.5 * (1 + 0.24)
 ORDERS = 6
 
 
-def run_bearings(
-    seed: int, plan: Schedule, fs: float, out: NDArray[np.float32]
-) -> tuple[dict[str, Array], Array]:
+def run_bearings(seed: int, plan: Schedule, fs: float, out: NDArray[np.float32]) -> tuple[dict[str, Array], Array]:
     """Fills ``out`` (U, K, S, T) with acceleration in g; covariates (U, K) ``load``, ``speed`` (1/min), ``temp``, hours (K,)."""
     units, instants = plan.oltc.shape
     rng = generator(seed, "bearing")

@@ -102,7 +102,9 @@ def read(folder: Path) -> dict[str, Any]:
         )
     text = files.to_json(manifest).encode("utf-8", "backslashreplace")
     if "digest" not in manifest or text != content or not seal.whole(manifest):
-        raise StateError(f"{path} is damaged, or was written by an earlier version", hint="run the ensemble or score again")
+        raise StateError(
+            f"{path} is damaged, or was written by an earlier version", hint="run the ensemble or score again"
+        )
     seal.check_signature(manifest, path)
     return manifest
 

@@ -225,7 +225,7 @@ def _header(stream: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], b
         raise
     except Exception as error:  # numpy reads a header as Python source, and raises whatever that raises
         raise BadField("Q001", name, f"array {name}: {error}") from None
-    if any(type(n) is not int or not 0 <= n <= size for n in shape) or math.prod(shape) * dtype.itemsize > size:
+    if any(type(n) is not int or not 0 <= n < 1 << 40 for n in shape) or math.prod(shape) * dtype.itemsize > size:
         raise BadField("Q001", name, f"array {name} says it has shape {shape}, which {size} bytes cannot hold")
     return shape, fortran, dtype
 
