@@ -154,7 +154,7 @@ def test_state_is_enough(method):
     reference, sensor = rng.gamma(2.0, size=(200, 2)), codes(200, 3)
     c = fitted(reference, sensor, 3, method, 12.0)
     state = {name: array.copy() for name, array in c.state().items()}
-    back = Calibration.from_state(c.method, c.linear, state)
+    back = Calibration.from_state(c.method, c.linear, state, c.domain)
     assert np.array_equal(back.apply(reference, sensor), c.apply(reference, sensor))
     assert np.array_equal(back.own(), c.own())
     assert all(array.dtype.kind in "fiub" for array in state.values())
@@ -253,7 +253,7 @@ def test_the_reference_is_measured_as_if_each_row_had_been_left_out():
 def test_the_score_of_a_record_with_covariates_is_the_same_alone():
     raw, sensor, load = loaded(1_000, 0)
     c, _ = Calibration.fit(raw, sensor, 2, covariates=load)
-    back = Calibration.from_state(c.method, c.linear, c.state())
+    back = Calibration.from_state(c.method, c.linear, c.state(), c.domain)
     whole = c.apply(raw, sensor, load)
     for i in (0, 7, 999):
         assert np.array_equal(back.apply(raw[i : i + 1], sensor[i : i + 1], load[i : i + 1])[0], whole[i])

@@ -67,3 +67,15 @@ def test_any_other_value_of_a_covariate_that_did_not_vary_is_beyond():
         fitted = Domain.fit(np.concatenate([np.full((200, 1), 1500.0), beside], axis=1), sensor, 1)
         asked = np.concatenate([np.array([[1500.0], [3000.0], [np.nan]]), beside[:3]], axis=1)
         assert fitted.beyond(asked, sensor[:3]).tolist() == [False, True, False]
+
+
+def test_the_rarity_of_the_states_fitted_on_is_one_in_the_mean_however_many_rows_there_are():
+    for n in (60, 400):
+        covariates, sensor = states(n)
+        domain = Domain.fit(covariates, sensor, 2)
+        assert domain.rarity(covariates, sensor).mean() == pytest.approx(1.0)
+        left_out = domain.rarity(covariates, sensor, fitted=True)
+        assert (left_out > domain.rarity(covariates, sensor)).all()
+        usual, rare = domain.rarity(np.array([[0.6, 44.4], [-0.3, 32.0]]), np.zeros(2, np.int32))
+        assert usual < 1.0 < 10.0 < rare
+    assert domain.rarity(np.full((1, 2), np.nan), np.zeros(1, np.int32)).tolist() == [0.0]

@@ -19,7 +19,6 @@ from vibro.data import SignalBatch, schema_of
 from vibro.errors import QuorumError
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.cut_reference import cut_reference
-from vibro.scoring.domain import Domain
 from vibro.scoring.instants import instant_numbers, periods
 from vibro.scoring.marks import Marks
 from vibro.scoring.persistence import Persistence
@@ -66,7 +65,6 @@ def combine(
         views=detectors.views,
         calibration=calibration,
         without_covariates=None if masked is None else _calibrate_masked(detectors, *masked, thresholder, own),
-        domain=Domain.fit(batch.covariates[rows.fit], batch.sensor[rows.fit], len(batch.sensors)),
         fuser_state=fuser.state(),
         weights=_weights(fuser, len(detectors.survivors)),
         cuts=cuts,

@@ -164,7 +164,7 @@ class Engine:
     def unseen(self, fitted: FittedEnsemble, batch: SignalBatch) -> NDArray[np.bool_]:
         """(n,) records in operating states beyond those that the model was fitted on."""
         coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
-        return fitted.domain.beyond(coded.covariates, coded.sensor)
+        return fitted.calibration.domain.beyond(coded.covariates, coded.sensor)
 
     def raw_scores(
         self, fitted: FittedEnsemble, batch: SignalBatch, instant: NDArray[np.intp] | None = None

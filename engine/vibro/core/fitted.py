@@ -16,7 +16,6 @@ from vibro.core.rows import Rows
 from vibro.core.worker import DetectorResult
 from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration
-from vibro.scoring.domain import Domain
 from vibro.scoring.marks import Marks
 from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature
@@ -105,7 +104,6 @@ class FittedEnsemble:
     views: Mapping[ViewKey, State]
     calibration: Calibration
     without_covariates: Calibration | None  # for records that lack a covariate; None: the calibration takes out none
-    domain: Domain
     fuser_state: State
     weights: Floats  # (d,) over the survivors
     cuts: Cuts

@@ -95,7 +95,7 @@ def save_model(
     tensors["calibration"] = fitted.calibration.arrays
     if fitted.without_covariates is not None:
         tensors[WITHOUT] = fitted.without_covariates.arrays
-    tensors["domain"] = fitted.domain.arrays
+    tensors["domain"] = fitted.calibration.domain.arrays
     tensors["fusion"] = {
         "weights": fitted.weights,
         "own_cuts": fitted.cuts.own,
@@ -132,7 +132,8 @@ def load_model(
                 f"the model needs detector {lost[0]}, which this installation cannot give: {reason}",
                 hint="vibro plugins list; --allow-missing goes on without it as long as the quorum holds",
             )
-        calibration = Calibration(**meta["calibration"], arrays=tensors["calibration"])
+        domain = Domain(tensors["domain"])
+        calibration = Calibration(**meta["calibration"], arrays=tensors["calibration"], domain=domain)
         fitted = FittedEnsemble(
             plan=plan,
             schema=meta["schema"],
@@ -141,7 +142,6 @@ def load_model(
             views={ViewKey(v["name"], v["params"]): tensors[f"views/{j:02d}"] for j, v in enumerate(meta["views"])},
             calibration=calibration,
             without_covariates=replace(calibration, arrays=bare) if (bare := tensors.get(WITHOUT)) else None,
-            domain=Domain(tensors["domain"]),
             fuser_state=tensors["fuser"],
             weights=tensors["fusion"]["weights"],
             cuts=Cuts(

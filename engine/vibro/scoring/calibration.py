@@ -11,6 +11,8 @@ from pydantic import Field
 
 from vibro.api import Params, State
 from vibro.errors import ConfigError
+from vibro.scoring.domain import Domain
+from vibro.scoring.growth import growth_of
 from vibro.scoring.pareto import _pareto
 from vibro.scoring.regression import FEWEST, Basis, Regression
 
@@ -32,21 +34,25 @@ class Calibration:
     """Turns raw scores into z by what the held-out reference looked like, never by the batch being scored.
 
     First, where all covariates of a record are known, what they explain of a score is taken out
-    (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record without
-    them is compared with the reference as it is. Then ``robust``: (s - median) / (1.4826 MAD). ``z``:
-    (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then through the pooled empirical distribution with a
-    generalised-Pareto upper tail to the normal quantile. What lies beyond +-``linear`` is then compressed, never cut off, so
-    that no two scores become equal and no single detector can outvote all others.
+    (``vibro.scoring.regression.Regression``): a detector that does not see the load ranks heavy load as a fault. A record
+    without them is compared with the reference as it is. What is left is divided by the square root of 1 + ``growth`` times
+    the rarity of the state: where states were seldom seen, normal scores lie farther out (``vibro.scoring.growth``).
+
+    Then ``robust``: (s - median) / (1.4826 MAD). ``z``: (s - mean) / sd, the documented baseline. ``ecdf``: ``robust``, then
+    through the pooled empirical distribution with a generalised-Pareto upper tail to the normal quantile. What lies beyond
+    +-``linear`` is then compressed, never cut off, so that no two scores become equal and no single detector can outvote all
+    others.
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
-    and ``tail`` (4, d). With covariates: ``columns``, those that half of the reference has, the arrays of the regression, and
-    ``left_location`` and ``left_scale`` of what it leaves.
+    and ``tail`` (4, d). With covariates: ``columns``, those that half of the reference has, the arrays of the regression,
+    ``left_location`` and ``left_scale`` of what it leaves, and ``growth`` (d,). ``domain``: the states of the fit rows.
     """
 
     method: str
     linear: float
     arrays: State
+    domain: Domain
 
     @classmethod
     def fit(
@@ -58,7 +64,7 @@ class Calibration:
         linear: float = LINEAR,
         covariates: NDArray[np.floating] | None = None,
     ) -> tuple[Calibration, Floats]:
-        """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, and covariates (r, k).
+        """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, covariates (r, k).
 
         Also gives the reference's own z (r, d), measured as if each row had been left out of the regression. A sensor's
         location weighs n / (n + 50) against the pool's, n its rows with a score; its scale likewise against the spread of
@@ -76,6 +82,7 @@ class Calibration:
         arrays: State = {"location": location, "scale": scale, "count": count}
         unit = (reference - location[sensor]) / scale[sensor]
         given = np.zeros((len(reference), 0)) if covariates is None else np.asarray(covariates, np.float64)
+        domain = Domain.fit(given, sensor, sensors)
         columns = np.flatnonzero(np.isfinite(given).mean(axis=0) >= 0.5) if len(given) else np.zeros(0, np.intp)
         rows = np.flatnonzero(np.isfinite(given[:, columns]).all(axis=1)) if len(columns) else np.zeros(0, np.intp)
         if len(rows) >= FEWEST:
@@ -84,12 +91,16 @@ class Calibration:
             in_raw = regression.coefficients * np.concatenate([scale[:-1], within[None]])[:, None]
             left = left * scale[sensor[rows]] + location[sensor[rows]]
             location, scale = _standards(left, sensor[rows], sensors, robust)
-            unit[rows] = (left - location[sensor[rows]]) / scale[sensor[rows]]
-            arrays |= {"columns": columns, "left_location": location, "left_scale": scale}
+            left, rarity = left - location[sensor[rows]], domain.rarity(given[rows], sensor[rows], fitted=True)
+            growth = growth_of(left / scale[sensor[rows]], rarity)
+            left /= np.sqrt(1.0 + rarity[:, None] * growth)
+            _, scale = _standards(left, sensor[rows], sensors, robust)
+            unit[rows] = left / scale[sensor[rows]]
+            arrays |= {"columns": columns, "left_location": location, "left_scale": scale, "growth": growth}
             arrays |= Regression(regression.basis, in_raw).state()
         if method == "ecdf":
             arrays |= _distribution(unit)
-        fitted = cls(method, float(linear), arrays)
+        fitted = cls(method, float(linear), arrays, domain)
         return fitted, fitted._transform(unit)
 
     def apply(self, raw: Floats, sensor: NDArray[np.int32], covariates: NDArray[np.floating] | None = None) -> Floats:
@@ -116,8 +127,12 @@ class Calibration:
         given = np.asarray(covariates, np.float64)[:, self.arrays["columns"]]
         rows = np.flatnonzero(np.isfinite(given).all(axis=1))
         mine = sensor[rows]
-        left = regression.residual(raw[rows], given[rows], mine)
-        part[rows] = (left - self.arrays["left_location"][mine]) / self.arrays["left_scale"][mine]
+        left = regression.residual(raw[rows], given[rows], mine) - self.arrays["left_location"][mine]
+        part[rows] = left / (self.arrays["left_scale"][mine] * self._wider(covariates[rows], mine))
+
+    def _wider(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> Floats:
+        """(n, d) how many times as wide as in the usual state normal scores are."""
+        return np.sqrt(1.0 + self.domain.rarity(covariates, sensor)[:, None] * self.arrays["growth"])
 
     def _transform(self, part: Floats) -> Floats:
         """In place: standardised scores by the method's curve, compressed far out."""
@@ -153,14 +168,13 @@ class Calibration:
         """
         arrays = {name: array.copy() for name, array in self.arrays.items()}
         sensor = np.full(len(raw), code, np.int32)
-        _accept(arrays, "", raw, code, self.method != "z")
+        _accept(arrays, "", raw, np.ones_like(raw), code, self.method != "z")
         regression = Regression.load(self.arrays)
         if regression is not None:
             given = np.asarray(covariates, np.float64)[:, self.arrays["columns"]]
             rows = np.flatnonzero(np.isfinite(given).all(axis=1))
-            _accept(
-                arrays, "left_", regression.residual(raw[rows], given[rows], sensor[rows]), code, self.method != "z"
-            )
+            left = regression.residual(raw[rows], given[rows], sensor[rows])
+            _accept(arrays, "left_", left, self._wider(covariates[rows], sensor[rows]), code, self.method != "z")
         arrays["count"][code] = len(raw)
         return replace(self, arrays=arrays)
 
@@ -174,20 +188,24 @@ class Calibration:
         return dict(self.arrays)
 
     @classmethod
-    def from_state(cls, method: str, linear: float, arrays: State) -> Calibration:
-        """What ``state`` gave, with its method and the limit of its linear part."""
-        return cls(method, float(linear), dict(arrays))
+    def from_state(cls, method: str, linear: float, arrays: State, domain: Domain) -> Calibration:
+        """What ``state`` gave, with its method, the limit of its linear part, and the states of the fit rows."""
+        return cls(method, float(linear), dict(arrays), domain)
 
 
-def _accept(arrays: State, prefix: str, raw: Floats, code: int, robust: bool) -> None:
-    """In place: location and scale of one sensor from these scores (r, d); a column without any stays as it was."""
+def _accept(arrays: State, prefix: str, raw: Floats, wider: Floats, code: int, robust: bool) -> None:
+    """In place: location and scale of one sensor from these scores (r, d), ``wider`` (r, d) times as wide as usual ones.
+
+    A column without any stays as it was.
+    """
     location, scale = arrays[f"{prefix}location"], arrays[f"{prefix}scale"]
     for j, column in enumerate(raw.T):
-        score = column[np.isfinite(column)]
-        if len(score) > 1:
-            weight = len(score) / (len(score) + SHRINKAGE)
-            location[code, j] = np.median(score) if robust else np.mean(score)
-            scale[code, j] = weight * _scale(score, robust) + (1.0 - weight) * scale[code, j]
+        known = np.isfinite(column)
+        if known.sum() > 1:
+            weight = known.sum() / (known.sum() + SHRINKAGE)
+            location[code, j] = np.median(column[known]) if robust else np.mean(column[known])
+            spread = _scale((column[known] - location[code, j]) / wider[known, j], robust)
+            scale[code, j] = weight * spread + (1.0 - weight) * scale[code, j]
 
 
 def compressed(z: Floats, linear: float = LINEAR) -> Floats:

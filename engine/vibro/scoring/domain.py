@@ -30,7 +30,8 @@ class Domain:
     Of a covariate that did not vary over the fit rows, any other value is beyond.
 
     ``arrays``: ``mean`` and ``scale`` (k,) of the covariates, inf = did not vary (its mean NaN: in too few rows);
-    ``inverse`` (sensors + 1, p, p) and ``limit`` (sensors + 1,) with the pool as the last row, inf = nothing is said.
+    ``inverse`` (sensors + 1, p, p), ``usual`` (sensors + 1,) mean leverage of the fit rows and ``limit`` (sensors + 1,),
+    with the pool as the last row, inf = nothing is said.
     """
 
     arrays: State
@@ -47,32 +48,45 @@ class Domain:
         mean[np.isinf(scale) & (known.sum(axis=0) < A_CONSTANT)] = np.nan
         design = _design(values, mean, scale)
         p = design.shape[1]
-        inverse, limit = np.zeros((sensors + 1, p, p)), np.full(sensors + 1, np.inf)
+        inverse, usual, limit = np.zeros((sensors + 1, p, p)), np.ones(sensors + 1), np.full(sensors + 1, np.inf)
         for s in range(sensors + 1):
             rows = design[sensor == s] if s < sensors else design
             if p > 1 and np.isfinite(scale).any() and len(rows) >= A_COLUMN * p:
                 inverse[s] = np.linalg.inv(rows.T @ rows + RIDGE * len(rows) * np.eye(p))
                 h = np.sum(rows @ inverse[s] * rows, axis=1)
-                limit[s] = np.max(h / (1.0 - h))
-        return cls({"mean": mean, "scale": scale, "inverse": inverse, "limit": limit})
+                usual[s], limit[s] = np.mean(h), np.max(h / (1.0 - h))
+        return cls({"mean": mean, "scale": scale, "inverse": inverse, "usual": usual, "limit": limit})
 
     def beyond(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32]) -> NDArray[np.bool_]:
         """(n,) states beyond those of the fit rows; of a state that is not wholly known only fixed covariates speak."""
-        inverse, limit = self.arrays["inverse"], self.arrays["limit"]
-        values, mean, scale = np.asarray(covariates, dtype=np.float64), self.arrays["mean"], self.arrays["scale"]
-        fixed = np.isinf(scale)
+        values, mean = np.asarray(covariates, dtype=np.float64), self.arrays["mean"]
         away = np.abs(values - mean) > 1e-6 * np.maximum(1.0, np.abs(mean))
-        found: NDArray[np.bool_] = np.any(away & fixed & np.isfinite(values), axis=1)
-        if not np.isfinite(limit).any():
-            return found
-        whole = np.asarray(np.isfinite(values[:, ~fixed]).all(axis=1))
-        design = _design(values, mean, scale)
-        group = np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
-        for s in np.unique(group):
-            mine = np.flatnonzero(group == s)
-            h = np.sum(design[mine] @ inverse[s] * design[mine], axis=1)
-            found[mine] |= whole[mine] & (h > limit[s])
-        return found
+        fixed = np.any(away & np.isinf(self.arrays["scale"]) & np.isfinite(values), axis=1)
+        return np.asarray(fixed | (self._leverage(values, sensor) > self.arrays["limit"][self._group(sensor)]))
+
+    def rarity(self, covariates: NDArray[np.floating], sensor: NDArray[np.int32], fitted: bool = False) -> Floats:
+        """(n,) leverage of each state over that of the fit rows in the mean; 0 where nothing is said of it.
+
+        ``fitted`` rows have it as for a fit without them.
+        """
+        h = self._leverage(np.asarray(covariates, dtype=np.float64), sensor)
+        return np.asarray((h / (1.0 - h) if fitted else h) / self.arrays["usual"][self._group(sensor)])
+
+    def _leverage(self, values: Floats, sensor: NDArray[np.int32]) -> Floats:
+        """(n,) leverage of the states (n, k); 0 where nothing is said of it."""
+        mean, scale = self.arrays["mean"], self.arrays["scale"]
+        group, h = self._group(sensor), np.zeros(len(values))
+        told = np.isfinite(self.arrays["limit"][group]) & np.isfinite(values[:, np.isfinite(scale)]).all(axis=1)
+        for s in np.unique(group[told]):
+            mine = np.flatnonzero(told & (group == s))
+            design = _design(values[mine], mean, scale)
+            h[mine] = np.sum(design @ self.arrays["inverse"][s] * design, axis=1)
+        return h
+
+    def _group(self, sensor: NDArray[np.int32]) -> NDArray[np.intp]:
+        """(n,) whose states a record's is compared with: those of its sensor, else, as the last one, all."""
+        limit = self.arrays["limit"]
+        return np.where((sensor >= 0) & np.isfinite(limit[sensor]), sensor, len(limit) - 1)
 
 
 def _design(covariates: Floats, mean: Floats, scale: Floats) -> Floats:

@@ -24,7 +24,7 @@ from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io import files, tensors
 from vibro.store import seal
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 SUFFIX = ".safetensors"
 MAX_MANIFEST = 64 << 20  # bytes
