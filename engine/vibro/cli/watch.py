@@ -91,6 +91,7 @@ def accept(
 
 
 def _json_line(value: Mapping[str, Any]) -> None:
+    from vibro.cli.console import dumps
     from vibro.io.files import plain
 
     sys.stdout.write(dumps(plain(value), sys.stdout) + "\n")

@@ -13,7 +13,6 @@ from vibro.host.registry import find_base
 from vibro.io.files import human_bytes
 from vibro.io.paths import cache_folder, find_overlay
 
-
 FEWEST = 1 << 30  # bytes of address space that the libraries of the detectors need to be loaded
 
 
