@@ -46,7 +46,6 @@ def shell(command: str, cwd: Path, **environ: str) -> subprocess.CompletedProces
     ],
 )
 def test_streams_that_cannot_be_written(tmp_path, command, code):
-    head, sign, tail = command.partition(" ")
     done = shell(f"{VIBRO} {command}", tmp_path)
     assert done.returncode == code or (code == 141 and done.returncode == 0), done.stderr  # a pipe may be read in time
     assert "Traceback" not in done.stderr and "internal error" not in done.stderr and "Exception" not in done.stderr

@@ -207,7 +207,7 @@ def json_line(value: Mapping[str, Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """One CSV cell: floats with 9 significant digits, times in ISO 8601, formulae of spreadsheets and invisible characters escaped."""
+    """One CSV cell: floats with 9 significant digits, times in ISO 8601; formulae and invisible characters escaped."""
     if value is None:
         return ""
     if isinstance(value, str):
