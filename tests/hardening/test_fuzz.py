@@ -28,8 +28,31 @@ from vibro.ingest import IngestOptions, ingest
 from .made import FS, signals
 
 SEED = int(os.environ.get("VIBRO_FUZZ_SEED", "0"))
-TOKENS = [b"NaN", b"1e999", b"-", b"\x00", b"\xff", b"[", b"}", b'"', b",", b"\n", b"\r", b"18446744073709551616", b"(-1, "]
-TOKENS += [b"2024-02-30T00:00:00Z", b"\xef\xbb\xbf", "中".encode(), b"True", b"\x7f\xff\xff\xff", b"\x80" * 8, b"1_0", b"0x1"]
+TOKENS = [
+    b"NaN",
+    b"1e999",
+    b"-",
+    b"\x00",
+    b"\xff",
+    b"[",
+    b"}",
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"18446744073709551616",
+    b"(-1, ",
+]
+TOKENS += [
+    b"2024-02-30T00:00:00Z",
+    b"\xef\xbb\xbf",
+    "中".encode(),
+    b"True",
+    b"\x7f\xff\xff\xff",
+    b"\x80" * 8,
+    b"1_0",
+    b"0x1",
+]
 
 
 def texts(n: int = 6) -> list[dict]:
@@ -55,7 +78,13 @@ def formats() -> dict[str, bytes]:
     writer.writerows(rows)
     table.write(text.getvalue().encode())
     x = signals(6, faults=1)[:, :64]
-    np.savez(npz, signals=x, fs=float(FS), sensor_id=np.array(["a", "b"] * 3), data_time=np.array([r["data_time"] for r in rows]))
+    np.savez(
+        npz,
+        signals=x,
+        fs=float(FS),
+        sensor_id=np.array(["a", "b"] * 3),
+        data_time=np.array([r["data_time"] for r in rows]),
+    )
     import pyarrow as pa
     from pyarrow import parquet as pq
     from scipy.io import savemat
