@@ -270,7 +270,7 @@ def _column(name: str, values: NDArray[Any]) -> list[str]:
 
 
 def _text(value: str) -> str:
-    value = printable(value)
+    value = "\n".join(map(printable, value.split("\n")))  # a line break is quoted instead
     if value.startswith(_FORMULA):
         value = "'" + value
     return '"' + value.replace('"', '""') + '"' if _TO_QUOTE.search(value) else value
