@@ -36,6 +36,8 @@ bench: setup
 
 docs: setup
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_gallery.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) OUT build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -196,7 +196,7 @@ def fit(
     key = {"protocol": protocol, "seed": seed}
     out: list[dict[str, Any]] = []
     if twin:
-        return [{**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))}]
+        return [{**key, "name": f"{name}, untrained", **figures(task, *untrained(host, plan, task, rows, seed))}]
     try:
         engine = Engine(host, Context(seed=seed, fs=task.batch.fs))
         fitted, report, matrix = fit_ensemble(engine, plan, task.batch, rows)
@@ -216,33 +216,34 @@ def fit(
                 row["skipped"] = result.reason
             out.append(row)
     if alone and "skipped" not in out[-1]:
-        out.append({**key, "name": f"{name}, untrained", **figures(task, *untrained(plan, task, rows, seed))})
+        out.append({**key, "name": f"{name}, untrained", **figures(task, *untrained(host, plan, task, rows, seed))})
     return out
 
 
-def untrained(plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floats]:
+def untrained(host: Any, plan: Any, task: Task, rows: Any, seed: int) -> tuple[Floats, Floats]:
     """Calibrated scores of the judged rows, and of the held-out fit rows, by the same network before its first step.
 
-    It sees what the trained one sees: the same rows for its scales, centre and neighbours, the same rows held out.
+    It sees what the trained one sees: the same rows and disturbed copies for its scales, centre and neighbours, the same rows
+    held out.
     """
     from vibro.context import Context
-    from vibro.core.views import ViewStore
-    from vibro.core.worker import ArrayRef, FitTask, fit_task
+    from vibro.core.engine import Engine
+    from vibro.injection.disturbed import disturb_rows
     from vibro.scoring.calibration import Calibration
 
-    planned = plan.detectors[0]
-    ctx = Context(seed=seed, fs=task.batch.fs)
-    store = ViewStore(task.batch, plan.make_extractors(ctx), plan.readers, memory=1 << 31, fit_rows=rows.fit)
+    planned, batch = plan.detectors[0], task.batch
     known = set(planned.cls.Params.__dataclass_fields__)
-    params = replace(planned.params, **{key: 0 for key in UNTRAINED if key in known})
-    x = ArrayRef(store.get(planned.view))
-    options = {"cross_fit": False, "group": rows.group}
-    found = fit_task(FitTask(planned.id, planned.cls, params, ctx.child(planned.id), x, rows.fit, rows.fold, **options))
+    twin = replace(planned, params=replace(planned.params, **{key: 0 for key in UNTRAINED if key in known}))
+    engine = Engine(host, Context(seed=seed, fs=batch.fs))
+    copies = None
+    if twin.cls.wants_copies(twin.params):
+        copies = disturb_rows(batch, rows.by_id(batch).fit, engine.ctx.child("disturbed").seed)
+    fitted = engine.fit_detectors(replace(plan, detectors=(twin,)), batch, rows, copies=copies)
+    found, fit = fitted.results[twin.id], fitted.rows.fit
     if found.scores is None or found.reference is None:
-        raise SystemExit(f"the untrained {planned.id} gives no scores: {found.reason}")
-    batch, reference = task.batch, found.reference[:, None]
-    sensor, covariates = batch.sensor[rows.fit], batch.covariates[rows.fit]
-    calibration, z = Calibration.fit(reference, sensor, len(batch.sensors), covariates=covariates)
+        raise SystemExit(f"the untrained {twin.id} gives no scores: {found.reason}")
+    sensor, covariates = batch.sensor[fit], batch.covariates[fit]
+    calibration, z = Calibration.fit(found.reference[:, None], sensor, len(batch.sensors), covariates=covariates)
     judged = found.scores[task.judged][:, None]
     return calibration.apply(judged, batch.sensor[task.judged], batch.covariates[task.judged])[:, 0], z[:, 0]
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ LARGE = 150  # records from which a pool counts in the means
 NETWORKS = ("deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae")
 
 
-def drawn(name: str, pool: str, seed: int) -> Any:
-    """The rows of one pool as the suite draws them."""
+def drawn(name: str, pool: str, seed: int, limit: int | None = None) -> Any:
+    """The rows of one pool as the suite draws them, or of about ``limit`` records."""
     from vibro.benchmark.datasets import load_set
     from vibro.benchmark.drawing import TrialKey, draw_rows
     from vibro.benchmark.suite import read_suite
 
     suite = read_suite(SUITE)
+    suite = suite if limit is None else replace(suite, limit=limit)
     entry = next(entry for entry in suite.sets if entry.name == name)
     data = load_set(entry, Path(os.environ["VIBRO_TEST_DATA"]), seed)
     entry_pool = next(p for p in suite.pools if p.name == pool)

@@ -38,6 +38,7 @@ __all__ = [
     "NotApplicableError",
     "NotFittedError",
     "Params",
+    "Pool",
     "Reader",
     "Record",
     "Rejected",
@@ -109,6 +110,18 @@ class Training:
 
     loss: NDArray[np.float64]
     held_out: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Records of one kind of machine as a view shows them, for ``Detector.pretrain``: x (n, *item).
+
+    Copy i of ``one`` and copy i of ``other`` (m each) are different records with the same disturbance.
+    """
+
+    x: NDArray[np.float32]
+    one: Disturbed
+    other: Disturbed
 
 
 class Component(ABC):
@@ -215,6 +228,13 @@ class Detector(Component):
     def training(self) -> Training | None:
         """Optional: the course of the last fit, of a detector that is trained in epochs."""
         return None
+
+    def pretrain(self, pools: Sequence[Pool], about: Mapping[str, Any]) -> bytes:
+        """Optional: learns from other machines what later fits start from; the content of a file of weights.
+
+        ``about``, any table that JSON can hold, says where they come from. NotApplicableError where nothing can be learned.
+        """
+        raise NotApplicableError(f"{self.name} cannot be pre-trained")
 
 
 class Fuser(Component):

@@ -126,6 +126,9 @@ class Record:
     channel: str = ""
     zoned: bool = True  # False: the text of the time names no zone and was read as UTC
     since: float = 0.0  # seconds from the start of its recording, of a piece of one
+    of_day: float = (
+        -1.0
+    )  # seconds of the day at the start of its recording, where the file names no day; -1 = not known
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,12 @@ class TaskProgress(Event):
 
 @dataclass(frozen=True)
 class TaskFinished(Event):
-    """A task ended."""
+    """A task ended; ``records`` of them were read or scored, 0 = not counted."""
 
     stage: str
     task: str
     seconds: float
+    records: int = 0
 
 
 @dataclass(frozen=True)

@@ -87,3 +87,15 @@ def test_suites_of_the_repository_are_valid():
         assert all(Path(e).is_file() for e in (*suite.ensembles, *suite.plugins) if e.endswith((".toml", ".py")))
     with pytest.raises(ConfigError, match="no such file"):
         read_suite(folder / "none.toml")
+
+
+def test_a_set_is_named_by_its_data():
+    from pathlib import Path
+
+    from vibro.benchmark.suite import Suite
+    from vibro.runs.benchmark import suite_of_data
+
+    def name(path):
+        return suite_of_data([Path(path)], Suite("data")).sets[0].name
+
+    assert name("/a/plant/data.npz") == "plant" and name("/a/plant/motor.jsonl.gz") == "motor"

@@ -71,7 +71,7 @@ def test_check_tells_what_is_there(vibro, data, tmp_path):
 def test_check_prints_tables_in_both_languages(vibro, data):
     code, out, _ = vibro("check", data)
     assert code == 0 and "read 40 = accepted 40 + quarantined 0" in out and "100 Hz (data)" in out
-    assert "读取 40 = 接受 40 + 隔离 0" in vibro("check", data, "--lang", "zh")[1]
+    assert "读入 40 = 接受 40 + 隔离 0" in vibro("check", data, "--lang", "zh")[1]
 
 
 def test_check_writes_nothing_without_o(vibro, data, tmp_path):

@@ -407,6 +407,26 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch(tmp_path):
     assert not list(broken.glob("**/fits/**/*.npz"))
 
 
+@pytest.mark.slow
+def test_learners_of_disturbed_copies_give_the_same_bytes_in_worker_processes(plant, tmp_path):
+    for where in ("serial", "processes:2"):
+        line = ["ensemble", "run", str(plant / "data.jsonl"), "-o", str(tmp_path / where[:6]), "--fs", "1024"]
+        line += ["--ensemble", "default", "--detectors", "mahalanobis,synthetic_linear,deep_svdd"]
+        assert vibro([*line, "--executor", where, "--no-report", "--quiet"]) == 0
+    alone, side_by_side = ((tmp_path / name / "scores.csv").read_bytes() for name in ("serial", "proces"))
+    assert alone == side_by_side and b"z_deep_svdd" in alone and b"z_synthetic_linear" in alone
+    events = [json.loads(line) for line in (tmp_path / "serial" / "events.jsonl").read_text().splitlines()]
+    (told,) = [event for event in events if event["event"] == "DetectorTrained"]
+    summary, manifest = (
+        json.loads((tmp_path / "serial" / f"{name}.json").read_text()) for name in ("summary", "manifest")
+    )
+    (loss,) = [d["loss"] for d in summary["detectors"] if d["id"] == "deep_svdd"]
+    assert told["detector"] == "deep_svdd" and len(told["loss"]) >= 2 and told["loss"] == loss
+    ids = {row["record_id"] for row in table(tmp_path / "serial" / "scores.csv")}
+    stopped = manifest["rows"]["stopped_on"]["deep_svdd"]
+    assert 3 <= len(stopped) == told["rows"] and set(stopped) <= ids
+
+
 def test_ensembles_are_listed_and_shown(capsys):
     assert vibro(["ensemble", "list", "--json"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)["ensembles"]}

@@ -84,4 +84,5 @@ def test_zone_states_what_it_assumes():
     assert "velocity 3 mm/s RMS" in facts[0] and "zone C" in facts[0] and "assumed" in facts[0]
     g = x * 2 * np.pi * SHAFT / 9806.65
     assert "velocity 3 mm/s RMS" in diagnose(g, Known(FS, "g", machine=Machine(rpm=1800), shaft=SHAFT)).facts[0]
-    assert diagnose(x, Known(FS, "unknown", machine=Machine(rpm=1800), shaft=SHAFT)).facts == ()
+    others = diagnose(x, Known(FS, "unknown", machine=Machine(rpm=1800), shaft=SHAFT)).facts
+    assert not any("velocity" in fact for fact in others)

@@ -50,6 +50,12 @@ def test_loose_winding_moves_its_resonance_down():
     assert named(transformer(3, moved))[:2] == ("winding: loose clamping", "strong")
 
 
+def test_loose_winding_whose_resonance_lay_low_loses_higher_multiples_together():
+    found = named(transformer(3, {6: 0.4, 8: 0.5, 10: 0.55, 12: 0.6}))
+    assert found[0] == "winding: loose clamping"
+    assert named(transformer(3, {2: 0.3, 4: 0.4, 6: 0.4, 8: 0.5, 10: 0.55}))[0] == "winding: deformation"
+
+
 def test_deformed_winding_changes_lines_both_ways():
     assert named(transformer(4, {2: 0.6, 4: 1.5, 6: 0.5, 8: 1.7, 10: 0.6}))[0] == "winding: deformation"
 

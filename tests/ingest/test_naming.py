@@ -119,6 +119,7 @@ def test_folders_that_differ_by_a_state_alone_are_told():
     namer = Namer(IngestOptions(), "data")
     for source in ("pump_normal/a.csv", "pump_abnormal/a.csv", "fan/a.csv"):
         list(namer.named([Record(np.zeros((1, 4), np.float32), "", channel="x")], source))
+        namer.saw(source)
     (told,) = namer.told()
     assert "pump_abnormal and pump_normal" in told and "both are pump" in told and "--machine-from" in told
 
@@ -127,6 +128,7 @@ def test_identities_in_names_of_files_are_told():
     namer = Namer(IngestOptions(), "data")
     for name in ("normal_id_00_0001.wav", "anomaly_id_02_0001.wav", "section_00_a.wav", "video_1.wav"):
         list(namer.named([Record(np.zeros((1, 4), np.float32), "")], f"fan/test/{name}"))
+        namer.saw(f"fan/test/{name}")
     (told,) = [text for text in namer.told() if "names of files" in text]
     assert "hold id 00, 02, which are one sensor now: --sensor-from '*id_{sensor}_*'" in told
     assert PathPattern("*id_{sensor}_*").match("fan/test/normal_id_00_0001.wav") == {"sensor": "00"}

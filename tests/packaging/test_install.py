@@ -34,7 +34,8 @@ def check_installation(env) -> None:
 
 def test_wheel_built_from_the_sdist(dist, installed):
     names = zipfile.ZipFile(next(dist.glob("*.whl"))).namelist()
-    assert {"vibro/registry.toml", "vibro/py.typed", "vibro/cli/scaffold/detector.py.tmpl"} <= set(names)
+    shipped = {"vibro/registry.toml", "vibro/py.typed", "vibro/cli/scaffold/detector.py.tmpl"}
+    assert shipped | {"vibro_plugins/deep/encoder.safetensors"} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vibro", "vibro_plugins"}
     assert installed.folder in where(installed).parents
     check_installation(installed)

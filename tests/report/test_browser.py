@@ -75,11 +75,65 @@ def test_every_chart_is_drawn(opened, report):
     page.evaluate("for (const one of document.querySelectorAll('.panel')) one.hidden = false")
     plots = page.eval_on_selector_all("[data-plot]", "all => all.map(one => one.dataset.plot)")
     assert len(plots) > 20 and {plot.split(":")[0] for plot in plots} == {
-        "course", "waveform", "spectrum", "envelope", "trend"
+        "course", "waveform", "spectrum", "envelope", "image", "trend"
     }  # fmt: skip
-    for plot in plots:
+    for plot in [plot for plot in plots if not plot.startswith("image")]:
         path = see(page, plot).locator("svg .line").last.get_attribute("d")
         assert path.count("L") > 5 and "NaN" not in path, plot
+
+
+def test_the_time_frequency_image_is_painted_and_zooms(opened, report):
+    page = opened(report)
+    plot = page.eval_on_selector("[data-plot^='image']", "one => one.dataset.plot")
+    place = page.locator(f"[data-plot='{plot}']")
+    place.scroll_into_view_if_needed()
+    page.wait_for_selector(f"[data-plot='{plot}'] canvas")
+    painted = place.locator("canvas").evaluate("one => one.toDataURL()")
+    assert len(painted) > 2000
+    whole = ticks(place)
+    place.focus()
+    page.keyboard.press("+")
+    assert ticks(place) != whole and place.locator("canvas").evaluate("one => one.toDataURL()") != painted
+    page.mouse.move(place.bounding_box()["x"] + 200, place.bounding_box()["y"] + 60)
+    assert re.fullmatch(r"[-0-9.]+ ms · \d+ Hz [-+]?\d+ dB", place.locator(".tip").text_content())
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """The page of one record, and of a benchmark."""
+    from vibro.benchmark.report import html
+    from vibro.report.explain import explain
+    from vibro.report.explain_page import write_explanation
+
+    from ..benchmark.test_report import whole
+    from .test_explain import ODD, Host
+    from .test_explain import made_run as explained
+
+    folder = tmp_path_factory.mktemp("others")
+    write_explanation(explain(Host(), explained(folder / "run"), f"a.npz:{ODD}"), folder / "explain.html")
+    (folder / "benchmark.html").write_text(html(whole(), "zh"), "utf-8")
+    return folder
+
+
+def test_the_page_of_a_record_zooms_too(opened, others):
+    page = opened(others / "explain.html")
+    for plot in ("waveform:1", "spectrum:1", "envelope:1"):
+        place = see(page, plot)
+        before = ticks(place)
+        place.focus()
+        page.keyboard.press("+")
+        assert ticks(place) != before
+    page.wait_for_selector("[data-plot='image:1'] canvas")
+
+
+@pytest.mark.parametrize("name", ("explain.html", "benchmark.html"))
+@pytest.mark.parametrize("width", (1400, 390))
+def test_axe_finds_nothing_serious_on_the_other_pages(opened, others, name, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = opened(others / name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(page).response["violations"]
+    assert [(o["id"], o["nodes"][0]["html"][:120]) for o in found if o["impact"] in ("serious", "critical")] == []
 
 
 def test_zoom_with_mouse_and_keyboard(opened, report):

@@ -117,6 +117,7 @@ def test_table_has_the_promised_keys(found):
         "features",
         "lines",
         "neighbours",
+        "nearest",
         "quality",
     ]
     assert found.table["row"] == ODD and found.table["level"] == "alarm"

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from vibro.report.messages import DO, KNOW, TRUST, known, remarks, translate
-from vibro.report.sentences import PHRASES, SENTENCES
+from vibro.report.messages import DO, KNOW, OTHERS, TRUST, known, remarks, translate
+from vibro.report.sentences import SENTENCES
 
 ALONE = "sensor S3 of machine U1 deviates alone: look at the sensor and its mounting first"
 BUDGET = "5.1 % of the records lie above the alarm cut, for a budget of 1 %: faults, or the data differ from those of the fit"
@@ -37,11 +37,14 @@ def test_remarks_come_in_order_of_what_to_do_and_many_of_a_kind_are_counted():
     assert len(remarks(many[:3], "en")) == 3  # few are all shown
 
 
-@pytest.mark.parametrize("english,chinese", [pair for rows in (*SENTENCES.values(), PHRASES) for pair in rows])
+@pytest.mark.parametrize("english,chinese", [pair for rows in (*SENTENCES.values(), OTHERS) for pair in rows])
 def test_every_entry_matches_itself_and_uses_the_same_names(english, chinese):
-    names = set(re.findall(r"\{(\w+)#?\}", english))
-    assert set(re.findall(r"\{(\w+)\}", chinese)) == names
+    names = set(re.findall(r"(?<!\{)\{(\w+)[#?]?\}", english))
+    assert set(re.findall(r"(?<!\{)\{(\w+)\}", chinese)) == names
     sample = re.sub(r"\[([^|\]]*)\|[^\]]*\]", r"\1", english)
-    sample = re.sub(r"\{(\w+)#?\}", lambda found: "7" if f"{found[1]}#" in english else "X1", sample)
+    sample = re.sub(
+        r"(?<!\{)\{(\w+)[#?]?\}", lambda found: "7" if f"{found[1]}#" in english else f"X{len(found[1])}", sample
+    )
+    sample = sample.replace("{{", "{").replace("}}", "}")
     assert known(sample)
     assert translate(sample, "zh") != sample

@@ -15,10 +15,13 @@ from vibro.api import Classifier
 from vibro.benchmark.metrics import score_table
 from vibro.cli import run as vibro
 from vibro.context import Context
+from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.runs.finetune import finetune
 from vibro.runs.stored import open_run
 from vibro.runs.student import fit_student, make_recipe
+from vibro.runs.truth import Truth
+from vibro.scoring.holdout import Groups
 from vibro.simulate.simulate import simulate
 from vibro.simulate.write import write
 from vibro.store import bundle
@@ -262,6 +265,24 @@ def test_labels_that_cannot_teach_are_refused(plant, truth, tmp_path, capsys, ca
     assert message in capsys.readouterr().err and not (tmp_path / "model").exists()
 
 
+def test_labels_of_which_none_can_be_held_out_are_refused():
+    recipe = make_recipe(PluginHost.create(), {"use": "logistic"}, ())
+    rng = np.random.default_rng(0)
+    x, of = rng.standard_normal((60, 5)).astype(np.float32), np.repeat(np.arange(6), 10)
+    none, edge = np.zeros(60, bool), np.zeros(60, bool)
+
+    def judged(faults):
+        y = np.full(60, -1, np.int16)
+        y[::3], y[faults] = 0, 1
+        real = y >= 0
+        truth = Truth(("normal", "fault"), y, none, real, real.astype(float))
+        return teaching.judge(recipe, Context(), x, truth, Groups(of, edge, ""), rng.random(60), 0.1, 0, 2)
+
+    with pytest.raises(ConfigError, match="none can be held out"):
+        judged(slice(1, 5))  # all of one group
+    assert np.isfinite(judged([1, 2, 11, 12]).gain).all()
+
+
 def test_other_wrong_finetunings_are_refused(plant, binary, tmp_path, capsys):
     base = ["finetune", str(plant / "run"), "--labels", str(binary), "-o", str(tmp_path / "model")]
     assert vibro([*base, "--classifier", "logistik"]) == 2
@@ -459,3 +480,34 @@ def test_suggested_records_are_filled_in_and_read_back(plant, truth, tmp_path, c
     again = {r["record_id"] for r in json.loads(capsys.readouterr().out)["records"]}
     assert len(again & {r["record_id"] for r in rows}) <= 1  # the one that was left empty
     assert vibro(["suggest", str(plant / "run"), "-o", str(sheet)]) == 2
+
+
+# --- explain ------------------------------------------------------------------------------------------------------------
+
+
+def test_explain_names_the_nearest_normal_records_and_labelled_faults(plant, truth, tmp_path, capsys):
+    import shutil
+
+    shutil.copytree(plant / "run", tmp_path / "run")
+    scores = {r["record_id"]: r for r in table(tmp_path / "run" / "scores.csv")}
+    faults: dict[tuple[str, str], list[str]] = {}
+    for ident, row in truth.items():
+        if row["label"] == "1":
+            faults.setdefault((row["sensor_id"], row["fault_type"]), []).append(ident)
+    (_, kind), pair = max(faults.items(), key=lambda item: len(item[1]))
+    other = next(ids[0] for (_, t), ids in faults.items() if t != kind)
+
+    def explained():
+        assert vibro(["explain", str(tmp_path / "run"), pair[0], "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    first = explained()["nearest"]
+    assert first["labelled_faults"] == [] and len(first["normal"]) == 3
+    assert all(scores[n["record_id"]]["level"] == "normal" for n in first["normal"])
+    assert {n["sensor_id"] for n in first["normal"]} == {truth[pair[0]]["sensor_id"]}
+    for ident, name in ((pair[1], kind), (other, "other")):
+        assert vibro(["label", str(tmp_path / "run"), ident, "--as", "fault", "--type", name, "--quiet"]) == 0
+    capsys.readouterr()
+    near = explained()["nearest"]["labelled_faults"]
+    assert {n["record_id"] for n in near} == {pair[1], other} and near[0]["distance"] <= near[1]["distance"]
+    assert next(n for n in near if n["record_id"] == pair[1])["fault_type"] == kind

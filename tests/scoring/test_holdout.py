@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support
 
 from vibro.data import make_batch
 from vibro.scoring.holdout import (
-    as_frequent,
     average_precision,
     balanced,
     class_table,
@@ -94,12 +94,25 @@ def test_figures_of_classes_are_those_of_scikit_learn():
     assert np.isclose(macro_f1(y, predicted, range(3)), f1_score(y, predicted, average="macro"))
 
 
-def test_average_precision_with_weights_is_that_of_scikit_learn():
+def test_average_precision_among_unlabelled_records_is_the_usual_one_where_all_are_known():
     rng = np.random.default_rng(0)
-    y = (rng.random(300) < 0.5).astype(np.int16)
-    score = np.round(rng.normal(y, 1.0), 1)  # with equal scores
-    for share in (0.5, 0.05):
-        weight = as_frequent(y, share)
-        assert np.isclose(weight[y == 1].sum() / weight.sum(), share)
-        assert np.isclose(average_precision(y, score, weight), average_precision_score(y, score, sample_weight=weight))
-    assert average_precision(y, np.where(y == 0, np.nan, score), np.ones(300)) == 1.0
+    y = (rng.random(4000) < 0.1).astype(np.int16)
+    score = rng.normal(1.5 * y, 1.0)
+    usual = average_precision_score(y, score)
+    assert average_precision(score[y == 1], score, y.mean()) == pytest.approx(usual, abs=0.002)
+    some = rng.permutation(np.flatnonzero(y == 1))[:100]  # a sample of the faults tells nearly the same
+    assert average_precision(score[some], score, y.mean()) == pytest.approx(usual, abs=0.1)
+
+
+def test_average_precision_ranks_scores_that_are_missing_lowest_and_equal_ones_together():
+    known, everyone = np.array([3.0, np.nan]), np.array([3.0, 1.0, 1.0, np.nan])
+    assert average_precision(known, everyone, 0.5) == pytest.approx((1.0 + 0.5) / 2)
+    assert average_precision(np.zeros(5), np.zeros(50), 0.1) == pytest.approx(0.1)
+
+
+def test_folds_take_groups_without_labels_along():
+    of = np.repeat(np.arange(8), 25)
+    y = np.where(of < 2, np.arange(200) % 2, -1).astype(np.int16)
+    fold = make_folds(of, y, 0)
+    assert len(np.unique(fold)) == 2 and fold[0] != fold[25]
+    assert all(len(np.unique(fold[of == g])) == 1 for g in range(8)) and (fold == 0).sum() == 100

@@ -45,7 +45,7 @@ def test_records_that_all_detectors_find_low_are_normal_and_few_others():
     batch, z = plant()
     found = labelled(batch, z)
     assert set(np.unique(found.label)) == {-1, 0}
-    low = (z <= np.array([np.quantile(z[batch.sensor == s], 0.7, axis=0) for s in range(3)])[batch.sensor]).all(axis=1)
+    low = (z <= np.array([np.quantile(z[batch.sensor == s], 0.8, axis=0) for s in range(3)])[batch.sensor]).all(axis=1)
     assert np.array_equal(found.label == 0, low)
     assert (found.weight[found.label == 0] == 0.5).all() and (found.weight[found.label < 0] == 0).all()
 
@@ -132,3 +132,14 @@ def test_sensors_that_were_not_fitted_abstain():
     first = batch.sensor == batch.sensors.index("m-a")
     found = labelled(batch, z, fitted=~first)
     assert (found.label[first] == -1).all() and (found.label[~first] == 0).any()
+
+
+def test_of_a_machine_that_is_raised_too_often_no_record_is_taken_for_normal():
+    batch, z = plant()
+    first = batch.machine == batch.machines.index("m")
+    z[first & (np.arange(len(z)) % 4 == 0)] = 9.0  # at the same instants on both sensors
+    found = labelled(batch, z)
+    assert list(found.often) == [batch.machines.index("m")] and found.often[batch.machines.index("m")] > 0.2
+    assert not (found.label[first] == 0).any() and (found.label[~first] == 0).any()
+    z[first & (np.arange(len(z)) % 8 == 0)] = 0.0
+    assert not labelled(batch, z).often

@@ -35,14 +35,14 @@ def plant():
     return batch, z
 
 
-def asked(plant, n, barred=()):
+def asked(plant, n, barred=(), known=20):
     batch, z = plant
     matrix = ScoreMatrix(NAMES, batch.ids, z, z)
     fused = z.mean(axis=1)
     verdict = decide(matrix, fused, np.ones(3) / 3, CUTS, fused, batch.valid, 0.5)
     look = Look(z.astype(np.float32), z, batch.sensor)
     stop = np.isin(np.arange(len(batch)), barred)
-    return suggest(batch, verdict, CUTS, look, NAMES, stop, n), verdict
+    return suggest(batch, verdict, CUTS, look, NAMES, stop, n, known), verdict
 
 
 def test_every_kind_has_its_turn_and_no_record_comes_twice(plant):
@@ -54,6 +54,16 @@ def test_every_kind_has_its_turn_and_no_record_comes_twice(plant):
     assert "event of 8 raised records" in first["event"].reason
     assert first["disagreement"].row == 60 and "only a exceed" in first["disagreement"].reason
     assert (verdict.level[first["normal"].row] == 0) and not verdict.exceedances[first["normal"].row].any()
+
+
+def test_the_first_are_a_record_of_an_event_and_a_normal_one_in_turn(plant):
+    found, verdict = asked(plant, 24, known=0)
+    kinds = [s.kind for s in found]
+    assert kinds[:4] == ["event", "normal", "event", "normal"] and "cut" not in kinds[:20] and "cut" in kinds
+    assert not verdict.exceedances[[s.row for s in found if s.kind == "normal"]].any()
+    assert [s.row for s in found] == [s.row for s in asked(plant, 24, known=0)[0]]
+    later = asked(plant, 4, known=18)[0]
+    assert [s.kind for s in later[:2]] == ["event", "normal"] and later[2].kind != "event"
 
 
 def test_one_record_of_an_event_is_enough(plant):

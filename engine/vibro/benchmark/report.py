@@ -1,4 +1,4 @@
-"""The report of a benchmark: the same tables as Markdown and as one self-contained page, made from ``benchmark.json``."""
+"""The report of a benchmark from ``benchmark.json``: conclusion, pictures, tables, as Markdown and as one page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from vibro.benchmark.conclusion import answer, basis
 from vibro.benchmark.tables import many, sections, shown
 from vibro.report.page import fill, number
 
@@ -13,6 +14,7 @@ from vibro.report.page import fill, number
 def markdown(found: Mapping[str, Any]) -> str:
     """The report as Markdown; generated, never edited by hand."""
     lines = [f"# {found['name']}", "", found["summary"], ""] if found["summary"] else [f"# {found['name']}", ""]
+    lines += ["## Conclusion", "", *(f"- {text}" for text in (*answer(found), *basis(found))), ""]
     lines += [f"{line}  " for line in head(found)] + [""]
     for s in sections(found):
         lines += [f"## {s.title}", ""]
@@ -31,10 +33,11 @@ def html(found: Mapping[str, Any], lang: str = "en") -> str:
     values = {
         "title": found["name"],
         "summary": found["summary"],
+        "conclusion": answer(found),
+        "basis": basis(found),
         "head": head(found),
-        "sections": sections(found),
-        "warnings": _warnings(found),
-        "failures": failures(found),
+        "sections": sections(found, lang),
+        "remarks": (("failures", failures(found)), ("warnings", _warnings(found))),
     }
     return fill("benchmark.html.j2", values, lang)
 
@@ -44,7 +47,7 @@ def head(found: Mapping[str, Any]) -> list[str]:
     seeds = len(found["seeds"])
     return [
         f"{many(len(found['data']), 'data set')}, {many(seeds, 'seed')}, {found['combinations']} rows of combinations",
-        f"protocol {found['protocol']}; split: {'; '.join(found['splits']) or 'none'}",
+        f"protocol {found['protocol']}",
         f"vibro {found['vibro']}, numpy {found['libraries'].get('numpy', '?')}, Python {found['libraries']['python']},"
         f" {found['machine']['cores']} cores",
         f"fits {number(found['timings']['fit'])} s, judging all combinations {number(found['timings']['judge'])} s",

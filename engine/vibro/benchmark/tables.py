@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vibro.benchmark.analysis import MARGIN, OF_MEMBERS
-from vibro.benchmark.charts import critical_difference, pareto_front
+from vibro.benchmark.charts import accuracy_against_seconds, critical_difference, forest, learning_curve
+from vibro.benchmark.conclusion import judged
 from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import number
 from vibro.report.svg import Svg
 
 MOST = 40  # rows of a table of combinations
 BEHIND = 3  # better rows named in a block
+_FIGURE = re.compile(r"[-+0-9.,±…–e() \xa0]*")
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,29 @@ class Section:
         """Anchor of the section."""
         return "".join(c if c.isalnum() else "-" for c in self.title.lower())
 
+    @property
+    def numeric(self) -> set[int]:
+        """Columns of figures."""
+        columns = enumerate(zip(*self.rows, strict=True))
+        return {
+            i for i, cells in columns if all(_FIGURE.fullmatch(c) for c in cells) and any(c.strip("–") for c in cells)
+        }
 
-def sections(found: Mapping[str, Any]) -> list[Section]:
-    """Every section that ``benchmark.json`` has something for."""
+
+def sections(found: Mapping[str, Any], lang: str = "en") -> list[Section]:
+    """Every section that ``benchmark.json`` has something for; pictures speak the language."""
     losses = _losses(found)
     made = [
+        _paired(found, lang),
+        _ranks(found, lang),
+        _learning(found, lang),
+        _pareto(found, lang),
         _overall(found),
         _blocks(found),
-        _paired(found),
         losses,
-        _ranks(found),
-        _learning(found),
         _combinations(found),
         _leave_one_out(found),
         _shapley(found),
-        _pareto(found),
         _metrics(found),
         _classes(found),
         _sensors(found),
@@ -121,10 +132,8 @@ def _interval(row: Mapping[str, Any]) -> str:
     return "–" if row["lo"] is None else f"{row['lo']:+.3f} … {row['hi']:+.3f}"
 
 
-def _paired(found: Mapping[str, Any]) -> Section:
-    tests = found["tests"]["open_blocks"]
-    if not tests["paired"]:
-        tests = found["tests"]["all_blocks"]
+def _paired(found: Mapping[str, Any], lang: str) -> Section:
+    tests = judged(found)
     rows = [
         (p["against"], f"{p['diff']:+.3f}", _interval(p), number(p["p"], 2))
         for p in sorted(tests["paired"], key=lambda p: p["diff"])
@@ -139,7 +148,8 @@ def _paired(found: Mapping[str, Any]) -> Section:
         f"Average precision of {tests['lead']} minus that of each other row; {interval}. Above 0: the ensemble is better. p is"
         " that of a sign-flip test over the same draws."
     ) + _few(tests)
-    return Section("Paired differences", note, ("against", "difference", "95 % interval", "p"), rows)
+    headers = ("against", "difference", "95 % interval", "p")
+    return Section("Paired differences", note, headers, rows, forest(tests["paired"], tests["lead"], lang))
 
 
 def _few(tests: Mapping[str, Any]) -> str:
@@ -168,7 +178,7 @@ def _losses(found: Mapping[str, Any]) -> Section:
     return Section(f"Where {lead} loses", note, headers, rows)
 
 
-def _ranks(found: Mapping[str, Any]) -> Section:
+def _ranks(found: Mapping[str, Any], lang: str) -> Section:
     ranking = found["tests"]["open_blocks"]["friedman"] or found["tests"]["all_blocks"]["friedman"]
     if ranking is None:
         return Section("Ranks")
@@ -178,10 +188,10 @@ def _ranks(found: Mapping[str, Any]) -> Section:
         f" {number(ranking['critical_difference'])} in mean rank."
     )
     rows = [(r["name"], f"{r['rank']:.2f}") for r in ranking["ranks"]]
-    return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking))
+    return Section("Ranks", note, ("", "mean rank"), rows, critical_difference(ranking, lang))
 
 
-def _learning(found: Mapping[str, Any]) -> Section:
+def _learning(found: Mapping[str, Any], lang: str) -> Section:
     rows = [
         (_labels(r), r["name"], number(r["average_precision"]), f"{r['gain']:+.3f}", _interval(r), number(r["p"], 2))
         for r in found["learning"]
@@ -192,7 +202,9 @@ def _learning(found: Mapping[str, Any]) -> Section:
         " little: the rows of members that do not learn show by how much."
     ) + _few({"data_sets": max((r["data_sets"] for r in found["learning"]), default=0)})
     headers = ("labels per class", "", "mean AP", "difference", "95 % interval", "p")
-    return Section("Learning curve", note, headers, rows)
+    return Section(
+        "Learning curve", note, headers, rows, learning_curve(found["learning"], tuple(found["ensembles"]), lang)
+    )
 
 
 def _labels(row: Mapping[str, Any]) -> str:
@@ -226,7 +238,7 @@ def _shapley(found: Mapping[str, Any]) -> Section:
     return Section("Shapley values", note, ("ensemble", "fuser", "labels per class", "detector", "value"), rows)
 
 
-def _pareto(found: Mapping[str, Any]) -> Section:
+def _pareto(found: Mapping[str, Any], lang: str) -> Section:
     rows = [
         (r["ensemble"], r["set"], r["fuser"], _labels(r), number(r["seconds"]), number(r["average_precision"]))
         for r in found["pareto"]
@@ -236,7 +248,8 @@ def _pareto(found: Mapping[str, Any]) -> Section:
         " draw, without the views and with a fit for each fold where a detector is cross-fitted."
     )
     headers = ("ensemble", "set", "fuser", "labels per class", "seconds", "mean AP")
-    picture = pareto_front([r for r in found["pareto"] if not r["labelled_k"]])
+    front, best = ([r for r in found[name] if not r["labelled_k"]] for name in ("pareto", "best"))
+    picture = accuracy_against_seconds(front, [r for r in best if r not in front], lang)
     return Section("Accuracy against seconds", note, headers, rows[:MOST], picture)
 
 
@@ -332,4 +345,5 @@ def _data(found: Mapping[str, Any]) -> Section:
 
     rows = [(d["name"], *whole(d), number(d["fs"]), d["fingerprint"][:12]) for d in found["data"]]
     headers = ("data", "records", "normal", "anomalous", "machines", "sensors", "samples", "Hz", "fingerprint")
-    return Section("Data", "", headers, rows)
+    note = " ".join(f"Split: {split}." for split in found["splits"])
+    return Section("Data", note, headers, rows)

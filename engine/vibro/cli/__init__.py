@@ -99,7 +99,12 @@ def run(argv: list[str]) -> int:
     group = argv[0] if argv and not argv[0].startswith("-") else None if COMPLETING in os.environ else ""
     try:
         _configure(argv)
-        code = typer.main.get_command(make_app(group)).main(argv, prog_name="vibro", standalone_mode=False)
+        command = typer.main.get_command(make_app(group))
+        if _chinese(argv):
+            from vibro.cli.command import translate_help
+
+            translate_help(command)
+        code = command.main(argv, prog_name="vibro", standalone_mode=False)
         return int(code or 0)
     except typer.Exit as error:
         return error.exit_code
@@ -152,8 +157,11 @@ def _configure(argv: Sequence[str]) -> None:
     """How errors are shown, also those of a command line that cannot be read."""
     from vibro.cli import console
 
-    chinese = "--lang=zh" in argv or ("--lang", "zh") in pairwise(argv)
-    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if chinese else "en")
+    console.configure(quiet="--quiet" in argv, json="--json" in argv, lang="zh" if _chinese(argv) else "en")
+
+
+def _chinese(argv: Sequence[str]) -> bool:
+    return "--lang=zh" in argv or ("--lang", "zh") in pairwise(argv)
 
 
 def _usage_error() -> Any:

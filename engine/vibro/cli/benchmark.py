@@ -186,16 +186,18 @@ def _figures(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tables(found: dict[str, Any], out: Path) -> None:
-    """The first sections of the report on stdout."""
+    """Conclusion and the tables it rests on, on stdout."""
+    from vibro.benchmark.conclusion import answer, basis
     from vibro.benchmark.report import failures, head
     from vibro.benchmark.tables import sections
     from vibro.cli import console
 
-    for line in head(found):
+    for line in (*answer(found), *basis(found), *head(found)):
         console.line(line)
-    for section in sections(found)[:3]:
-        console.line()
-        console.table(section.headers, section.rows, title=section.title)
+    for section in sections(found):
+        if section.ident in ("mean-over-the-data-sets", "average-precision-by-data-set", "paired-differences"):
+            console.line()
+            console.table(section.headers, section.rows, title=section.title)
     for text in [*found["warnings"], *found["confound"]["warnings"]]:
         console.note(f"warning: {text}")
     for text in failures(found):

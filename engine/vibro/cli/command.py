@@ -126,6 +126,25 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
     return add
 
 
+def translate_help(command: Any) -> None:
+    """The help of a command and of all below it in Chinese."""
+    from vibro.report.messages import translate
+
+    def chinese(text: str | None) -> str | None:
+        return text and translate(" ".join(text.split()), "zh")
+
+    command.help, command.short_help = chinese(command.help), chinese(command.short_help)
+    given = command.get_help_option(typer.Context(command))
+    for parameter in [*command.params, *([given] if given else [])]:
+        if getattr(parameter, "help", None):
+            parameter.help = chinese(parameter.help)
+        if hasattr(parameter, "rich_help_panel"):
+            panel = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            parameter.rich_help_panel = chinese(parameter.rich_help_panel or panel)
+    for child in getattr(command, "commands", {}).values():
+        translate_help(child)
+
+
 def _fields(group: Any) -> list[inspect.Parameter]:
     """The options of a group."""
     hints = get_type_hints(group, include_extras=True)

@@ -38,12 +38,18 @@ def _clean_lines(text: str) -> str:
 
 
 def line(text: str = "") -> None:
-    """One line of the result."""
+    """One line of the result, in the language of the running command."""
+    rich_console(stderr=False).print(_clean_lines(told(text)))
+
+
+def verbatim(text: str) -> None:
+    """Lines of the result that are no prose of vibro's: TOML, paths, a plugin's own text."""
     rich_console(stderr=False).print(_clean_lines(text))
 
 
 def note(text: str) -> None:
     """One line for the user beside the result; silent with ``--quiet``."""
+    text = told(text)
     if not shown["quiet"]:
         if shown["json"]:
             sys.stderr.write(dumps({"event": "note", "text": text}, sys.stderr) + "\n")
@@ -59,15 +65,15 @@ def error(message: str, hint: str | None, code: int) -> None:
         line_of = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
         sys.stderr.write(dumps(line_of, sys.stderr) + "\n")
         return
-    out, told = rich_console(stderr=True), _translated
+    out = rich_console(stderr=True)
     out.print(f"{told('error')}: {clean(told(message))}", style="bold red")
     if hint:
         out.print(f"{told('hint')}: {clean(told(hint))}", style="cyan")
 
 
-def _translated(text: str) -> str:
+def told(text: str) -> str:
     """A sentence in the language of the running command, in English where the catalogue does not know it."""
-    if shown["lang"] == "en":
+    if shown["lang"] == "en" or not text.strip():
         return text
     from vibro.report.messages import translate
 
@@ -76,12 +82,13 @@ def _translated(text: str) -> str:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """A table on stdout: framed on a terminal, columns aligned with blanks elsewhere."""
+    headers = [told(header) for header in headers]
     cells = [[clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.table import Table
         from rich.text import Text
 
-        grid = Table(*headers, title=title, title_justify="left")
+        grid = Table(*headers, title=title and told(title), title_justify="left")
         for row in cells:
             grid.add_row(*[Text(cell) for cell in row])
         rich_console(stderr=False).print(grid)

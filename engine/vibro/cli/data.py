@@ -117,7 +117,10 @@ def describe(
         if out.resolve().parent != found["root"].resolve():
             console.note(f"it is read once it lies beside the data: {found['root'] / SETTINGS}")
     if not session.result(found):
-        console.line(found["text"].rstrip() if out is None else f"how the data are read: {out}")
+        if out is None:
+            console.verbatim(found["text"].rstrip())
+        else:
+            console.line(f"how the data are read: {out}")
 
 
 @command(app, "convert")

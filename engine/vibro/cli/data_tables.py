@@ -35,7 +35,7 @@ def show_files(found: Mapping[str, Any], lang: str) -> None:
         console.line(
             console.clean(f"{item['code']} {item['reason']} x {item['count']}: {item['first']}: {item['detail']}")
         )
-        console.line(f"  -> {item['way']}")
+        console.line(f"  -> {console.told(item['way'])}")
     if found["ignored"]:
         shown = ", ".join(f"{i['source']} ({i['reason']})" for i in found["ignored"][:3])
         more = f" {word['more'].format(len(found['ignored']) - 3)}" if len(found["ignored"]) > 3 else ""
@@ -110,7 +110,13 @@ def show_findings(books: Accounting, lang: str) -> None:
     """The first findings with their place and reason."""
     word = _WORDS[lang]
     rows = [
-        (f.source, f.line if f.line >= 0 else f.row if f.row >= 0 else "-", f.code, f.disposition, f.detail)
+        (
+            f.source,
+            f.line if f.line >= 0 else f.row if f.row >= 0 else "-",
+            f.code,
+            console.told(f.disposition),
+            f.detail,
+        )
         for f in islice(books.findings(), SHOWN)
     ]
     if rows:
@@ -175,10 +181,10 @@ _WORDS: dict[str, dict[str, str]] = {
         "time": "时间",
         "sensors": "传感器",
         "machines": "设备",
-        "read": "读取",
+        "read": "读入",
         "accepted": "接受",
         "quarantined": "隔离",
-        "invalid": "数据无效",
+        "invalid": "无效",
         "codes": "原因代码",
         "sensor": "传感器",
         "machine": "设备",

@@ -161,7 +161,7 @@ def show(
     if session.result(whole):
         return
     if toml:
-        console.line(_toml(whole))
+        console.verbatim(_toml(whole))
         return
     console.line(f"{title}: {whole['summary']}")
     stated = {str(row.get("id", row["use"])): row for row in plan.ensemble.detectors}

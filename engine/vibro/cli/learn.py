@@ -1,4 +1,4 @@
-"""``vibro pseudolabel | finetune | classify | suggest``: from an unlabelled run to classes."""
+"""``vibro pseudolabel | finetune | classify | suggest | pretrain``: classes from an unlabelled run, weights to start from."""
 
 from __future__ import annotations
 
@@ -58,6 +58,8 @@ def pseudolabel(
     console.table(("sensor", "records", *names), rows)
     why = ", ".join(f"{n} {name}" for name, n in found["abstained_by_reason"].items())
     console.line(f"abstained: {why}" if why else "no record abstained")
+    for name, share in found["raised_too_often"].items():
+        console.line(f"{name}: {share:.0%} of its records are raised, too many to take others of it for normal")
     for name, judged in (found["truth"] or {}).items():
         console.line(
             f"pseudo-{name}: {judged['right']} of {judged['checked']} right ({_share(judged['precision'])}),"
@@ -180,6 +182,33 @@ def suggest(
         )
 
 
+def pretrain(
+    session: Session,
+    data: Data,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: FILE.safetensors.", show_default=False)],
+    reading: Reading,
+    detector: Annotated[str, typer.Option("--detector", help="A detector that can be pre-trained.")] = "pretrained",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    device: Device = "auto",
+) -> None:
+    """Trains a network on unlabelled records of any machines, each DATA by itself; runs on few records start from it."""
+    from vibro.cli import console
+    from vibro.cli.progress import progress
+    from vibro.context import resolve_device
+    from vibro.runs.pretrain import pretrain as run_pretrain
+
+    host, options = session.host(), reading.options(need_fs=False)
+    with progress(host):
+        found = run_pretrain(
+            host, data, options, out, detector=detector, seed=seed, device=resolve_device(device), say=console.note
+        )
+    if session.result(found):
+        return
+    records = sum(item["records"] for item in found["data"])
+    console.line(f"weights from {records} records of {len(found['data'])} DATA: {out}")
+    console.line(f"to use them: vibro ensemble run DATA -o RUN --set {detector}.weights={out}")
+
+
 def _share(value: Any) -> str:
     return "none known" if value is None else f"{value:.1%}"
 
@@ -190,3 +219,4 @@ def add_to(app: typer.Typer) -> None:
     command(app, "finetune")(finetune)
     command(app, "classify")(classify)
     command(app, "suggest")(suggest)
+    command(app, "pretrain")(pretrain)

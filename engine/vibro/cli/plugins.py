@@ -102,7 +102,7 @@ def _switch(session: Session, name: str, enabled: bool) -> None:
     path = find_overlay(session.registry, find_base()) or user_registry()
     set_enabled(path, name, enabled)
     if not session.result({"path": path, "name": name, "enabled": enabled}):
-        console.line(f"{path}: [plugins.{name}] enabled = {str(enabled).lower()}")
+        console.verbatim(f"{path}: [plugins.{name}] enabled = {str(enabled).lower()}")
 
 
 def _check_kind(kind: str | None) -> None:
@@ -179,10 +179,10 @@ def _show_facts(table: dict[str, Any]) -> None:
     }
     for key, value in shown.items():
         if value:
-            console.line(f"  {key}: {console.clean(value)}")
+            console.verbatim(f"  {key}: {console.clean(value)}")
     if table["doc"] and table["doc"] != table["summary"]:
         console.line()
-        console.line("\n".join(f"  {text}".rstrip() for text in table["doc"].splitlines()))
+        console.verbatim("\n".join(f"  {text}".rstrip() for text in table["doc"].splitlines()))
     console.line()
     rows = [(p["name"], p["type"], p["default"], p["bounds"], p["doc"]) for p in table["parameters"]]
     if rows:
@@ -211,7 +211,7 @@ def new(
     if session.result({"path": folder, "files": files}):
         return
     for file in files:
-        console.line(str(folder / file))
+        console.verbatim(str(folder / file))
     console.line(f"next: pip install -e '{folder}[test]'")
     console.line(f"then: vibro plugins check {component}")
 
@@ -240,12 +240,12 @@ def check(
             console.table(("check", "status", "seconds", "clause or finding"), rows, title=title)
             console.line()
         for outcome in wrong:
-            console.line(f"{outcome['name']}: {outcome['clause']}")
+            console.verbatim(f"{outcome['name']}: {outcome['clause']}")
             for key in ("detail", "input"):
                 if outcome[key]:
-                    console.line(f"  {key}: {console.clean(outcome[key])}")
+                    console.verbatim(f"  {key}: {console.clean(outcome[key])}")
             for text in outcome["reproduce"].splitlines():
-                console.line(f"  {text}")
+                console.verbatim(f"  {text}")
         console.line(f"{len(outcomes)} checks, {len(wrong)} failed")
     if wrong:
         raise typer.Exit(1)

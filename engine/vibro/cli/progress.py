@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vibro import hookimpl
-from vibro.cli.console import clean, dumps, rich_console, shown
+from vibro.cli.console import clean, dumps, rich_console, shown, told
 
 if TYPE_CHECKING:
-    from vibro.events import Event
+    from vibro.events import Event, TaskProgress
     from vibro.host.manager import PluginHost
 
 
@@ -35,6 +35,7 @@ class Progress:
         self._bars: dict[str, Any] = {}
         self._running: dict[str, dict[str, str]] = {}  # stage -> its running tasks and how far each is
         self._counts: dict[str, list[int]] = {}  # stage -> tasks done, tasks in all
+        self._rates: dict[str, tuple[int, float]] = {}  # stage -> records of its tasks that ended, and their seconds
 
     @hookimpl
     def on_event(self, event: Event) -> None:
@@ -94,18 +95,20 @@ class Progress:
             self._live = Progress(*columns, console=rich_console(stderr=True), transient=False)
             self._live.start()
         if isinstance(event, events.StageStarted):
-            self._bars[event.stage] = self._live.add_task(event.stage, total=event.total or None)
+            self._bars[event.stage] = self._live.add_task(told(event.stage), total=event.total or None)
         elif isinstance(event, events.TaskStarted) and event.stage in self._bars:
             self._describe(event.stage, event.task, "")
         elif isinstance(event, events.TaskProgress) and event.stage in self._bars:
-            self._describe(event.stage, event.task, f" {100 * event.done // max(1, event.total)} %")
+            self._describe(event.stage, event.task, _how_far(event))
         elif isinstance(event, events.TaskFinished) and event.stage in self._bars:
             self._live.advance(self._bars[event.stage])
+            records, seconds = self._rates.get(event.stage, (0, 0.0))
+            self._rates[event.stage] = records + event.records, seconds + event.seconds
             self._describe(event.stage, event.task, None)
         elif isinstance(event, events.StageFinished) and event.stage in self._bars:
             bar = self._bars.pop(event.stage)
             total = next(t.total for t in self._live.tasks if t.id == bar) or 1
-            self._live.update(bar, description=event.stage, completed=total, total=total)
+            self._live.update(bar, description=self._named(event.stage), completed=total, total=total)
         elif isinstance(event, events.DetectorFailed):
             self._live.console.print(_plain(event), style="yellow")
         elif isinstance(event, events.RunFinished):
@@ -118,15 +121,28 @@ class Progress:
         if how_far is not None:
             running[task] = how_far
         listed = [f"{clean(name)}{far}" for name, far in running.items()]
+        name = self._named(stage)
         more = f" +{len(listed) - 3}" if len(listed) > 3 else ""
-        self._live.update(self._bars[stage], description=f"{stage}: {', '.join(listed[:3])}{more}" if listed else stage)
+        self._live.update(self._bars[stage], description=f"{name}: {', '.join(listed[:3])}{more}" if listed else name)
+
+    def _named(self, stage: str) -> str:
+        """A stage with the records it does in a second, as far as that is known."""
+        records, seconds = self._rates.get(stage, (0, 0.0))
+        return told(stage) + (f" ({told(f'{records / seconds:,.0f} records/s')})" if records and seconds else "")
+
+
+def _how_far(event: TaskProgress) -> str:
+    """Steps of a task, such as the epochs of a network; a share where they are bytes or files."""
+    if event.stage == "ingest":
+        return f" {100 * event.done // max(1, event.total)} %"
+    return f" {event.done}/{event.total}"
 
 
 def _plain(event: Event) -> str:
     from vibro import events
 
     if isinstance(event, events.StageStarted):
-        return f"{event.stage} ..."
+        return f"{told(event.stage)} ..."
     if isinstance(event, events.TaskFinished):
         return f"  {clean(event.task)}  {event.seconds:.1f} s"
     if isinstance(event, events.DetectorFailed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vibro.cli.console import clean, line, note, table
+from vibro.cli.console import clean, line, note, table, told
 from vibro.report.messages import KNOW, remarks, translate
 from vibro.report.texts import texts
 
@@ -27,6 +27,7 @@ def show_run(found: Mapping[str, Any], lang: str) -> None:
     _show_cases(found, lang)
     line()
     _show_detectors(found["detectors"], t)
+    _show_idle(found["fault_injection"], t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{t[key]} {fused[key]:.3f}" for key in _METRICS if fused.get(key) is not None)
@@ -76,6 +77,13 @@ def _show_detectors(detectors: Sequence[Mapping[str, Any]], t: Mapping[str, str]
             line(f"  {clean(d['id'])} {t[d['status']]}: {clean(d['reason'] or '-')}")
 
 
+def _show_idle(injected: Mapping[str, Any] | None, t: Mapping[str, str]) -> None:
+    """Detectors without which as many injected faults are caught."""
+    if injected and injected["adds_nothing"]:
+        idle, members = injected["adds_nothing"], len(injected["parts"])
+        line(t["adds_nothing"].format(n=len(idle), members=members, names=clean(", ".join(idle))))
+
+
 def show_warnings(warnings: Sequence[str], lang: str) -> None:
     """What to look at and how far to trust the verdict, in this order; how it came about is only counted."""
     said = remarks(warnings, lang)
@@ -111,11 +119,12 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any]) -> None:
+def show_explanation(found: Mapping[str, Any], lang: str) -> None:
     """The answer of ``vibro explain``."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
-    level = found["level"] + (f" ({found['reason']})" if found["reason"] else "")
+    t = texts(lang)
+    level = t[found["level"]] + (f" ({t['reason_' + found['reason']]})" if found["reason"] else "")
     followed = ("persistent_score",) if found["persistent_score"] != found["score"] else ()
     keys: tuple[str, ...] = ("score", *followed, "p_value", "agreement")
     line(", ".join([f"level {level}", *(f"{k} {_number(found[k])}" for k in keys)]))
@@ -123,14 +132,28 @@ def show_explanation(found: Mapping[str, Any]) -> None:
     show_hypotheses(found)
     line()
     rows = [
-        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), "yes" if d["exceeds"] else "no")
+        (d["id"], _number(d["z"]), _number(d["cut"]), _number(d["weight"]), told("yes" if d["exceeds"] else "no"))
         for d in found["detectors"]
     ]
     table(("detector", "z", "its cut", "weight", "over its cut"), rows)
+    if bands := found.get("occlusion"):
+        line()
+        line(
+            f"score {_number(bands['score'])}; {_number(bands['score_as_normal'])} if all were as in normal records; by band:"
+        )
+        shown = [
+            (f"{b['low_hz']:.4g} to {b['high_hz']:.4g} Hz", _number(b["score"]), f"{-b['fall']:+.2f}")
+            for b in sorted(bands["bands"], key=lambda b: -b["fall"])[:3]
+        ]
+        table(("band as in normal records", "score then", "change"), shown)
     if found["features"]:
         line()
+        from vibro.report.explain_page import label
+
         keys = ("value", "baseline_median", "z")
-        table(("feature", *keys), [(f["name"], *(_number(f[key]) for key in keys)) for f in found["features"]])
+        table(
+            ("feature", *keys), [(label(f["name"], t), *(_number(f[key]) for key in keys)) for f in found["features"]]
+        )
     if found["lines"]:
         line()
         shown = [(_number(r["hz"]), _number(r["multiple"]), f"{r['db_over_baseline']:+.1f}") for r in found["lines"]]
@@ -150,7 +173,7 @@ def show_hypotheses(found: Mapping[str, Any]) -> None:
     if found["hypotheses"] is not None and not named:
         line("the record looks like none of the known faults")
     if rest := [h["name"] for h in hypotheses if h["grade"] == "none"]:
-        line(f"no evidence for: {', '.join(rest)}")
+        line(f"{told('no evidence for')}: {', '.join(map(told, rest))}")
     for text in (*found["not_judged"], *found["facts"]):
         line(clean(text))
 

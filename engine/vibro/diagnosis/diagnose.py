@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.diagnosis.case import ENOUGH, Baseline, Case
 from vibro.diagnosis.hypothesis import NONE, Finding, Hypothesis, in_channel, ordered
 from vibro.diagnosis.knowledge import SPEEDS, Machine
+from vibro.diagnosis.modulation import modulation
 from vibro.diagnosis.overall import level_rise, velocity_zone
 from vibro.diagnosis.rolling import bearing_faults
 from vibro.diagnosis.sensor import sensor_faults
@@ -94,8 +95,8 @@ def diagnose(
             if h.name not in found or ordered([said, found[h.name]])[0] is said:
                 found[h.name] = said
         unsaid += [line for line in judged.unsaid if line not in unsaid]
-        if zone := velocity_zone(case):
-            facts.append(f"channel {channel}: {zone}" if len(x) > 1 else zone)
+        for fact in filter(None, (velocity_zone(case), modulation(case))):
+            facts.append(f"channel {channel}: {fact}" if len(x) > 1 else fact)
     if baseline is None or len(baseline) < ENOUGH:
         unsaid.append("levels cannot be compared: fewer than five normal records of the sensor")
     return Diagnosis(tuple(ordered(found.values())), tuple(unsaid), tuple(facts))

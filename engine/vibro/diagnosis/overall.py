@@ -11,7 +11,9 @@ from vibro.diagnosis.levels import decibel, log_bands
 RISE = 3.0  # dB
 PLAIN = 4.0  # robust deviations
 BANDS = 16
-ZONES = (1.4, 2.8, 4.5)  # mm/s RMS, upper ends of A, B and C: group 2 (15 to 300 kW) on rigid supports
+# mm/s RMS, upper ends of zones A, B and C for group 2 (15 to 300 kW) on rigid supports, as published guides to ISO 10816-3,
+# which ISO 20816-3 replaced, give them; the text of the standard itself was not at hand, and some guides differ.
+ZONES = (1.4, 2.8, 4.5)
 TO_MM = {"mm/s": 1.0, "m/s": 1e3, "m/s2": 1e3, "g": 9806.65}
 ACCELERATIONS = ("m/s2", "g")
 

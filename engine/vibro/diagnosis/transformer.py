@@ -17,6 +17,7 @@ from vibro.diagnosis.lines import Array
 PLAIN = 3.0  # robust deviations from which a line has changed
 CLEAR = 6.0  # from which it has changed beyond doubt
 RISE = 3.0  # dB
+BEYOND = 1.5  # times the usual deviation of normal records, from which a winding is named
 LEAST_SPREAD = 0.5  # dB: a baseline is no steadier than that
 IMPACT_BAND = (1000.0, 4000.0)  # Hz, where tap changers ring
 IMPACT = 6.0  # times the envelope's median
@@ -38,10 +39,10 @@ class Changes:
         self.number = np.arange(1, len(self.line) + 1)
 
     def usual(self, numbers: Array) -> float:
-        """The largest mean deviation of these lines among the baseline's own records."""
+        """The mean deviation of these lines that one in twenty of the baseline's own records exceeds."""
         left = self.base.expected(self.theirs.lines[:, numbers - 1])[1]
         own = np.abs(left) / robust_spread(left, LEAST_SPREAD)
-        return float(np.minimum(own, 2 * CLEAR).mean(axis=1).max())
+        return float(np.quantile(np.minimum(own, 2 * CLEAR).mean(axis=1), 0.95))
 
     def floors_between(self, low: float, high: float) -> Array:
         """Differences of the noise bands whose middle lies between two frequencies in Hz."""
@@ -125,27 +126,35 @@ def direct_current(c: Changes) -> Hypothesis:
 
 
 def winding(c: Changes) -> Hypothesis:
-    """Loosening: the winding's resonance falls, so low even multiples rise and higher ones fall; deformation: some of each."""
+    """Loosening: the winding's resonance falls, so that it answers less to the even multiples above it, which fall together,
+    and no less, or more, to the lowest two; deformation: some of each.
+
+    Named only if the even multiples lie together half as far again from the baseline as one in twenty of its own records.
+    """
     even = c.number[(c.number % 2 == 0) & (c.number <= 16)]
     d, z = c.line[even - 1], c.line_z[even - 1]
     changed = even[(np.abs(d) >= 2) & (np.abs(z) >= PLAIN)]
     noise = float(np.max(np.abs(c.floor[len(c.floor) // 2 :])))
     usual = c.usual(even)
     distance = float(np.mean(np.minimum(np.abs(z), 2 * CLEAR)))
-    if not len(changed) or distance <= usual:
-        said = f"{len(changed)} of {len(even)} even multiples have changed, together no more than in normal records"
+    if not len(changed) or distance <= BEYOND * usual:
+        said = f"{len(changed)} of {len(even)} even multiples have changed, together little more than in normal records"
         return Hypothesis("winding: deformation", NONE, against=(said,), weight=len(changed))
-    low, high = changed[changed <= 6], changed[changed > 6]
-    loose = bool(len(low)) and c.line[low - 1].max() >= RISE and np.all(c.line[high - 1] < 0)
+    falls, low, high = changed[c.line[changed - 1] < 0], changed[changed <= 4], changed[changed > 4]
+    moved = np.all(np.diff(np.sign(c.line[changed - 1])) <= 0) and not np.any(
+        falls <= 4
+    )  # up below the resonance, down above
+    risen = len(low) > 0 and c.line[low - 1].max() >= RISE and np.all(c.line[high - 1] < 0)
+    loose = bool(moved and (len(falls) >= 2 or risen))
     name = "winding: loose clamping" if loose else "winding: deformation"
     if loose:
-        evidence = [f"low multiples up, higher ones not: {c.told(changed[:6])}: a resonance has moved down"]
+        evidence = [f"higher multiples down, the lowest two not: {c.told(changed[:6])}: a resonance has moved down"]
     else:
         evidence = [f"even multiples changed, up and down: {c.told(changed[:6])}"]
     against = []
     if np.all(c.line[changed - 1] > 0) and not loose:
         against.append("all changes are rises")
-    if np.all(c.line[changed - 1] < 0):
+    if np.all(c.line[changed - 1] < 0) and not loose:
         against.append("all changes are falls")
     if noise >= RISE:
         against.append(f"the noise between the lines changed as well ({noise:.1f} dB)")

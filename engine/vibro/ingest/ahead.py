@@ -1,4 +1,4 @@
-"""Many small files of text read in worker processes, ahead of the process that takes them in their order."""
+"""Many small files of text read and shaped in worker processes, ahead of the process that takes them in their order."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vibro.core.executors import make_executor, processors
 from vibro.core.scheduler import SerialExecutor
 from vibro.core.view_key import code_of
 from vibro.ingest.files import Choose, Found, Listing
+from vibro.ingest.options import IngestOptions
 from vibro.ingest.remember import SMALL
-from vibro.ingest.worker import Packed, choose, choose_all, read_all
+from vibro.ingest.shaping import Shaper
+from vibro.ingest.worker import Files, Job, Packed, Read, choose, choose_all, read_all, read_file, unpacked
 
 ENOUGH = 128 << 20  # bytes of text in all, from which on workers are worth their start
 MANY = 1000  # files, likewise
 _BLOCK = 16  # files of a task
 _BYTES = 2 << 20  # text of a task
 _AHEAD = 8  # tasks a worker has waiting
-
-Read = tuple[Packed, NDArray[np.float32]]  # a file that was read ahead, and the samples of its items
 
 
 class ReadAhead:
@@ -51,18 +51,19 @@ class ReadAhead:
         classes = [type(reader) for reader in self.readers]
         return lambda paths: (choose(path, classes) for path in paths)
 
-    def reading(self, listing: Listing) -> Iterator[tuple[str, Read | None]]:
-        """Sources in their order with what workers have read of them: small files of readers that parse."""
+    def reading(self, listing: Listing, options: IngestOptions, shaper: Shaper) -> Iterator[tuple[str, Read | None]]:
+        """Sources in their order with what was read of them ahead: small files of readers that parse."""
         small = [found for found in listing.files if type(found.reader).parses and found.size < SMALL]
         if self._pool is not None:
-            yield from zip((found.source for found in small), self._pool.read(small), strict=True)
+            job = Job(self._pool.made, options, listing.root.name)
+            yield from zip((found.source for found in small), self._pool.read(small, job, shaper), strict=True)
 
 
 class _Pool:
     """Worker processes that choose readers and read files; everything stays in order."""
 
     def __init__(self, readers: Sequence[Reader], folder: Path, workers: int) -> None:
-        self._made = [(type(reader), reader.params) for reader in readers]
+        self.made = tuple((type(reader), reader.params) for reader in readers)
         self._readers = readers
         self._workers = workers
         self._folder = folder
@@ -81,24 +82,31 @@ class _Pool:
     def choose(self, paths: Sequence[Path]) -> Iterator[int | str | None]:
         """For every path the number of the reader that takes it, None, or why it cannot be opened."""
         blocks = [paths[i : i + 16 * _BLOCK] for i in range(0, len(paths), 16 * _BLOCK)]
-        classes = [cls for cls, _ in self._made]
-        for answers in self._in_order(choose_all, ((classes, block) for block in blocks)):
+        classes = [cls for cls, _ in self.made]
+        for answers in self._in_order(choose_all, choose_all, ((classes, block) for block in blocks)):
             yield from answers
 
-    def read(self, files: Sequence[Found]) -> Iterator[Read | None]:
+    def read(self, files: Sequence[Found], job: Job, shaper: Shaper) -> Iterator[Read | None]:
         """What each file holds; None for one that the caller has to read, so that it meets whatever is wrong with it."""
         number = {id(reader): i for i, reader in enumerate(self._readers)}
         slots = _AHEAD * self._workers + 1  # tasks that wait, and the one whose files are taken
-        tasks = ((self._made, block, self._slot(k % slots)) for k, block in enumerate(_blocks(files, number)))
-        for k, answers in enumerate(self._in_order(read_all, tasks)):
-            for packed in answers:
-                yield None if packed is None else (packed, _samples(packed, self._slot(k % slots)))
+
+        def here(job: Job, files: Files, into: Path) -> list[Read | None]:
+            return [_read_or_none(path, source, self._readers[i], shaper) for path, source, i in files]
+
+        tasks = ((job, block, self._slot(k % slots)) for k, block in enumerate(_blocks(files, number)))
+        for k, answers in enumerate(self._in_order(read_all, here, tasks)):
+            samples = _samples(self._slot(k % slots)) if any(isinstance(answer, Packed) for answer in answers) else None
+            for answer in answers:
+                yield answer if samples is None or not isinstance(answer, Packed) else unpacked(answer, samples)
 
     def _slot(self, k: int) -> Path:
         return self._folder / f"{k}.bin"
 
-    def _in_order(self, task: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]) -> Iterator[list[Any]]:
-        """The answers of tasks in their order; a task that no worker has begun is done here rather than waited for."""
+    def _in_order(
+        self, task: Callable[..., list[Any]], here: Callable[..., list[Any]], arguments: Iterator[tuple[Any, ...]]
+    ) -> Iterator[list[Any]]:
+        """The answers of tasks in their order; one that no worker has begun is done ``here`` rather than waited for."""
         waiting: deque[tuple[Future[list[Any]], tuple[Any, ...]]] = deque()
 
         def fill() -> None:
@@ -112,7 +120,7 @@ class _Pool:
                 if free is None:
                     break
                 args = waiting[free][1]
-                waiting[free] = (SerialExecutor().submit(task, *args), args)
+                waiting[free] = (SerialExecutor().submit(here, *args), args)
             yield waiting.popleft()[0].result()
             fill()
 
@@ -123,16 +131,23 @@ def worth(readers: Sequence[Reader], sizes: Sequence[int]) -> int:
     return processors() - 1 if pays and all(code_of(type(reader)) for reader in readers) else 0
 
 
-def _samples(packed: Packed, file: Path) -> NDArray[np.float32]:
-    """The samples that a worker has read."""
-    return np.fromfile(file, np.float32, packed.samples, offset=4 * packed.start)
+def _read_or_none(path: Path, source: str, reader: Reader, shaper: Shaper) -> Read | None:
+    try:
+        return read_file(path, source, reader, shaper)
+    except Exception:  # it is read again when its turn comes, and says then what is wrong
+        return None
 
 
-def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, int]]]:
-    block: list[tuple[Path, int]] = []
+def _samples(file: Path) -> NDArray[np.float32]:
+    """The samples of a task of a worker."""
+    return np.memmap(file, np.float32, "r") if file.stat().st_size else np.zeros(0, np.float32)
+
+
+def _blocks(files: Sequence[Found], number: dict[int, int]) -> Iterator[list[tuple[Path, str, int]]]:
+    block: list[tuple[Path, str, int]] = []
     room = _BYTES
     for found in files:
-        block.append((found.path, number[id(found.reader)]))
+        block.append((found.path, found.source, number[id(found.reader)]))
         room -= found.size
         if len(block) == _BLOCK or room <= 0:
             yield block

@@ -6,13 +6,12 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import Record, SignalBatch, record_id
-from vibro.ingest.quality import Judged
+from vibro.data import SignalBatch
+from vibro.ingest.shaping import Shaped
 
 Codes = NDArray[np.int32]
 
@@ -139,8 +138,9 @@ class IndexBuilder:
     def __len__(self) -> int:
         return len(self._columns["row"])
 
-    def add(self, record: Record, source: str, start: int, verdict: Judged) -> None:
+    def add(self, shaped: Shaped, source: str, start: int) -> None:
         """A record whose samples lie at ``start``."""
+        record, verdict, ident, check = shaped
         values = {
             "source": source,
             "sensor": record.sensor,
@@ -162,8 +162,8 @@ class IndexBuilder:
         columns["samples"].append(record.signal.shape[1])
         columns["start"].append(start)
         columns["waveform"].append(bool(record.channel))
-        columns["ident"].append(int(record_id(record.sensor, record.time, record.signal), 16))
-        columns["check"].append(crc32(np.ascontiguousarray(record.signal, dtype="<f4").data))
+        columns["ident"].append(ident)
+        columns["check"].append(check)
         columns["fs"].append(record.fs)
         columns["level"].append(verdict.level)
         columns["quality"].append(int(verdict.bits))

@@ -7,22 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from vibro.api import Component, Reader
 from vibro.core.views import Cache
 from vibro.data import Record, Rejected
-from vibro.errors import ContractError, PluginError, VibroError
+from vibro.errors import PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
 from vibro.ingest.accounting import Accounting
-from vibro.ingest.ahead import Read
+from vibro.ingest.contract import checked
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
-from vibro.ingest.remember import SMALL, keep, key_of, rebuilt, recall, said
-from vibro.ingest.shaping import Shaper
-from vibro.ingest.worker import Memory, state_of
+from vibro.ingest.remember import SMALL, keep, key_of, recall, said
+from vibro.ingest.shaping import Shaped, Shaper
+from vibro.ingest.worker import Memory, Read, state_of
 from vibro.io.files import digest
 
 _TELL = 500  # records between two progress events
@@ -58,7 +56,7 @@ def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read |
     """Every file in the order of its name; each is a task, or all of them are one where there are many."""
     entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
     together = f"{len(entries)} files" if len(entries) > _MANY else ""
-    clock = time.perf_counter()
+    clock, before = time.perf_counter(), len(intake.index)
     following, read = next(ahead, ("", None))
     for done, (source, item) in enumerate(entries):
         if not (together and done):
@@ -71,8 +69,9 @@ def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read |
         if together and done % _MANY == 0:
             intake.emit(TaskProgress("ingest", together, done, len(entries)))
         if not together or done == len(entries) - 1:
-            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock))
-            clock = time.perf_counter()
+            taken = len(intake.index) - before
+            intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock, taken))
+            clock, before = time.perf_counter(), len(intake.index)
 
 
 class Intake:
@@ -103,28 +102,28 @@ class Intake:
         if isinstance(item, str):
             self.books.reject(source, Rejected("Q020", item))
             return
+        if read is not None:
+            self._keep(item, read.items)
+            self._finish(item, read)
+            return
         try:
-            if read is not None:
-                packed, samples = read
-                sha256, size, before, after, notes = (
-                    packed.sha256,
-                    packed.size,
-                    packed.before,
-                    packed.after,
-                    packed.notes,
-                )
-                self._read(item, rebuilt(samples, packed.items))
-            else:
-                before = state_of(item.path)
-                sha256, size, notes = self._read_here(item, before)
-                after = state_of(item.path)
+            before = state_of(item.path)
+            sha256, size, notes = self._read_here(item, before)
+            after = state_of(item.path)
         except OSError as error:
             self.books.reject(source, Rejected("Q020", f"cannot be read: {error.strerror or error}"))
             return
-        if before != after:
-            self.notes.append((source, "the file changed while it was read"))
-        self.notes += [(source, note) for note in notes]
-        self.sources.append({"source": source, "sha256": sha256, "bytes": size})
+        self._finish(item, Read(sha256, size, before, after, (), self.shaper.by_rule, self.shaper.notes, notes))
+
+    def _finish(self, found: Found, read: Read) -> None:
+        """What is told of a file that was read."""
+        self.notes += [(found.source, note) for note in read.said]
+        if read.before != read.after:
+            self.notes.append((found.source, "the file changed while it was read"))
+        self.notes += [(found.source, note) for note in read.notes]
+        if read.by_rule:
+            self.shaper.saw(found.source)
+        self.sources.append({"source": found.source, "sha256": read.sha256, "bytes": read.size})
 
     def _read_here(self, found: Found, before: tuple[int, int, int]) -> tuple[str, int, list[str]]:
         """Reads a file, or recalls what was read of this content; its hash and size, and what the reader says of it.
@@ -148,28 +147,26 @@ class Intake:
         return sha256, size, notes
 
     def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
+        sound = checked(self._telling(found, items), found.reader, found.source)
+        self._keep(found, self.shaper.shape(sound, found.source))
+
+    def _keep(self, found: Found, items: Iterable[Shaped | Rejected]) -> None:
         first = len(self.index)
-        for item in self.shaper.shape(self._sound(found, items), found.source):
+        for item in items:
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
                 if item.row < 0 and len(self.index) > first:
                     self.withdrawn.append((first, len(self.index), item.code, item.detail))
                 continue
-            record, verdict = item
-            if verdict.words:
-                self.words[len(self.index)] = verdict.words
-            self.index.add(record, found.source, self.samples.append(record.signal), verdict)
-        self.notes += [(found.source, note) for note in self.shaper.notes]
+            if item.verdict.words:
+                self.words[len(self.index)] = item.verdict.words
+            self.index.add(item, found.source, self.samples.append(item.record.signal))
 
-    def _sound(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
-        """The items, each held against the contract, with events on the way."""
-        last_row = -1
+    def _telling(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
+        """The items, with events on the way."""
         for count, item in enumerate(items, 1):
-            if count % _TELL == 0 and 0 <= item.offset <= found.size:
+            if count % _TELL == 0 and 0 <= getattr(item, "offset", -1) <= found.size:
                 self.emit(TaskProgress("ingest", found.source, item.offset, found.size))
-            if not isinstance(item, Rejected):
-                _check(item, found, last_row)
-                last_row = item.row
             yield item
 
 
@@ -184,20 +181,6 @@ def guarded(found: Found) -> Iterator[Record | Rejected]:
         raise PluginError(
             f"reader {name} failed on {found.source}: {type(error).__name__}: {error}", plugin=name
         ) from error
-
-
-def _check(item: object, found: Found, last_row: int) -> None:
-    """ContractError unless a reader's item keeps the contract."""
-    name = type(found.reader).name
-    if not isinstance(item, Record):
-        raise ContractError(f"reader {name} gave a {type(item).__name__}, not a Record or Rejected", plugin=name)
-    signal = item.signal
-    if signal.dtype != np.float32 or signal.ndim != 2 or not signal.shape[0]:
-        raise ContractError(
-            f"reader {name}: a signal is {signal.dtype} {signal.shape}, not float32 (C, T)", plugin=name
-        )
-    if item.row <= last_row:
-        raise ContractError(f"reader {name}: row {item.row} of {found.source} follows row {last_row}", plugin=name)
 
 
 def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:

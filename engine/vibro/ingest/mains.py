@@ -12,6 +12,7 @@ from vibro.ingest.candidates import Candidates
 
 PROBES = 64  # records that are looked at for the comb of the mains
 LOOK = 1 << 22  # samples looked at in all probes, so that long recordings take no more memory
+LONGEST = 1 << 20  # samples looked at in one of them
 LOW_MAINS = 0.5  # autocorrelation at whole mains periods below which a record is not mains vibration
 Rows = NDArray[np.intp]
 
@@ -24,7 +25,7 @@ def rates_of(found: Candidates) -> list[float]:
     length = int(most_frequent(found.index.samples[rows]))
     rows = rows[found.index.samples[rows] == length]
     chosen = rows[np.linspace(0, len(rows) - 1, min(PROBES, len(rows))).astype(int)]
-    length = min(length, LOOK // len(chosen))
+    length = min(length, LOOK // len(chosen), LONGEST)
     return comb.rates_of_comb(np.stack([found.samples.look(int(found.index.start[i]), length) for i in chosen]))
 
 
@@ -33,7 +34,7 @@ def mains_of(found: Candidates, x: NDArray[np.float32], rows: Rows, fs: float) -
     if fs <= 0 or not len(rows):
         return 0.0
     chosen = np.unique(np.linspace(0, len(x) - 1, min(PROBES, len(x))).astype(int))
-    probes = np.stack([x[i, 0, : LOOK // len(chosen)] for i in chosen])
+    probes = np.stack([x[i, 0, : min(LOOK // len(chosen), LONGEST)] for i in chosen])
     mains = comb.mains_frequency(probes, fs)
     if mains:
         _low_mains(found, x, rows, fs, mains)
@@ -53,7 +54,7 @@ def _low_mains(found: Candidates, x: NDArray[np.float32], rows: Rows, fs: float,
     low = 0
     step = max(1, (8 << 20) // max(1, x[0].nbytes))
     for start in range(0, len(rows), step):
-        share = comb.mains_share(x[start : start + step, 0, :LOOK], fs, mains)
+        share = comb.mains_share(x[start : start + step, 0, :LONGEST], fs, mains)
         for k in np.flatnonzero(share < LOW_MAINS):
             i = int(rows[start + k])
             if not found.index.quality[i] & int(Quality.INVALID):

@@ -44,6 +44,7 @@ class Namer:
         self._states_seen: set[str] = set()
         self._folders_seen: set[str] = set()
         self._identities: dict[str, set[str]] = {}
+        self.by_rule = False  # whether a sensor of the last file was named after its path
 
     def named(self, items: Iterable[Record | Rejected], source: str) -> Iterator[Record | Rejected | str]:
         """The items of one file with their names, and notes (texts) on where these come from.
@@ -52,12 +53,15 @@ class Namer:
         get it.
         """
         path = _Path(source, self._states, self._root)
+        self.by_rule = False
         fields, unmatched = self._fields(source)
         yield from (f"the path does not fit {text}: the file is named by rule" for text in unmatched)
-        stamp = None if self._no_times or "time" in fields else stamp_in(path.name)
+        given = fields.get("time") or fields.get("day")
+        stamp = None if self._no_times or given else stamp_in(path.name)
         held: Record | None = None  # until the next one shows whether its sensor has several
         named: set[str] = set()
-        stamped = unzoned = False
+        stamped = no_day = False
+        unzoned = given is not None and not self._no_times and not parse_time(given)[1]
         for item in items:
             if isinstance(item, Rejected):
                 yield item
@@ -66,6 +70,7 @@ class Namer:
             if not item.sensor:
                 named.add(self._rule(record, fields, path))
             unzoned |= not (item.zoned or np.isnat(record.time))
+            no_day |= item.of_day >= 0 and np.isnat(record.time)
             if held is not None:
                 alone, stamp = held, None if _moment(held) == _moment(record) else stamp
                 stamped |= stamp is not None
@@ -78,10 +83,17 @@ class Namer:
         if held is not None:
             stamped |= stamp is not None
             yield self._stamped(held, stamp)
-        yield from sorted(named - {""})
+        named.discard("")
+        self.by_rule = bool(named)
+        yield from sorted(named)
         if stamped and stamp is not None:
             unzoned |= not stamp[0].endswith("Z")
             yield "times come from the names of files"
+        elif no_day and not self._no_times:
+            yield (
+                "times of day without a day were left out:"
+                " --time-from '{time:%Y-%m-%d}/*' takes the day from the name of a folder, '*_{time:%Y%m%d}.csv' of a file"
+            )
         if unzoned:
             zone = "were read as UTC; --tz ZONE says another" if self._zone is None else f"are in {self._zone.key}"
             yield f"times name no zone and {zone}"
@@ -91,12 +103,16 @@ class Namer:
         if not record.sensor or {"sensor", "machine"} & set(fields):
             return ""
         parts = [word for word, there in (("folder", path.machine), ("channel", record.channel)) if there]
+        machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
+        return f"sensors are named after their {' and '.join(parts)}{machine}"
+
+    def saw(self, source: str) -> None:
+        """A file whose sensors were named after its path, for ``told``."""
+        path = _Path(source, self._states, self._root)
         self._states_seen.update(path.states)
         self._folders_seen.update(path.folders)
         for word, number in _IDENTITY.findall(path.name):
             self._identities.setdefault(word, set()).add(number)
-        machine = f", the machine after the folder {path.root!r}" if not path.machine and path.root else ""
-        return f"sensors are named after their {' and '.join(parts)}{machine}"
 
     def told(self) -> Iterator[str]:
         """What deserves to be said of all files together: folders that name no machine, and pairs that hide a fault."""
@@ -143,6 +159,10 @@ class Namer:
             time = NO_TIME
         elif "time" in fields:
             time = _later(parse_time(fields["time"], self._zone)[0], record.since)
+        elif "day" in fields:
+            day, zoned = parse_time(fields["day"])
+            start = _later(day, max(record.of_day, 0.0))
+            time = _later(start if zoned or self._zone is None else from_zone(start, self._zone), record.since)
         elif not record.zoned and self._zone is not None and not np.isnat(time):
             time = from_zone(time, self._zone)
         recording = fields.get("recording") or record.recording

@@ -15,6 +15,7 @@ _DIGITS = {
     **{"%f": r"\d{1,6}", "%j": r"\d{3}", "%b": r"[A-Za-z]{3}", "%B": r"[A-Za-z]+", "%p": r"[APap][Mm]", "%I": r"\d\d"},
     **{"%z": r"(?:Z|[+-]\d\d:?\d\d)", "%%": "%"},
 }
+_HOURS = re.compile("%[HI]")
 _MOST = 300  # characters of a pattern
 HINT = "such as {machine}/{sensor}/{time:%Y%m%d_%H%M%S}.csv"
 
@@ -73,7 +74,10 @@ class PathPattern:
         return found
 
     def match(self, source: str) -> dict[str, str] | None:
-        """Fields of a path by name; ``time`` as ISO text. None where the pattern does not fit, or no such time exists."""
+        """Fields of a path by name, None where the pattern does not fit, or no such time exists.
+
+        ``time`` is ISO text; where the pattern gives a day without an hour, ``day`` stands in its place.
+        """
         found = self._regex.fullmatch(source)
         if found is None and "." in PurePosixPath(source).name:
             found = self._regex.fullmatch(source.rpartition(".")[0])
@@ -86,5 +90,5 @@ class PathPattern:
                 time = datetime.strptime(texts, " ".join(self._formats.values()))
             except ValueError:
                 return None
-            fields["time"] = time.isoformat()
+            fields["time" if _HOURS.search("".join(self._formats.values())) else "day"] = time.isoformat()
         return fields

@@ -85,7 +85,7 @@ def ingest(
         samples = stack.enter_context(SampleFile(workdir / SIGNALS))
         shaper = Shaper(options, listing.root.name)
         intake = Intake(Accounting(workdir), samples, emit, shaper, None if shaper.changes_samples else cache)
-        take_all(intake, listing, ahead.reading(listing))
+        take_all(intake, listing, ahead.reading(listing, options, shaper))
         sift = Sift(intake.index.freeze(), intake.books, samples, options)
         preview = first_of_kinds(listing.files, sift.index)
         for span in intake.withdrawn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from hashlib import sha256
 
@@ -15,7 +15,7 @@ from vibro.core.view_key import code_of
 from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
-from vibro.ingest.worker import FIELDS, Item, Memory
+from vibro.ingest.worker import FIELDS, Memory, rebuilt
 
 SMALL = 1 << 20  # bytes of a file that is parsed as fast as an entry of the cache is looked up
 
@@ -56,18 +56,6 @@ def recall(kept: Kept) -> Iterator[Record | Rejected]:
     """The items of a file from the cache, as its reader gave them."""
     samples, state = kept
     return rebuilt(samples, map(json.loads, state["items"].tobytes().splitlines()))
-
-
-def rebuilt(samples: NDArray[np.float32], items: Iterable[Item]) -> Iterator[Record | Rejected]:
-    """Items from what ``plain`` has made of them, and the samples of all of them."""
-    start = 0
-    for shape, time, values in items:
-        if shape is None:
-            yield Rejected(*values)
-            continue
-        signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
-        start += signal.size
-        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(FIELDS, values, strict=True)))
 
 
 def said(kept: Kept) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 
-from vibro.data import Quality, Record, Rejected
+from vibro.data import Quality, Record, Rejected, record_id
 from vibro.ingest.cutting import Cutter
 from vibro.ingest.naming import Namer
 from vibro.ingest.options import IngestOptions
@@ -15,11 +17,21 @@ from vibro.ingest.quality import Judged, judged
 from vibro.ingest.repair import filled, refusal
 from vibro.ingest.units import factor, scaled, unit_named
 
-Shaped = tuple[Record, Judged]
+
+class Shaped(NamedTuple):
+    """A record that counts, the verdict on its samples, its id as a number, and a checksum of its samples."""
+
+    record: Record
+    verdict: Judged
+    ident: int
+    check: int
 
 
 class Shaper:
-    """Shapes the items of one file after the other; ``notes`` collects what deserves to be said of the file."""
+    """Shapes the items of one file after the other; ``notes`` collects what deserves to be said of the file.
+
+    What it makes of a file depends on nothing but the file, its source and the options.
+    """
 
     def __init__(self, options: IngestOptions, root: str) -> None:
         self._options = options
@@ -31,6 +43,15 @@ class Shaper:
     def changes_samples(self) -> bool:
         """Whether a record may hold other samples than its reader gave."""
         return self._cutter is not None or self._options.repair > 0
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether a sensor of the last file was named after its path."""
+        return self._namer.by_rule
+
+    def saw(self, source: str) -> None:
+        """A file that this process or another one has shaped and whose sensors were named after its path."""
+        self._namer.saw(source)
 
     def told(self) -> list[str]:
         """What deserves to be said of all files together."""
@@ -61,10 +82,15 @@ class Shaper:
                     if gaps:
                         words = found.words or f"{gaps} samples were interpolated"
                         found = replace(found, bits=found.bits | Quality.REPAIRED, words=words)
-                yield part, found
+                yield _shaped(part, found)
 
     def _cut(self, record: Record) -> Iterable[Record | Rejected]:
         return (record,) if self._cutter is None else self._cutter(record)
+
+
+def _shaped(record: Record, verdict: Judged) -> Shaped:
+    signal = np.ascontiguousarray(record.signal, dtype="<f4")
+    return Shaped(record, verdict, int(record_id(record.sensor, record.time, signal), 16), crc32(signal.data))
 
 
 def in_unit(record: Record, unit: str) -> Record:

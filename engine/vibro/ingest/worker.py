@@ -1,4 +1,4 @@
-"""What a process does that reads files for another: chooses readers, reads, and packs what it has got.
+"""What a process does that reads files for another: chooses readers, reads, shapes, and packs what it has got.
 
 It imports little, so that such a process starts quickly.
 """
@@ -6,16 +6,21 @@ It imports little, so that such a process starts quickly.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.api import Reader
 from vibro.context import Context
-from vibro.data import Record, Rejected
+from vibro.data import Quality, Record, Rejected
+from vibro.ingest.contract import checked
+from vibro.ingest.options import IngestOptions
+from vibro.ingest.quality import Judged
+from vibro.ingest.shaping import Shaped, Shaper
 from vibro.io.files import digest
 
 MOST = 64 << 20  # bytes that the items of a file may take without their samples
@@ -23,21 +28,42 @@ HEAD = 512  # bytes of a file that a reader may look at to decide
 FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
 Item = tuple[tuple[int, ...] | None, int | None, Sequence[Any]]
 _PLAIN = (str, int, float, bool)
-Made = tuple[type[Reader], Any]  # a reader's class and settings
-_READERS: dict[tuple[type[Reader], str], Reader] = {}  # of this process
+_SOUND = Quality(0)
+FileState = tuple[int, int, int]  # what changes with the content of a file
+Files = Sequence[tuple[Path, str, int]]  # files with their sources and the numbers of their readers
 
 
-class Packed(NamedTuple):
-    """What a file holds: its hash and size, its state before and after, its items, where its samples lie, notes."""
+class Job(NamedTuple):
+    """How all files of an ingest are read: the classes and settings of the readers, the options, the name of the root."""
+
+    readers: tuple[tuple[type[Reader], Any], ...]
+    options: IngestOptions
+    root: str
+
+
+class Read(NamedTuple):
+    """What a file holds: its hash and size, its state before and after, its items, notes of shaper and reader.
+
+    ``by_rule``: a sensor was named after the path.
+    """
 
     sha256: str
     size: int
-    before: tuple[int, int, int]
-    after: tuple[int, int, int]
-    items: list[Item]
-    start: int  # samples ahead of its own in the file of the task
-    samples: int
+    before: FileState
+    after: FileState
+    items: Sequence[Shaped | Rejected]
+    by_rule: bool
+    said: list[str]
     notes: list[str]
+
+
+class Packed(NamedTuple):
+    """A file without its items; these without their samples, and the place of these in the file of the task."""
+
+    read: Read
+    items: list[tuple[Item, Sequence[Any]]]
+    start: int
+    stop: int
 
 
 class Memory:
@@ -82,6 +108,18 @@ def _value(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is no text or number")
 
 
+def rebuilt(samples: NDArray[np.float32], items: Iterable[Item]) -> Iterator[Record | Rejected]:
+    """Items from what ``plain`` has made of them, and the samples of all of them."""
+    start = 0
+    for shape, time, values in items:
+        if shape is None:
+            yield Rejected(*values)
+            continue
+        signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
+        start += signal.size
+        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(FIELDS, values, strict=True)))
+
+
 def choose(path: Path, classes: Sequence[type[Reader]]) -> int | str | None:
     """The number of the first reader that takes a file, None, or why it cannot be opened."""
     try:
@@ -97,7 +135,7 @@ def why(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
 
 
-def state_of(path: Path) -> tuple[int, int, int]:
+def state_of(path: Path) -> FileState:
     """What changes with the content of a file."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
@@ -108,36 +146,63 @@ def choose_all(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> list[i
     return [choose(path, classes) for path in paths]
 
 
-def read_all(made: Sequence[Made], files: Sequence[tuple[Path, int]], into: Path) -> list[Packed | None]:
-    """What these files hold, each read by the reader of this number; None for one that the caller has to read itself.
+def read_file(path: Path, source: str, reader: Reader, shaper: Shaper) -> Read:
+    """A file read and shaped as a whole."""
+    before = state_of(path)
+    items = list(shaper.shape(checked(reader.read(path), reader, source), source))
+    sha256, size = digest(path)
+    return Read(sha256, size, before, state_of(path), items, shaper.by_rule, shaper.notes, list(reader.notes()))
 
-    The samples go into a file: through a pipe they would wait for the caller at every step. The readers of this process
-    live on, for they may become quicker the more they have read.
+
+def read_all(job: Job, files: Files, into: Path) -> list[Packed | None]:
+    """What these files hold, packed; None for one that the caller has to read, so that it meets whatever is wrong with it.
+
+    The samples go into a file: through a pipe they would wait for the caller at every step.
     """
+    readers, shaper = _tools(job)
     found: list[Packed | None] = []
     with into.open("r+b" if into.exists() else "wb") as out:  # an old one is written over: it has its place on disk
-        for path, i in files:
-            cls, params = made[i]
-            key = cls, repr(params)
-            if key not in _READERS:
-                _READERS[key] = cls(params, Context())
+        for path, source, i in files:
             try:
-                found.append(packed(path, _READERS[key], out))
+                found.append(packed(read_file(path, source, readers[i], shaper), out))
             except Exception:  # the caller reads the file again and says what is wrong
                 found.append(None)
     return found
 
 
-def packed(path: Path, reader: Reader, out: BinaryIO) -> Packed | None:
-    """A file read as a whole, its samples appended to ``out``; None where a signal is none, TypeError as ``plain``."""
-    before, start, count = state_of(path), out.tell() // 4, 0
-    items: list[Item] = []
-    for item in reader.read(path):
-        if isinstance(item, Record):
-            if item.signal.dtype != np.float32 or item.signal.ndim != 2:
-                return None
-            out.write(np.ascontiguousarray(item.signal).data)
-            count += item.signal.size
-        items.append(plain(item))
-    sha256, size = digest(path)
-    return Packed(sha256, size, before, state_of(path), items, start, count, list(reader.notes()))
+_TOOLS: dict[str, tuple[list[Reader], Shaper]] = {}  # of this process
+
+
+def _tools(job: Job) -> tuple[list[Reader], Shaper]:
+    """The readers and the shaper, which live on: readers may become quicker the more they have read."""
+    key = repr(job)
+    if key not in _TOOLS:
+        _TOOLS[key] = [cls(params, Context()) for cls, params in job.readers], Shaper(job.options, job.root)
+    return _TOOLS[key]
+
+
+def packed(read: Read, out: BinaryIO) -> Packed:
+    """A file with its samples appended to ``out``; TypeError as ``plain``."""
+    start = out.tell() // 4
+    items: list[tuple[Item, Sequence[Any]]] = []
+    for item in read.items:
+        if isinstance(item, Rejected):
+            items.append((plain(item), ()))
+            continue
+        record, verdict, ident, check = item
+        items.append((plain(record), (int(verdict.bits), verdict.words, verdict.level, ident, check)))
+        out.write(np.ascontiguousarray(record.signal).data)
+    return Packed(read._replace(items=()), items, start, out.tell() // 4)
+
+
+def unpacked(packed: Packed, samples: NDArray[np.float32]) -> Read:
+    """The file as it was read; ``samples`` are those of its task."""
+    items: list[Shaped | Rejected] = []
+    plain_items = (item for item, _ in packed.items)
+    for item, (_, verdict) in zip(rebuilt(samples[packed.start : packed.stop], plain_items), packed.items, strict=True):
+        if isinstance(item, Rejected):
+            items.append(item)
+        else:
+            bits, words, level, ident, check = verdict
+            items.append(Shaped(item, Judged(Quality(bits) if bits else _SOUND, words, level), ident, check))
+    return packed.read._replace(items=items)

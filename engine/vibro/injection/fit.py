@@ -14,6 +14,7 @@ from vibro.core.plan import Plan
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.injection.disturbed import disturb_rows
+from vibro.injection.left_out import leave_one_out
 from vibro.injection.masked import score_masked
 from vibro.injection.sensitivity import check_sensitivity
 from vibro.injection.trial import inject_all, usefulness, with_fused
@@ -48,5 +49,7 @@ def fit_ensemble(
         detectors, None if found is None else partial(usefulness, found), score_masked(engine, detectors)
     )
     if found is not None:
-        found = with_fused(found, partial(fuse, engine.make_fuser(ensemble)))
+        together = partial(fuse, engine.make_fuser(ensemble))
+        found = with_fused(found, together)
+        found = replace(found, parts=leave_one_out(found, ensemble.reference["z"], ensemble.cuts.alarm, together))
     return ensemble, replace(report, sensitivity=checked, trial=found), matrix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,19 @@ class Trial:
     """z of m presumably normal records as they are, ``clean`` (m, d), and ``corrupted`` (kinds, severities, m, d).
 
     ``sensor`` (m,): their sensor codes; ``fused`` (kinds, severities, m): the ensemble's scores of the corrupted ones.
+    ``parts`` (d, 2): shares of the corrupted ones that raise an alarm only with, and only without each detector, at the cuts
+    of the fit; empty = not known.
     """
 
     clean: Floats
     corrupted: Floats
     sensor: NDArray[np.int32]
     fused: Floats
+    parts: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     def state(self) -> State:
         """The plain arrays."""
-        return {name: getattr(self, name) for name in ("clean", "corrupted", "sensor", "fused")}
+        return {name: getattr(self, name) for name in ("clean", "corrupted", "sensor", "fused", "parts")}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
     told = run.summary.get("detectors", [])
     most = max((d.get("weight") or 0.0 for d in told), default=0.0)
     metrics = (run.summary.get("metrics") or {}).get("detectors", {})
-    useful = (run.summary.get("fault_injection") or {}).get("detectors", {})
+    injected = run.summary.get("fault_injection") or {}
+    useful, parts = injected.get("detectors", {}), injected.get("parts", {})
     rows = []
     for d in told:
         sensitivity = d.get("sensitivity") or {}
@@ -48,6 +49,7 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
                 "health": d.get("health") or {},
                 "loss": charts.loss_curve(d.get("loss") or []),
                 "useful": useful.get(d["id"]),
+                "adds": parts[d["id"]]["with"] - parts[d["id"]]["without"] if d["id"] in parts else None,
                 "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
                 "auc": metrics.get(d["id"], {}).get("roc_auc"),
             }

@@ -14,6 +14,7 @@ from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.evidence import evidence
 from vibro.report.explain import Explanation
 from vibro.report.messages import translate
+from vibro.report.page import number
 from vibro.report.texts import Texts
 from vibro.store.tables import printable
 
@@ -22,6 +23,9 @@ USUAL_BYTES = 96 << 20  # samples of all cards together
 OPEN = 3  # cards that are not folded
 LISTED = 10  # cards that need no further click
 NAMED = 4  # sensors named on a card
+COURSE = 16  # records of a case whose level is followed
+FEWEST, RISE = 8, 2.0  # records, and dB over all of them, from which a rise is told
+FAST = 24.0  # dB a day, from which a rise is told by the hour
 
 
 def cards(run: RunData, t: Texts, lang: str, signals: Signals | None) -> tuple[list[dict[str, Any]], list[str]]:
@@ -29,8 +33,48 @@ def cards(run: RunData, t: Texts, lang: str, signals: Signals | None) -> tuple[l
     row_of = {ident: i for i, ident in enumerate(run.scores["record_id"].tolist())}
     cases = [case for case in (run.summary.get("cases") or {}).get("first", []) if case["record_id"] in row_of]
     rows = [row_of[case["record_id"]] for case in cases]
-    found, notes = _explanations(run, rows, signals)
-    return [card(case, found[row], t, lang) for case, row in zip(cases, rows, strict=True)], notes
+    courses = {row: _course(run, row, _span(case)) for case, row in zip(cases, rows, strict=True)}
+    found, levels, notes = _explanations(run, rows, courses, signals)
+    shown = []
+    for case, row in zip(cases, rows, strict=True):
+        grown = growth(run.x[courses[row]], np.array([levels.get(i, np.nan) for i in courses[row]]))
+        told = [grows(*grown, moment(run.scores["data_time"][courses[row][0]]), t)] if grown else []
+        shown.append({**card(case, found[row], t, lang), "growth": told})
+    return shown, notes
+
+
+def growth(seconds: NDArray[np.float64], level: NDArray[np.float64]) -> tuple[float, int] | None:
+    """Slope in dB a day (Theil and Sen) and number of records, None where the level does not clearly rise.
+
+    Clearly: Kendall's test of the order below 1 % and at least ``RISE`` dB over the whole.
+    """
+    from scipy.stats import kendalltau, theilslopes
+
+    known = np.isfinite(level) & np.isfinite(seconds)
+    days, level = seconds[known] / 86_400, level[known]
+    if len(days) < FEWEST or np.ptp(days) == 0:
+        return None
+    order, slope = kendalltau(days, level), float(theilslopes(level, days)[0])
+    if not order.pvalue < 0.01 or slope * np.ptp(days) < RISE:
+        return None
+    return slope, len(days)
+
+
+def grows(slope: float, records: int, since: str, t: Texts) -> str:
+    """A rise in dB a day in words, by the hour where it is fast."""
+    hourly = slope > FAST
+    text = t["w_grows_hour" if hourly else "w_grows_day"]
+    return text.format(db=number(slope / 24 if hourly else slope, 2), n=records, since=since)
+
+
+def _course(run: RunData, row: int, span: Sequence[float] | None) -> list[int]:
+    """Valid records of the row's sensor from one length of the case before it to its end, evenly chosen, in order of time."""
+    if span is None or span[1] <= span[0]:
+        return []
+    near = (run.sensor == run.sensor[row]) & (run.x >= 2 * span[0] - span[1]) & (run.x <= span[1])
+    mine = np.flatnonzero(near & (run.level < LEVELS.index("invalid")))
+    mine = mine[np.argsort(run.x[mine], kind="stable")]
+    return [int(i) for i in mine[np.unique(np.linspace(0, len(mine) - 1, min(COURSE, len(mine))).round().astype(int))]]
 
 
 def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> dict[str, Any]:
@@ -47,7 +91,7 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> di
         "hypothesis": hypothesis,
         "evidence": looks.get("evidence", []),
         "against": looks.get("against", []),
-        "marks": looks.get("marks", []),
+        "marks": [{**mark, "text": translate(mark["text"], lang)} for mark in looks.get("marks", [])],
         "headline": hypothesis or "".join(words[:1]),
         "machine": printable(case["machine_id"]) or "–",
         "sensor": run.sensors[run.sensor[row]] or "–",
@@ -107,9 +151,9 @@ def _span(case: Mapping[str, Any]) -> list[float] | None:
 
 
 def _explanations(
-    run: RunData, rows: Sequence[int], signals: Signals | None
-) -> tuple[dict[int, Explanation], list[str]]:
-    """Each row with its samples and those of its sensor's baseline, read in one go."""
+    run: RunData, rows: Sequence[int], courses: Mapping[int, Sequence[int]], signals: Signals | None
+) -> tuple[dict[int, Explanation], dict[int, float], list[str]]:
+    """Each row with its samples and those of its sensor's baseline, and the level in dB of ``courses``, read in one go."""
     mates: dict[int, tuple[list[int], str]] = {}
     length = int(run.summary["signal"].get("length") or 1) * int(run.summary["signal"].get("channels") or 1)
     most = int(np.clip(USUAL_BYTES // (4 * length * max(1, len(rows))), 5, USUAL))
@@ -117,7 +161,8 @@ def _explanations(
         found, name = explain.baseline_rows(run, row)
         place = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
         mates[row] = [found[i] for i in place], name
-    wanted = sorted({*rows, *(mate for found, _ in mates.values() for mate in found)})
+    followed = {i for row in rows for i in courses[row]} if len(rows) * COURSE * 4 * length <= USUAL_BYTES else set()
+    wanted = sorted({*rows, *followed, *(mate for found, _ in mates.values() for mate in found)})
     ids = run.scores["record_id"]
     by_id, notes = signals([str(ids[row]) for row in wanted]) if signals and rows else ({}, [])
     read = {row: by_id[ids[row]] for row in wanted if ids[row] in by_id}
@@ -128,4 +173,5 @@ def _explanations(
         usual = [read[mate] for mate in mates[row][0] if mate in read and read[mate].shape == signal.shape]
         baseline: NDArray[np.float32] = np.stack(usual) if usual else np.zeros((0, *signal.shape), np.float32)
         explained[row] = Explanation(run, row, {}, signal, baseline, mates[row][1], (), Diagnosis(()))
-    return explained, notes
+    levels = {i: 20 * float(np.log10(max(read[i].std(axis=1).max(), 1e-30))) for i in sorted(followed) if i in read}
+    return explained, levels, notes

@@ -297,8 +297,10 @@ def _upright_cuts(
         if cut is None:
             continue
         x = float(scale(cut))
-        below = name == "attention" and cuts[1] is not None and x > WIDTH - 240
-        place, anchor = (x - 6, "end") if name == "attention" or x > WIDTH - 120 else (x + 6, "start")
+        near = x < 150  # no room left of it
+        below = name == "attention" and cuts[1] is not None and (near or x > WIDTH - 240)
+        left = (name == "attention" and not near) or x > WIDTH - 120
+        place, anchor = (x - 6, "end") if left else (x + 6, "start")
         parts.append(element("line", x1=x, x2=x, y1=top - 10, y2=base, class_=f"cut {name}"))
         label = f"{t[name]} {_short(cut)}"
         parts.append(text(place, top if below else top - 14, label, f"cut-label {name}", anchor))
@@ -325,7 +327,7 @@ def _time_axis(scale: Scale, base: float, timed: bool, t: Texts, most: int = 9) 
     for value, label in time_ticks(scale.lo, scale.hi, most):
         x = float(scale(value))
         parts.append(element("line", x1=x, x2=x, y1=base, y2=base + 4, class_="axis"))
-        begin = scale.end - LETTER * len(label) if x > scale.end - 36 else x - LETTER * len(label) / 2
+        begin = min(x, scale.end) - LETTER * len(label) if x > scale.end - 36 else x - LETTER * len(label) / 2
         if begin < free:
             continue
         free = begin + LETTER * (len(label) + 1)

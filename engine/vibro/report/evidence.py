@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.report import indicators
-from vibro.report.packing import packed, packed_places
+from vibro.report.packing import packed, packed_codes, packed_places
 
 Array = NDArray[np.float64]
 
@@ -16,6 +16,8 @@ SAMPLES = 12_000  # of a waveform; a longer one is drawn by its lowest and highe
 LINES = 400  # of an envelope spectrum
 ENVELOPE_TOP = 1 / 16  # of the sampling rate
 BAND = (0.05, 0.5, 0.95)  # quantiles of the baseline
+COLUMNS, ROWS = 96, 40  # of the time-frequency image
+REACH = 24.0  # dB up and down that its colours span
 
 
 def evidence(signal: NDArray[np.float32], baseline: NDArray[np.float32], fs: float) -> dict[str, Any]:
@@ -32,6 +34,8 @@ def evidence(signal: NDArray[np.float32], baseline: NDArray[np.float32], fs: flo
         theirs = _envelope(usual, fs)[1] if len(usual) else level[:0]
         if len(hz) >= 8:
             found["envelope"] = _against(hz, level[0], theirs)
+    if len(x) >= 512:
+        found["image"] = _image(x, usual, fs)
     return found
 
 
@@ -79,3 +83,40 @@ def _envelope(x: NDArray[np.float32], fs: float) -> tuple[Array, Array]:
         power = np.maximum.reduceat(power, edges, axis=1)
         hz = hz[edges]
     return hz, indicators.decibel(power)
+
+
+def _image(x: NDArray[np.float32], usual: NDArray[np.float32], fs: float) -> dict[str, Any]:
+    """Level by time and frequency in dB over the baseline's median; over the record's own mean without a baseline.
+
+    ``values`` are the rows from the lowest frequency up, one after the other: 128 is 0 dB, 1 and 255 are ``REACH``.
+    """
+    frame = 1 << round(np.log2(len(x) / 16))
+    starts = np.linspace(0, len(x) - frame, COLUMNS).astype(int)
+    hz = np.fft.rfftfreq(frame, 1 / fs)[1:]
+    edges = np.geomspace(hz[0], hz[-1], ROWS + 1)
+    first = np.minimum(np.searchsorted(hz, edges[:-1] * 0.9999), len(hz) - 1)
+    last = np.maximum(np.searchsorted(hz, edges[1:]), first + 1)
+    mine = _levels(x, starts, frame, first, last)
+    if len(usual) >= 3:
+        apart = np.arange(0, len(x) - frame + 1, frame)
+        theirs = np.median([_levels(one, apart, frame, first, last).mean(axis=1) for one in usual], axis=0)
+    else:
+        theirs = mine.mean(axis=1)
+    over = np.clip((mine - theirs[:, None]) / REACH, -1, 1)
+    return {
+        "seconds": len(x) / fs,
+        "hz": [float(edges[0]), float(edges[-1])],
+        "columns": COLUMNS,
+        "reach": REACH,
+        "values": packed_codes(np.round(128 + 127 * over).ravel()),
+    }
+
+
+def _levels(
+    x: NDArray[np.float32], starts: NDArray[np.intp], frame: int, first: NDArray[np.intp], last: NDArray[np.intp]
+) -> Array:
+    """Level in dB (bands, frames) of the bands from line ``first`` to before ``last``, line 0 left out."""
+    cut = x[starts[:, None] + np.arange(frame)]
+    power = np.abs(np.fft.rfft((cut - cut.mean(axis=1, keepdims=True)) * np.hanning(frame), axis=1)[:, 1:]) ** 2
+    total = np.concatenate([np.zeros((len(starts), 1)), np.cumsum(power, axis=1)], axis=1)
+    return indicators.decibel(((total[:, last] - total[:, first]) / (last - first)).T)

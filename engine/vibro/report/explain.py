@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vibro.ingest.intake import configured
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
+from vibro.report.alike import nearest
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import manifest, tables
 from vibro.store.lookup import find_record
@@ -28,6 +29,7 @@ from vibro.store.lookup import find_record
 BASELINE = 100  # records at most
 BASELINE_BYTES = 64 << 20  # of samples at most
 NEIGHBOURS = 5  # on each side
+ALIKE = 3  # normal records of the most similar states that stand for the usual
 FEATURES = 12  # indicators listed
 UNREAD = Diagnosis((), ("what it looks like cannot be said: its samples could not be read",), judged=False)
 NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
@@ -40,6 +42,8 @@ class Explanation:
     ``table`` is the JSON object of ``vibro explain --json``; ``row`` the record's row in ``run``; ``signal`` (C, T) its
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
     both are empty when the sources could not be read, which ``notes`` say. ``diagnosis`` is what the signal looks like.
+    ``alike`` (k, C, T) are the samples of the sensor's normal records in the most similar operating states, the nearest
+    first, and ``alike_ids`` (k,) their ids.
     """
 
     run: RunData
@@ -50,6 +54,8 @@ class Explanation:
     baseline_of: str
     notes: tuple[str, ...]
     diagnosis: Diagnosis
+    alike: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    alike_ids: tuple[str, ...] = ()
 
     @property
     def fs(self) -> float:
@@ -82,7 +88,11 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     diagnosis = diagnosed(run, row, signal, alike, signals) if signal.size else UNREAD
     compared = [signals[i] for i in mates if i in signals]
     baseline = np.stack(compared) if signal.size and compared else np.zeros((0, 0, 0), np.float32)
-    found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis)
+    closest = np.argsort((alike.state**2).sum(axis=1), kind="stable")[:ALIKE]
+    near = [alike.rows[k] for k in closest if alike.rows[k] in signals]
+    like = np.stack([signals[i] for i in near]) if near else np.zeros((0, 0, 0), np.float32)
+    ids = tuple(str(run.scores["record_id"][i]) for i in near)
+    found = Explanation(run, row, {}, signal, baseline, baseline_of, (), diagnosis, like, ids)
     table = build(found)
     return replace(found, table=table, notes=(*at_odds(table), *notes))
 
@@ -189,6 +199,7 @@ def build(found: Explanation) -> dict[str, Any]:
         "features": features(found),
         "lines": lines(found),
         "neighbours": neighbours(run, row),
+        "nearest": nearest(run, row),
         "quality": [
             {key: finding[key] for key in ("code", "reason", "disposition", "detail")}
             for finding in _findings(run.folder / "quarantine.csv")

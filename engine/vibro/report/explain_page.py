@@ -15,8 +15,11 @@ from vibro.io import files
 from vibro.report import charts, indicators
 from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS
+from vibro.report.evidence import evidence
 from vibro.report.explain import Explanation
 from vibro.report.marked_lines import envelope_spectrum, marked, spectrum_marks, with_envelope
+from vibro.report.messages import translate
+from vibro.report.packing import data_block
 from vibro.report.page import fill, number
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
@@ -32,7 +35,8 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
     """The HTML page of an explained record; ``lang`` is ``en`` or ``zh``."""
     t = texts(lang)
     table = found.table
-    shown = range(min(CHANNELS, found.signal.shape[0]))
+    zoomed = evidence(found.signal, found.baseline, found.fs) if found.signal.size else None
+    shown = [c for c in range(min(CHANNELS, found.signal.shape[0])) if zoomed and c != (zoomed["channel"] or 0)]
     drawn = len(found.baseline) >= 3
     seen = with_envelope(found)
     values = {
@@ -42,6 +46,10 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "pooled": not found.baseline_of,
         "compared": len(found.baseline),
         "detectors": [{**d, "bar": _bar(d, table)} for d in table["detectors"]],
+        "occlusion": table.get("occlusion"),
+        "occluded": _occluded(table.get("occlusion")),
+        "charts": zoomed,
+        "block": data_block(_for_script(found, zoomed, t, lang)),
         "named": [h.table for h in found.diagnosis.named],
         "unnamed": [h.name for h in found.diagnosis.hypotheses if h.grade == NONE],
         "envelope": envelope_spectrum(found, seen, t) if seen else None,
@@ -57,6 +65,34 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "trend": trend(found, t),
     }
     return fill("explain.html.j2", values, lang)
+
+
+def _for_script(found: Explanation, charts: Mapping[str, Any] | None, t: Texts, lang: str) -> dict[str, Any]:
+    """What the scripts draw: the record as a case of its own, without trends."""
+    channel = (charts or {}).get("channel") or 0
+    marks = [
+        {"hz": m.hz, "text": translate(m.text, lang), "where": m.where}
+        for h in found.diagnosis.named
+        if h.channel == channel
+        for m in h.marks
+    ]
+    case = {"case": 1, "charts": charts, "lines": [], "marks": marks}
+    return {
+        "timed": found.run.timed,
+        "unit": unit(found) or t["unit_unknown"],
+        "cuts": {},
+        "mains": found.mains,
+        "trends": [],
+        "cases": [case],
+        "words": script_words(t),
+    }
+
+
+def script_words(t: Texts) -> dict[str, str]:
+    """The words that charts say by themselves."""
+    levels = ("normal", "attention", "alarm", "invalid", "indeterminate")
+    names = (*levels, "reset", "chart_help", "sensor", "case", "score", "time")
+    return {name: t[name] for name in names} | {"order": t["axis_order"]}
 
 
 def write_explanation(found: Explanation, out: Path, lang: str = "en") -> None:
@@ -200,6 +236,15 @@ def _channel(name: str) -> tuple[str, str]:
 
 def _bar(detector: Mapping[str, Any], table: Mapping[str, Any]) -> Svg:
     return charts.meter(detector["share"], _most(table), "alarm" if detector["exceeds"] else "normal")
+
+
+def _occluded(told: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The bands of an occlusion with a bar for how much the score falls."""
+    bands = told["bands"] if told else []
+    most = max((abs(b["fall"]) for b in bands), default=1.0) or 1.0
+    return [
+        {**b, "bar": charts.meter(b["fall"], most, "alarm" if b["fall"] > 0.25 * most else "normal")} for b in bands
+    ]
 
 
 def _most(table: Mapping[str, Any]) -> float:

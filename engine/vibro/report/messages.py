@@ -9,9 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
+from vibro.report.catalogue.benchmark import BENCHMARK
+from vibro.report.catalogue.errors import ERRORS
+from vibro.report.catalogue.evidence import EVIDENCE
+from vibro.report.catalogue.help import HELP
+from vibro.report.catalogue.terminal import TERMINAL
 from vibro.report.sentences import PHRASES, SENTENCES
+
+OTHERS = (*PHRASES, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
 GROUPS = (DO, TRUST, KNOW)
@@ -65,6 +72,7 @@ def remarks(sentences: Sequence[str], lang: str) -> list[Remark]:
     return sorted(said, key=lambda remark: GROUPS.index(remark.group))
 
 
+@lru_cache(maxsize=4096)
 def _find(text: str) -> tuple[_Entry | None, dict[str, str]]:
     for entry in _entries():
         if found := entry.pattern.fullmatch(text):
@@ -74,23 +82,28 @@ def _find(text: str) -> tuple[_Entry | None, dict[str, str]]:
 
 @cache
 def _entries() -> list[_Entry]:
-    """All sentences, then the phrases within them; the most specific first."""
+    """All sentences, then the phrases within them and the rest of the catalogue; the most specific first."""
     sentences = [_entry(group, english, chinese) for group, rows in SENTENCES.items() for english, chinese in rows]
-    return _specific(sentences) + _specific(_entry(TRUST, english, chinese) for english, chinese in PHRASES)
+    return _specific(sentences) + _specific(_entry(TRUST, english, chinese) for english, chinese in OTHERS)
 
 
 def _specific(entries: Iterable[_Entry]) -> list[_Entry]:
-    return sorted(entries, key=lambda entry: -entry.fixed)
+    """The most characters that no name stands for first; of equals the one that begins with such."""
+    return sorted(entries, key=lambda entry: (-entry.fixed, entry.pattern.pattern.startswith("(")))
 
 
 def _entry(group: str, english: str, chinese: str) -> _Entry:
-    """``{name}`` stands for any text, ``{name#}`` for a number, ``[a|b]`` for either word."""
+    """``{name}`` is any text, ``{name#}`` a number, ``{name?}`` text or nothing, ``[a|b]`` either word, ``{{`` a brace."""
     pattern, fixed = "", 0
-    for part in re.split(r"(\{\w+#?\}|\[[^\]|]*\|[^\]]*\])", english):
-        if part.startswith("{"):
-            name = part.strip("{}")
-            pattern += f"(?P<{name.rstrip('#')}>{'[0-9.,]+' if name.endswith('#') else '.+?'})"
-        elif part.startswith("["):
+    for part in re.split(r"(\{\{|\}\}|\{\w+[#?]?\}|\[[^\]|]*\|[^\]]*\])", english):
+        if part in ("{{", "}}"):
+            pattern += re.escape(part[0])
+            fixed += 1
+        elif part.startswith("{") and part.endswith("}"):
+            name, kind = part[1:-1].rstrip("#?"), part[-2]
+            fixed += 3 * (kind == "#")
+            pattern += f"(?P<{name}>{ {'#': '[0-9.,]+', '?': '.*?'}.get(kind, '.+?') })"
+        elif part.startswith("[") and "|" in part:
             pattern += f"(?:{'|'.join(re.escape(word) for word in part[1:-1].split('|'))})"
             fixed += 1
         else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.report import background, cases, charts, messages, trends
 from vibro.report.charts import ALARM, ATTENTION, INVALID
 from vibro.report.data import LEVELS, RunData, Signals
+from vibro.report.explain_page import script_words
 from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
@@ -86,18 +87,6 @@ def for_script(
 ) -> dict[str, Any]:
     """What the scripts of the page draw."""
     attention, alarm = run.cuts
-    words = (
-        "normal",
-        "attention",
-        "alarm",
-        "invalid",
-        "indeterminate",
-        "reset",
-        "chart_help",
-        "sensor",
-        "case",
-        "score",
-    )
     signal = run.summary.get("signal") or {}
     unit = signal.get("unit") or "unknown"
     return {
@@ -110,7 +99,7 @@ def for_script(
             {key: card[key] for key in ("case", "machine", "code", "x", "span", "charts", "lines", "marks")}
             for card in found
         ],
-        "words": {name: t[name] for name in words} | {"order": t["axis_order"], "time": t["time"]},
+        "words": script_words(t),
     }
 
 
@@ -129,10 +118,10 @@ def worst_first(run: RunData) -> list[int]:
 def head(run: RunData, t: Texts) -> list[str]:
     """The facts under the title."""
     summary, signal = run.summary, run.summary.get("signal", {})
-    facts = [f"{t['ensemble']} {summary.get('ensemble', '')}", f"{len(run):,} {t['records']}"]
-    facts.append(f"{len(run.sensors):,} {t['sensors']}")
+    facts = [f"{t['ensemble']} {summary.get('ensemble', '')}", _counted(len(run), t["records"])]
+    facts.append(_counted(len(run.sensors), t["sensors"]))
     if run.machines:
-        facts.append(f"{len(run.machines):,} {t['machines']}")
+        facts.append(_counted(len(run.machines), t["machines"]))
     if signal.get("fs"):
         estimated = f" ({t['fs_estimated']})" if signal.get("fs_source") == "estimated" else ""
         facts.append(f"{signal['fs']:,g} Hz{estimated}")
@@ -144,6 +133,11 @@ def head(run: RunData, t: Texts) -> list[str]:
     if run.timed:
         facts.append(f"{_moment(np.nanmin(run.x))} – {_moment(np.nanmax(run.x))} UTC")
     return facts
+
+
+def _counted(n: int, what: str) -> str:
+    """``3 sensors``, ``1 sensor``."""
+    return f"{n:,} {what.removesuffix('s') if n == 1 else what}"
 
 
 def levels(run: RunData) -> list[tuple[str, int]]:
@@ -163,7 +157,7 @@ def say(run: RunData, t: Texts) -> dict[str, Any]:
     if unjudged:
         lines.append(t["say_invalid"].format(n=f"{unjudged:,}"))
     found = [row for row in machines(run, t) if row["level"] in ("alarm", "attention")]
-    if found:
+    if found and len(run.machines) > 1:
         alarms = sum(row["level"] == "alarm" for row in found)
         lines.append(t["say_machines"].format(n=len(run.machines), alarm=alarms, attention=len(found) - alarms))
     for row in found[:WORST]:
@@ -184,7 +178,7 @@ def machines(run: RunData, t: Texts) -> list[dict[str, Any]]:
             "machine_id": row.get("machine_id") or "–",
             "score": _float(row.get("score")),
             "confidence": _float(row.get("confidence")),
-            "growth": _float(row.get("growth_per_day")),
+            "growth": rise if (rise := _float(row.get("growth_per_day"))) is not None and rise > 0 else None,
             "since": row.get("since", "")[:16].replace("T", " "),
             "why": why(row, t),
         }

@@ -250,6 +250,7 @@ PHRASES: Pairs = (
     ("{n#} sensors", "{n} 个传感器"),
     ("{share} of {machine} after {time}, {rest}", "{machine} 在 {time} 之后的 {share}，{rest}"),
     ("{share} of {machine} after {time}", "{machine} 在 {time} 之后的 {share}"),
+    ("{share#}% of {machine}, {rest}", "{machine} 的 {share}%，{rest}"),
     ("{share#}% of {machine}", "{machine} 的 {share}%"),
     ("1 sensor ({names})", "1 个传感器（{names}）"),
     ("{n#} sensors ({names})", "{n} 个传感器（{names}）"),

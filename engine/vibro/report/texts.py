@@ -12,6 +12,8 @@ Texts = Mapping[str, str]
 # key: (English, Chinese)
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "title": ("Vibration report", "振动分析报告"),
+    "benchmark": ("Benchmark", "基准测试"),
+    "as_table": ("as a table", "以表格显示"),
     "records": ("records", "条记录"),
     "sensors": ("sensors", "个传感器"),
     "machines": ("machines", "台设备"),
@@ -53,7 +55,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "{total} 个传感器中 {bad} 个持续报警，但同一时刻无第二个传感器",
     ),
     "why_isolated": (
-        "{n} records in alarm, too seldom for an alarm of the machine",
+        "records in alarm: {n}, too seldom for an alarm of the machine",
         "{n} 条记录报警，但不够频繁，不构成设备报警",
     ),
     "say_invalid": (
@@ -76,7 +78,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "level": ("level", "级别"),
     "since": ("since", "起始时间"),
     "why": ("why", "原因"),
-    "growth": ("rise per day", "每日上升"),
+    "growth": ("rise of the score a day", "分数每日上升"),
     "records_in_alarm": ("records in alarm", "报警记录"),
     "sensors_in_alarm": ("sensors that keep up an alarm", "持续报警的传感器"),
     "score": ("score", "分数"),
@@ -131,6 +133,24 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_bars": (
         "Detectors: score in multiples of their own cut (line); pale: weight 0",
         "检测器：分数为自身界限（竖线）的倍数；浅色：权重为 0",
+    ),
+    "h_signal": ("The signal", "信号"),
+    "channel": ("channel", "通道"),
+    "w_grows_day": (
+        "the level rises by {db} dB a day ({n} records from {since} on)",
+        "电平每日上升 {db} dB（自 {since} 起的 {n} 条记录）",
+    ),
+    "w_grows_hour": (
+        "the level rises by {db} dB an hour ({n} records from {since} on)",
+        "电平每小时上升 {db} dB（自 {since} 起的 {n} 条记录）",
+    ),
+    "h_image": (
+        "Time and frequency: dB over (orange) and under (blue) the normal records",
+        "时频图：高于（橙）与低于（蓝）正常记录的 dB",
+    ),
+    "h_image_own": (
+        "Time and frequency: dB over (orange) and under (blue) the record's own mean",
+        "时频图：高于（橙）与低于（蓝）本记录均值的 dB",
     ),
     "h_spectrum_short": ("Spectrum", "频谱"),
     "full_explanation": ("All indicators, source and command", "全部指标、来源与命令"),
@@ -248,6 +268,15 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "alone": ("deviates alone: look at the sensor first", "单独偏离：先检查传感器"),
     "detected": ("faults detected", "检出"),
+    "adds": ("adds", "增益"),
+    "adds_nothing": (
+        "{n} of {members} members add nothing on these data, since the others catch as many injected faults: {names}",
+        "{members} 个成员中有 {n} 个在此数据上无增益（其余成员检出同样多的注入故障）：{names}",
+    ),
+    "p_adds": (
+        "Adds: share of the injected faults that raise an alarm only with this detector, less those only without it.",
+        "增益：仅在有该检测器时报警的注入故障比例，减去仅在没有它时报警的比例。",
+    ),
     "h_injection": ("Fault-injection trial", "故障注入试验"),
     "p_injection": (
         "Faults were injected into {n} records that are presumed normal. Detectors that had not been fitted on them scored "
@@ -450,6 +479,17 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_lines": ("Multiples of the mains over the baseline", "工频倍频相对基线"),
     "h_risen": ("Where the spectrum rose most", "频谱上升最多处"),
     "h_neighbours": ("Before and after", "前后记录"),
+    "h_occlusion": ("Which frequencies make the score", "哪些频率决定了评分"),
+    "p_occlusion": (
+        "Score {score}; {rest} if all were as in the {n} most similar normal records of the sensor. Each row: one band so,"
+        " the rest as it is; how much score and z of each detector fall.",
+        "评分 {score}；若全部频带与该传感器最相似的 {n} 条正常记录一致，则为 {rest}。"
+        "每行只替换一个频带：评分及各检测器 z 的降幅。",
+    ),
+    "fall": ("fall", "降幅"),
+    "h_nearest": ("Nearest normal records and labelled faults", "最相近的正常记录与已标注故障"),
+    "distance": ("distance", "距离"),
+    "labelled_fault": ("fault", "故障"),
     "quality": ("quality", "质量"),
     "notes": ("Notes", "说明"),
     "made_by": (

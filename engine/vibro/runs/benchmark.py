@@ -25,6 +25,15 @@ from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.overrides import customise, find_ensemble
 from vibro.runs.session import Job, job, read_input
 
+MEANINGLESS = (
+    "",
+    "data",
+    "sample",
+    "samples",
+    "records",
+    "signals",
+)  # names of files that say nothing of what is in them
+
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
@@ -95,8 +104,11 @@ def _read(work: Job, name: str, options: DataOptions) -> Labelled:
 
 
 def suite_of_data(paths: Sequence[Path], suite: Suite) -> Suite:
-    """The suite for a user's own data: one set, named after its first file or folder."""
+    """The suite for a user's own data: one set, named after its first file, or its folder where the file's name says nothing."""
     if not paths:
         raise ConfigError("name a suite file, or data and --labels")
-    name = paths[0].name.partition(".")[0] or "data"
+    first = paths[0].resolve()
+    name = first.name.partition(".")[0]
+    if name in MEANINGLESS:
+        name = first.parent.name or name
     return replace(suite, name=name, sets=(SetEntry(name),))

@@ -105,7 +105,7 @@ def classify_data(
         marks = marks_in(read_marks(work.run.out), got.batch.ids, matrix.look, fitted.marks.near)
         verdict = engine.decide(replace(fitted, marks=fitted.marks.joined(marks)), matrix, got.batch)
         with work.stage("classify"):
-            rows = read_rows(host, recipe, batch, matrix.z, ctx, folder, states)
+            rows = read_rows(host, recipe, batch, matrix.z, ctx, folder, states=states)
             p = probabilities(student, rows.x, verdict, sure, told["decides"])
         found = classes_of(p, verdict, matrix.look, sure, names, error)
         with work.stage("write"):

@@ -90,13 +90,11 @@ def finetune(
     ctx = ctx.child(f"classifier:{recipe.cls.name}")
     with TemporaryDirectory(prefix="vibro-") as scratch:
         batch = run.records(host, data, Path(scratch) / "ingest")
-        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch))
+        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound_records(run))
         lessons = []
         for name, number in _plan(truth, rounds):
             say(f"{recipe.cls.name} {name}")
-            found = judge(
-                recipe, ctx, rows.x, truth, groups, run.verdict.persistent, raised_share(run), number, seeds, say
-            )
+            found = judge(recipe, ctx, rows.x, truth, groups, teacher_score(run), raised_share(run), number, seeds, say)
             lessons.append(Lesson(name, number, found))
         decision = decide(truth, lessons)
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
@@ -121,6 +119,21 @@ def finetune(
             tensors |= {f"classifier/views/{j:02d}": dict(state) for j, state in enumerate(rows.states.values())}
         bundle.save(out, BundleParts(meta, tensors))
     return {"path": out, **told}
+
+
+def sound_records(run: StoredRun) -> NDArray[np.bool_]:
+    """(n,) records that the ensemble calls normal, all with good data if it calls none so."""
+    normal = run.batch.valid & (run.verdict.level == NORMAL)
+    return normal if normal.any() else run.batch.valid
+
+
+def teacher_score(run: StoredRun) -> Floats:
+    """(n,) the ensemble's held-out score of each record, NaN for bad data.
+
+    Like a student it knows the record alone. Beside it ``persistent_score`` has the records before and after, which tell more
+    where people label than every day: faults are labelled where they are dense.
+    """
+    return np.where(run.batch.valid, run.verdict.score, np.nan)
 
 
 def raised_share(run: StoredRun) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vibro.ingest.tables import read_labels
 from vibro.runs.choice import make_thresholder
 from vibro.runs.stored import Quarantined, StoredRun, open_run
 from vibro.scoring.pseudolabels import PERCENTILES, Consensus, PseudoLabels, by_consensus, by_cuts, mad_cut
-from vibro.scoring.verdict import REASONS
+from vibro.scoring.verdict import NORMAL, REASONS
 from vibro.store import tables
 
 RULES = ("consensus", "percentile", "mad", "pot")
@@ -80,7 +81,8 @@ def find_pseudolabels(host: PluginHost, run: StoredRun, rule: str, consensus: Co
             high = make_thresholder(host, {"use": "pot"}, run.manifest["seed"]).cut(known, 1 - PERCENTILES[1])
         found = by_cuts(batch, score, low, high)
     said = np.isin(batch.ids, list(run.marks))
-    return PseudoLabels(np.where(said, -1, found.label).astype(np.int16), np.where(said, 0.0, found.weight))
+    label, weight = np.where(said, -1, found.label).astype(np.int16), np.where(said, 0.0, found.weight)
+    return replace(found, label=label, weight=weight)
 
 
 def audit(run: StoredRun, found: PseudoLabels, truth: NDArray[np.int16] | None) -> dict[str, Any]:
@@ -91,7 +93,9 @@ def audit(run: StoredRun, found: PseudoLabels, truth: NDArray[np.int16] | None) 
     batch, label, reason = run.batch, found.label, run.verdict.reason
     abstained = label < 0
     why = Counter(np.array(REASONS)[reason[abstained & (reason > 0)]].tolist())
-    why["not sure"] = int((abstained & (reason == 0)).sum())
+    frequent = abstained & (reason == 0) & np.isin(batch.machine, list(found.often)) & (run.verdict.level == NORMAL)
+    why["machine raised too often"] = int(frequent.sum())
+    why["not sure"] = int((abstained & (reason == 0) & ~frequent).sum())
     table: dict[str, Any] = {
         "records": len(batch),
         "normal": int((label == 0).sum()),
@@ -100,6 +104,7 @@ def audit(run: StoredRun, found: PseudoLabels, truth: NDArray[np.int16] | None) 
         "abstained_by_reason": {name: n for name, n in why.most_common() if n},
         "labelled_by_user": len(run.marks),
         "sensors": [_of_sensor(name, label[batch.sensor == code]) for code, name in enumerate(batch.sensors)],
+        "raised_too_often": {batch.machines[code]: share for code, share in found.often.items()},
         "truth": None,
     }
     if truth is not None:

@@ -102,18 +102,20 @@ def read_rows(
     z: Floats,
     ctx: Context,
     folder: Path,
+    sound: NDArray[np.bool_] | None = None,
     states: Mapping[ViewKey, State] | None = None,
 ) -> Rows:
     """The rows of a batch, and of z (n, d) where the classifier takes scores: 0, the usual score, where there is none.
 
-    Extractors learn from the records with good data unless ``states`` hold what they know.
+    Extractors learn from the ``sound`` records (n,), unless ``states`` hold what they know: where many are faulty, a
+    baseline of all of them would hide what faults change.
     """
     ctx = replace(ctx, fs=batch.fs)
     store = ViewStore(
         batch,
         {key: v.cls(v.params, ctx.child(str(key))) for key, v in recipe.planned.items()},
         recipe.readers,
-        fit_rows=np.flatnonzero(batch.valid) if states is None else None,
+        fit_rows=None if sound is None else np.flatnonzero(sound),
         states=states,
         folder=folder,
         cache=ViewCache(cache_folder() / "views"),

@@ -43,7 +43,7 @@ def suggest_labels(
     known = np.isin(batch.ids, list(run.marks))
     if labels is not None:
         known |= read_labels(labels, batch, labels_partial, Quarantined(path)).y >= 0
-    found = suggest(batch, verdict, run.cuts, run.look, run.matrix.detectors, known, n)
+    found = suggest(batch, verdict, run.cuts, run.look, run.matrix.detectors, known, n, int(known.sum()))
     rows = [
         {
             "record_id": str(batch.ids[s.row]),

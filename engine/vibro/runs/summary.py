@@ -24,6 +24,7 @@ from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Sc
 SCHEMA = 1
 TOP = 10
 CASES = 50  # named in the summary and shown on the page; cases.csv has all
+LEAST_PART = 0.001  # of the injected faults: what a detector must add to what the others catch
 ALIKE = 0.95  # rank correlation above which two detectors count as one
 
 
@@ -278,12 +279,15 @@ def fault_injection(
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
-    ``detectors``, ``sensors``: those of the model. ``taught``: kinds that detectors may have learned from. ``smallest`` has
-    one row per sensor that was tried and, last, one of all records together with ``sensor_id`` null.
+    ``detectors``, ``sensors``: those of the model. ``parts``: shares of the faults that raise an alarm only ``with`` and
+    only ``without`` each detector; ``adds_nothing``: those of which the former is not larger by ``LEAST_PART``. ``taught``:
+    kinds that detectors may have learned from. ``smallest`` has one row per sensor that was tried and, last, one of all
+    records together with ``sensor_id`` null.
     """
     if trial is None:
         return None
     found = judge(trial, cuts, len(sensors))
+    parts = dict(zip(detectors, trial.parts.tolist(), strict=False))
     return {
         "kinds": list(KINDS),
         "taught": list(TAUGHT),
@@ -293,6 +297,8 @@ def fault_injection(
             detectors[j]: float(found.usefulness[j]) if np.isfinite(found.usefulness[j]) else None
             for j in np.argsort(-found.usefulness, kind="stable")
         },
+        "parts": {name: {"with": only, "without": lost} for name, (only, lost) in parts.items()},
+        "adds_nothing": [name for name, (only, lost) in parts.items() if only - lost < LEAST_PART],
         "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
         "smallest": [
             {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}

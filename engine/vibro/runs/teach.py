@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.context import Context
+from vibro.errors import ConfigError
 from vibro.runs.student import Recipe, Student, fit_student
 from vibro.runs.truth import Truth
-from vibro.scoring.holdout import Groups, as_frequent, average_precision, macro_f1, make_folds
+from vibro.scoring.holdout import Groups, average_precision, macro_f1, make_folds
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -62,8 +63,8 @@ def _bounded(y: NDArray[np.int16], weight: Floats, real: Mask) -> Floats:
 @dataclass(frozen=True)
 class Judged:
     """What a student shows on real labels that were held out: ``p`` (seeds, m, classes); ``precision`` (seeds,) the average
-    precision of its fault score and ``teacher`` (seeds,) that of the ensemble's on the same records, drawn anew for each
-    seed; ``f1`` (seeds,) macro F1 over the classes."""
+    precision of its fault score and ``teacher`` (seeds,) that of the ensemble's on the same records; ``f1`` (seeds,) macro F1
+    over the classes."""
 
     p: NDArray[np.float64]
     precision: Floats
@@ -88,41 +89,51 @@ def judge(
     seeds: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> Judged:
-    """Judges a student of so many rounds by cross-validation, once for each seed: other folds, another start, and other
-    records drawn from those held out (a bootstrap sample), so that the deviation over seeds holds all three.
+    """Judges a student of so many rounds by cross-validation, once for each seed: other folds, another start, and bootstrap
+    samples of the records that are compared, so that the deviation over seeds holds all three.
 
-    ``teacher`` (n,) the ensemble's score; ``share`` of faulty records that precision is reckoned for: people label more
-    faults than come every day.
-    Pseudo-labels of a group that is held out are not learned from either.
+    In each fold known faults are ranked among all records of the groups that are held out, by the student and by ``teacher``
+    (n,), the ensemble's score, NaN for bad data; of these ``share`` counts as faulty. Neither labels nor pseudo-labels of
+    these groups were learned from. People label more faults than come every day, and few of the normal records that come
+    near a cut: what comes without a label tells that better. Each fold is ranked by itself, since another student judges it;
+    one whose other folds have labels of one side alone is not. ConfigError if that holds for all.
     """
     rows = np.flatnonzero(truth.real)
-    faulty = truth.faulty[rows]
-    kind = np.where(truth.y[rows] >= 0, truth.y[rows], len(truth.names))
+    kind = np.where(truth.y >= 0, truth.y, len(truth.names))
+    kind = np.where(truth.real, kind, -1).astype(np.int16)
+    valid, faulty = np.isfinite(teacher), truth.real & (truth.faulty == 1)
     found: list[tuple[Floats, float, float, float]] = []
     for seed in range(seeds):
-        fold = make_folds(groups.of[rows], kind, seed)
-        p = np.zeros((len(rows), len(truth.names)))
-        for k in np.unique(fold):
-            held = np.isin(groups.of, groups.of[rows[fold == k]])
-            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, ~held & ~groups.edge)
-            p[fold == k] = student.predict(x[rows[fold == k]])
-        drawn = _drawn(faulty, np.random.default_rng([seed, len(rows)]))
-        weight = as_frequent(faulty[drawn], share)
-        mine, theirs = (
-            average_precision(faulty[drawn], score[drawn], weight) for score in (1.0 - p[:, 0], teacher[rows])
-        )
-        typed = truth.y[rows] >= 0
-        f1 = macro_f1(truth.y[rows][typed], p[typed].argmax(axis=1).astype(np.int16), range(len(truth.names)))
-        found.append((p, float(mine), float(theirs), f1))
+        fold, rng = make_folds(groups.of, kind, seed), np.random.default_rng([seed, len(rows)])
+        p = np.zeros((len(x), len(truth.names)))
+        parts: list[tuple[int, float, float]] = []
+        for k in np.unique(fold[rows]):
+            held = fold == k
+            learned = ~held & ~groups.edge
+            if len(np.unique(truth.faulty[learned & truth.real])) < 2:  # nothing to learn from: it cannot say anything
+                p[held] = 1.0 / len(truth.names)
+                continue
+            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned)
+            everyone = np.flatnonzero(held & (valid | truth.real))
+            p[everyone] = student.predict(x[everyone])
+            faults = np.flatnonzero(held & faulty)
+            if len(faults):
+                drawn, among = rng.choice(faults, len(faults)), rng.choice(everyone, len(everyone))
+                mine, theirs = (average_precision(s[drawn], s[among], share) for s in (1.0 - p[:, 0], teacher))
+                parts.append((len(faults), mine, theirs))
+        if not parts:
+            raise ConfigError(
+                "all labels of normal records, or all of faults, lie in one stretch of one recording: none can be held out",
+                hint="label records of another machine, recording or time too",
+            )
+        weight, *figures = map(np.array, zip(*parts, strict=True))
+        mine, theirs = (float(np.average(figure, weights=weight)) for figure in figures)
+        typed = rows[truth.y[rows] >= 0]
+        f1 = macro_f1(truth.y[typed], p[typed].argmax(axis=1).astype(np.int16), range(len(truth.names)))
+        found.append((p[rows], mine, theirs, f1))
         say(f"seed {seed}: average precision {mine:.3f}, the teacher's {theirs:.3f}, macro F1 {f1:.3f}")
     stacked = [np.array(column) for column in zip(*found, strict=True)]
     return Judged(*stacked)
-
-
-def _drawn(y: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.intp]:
-    """A bootstrap sample of each class."""
-    parts = [np.flatnonzero(y == value) for value in (0, 1)]
-    return np.concatenate([rng.choice(part, len(part)) for part in parts])
 
 
 def better(gain: Floats) -> bool:

@@ -65,15 +65,15 @@ def make_groups(batch: SignalBatch, y: Labels, names: Sequence[str]) -> Groups:
 
 
 def make_folds(groups: Codes, y: Labels, seed: int) -> Codes:
-    """(n,) the fold of each of n labelled records, up to five, each class spread over them as evenly as its groups allow."""
+    """(n,) the fold of each of n records, up to five: groups stay whole, each class is spread over the folds as evenly as its
+    groups allow, and groups without a label (``y`` -1) so that folds are alike in size."""
     rng = np.random.default_rng(seed)
-    classes = np.unique(y)
-    spread = {int(c): len(np.unique(groups[y == c])) for c in classes}
+    spread = {int(c): len(np.unique(groups[y == c])) for c in np.unique(y[y >= 0])}
     folds = int(np.clip(min(spread.values()), 2, FOLDS))
     fold_of: dict[int, int] = {}
-    for c in sorted(spread, key=lambda c: (spread[c], c)):
+    for c in [*sorted(spread, key=lambda c: (spread[c], c)), -1]:
         filled = np.zeros(folds)
-        rows = np.flatnonzero(y == c)
+        rows = np.flatnonzero(y == c) if c >= 0 else np.arange(len(y))
         for g, f in fold_of.items():
             filled[f] += (groups[rows] == g).sum()
         for g in rng.permutation(np.setdiff1d(groups[rows], list(fold_of))):
@@ -93,23 +93,17 @@ def balanced(y: Labels, weight: Floats, classes: int) -> NDArray[np.float32]:
     return np.where(weight > 0, weight * factor[np.maximum(y, 0)], 0.0).astype(np.float32)
 
 
-def average_precision(y: Labels, score: Floats, weight: Floats) -> float:
-    """Sum of precision over the steps of recall, each record counted by its weight; equal scores are one step.
+def average_precision(faults: Floats, everyone: Floats, share: float) -> float:
+    """Mean precision over the scores of m known faults, each taken as a cut, where the labels say too little of normal records.
 
-    ``y`` (m,) 1 faulty, 0 normal; a score that is NaN ranks lowest.
+    Precision at a cut is share x recall / (share of everyone above it), 1 at most: ``everyone`` (n,) are the scores of records
+    as they come, mostly without a label, of which ``share`` is faulty (Lee and Liu, ICML 2003, rank classifiers by recall
+    over the same share). A score that is NaN ranks lowest; equal scores are above a cut together.
     """
-    score = np.where(np.isfinite(score), score, -np.inf)
-    order = np.argsort(-score, kind="stable")
-    s, faulty, w = score[order], y[order] > 0, weight[order]
-    last = np.flatnonzero(np.r_[s[1:] != s[:-1], True])
-    right, all_above = np.cumsum(w * faulty)[last], np.cumsum(w)[last]
-    return float((np.diff(np.r_[0.0, right]) * right / all_above).sum() / right[-1])
-
-
-def as_frequent(y: Labels, share: float) -> Floats:
-    """(m,) weights by which faulty records (``y`` 1) make this share of all, whatever share of them was labelled."""
-    faulty = float(np.mean(y > 0))
-    return np.where(y > 0, share / faulty, (1.0 - share) / (1.0 - faulty))
+    known, all_ = (np.sort(np.where(np.isfinite(s), s, -np.inf)) for s in (faults, everyone))
+    recall = 1.0 - np.searchsorted(known, known) / len(known)
+    above = 1.0 - np.searchsorted(all_, known) / len(all_)
+    return float(np.minimum(1.0, share * recall / np.maximum(above, 1.0 / len(all_))).mean())
 
 
 def confusion(y: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:

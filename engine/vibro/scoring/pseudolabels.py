@@ -3,7 +3,8 @@ seen them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from vibro.data import SignalBatch
 from vibro.scoring.instants import instants
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, REASONS, ScoreMatrix, Verdict
 
-LOW = 0.7  # quantile of the fitted records of its sensor below which a record is low for a detector
+LOW = 0.8  # quantile of the fitted records of its sensor below which a record is low for a detector
 LEAST = 20  # records of a sensor below which the quantile is that of all records
+OFTEN = 0.2  # share of raised records of a machine above which none of it is taken for normal
 REAL = 0.5  # weight of a pseudo-label on which all agree, beside 1 of a real label
 PERCENTILES = (0.05, 0.99)  # below which a record is normal, above which anomalous, by the rule ``percentile``
 MADS = 4.0  # scaled median absolute deviations above the median, by the rule ``mad``
@@ -40,10 +42,12 @@ class Consensus:
 @dataclass(frozen=True)
 class PseudoLabels:
     """``label`` int16 (n,): 0 normal, 1 anomalous, -1 abstention; ``weight`` float64 (n,): share of the weight of the
-    detectors that agrees, times ``REAL``, 0 for abstentions."""
+    detectors that agrees, times ``REAL``, 0 for abstentions; ``often``: share of raised records by the code of each machine
+    that is raised so often that none of its records is taken for normal."""
 
     label: NDArray[np.int16]
     weight: Floats
+    often: Mapping[int, float] = field(default_factory=dict)
 
 
 def by_consensus(
@@ -53,8 +57,9 @@ def by_consensus(
     (n,) the records that were fitted.
 
     Normal: level normal at an instant at which no sensor of the machine is raised, and low for enough of the weight of
-    the detectors that have a score: at most the 70 % quantile of the fitted records of its sensor, so that a quiet sensor is
-    not "more normal", and records of a later time not normal by themselves.
+    the detectors that have a score: at most the 80 % quantile of the fitted records of its sensor, so that a quiet sensor is
+    not "more normal", and records of a later time not normal by themselves. Of a machine of which more than a fifth of the
+    records is raised none is: what is so frequent has moved the baseline of its sensors, and milder faults look usual.
     Anomalous: raised to attention or alarm, above their own cuts for enough of the weight, and so for ``persist`` records
     of the sensor in a row. Transients, unseen states, benign and invalid records and those of sensors of which none was
     fitted abstain.
@@ -67,14 +72,16 @@ def by_consensus(
         low[mine] = matrix.z[mine] <= _quantile(matrix.z[own if len(own) >= LEAST else pool])
     normal_share, over_share = (_share(given, matrix.z, weights) for given in (low, verdict.exceedances))
     raised = judged & np.isin(verdict.level, (ATTENTION, ALARM))
+    often = _often(batch, judged, raised)
     quiet = judged & (verdict.level == NORMAL) & (verdict.reason == 0) & ~_shared(batch, raised)
+    quiet &= ~np.isin(batch.machine, list(often))
     normal = quiet & (normal_share >= rule.normal_share - 1e-9)
     steady = raised & np.isin(verdict.reason, STEADY) & (over_share >= rule.anomaly_share - 1e-9)
     anomalous = lasting(batch, steady, rule.persist)
     label = np.where(anomalous, 1, np.where(normal, 0, -1)).astype(np.int16)
     label[~_within_quota(batch, label, rule.max_per_sensor)] = -1
     weight = REAL * np.where(label == 1, over_share, np.where(label == 0, normal_share, 0.0))
-    return PseudoLabels(label, weight)
+    return PseudoLabels(label, weight, often)
 
 
 def by_cuts(batch: SignalBatch, score: Floats, low: float, high: float) -> PseudoLabels:
@@ -102,6 +109,13 @@ def lasting(batch: SignalBatch, raised: Mask, persist: int) -> Mask:
         for first, end in edges.reshape(-1, 2):
             kept[rows[first:end]] = end - first >= min(persist, len(rows))
     return kept
+
+
+def _often(batch: SignalBatch, judged: Mask, raised: Mask) -> dict[int, float]:
+    """Share of raised records of each machine where it is above ``OFTEN``, by the machine's code."""
+    count, up = (np.bincount(batch.machine[rows], minlength=len(batch.machines)) for rows in (judged, raised))
+    share = up / np.maximum(count, 1)
+    return {int(code): float(share[code]) for code in np.flatnonzero(share > OFTEN)}
 
 
 def _shared(batch: SignalBatch, raised: Mask) -> Mask:

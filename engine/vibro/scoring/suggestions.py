@@ -1,5 +1,5 @@
-"""Which records, once labelled, would tell most: those on whose side of a cut the verdict hangs, on which detectors differ,
-the worst of each event, and normal records unlike those chosen before."""
+"""Which records, once labelled, would tell most: first some of both classes as they usually are, then those on whose side of
+a cut the verdict hangs, on which detectors differ, the worst of each event, and normal records unlike those chosen before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, Verdict
 
 KINDS = ("event", "cut", "disagreement", "normal")
-BEST = 200  # candidates of a kind that are compared with what is chosen
+FIRST = 20  # records of the kinds event and normal alone
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -39,12 +39,15 @@ def suggest(
     detectors: tuple[str, ...],
     barred: NDArray[np.bool_],
     n: int,
+    known: int = 0,
 ) -> list[Suggestion]:
-    """Up to n records, taken in turn from four kinds: the worst record of an event, nearest to the alarm cut, detectors on
-    both sides of their cuts, and normal for all.
+    """Up to n records: until 20 are labelled both classes as they usually are, then those that would move most.
 
-    Of a kind the record is taken that is best at it and unlike those chosen before: its value times its distance from the
-    nearest chosen one, up to the usual distance. Of one event one record is taken. ``barred`` (n,) rows need no label.
+    The first are in turn a record of an event and one that all detectors find normal, drawn at random: from extremes alone no
+    classifier learns where the border lies. The others are taken in turn from four kinds: the worst record of an event,
+    nearest to the alarm cut, detectors on both sides of their cuts, and normal for all; of a kind the record that is best at
+    it and unlike those chosen before: its value times its distance from the nearest chosen one, up to the usual distance.
+    Of one event one record is taken. ``barred`` (n,) rows need no label; ``known`` have one.
     """
     event = events_of(batch, np.isin(verdict.level, (ATTENTION, ALARM)))
     score, spread = verdict.persistent, float(np.nanstd(verdict.persistent)) or 1.0
@@ -58,17 +61,17 @@ def suggest(
         "normal": np.where(open_rows & (verdict.level == NORMAL) & ~verdict.exceedances.any(axis=1), 1.0, 0.0),
     }
     chosen: list[Suggestion] = []
-    nearest = np.ones(len(batch))
+    nearest, order = np.ones(len(batch)), 1.0 + np.random.default_rng(0).permutation(len(batch))
     taken = ~open_rows
     usual = _usual(look)
     while len(chosen) < n and any((v[~taken] > 0).any() for v in value.values()):
-        kind = KINDS[len(chosen) % len(KINDS)]
-        worth = np.where(taken, 0.0, value[kind])
+        first = known + len(chosen) < FIRST
+        kind = (KINDS[0], KINDS[-1])[len(chosen) % 2] if first else KINDS[len(chosen) % len(KINDS)]
+        worth = np.where(taken, 0.0, np.where(raised, order, 0.0) if first and kind == KINDS[0] else value[kind])
         if not (worth > 0).any():
             kind = max(KINDS, key=lambda k: float(np.where(taken, 0.0, value[k]).max()))
             worth = np.where(taken, 0.0, value[kind])
-        best = np.argsort(-worth * nearest, kind="stable")[0]
-        row = int(best)
+        row = int(np.argmax(np.where(worth > 0, order, 0.0) if first else worth * nearest))
         chosen.append(Suggestion(row, kind, _REASONS[kind](row, verdict, cuts, event, detectors)))
         taken[row] = True
         taken |= (event == event[row]) & (event[row] >= 0)
@@ -122,7 +125,7 @@ def _usual(look: Look) -> Floats:
 
 def _event(row: int, verdict: Verdict, cuts: Cuts, event: Index, detectors: tuple[str, ...]) -> str:
     size = int((event == event[row]).sum())
-    return f"highest score of an event of {size} raised records: its type would be a class"
+    return f"one of an event of {size} raised records, of which one is enough: its type would be a class"
 
 
 def _cut(row: int, verdict: Verdict, cuts: Cuts, event: Index, detectors: tuple[str, ...]) -> str:

@@ -114,6 +114,7 @@ class Channels:
             "channels.scatter_centre": s.centre,
             "channels.whiten": s.whiten,
             "channels.rows": self.rows,
+            "channels.index": self.index,
         }
 
     @classmethod
@@ -121,4 +122,4 @@ class Channels:
         """Back from ``state``."""
         rows = state["channels.rows"]
         scatter = Scatter(state["channels.scatter_centre"], state["channels.whiten"], 0.0, len(rows))
-        return cls(state["channels.centre"], state["channels.factor"], scatter, rows, np.arange(len(rows)))
+        return cls(state["channels.centre"], state["channels.factor"], scatter, rows, state["channels.index"])

@@ -111,12 +111,13 @@ class Epochs:
 
 
 def key_of(name: str, settings: object, ctx: Context, x: NDArray[Any], labels: NDArray[Any] | None = None) -> str:
-    """Hash of all that a training depends on: detector, settings, seed, device, torch, code, rows, groups and labels."""
+    """Hash of all that a training depends on: detector, settings, seed, device, torch, code, rows, groups, labels, copies."""
     digest = sha256(repr((name, settings, ctx.seed, ctx.device, torch.__version__, _code(), x.shape)).encode())
     for start in range(0, len(x), BLOCK):
         digest.update(np.ascontiguousarray(x[start : start + BLOCK]).tobytes())
-    for given in (labels, ctx.groups):
-        digest.update(b"-" if given is None else np.ascontiguousarray(given).tobytes())
+    copies = (None, None) if ctx.disturbed is None else (ctx.disturbed.row, ctx.disturbed.x)
+    for given in (labels, ctx.groups, *copies):
+        digest.update(b"-" if given is None else np.ascontiguousarray(given).ravel().data)
     return digest.hexdigest()
 
 

@@ -197,7 +197,7 @@ class DeepSvdd(Network):
             trimming = Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
             stopping = EarlyStopping(net, p.patience)
             options = {"net": net, "rng": rng, "trimming": trimming, "stopping": stopping}
-            for epoch in self._epochs(x, p.epochs, optimizer, 1 / 30, faults.x, **options):
+            for epoch in self._epochs(x, p.epochs, optimizer, 1 / 30, **options):
                 trimming.update(epoch, lambda chosen: self._distance(self._codes(net, x[chosen])))
                 size = batch_size(len(trimming.kept), p.batch)
                 for part in passes(trimming.kept, size, STEPS, rng):

@@ -27,7 +27,7 @@ class MahalanobisParams(Params):
     ``reweight``: whether in the end all rows within reach of the bulk count, so that the share need not be known
     """
 
-    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = 0.15
     rounds: Annotated[int, Field(ge=1, le=100)] = 8
     reweight: bool = True
 
@@ -84,13 +84,13 @@ class Mahalanobis(Detector):
             "centre": self._scatter.centre,
             "whiten": self._scatter.whiten,
             "shrinkage": np.array(self._scatter.shrinkage),
-            "own": self._own.keys,
+            **self._own.state(),
         }
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._own = FitRows(state["own"])
-        self._scatter = Scatter(state["centre"], state["whiten"], float(state["shrinkage"]), len(state["own"]))
+        self._own = FitRows.load(state)
+        self._scatter = Scatter(state["centre"], state["whiten"], float(state["shrinkage"]), len(self._own.keys))
         self._columns = Columns.load(state)
 
     def _fitted(self) -> Columns:

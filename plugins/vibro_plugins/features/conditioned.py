@@ -106,14 +106,14 @@ class Conditioned(FeatureExtractor):
         kept = self._fitted()
         if self._regression is None:
             return {"kept": kept}
-        learned = {"scale": self._scale, "own": self._own.keys, "leverage": self._leverage}
+        learned = {"scale": self._scale, **self._own.state(), "leverage": self._leverage}
         return {"kept": kept, **self._regression.state(), **learned}
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         self._kept, self._regression = state["kept"].astype(bool), Regression.load(state)
         if self._regression is not None:
-            self._scale, self._own, self._leverage = state["scale"], FitRows(state["own"]), state["leverage"]
+            self._scale, self._own, self._leverage = state["scale"], FitRows.load(state), state["leverage"]
 
     def _relative(self) -> bool:
         return isinstance(self.params.of, dict) and self.params.of.get("use") == "per_sensor"

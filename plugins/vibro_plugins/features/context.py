@@ -103,14 +103,14 @@ class Context(FeatureExtractor):
 
     def state(self) -> State:
         """The mask, what was learned of each group, and keys of the fit rows."""
-        found: State = {"kept": self._fitted(), "own": self._own.keys, "leverage": self._leverage}
+        found: State = {"kept": self._fitted(), **self._own.state(), "leverage": self._leverage}
         for i, group in enumerate(self._groups):
             found |= {f"group{i}.{name}": array for name, array in group.state().items()}
         return found
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
-        self._kept, self._own, self._leverage = state["kept"].astype(bool), FitRows(state["own"]), state["leverage"]
+        self._kept, self._own, self._leverage = state["kept"].astype(bool), FitRows.load(state), state["leverage"]
         self._groups = []
         while f"group{len(self._groups)}.sensors" in state:
             prefix = f"group{len(self._groups)}."

@@ -12,10 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, Params
-from vibro_plugins.dsp.spectrum import Rows, by_channel, log_level, scaled, welch
-
-MOST_SEGMENT = 512  # samples of a segment: the whole record where it is no longer
-FLOOR = 1e-6  # of the median power of a record's bands
+from vibro_plugins.dsp.bands import even_levels
+from vibro_plugins.dsp.spectrum import Rows, by_channel, scaled
 
 
 @dataclass(frozen=True)
@@ -50,13 +48,7 @@ class Lin(FeatureExtractor):
 
     def _values(self, x: NDArray[Any]) -> Rows:
         y, _, exponent = scaled(x)
-        segment = min(MOST_SEGMENT, y.shape[1])
-        power = welch(y, segment, segment // 2)[:, 1:] if segment > 1 else np.zeros((len(y), 1))
-        bins = power.shape[1]
-        edges = np.unique(np.linspace(0, bins, min(self.params.bands, bins) + 1).astype(np.intp))
-        mean = np.add.reduceat(power, edges[:-1], axis=1) / np.diff(edges)
-        mean = np.maximum(mean, FLOOR * np.median(mean, axis=1, keepdims=True))
-        return 2.0 * log_level(np.sqrt(mean), exponent)
+        return 2.0 * even_levels(y, exponent, self.params.bands)[0]
 
 
 @hookimpl

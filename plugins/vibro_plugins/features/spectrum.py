@@ -12,11 +12,9 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, Params
-from vibro_plugins.dsp.spectrum import Rows, by_channel, log_edges, log_level, scaled, welch
+from vibro_plugins.dsp.bands import octave_levels
+from vibro_plugins.dsp.spectrum import Rows, by_channel, log_level, scaled
 from vibro_plugins.dsp.statistics import shape_statistics
-
-LEAST_SEGMENT = 256  # samples of a segment at least
-MOST_SEGMENTS = 15
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,11 @@ class Spectrum(FeatureExtractor):
 
     def _values(self, x: NDArray[Any]) -> Rows:
         y, _, exponent = scaled(x)
-        segment = segment_length(y.shape[1])
-        power = welch(y, segment, max(1, segment // 2))
-        edges = log_edges(power.shape[1] - 1, self.params.bands)
-        levels = np.sqrt(np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1))
         rms = np.sqrt(np.mean(y * y, axis=1))
-        columns = [log_level(rms, exponent)[:, None], log_level(levels, exponent)]
+        columns = [log_level(rms, exponent)[:, None], octave_levels(y, exponent, self.params.bands)[0]]
         if self.params.statistics:
             columns.append(shape_statistics(y))
         return np.concatenate(columns, axis=1)
-
-
-def segment_length(length: int) -> int:
-    """Samples of a segment, for the most half-overlapping ones (1 to 15) that have ``LEAST_SEGMENT`` samples each."""
-    segments = min(max(2 * length // LEAST_SEGMENT - 1, 1), MOST_SEGMENTS)
-    return 2 * length // (segments + 1)
 
 
 @hookimpl

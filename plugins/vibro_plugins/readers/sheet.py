@@ -14,9 +14,10 @@ from vibro import hookimpl
 from vibro.api import Record, Rejected
 from vibro_plugins.readers.text.choice import RecordParams
 from vibro_plugins.readers.text.faults import BadField
-from vibro_plugins.readers.waveform.columns import Columns, Values, recording
+from vibro_plugins.readers.waveform.columns import Columns, recording
 from vibro_plugins.readers.waveform.layout import is_foreign, kind_of, layout_of
 from vibro_plugins.readers.waveform.reader import WaveReader
+from vibro_plugins.readers.waveform.spool import Values
 from vibro_plugins.readers.waveform.waves import records
 
 MAX_BYTES = 1 << 30  # of a workbook unpacked

@@ -17,7 +17,7 @@ from vibro_plugins.readers.text.choice import TableParams
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import ArchiveLimit, excerpt
-from vibro_plugins.readers.waveform.columns import Columns, Values, recording
+from vibro_plugins.readers.waveform.columns import Columns, recording
 from vibro_plugins.readers.waveform.encoding import HEAD, found, open_text
 from vibro_plugins.readers.waveform.layout import (
     Layout,
@@ -30,6 +30,7 @@ from vibro_plugins.readers.waveform.layout import (
 )
 from vibro_plugins.readers.waveform.parsing import BLOCK, parsed, plain
 from vibro_plugins.readers.waveform.reader import WaveReader
+from vibro_plugins.readers.waveform.spool import Values
 from vibro_plugins.readers.waveform.waves import records
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".asc", ".dat")
@@ -142,6 +143,8 @@ class Table(WaveReader):
             cells = cells_of(line, layout.delimiter)
             if len(cells) != want:
                 return BadField("Q004", "", f"line {number} has {len(cells)} cells, the first row of samples {want}")
+            if behind := next(filter(None, cells[len(layout.kinds) :]), ""):
+                return BadField("Q004", "", f"line {number} holds {behind[:40]!r} behind the last column")
             for name, kind, cell in zip(layout.names, layout.kinds, cells, strict=False):
                 if kind == "time" or kind_of(cell, layout.decimal) in ("gap", "empty"):
                     continue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +13,8 @@ from threadpoolctl import threadpool_limits
 from vibro.errors import NotApplicableError
 
 BLOCK = 256
+KEYS = 4  # projections by which a row is known again
+SAME = 1e-3  # of their spread within which two rows are the same
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
 
 
@@ -85,36 +87,54 @@ class Columns:
 
 def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
     """(n, *item) -> (n, features) float64."""
-    return np.asarray(x, np.float64).reshape(len(x), -1)
+    return np.asarray(x, np.float64).reshape(len(x), int(np.prod(x.shape[1:])))
 
 
 @dataclass(frozen=True)
 class FitRows:
     """Recognises the rows of a fit, so that they can be scored as if they had been left out: a fit follows its own rows.
 
-    Rows are known by a 64-bit hash of their values as float32: equal rows have equal keys, others practically never.
+    A row is known by four random projections of its columns, each in units of its spread over the fit rows. The same recording
+    in another unit, format or rounding is the same row; two different rows are hardly ever so near in all four.
     """
 
-    keys: NDArray[np.uint64]  # (n,) sorted
+    keys: NDArray[np.float64]  # (n, 4) in order of the first
+    scale: NDArray[np.float64]  # (p,) of the columns
 
     @classmethod
     def of(cls, x: NDArray[Any]) -> tuple[Self, NDArray[np.intp]]:
         """From the fit rows (n, *item); also the order (n,) in which they are kept."""
-        keys = cls._hash(x)
-        order = np.argsort(keys, kind="stable")
-        return cls(keys[order]), order
+        spread = flatten(x).std(axis=0)
+        rows = cls(np.empty((0, KEYS)), np.where(spread > 0, spread, 1.0))
+        keys = rows._keys(x)
+        order = np.argsort(keys[:, 0], kind="stable")
+        return replace(rows, keys=keys[order]), order
 
     def find(self, x: NDArray[Any]) -> NDArray[np.intp]:
-        """(n,) place in the kept order of the fit row that equals each row of x (n, *item); -1 for none."""
-        keys = self._hash(x)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, place, -1)
+        """(n,) place in the kept order of the fit row that each row of x (n, *item) is; -1 for none."""
+        keys, reach = self._keys(x), SAME * self.keys.std(axis=0) + 1e-12
+        low = np.searchsorted(self.keys[:, 0], keys[:, 0] - reach[0], "left")
+        high = np.searchsorted(self.keys[:, 0], keys[:, 0] + reach[0], "right")
+        place, nearest = np.full(len(x), -1), np.ones(len(x))
+        for step in range(int((high - low).max(initial=0))):
+            asked = np.flatnonzero(low + step < high)
+            away = np.max(np.abs(self.keys[low[asked] + step] - keys[asked]) / reach, axis=1)
+            nearer = away < nearest[asked]
+            nearest[asked[nearer]], place[asked[nearer]] = away[nearer], low[asked[nearer]] + step
+        return place
 
-    @staticmethod
-    def _hash(x: NDArray[Any]) -> NDArray[np.uint64]:
-        bits = (np.ascontiguousarray(x, np.float32).reshape(len(x), -1) + np.float32(0)).view(np.uint32)
-        factors = np.random.default_rng(0).integers(1, 2**64, bits.shape[1], dtype=np.uint64)
-        return np.sum((bits.astype(np.uint64) + np.uint64(1)) * factors, axis=1, dtype=np.uint64)
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a component's state."""
+        return {"own.keys": self.keys, "own.scale": self.scale}
+
+    @classmethod
+    def load(cls, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Back from ``state``."""
+        return cls(state["own.keys"], state["own.scale"])
+
+    def _keys(self, x: NDArray[Any]) -> NDArray[np.float64]:
+        weights = np.random.default_rng(0).standard_normal((len(self.scale), KEYS)) / self.scale[:, None]
+        return np.nan_to_num(flatten(x)) @ weights
 
 
 def leading_axes(z: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:

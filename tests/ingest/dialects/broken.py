@@ -38,6 +38,32 @@ def tables() -> Iterator[Broken]:
     """Tables of text and sheets."""
     yield Broken("a row too short", "a.csv", changed(40, "1.5"), "Q004", ("line 40", "1 cells", "2"))
     yield Broken("a row too long", "a.csv", changed(40, "1.5,2,3"), "Q004", ("line 40", "3 cells"))
+    empty = changed(40, "1.5,2,,3", "x,y,,\n", BODY.replace("\n", ",,\n"))
+    yield Broken("a cell behind the last column", "a.csv", empty, "Q004", ("line 40", "'3' behind the last column"))
+    yield Broken("the header again", "a.csv", changed(40, "x,y"), "Q006", ("line 40, column x", "'x' is no number"))
+    some = "".join(line + ("," if i % 2 else "") + "\n" for i, line in enumerate(BODY.splitlines()))
+    yield Broken(
+        "delimiters behind some rows", "a.csv", text(HEAD + some), "Q005", ("line 3 has 3 cells", "line 2 has 2")
+    )
+    spaced = "acc\n" + "".join(f"1 {200 + i}.5\n" for i in range(64))
+    yield Broken("blanks between thousands", "a.csv", text(spaced), "Q006", ("thousands separators",))
+    for what, cell, words in (
+        ("apostrophes between thousands", "1'{:03d}.5", "thousands separators"),
+        ("exponents with D", "1.{:03d}D+01", "write E"),
+        ("minus signs of print", "−1.{:03d}", "write -"),
+        ("hexadecimal numbers", "0x{:04x}", "hexadecimal"),
+        ("units in the cells", "1.{:03d} g", "in the header"),
+    ):
+        body = "".join(cell.format(i) + "\n" for i in range(64))
+        yield Broken(what, "a.csv", text("acc\n" + body), "Q005", (words,))
+    later = [k / FS for k in range(len(X))], [k / FS + 0.5 for k in range(len(X))]
+    apart = text("Time,a,Time,b\n" + rows(later[0], X, later[1], Y))
+    yield Broken("two clocks", "a.csv", apart, "Q010", ("columns 1 and 3", "different times", "a file of its own"))
+    noon = "".join(f"03/01/2024 02:00:00.{i:03d} PM,{i}\n" for i in range(64))
+    yield Broken("AM and PM", "a.csv", text("time,acc\n" + noon), "Q005", ("24 hours",))
+    yield Broken(
+        "carriage returns alone", "a.csv", text((HEAD + BODY).replace("\n", "\r")), "Q005", ("carriage return",)
+    )
     yield Broken("a row cut off", "a.csv", text((HEAD + BODY)[: (HEAD + BODY).rindex(",")]), "Q004", ("line 65",))
     yield Broken("a word", "a.csv", changed(40, "1.5,high"), "Q006", ("line 40", "column y", "'high'"))
     yield Broken("digits with marks", "a.csv", changed(40, "1_000,2"), "Q006", ("line 40", "column x", "1_000"))

@@ -49,6 +49,16 @@ def layouts() -> Iterator[Dialect]:
     yield Dialect("a delimiter at the end of each row", "a.csv", text(tailed), {"x": X, "y": Y})
     exponents = rows(X, Y, form="{:+.8E}")
     wanted = {"1": [float(f"{v:+.8E}") for v in X], "2": [float(f"{v:+.8E}") for v in Y]}
+    yield Dialect(
+        "empty columns at the end", "a.csv", text("x,y,,\n" + rows(X, Y).replace("\n", ",,\n")), {"x": X, "y": Y}
+    )
+    twice = {"acc_1": X, "acc_2": Y}
+    yield Dialect("two columns of one name", "a.csv", text("acc,acc\n" + rows(X, Y)), twice, notes=("were numbered",))
+    time = [k / FS for k in range(len(X))]
+    each = text("Time,acc,Time,acc\n" + rows(time, X, time, Y))
+    yield Dialect("a time column for each channel", "a.csv", each, twice, fs=FS, notes=("Time holds times too",))
+    mixed = "".join(line + ("\r\n" if i % 3 else "\n") for i, line in enumerate(["x,y", *rows(X, Y).splitlines()]))
+    yield Dialect("ends of lines of two kinds", "a.csv", text(mixed), {"x": X, "y": Y})
     yield Dialect("exponents and plus signs", "a.txt", text(exponents), wanted)
     bare = [f"{v:.3f}".replace("0.", ".", 1) if abs(v) < 1 else f"{v:.0f}." for v in X]
     yield Dialect("no digit beside the point", "a.txt", text(rows(bare, Y)), {"1": [float(v) for v in bare], "2": Y})

@@ -58,7 +58,9 @@ def test_dialect(case, readers, tmp_path):
         assert dict(item.covariates) == dict(case.covariates)
     rows = [item.row for item in items]
     assert rows == sorted(set(rows))
-    notes = " ".join([*reader.notes(), *("the time names no zone" for item in items if not item.zoned)])
+    unsaid = ["the time names no zone" for item in items if not item.zoned]
+    unsaid += ["a time of day without a day" for item in items if item.of_day >= 0]
+    notes = " ".join([*reader.notes(), *unsaid])
     for word in case.notes:
         assert word in notes
     assert case.notes or not notes

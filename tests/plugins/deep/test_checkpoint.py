@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from vibro.api import Context
+from vibro.api import Context, Disturbed
 from vibro_plugins.deep.checkpoint import Epochs, key_of
 
 
@@ -34,6 +34,15 @@ def test_groups_decide_whether_a_training_goes_on():
         key_of("lstm_ae", {}, replace(ctx, groups=groups), x) for groups in (None, np.arange(20), np.arange(20) // 2)
     ]
     assert len(set(keys)) == 3
+
+
+def test_disturbed_copies_decide_whether_a_training_goes_on():
+    x = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
+    other, row = x.copy(), np.arange(20)
+    other[19, 7] += 1
+    copies = [None, Disturbed(x, row), Disturbed(other, row), Disturbed(x, row[::-1])]
+    keys = [key_of("deep_svdd", {}, Context(disturbed=given), x) for given in copies]
+    assert len(set(keys)) == 4 and key_of("deep_svdd", {}, Context(disturbed=Disturbed(x.copy(), row)), x) == keys[1]
 
 
 def test_a_training_is_known_by_every_row_and_label():

@@ -194,7 +194,7 @@ def test_mahalanobis_finds_the_share_of_anomalies_by_itself():
         detector.fit(pool)
         score = detector.score(pool)
         assert score[:anomalies].min() > np.quantile(score[anomalies:], 0.99)
-        assert len(detector.state()["own"]) > 0.95 * (500 - anomalies)
+        assert len(detector.state()["own.keys"]) > 0.95 * (500 - anomalies)
 
 
 @pytest.mark.parametrize("name", ["ECOD", "COPOD"])

@@ -98,6 +98,36 @@ def test_copies_of_held_out_rows_never_train(name, monkeypatch):
     assert seen and not set(seen) & set(detector.training().held_out)
 
 
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n in ("hetero_vae", "tadgan", "lstm_ae") else n for n in FIVE],
+)
+def test_a_killed_training_with_copies_goes_on_to_the_same_bytes(name, tmp_path):
+    x, done = rows_of(name, 80), []
+    ctx = with_copies(x)
+
+    def kill(epoch, total):
+        if epoch == 2:
+            raise Killed
+
+    whole = exposed(name, x, ctx, epochs=4)
+    with pytest.raises(Killed):
+        exposed(name, x, replace(ctx, progress=kill, scratch=tmp_path), epochs=4)
+    again = exposed(name, x, replace(ctx, progress=lambda k, total: done.append(k), scratch=tmp_path), epochs=4)
+    assert done[0] == 3
+    before, after = whole.state(), again.state()
+    assert before.keys() == after.keys() and all(before[key].tobytes() == after[key].tobytes() for key in before)
+    done.clear()
+    exposed(
+        name, x, replace(with_copies(x, seed=7), progress=lambda k, total: done.append(k), scratch=tmp_path), epochs=4
+    )
+    assert done[0] == 1  # of other copies nothing is taken over
+
+
 def test_a_vector_is_read_in_three_channels():
     x = curves()
     ctx = with_copies(x[:240])

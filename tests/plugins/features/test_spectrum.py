@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vibro.api import ConfigError, Context
+from vibro_plugins.dsp.bands import segment_length
 from vibro_plugins.dsp.statistics import SHAPE
-from vibro_plugins.features.spectrum import Spectrum, segment_length
+from vibro_plugins.features.spectrum import Spectrum
 
 
 def view(fs: float = 8192, **settings) -> Spectrum:

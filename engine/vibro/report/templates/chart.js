@@ -127,6 +127,7 @@ const Charts = (() => {
       const [low, high] = this.rise(first, last);
       const up = (v) => box.base - ((v - low) / (high - low)) * (box.base - box.top);
       this.up = up;
+      if (spec.image) this.paint(a, b);
       const svg = el("svg", { width: w, height: h, viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" });
       const clip = `clip-${(Charts.count = (Charts.count ?? 0) + 1)}`;
       const frame = el("clipPath", { id: clip });
@@ -138,7 +139,7 @@ const Charts = (() => {
         const x = this.at(span.a), wide = Math.max(3, this.at(span.b) - x);
         inside.append(el("rect", { x, y: box.top - 6, width: wide, height: box.base - box.top + 6, class: `span ${span.name}` }));
       }
-      for (const [v, label] of evenTicks(low, high, (box.base - box.top) / 28)) {
+      for (const [v, label] of (spec.image ? logTicks : evenTicks)(low, high, (box.base - box.top) / 28)) {
         svg.append(line(box.left, box.right, up(v), up(v), "grid"), el("text", { x: box.left - 6, y: up(v) + 4, class: "tick end" }, label));
       }
       for (const u of spec.comb ?? []) if (u > a && u < b) inside.append(line(this.at(u), this.at(u), box.top, box.base, "comb"));
@@ -148,7 +149,7 @@ const Charts = (() => {
         if (v !== null) inside.append(line(box.left, box.right, up(v), up(v), `cut ${name}`));
       }
       if (spec.middle) inside.append(el("path", { d: this.trace(spec.middle, first, last, up), class: "line median" }));
-      inside.append(el("path", { d: this.trace(spec.y, first, last, up), class: `line ${spec.name ?? ""}` }));
+      if (spec.y) inside.append(el("path", { d: this.trace(spec.y, first, last, up), class: `line ${spec.name ?? ""}` }));
       if (spec.levels) this.marks(inside, first, last);
       if (spec.here !== undefined) inside.append(line(this.at(spec.here), this.at(spec.here), box.top, box.base, "here"));
       svg.append(inside, line(box.left, box.right, box.base, box.base, "axis"));
@@ -175,9 +176,35 @@ const Charts = (() => {
       place.classList.toggle("zoomed", this.range !== null);
     }
 
+    /* The image behind the axes, from place a to b: blue below, orange above. */
+    paint(a, b) {
+      const { columns, values, seconds } = this.spec.image, rows = values.length / columns, { box, place } = this;
+      if (!this.picture) {
+        const style = getComputedStyle(document.documentElement);
+        const colour = (name) => style.getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi).map((part) => parseInt(part, 16));
+        const [none, above, below] = ["--page", "--alarm", "--normal"].map(colour);
+        const whole = new ImageData(columns, rows);
+        values.forEach((v, i) => {
+          const share = (v - 128) / 127, to = share > 0 ? above : below, at = 4 * ((rows - 1 - Math.floor(i / columns)) * columns + (i % columns));
+          for (let k = 0; k < 3; k++) whole.data[at + k] = none[k] + (to[k] - none[k]) * Math.min(1, Math.abs(share));
+          whole.data[at + 3] = 255;
+        });
+        this.picture = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
+        this.picture.getContext("2d").putImageData(whole, 0, 0);
+      }
+      const canvas = place.querySelector("canvas") ?? place.appendChild(document.createElement("canvas"));
+      Object.assign(canvas, { width: Math.round(box.right - box.left), height: Math.round(box.base - box.top) });
+      const brush = canvas.getContext("2d"), scale = columns / (seconds * this.spec.factor);
+      brush.imageSmoothingEnabled = false;
+      brush.drawImage(this.picture, a * scale, 0, (b - a) * scale, rows, 0, 0, canvas.width, canvas.height);
+      canvas.style.left = `${box.left}px`;
+      canvas.style.top = `${box.top}px`;
+    }
+
     /* The lowest and highest value to be drawn between two indices. */
     rise(first, last) {
       const { spec } = this;
+      if (spec.image) return spec.image.hz.map(Math.log10);
       if (spec.scale && Charts.sameScale) return spec.scale;
       let low = Infinity, high = -Infinity;
       const take = (v) => { if (v < low) low = v; if (v > high) high = v; };
@@ -352,7 +379,7 @@ const Charts = (() => {
       const i = near > 0 && (near === this.u.length || u - this.u[near - 1] < this.u[near] - u) ? near - 1 : near;
       const place = this.at(this.u[i]);
       this.pointer.append(el("line", { x1: place, x2: place, y1: box.top, y2: box.base, class: "cross" }));
-      if (!Number.isNaN(spec.y[i])) this.pointer.append(el("circle", { cx: place, cy: this.up(spec.y[i]), r: 3.5, class: "dot" }));
+      if (spec.y && !Number.isNaN(spec.y[i])) this.pointer.append(el("circle", { cx: place, cy: this.up(spec.y[i]), r: 3.5, class: "dot" }));
       if (!tip) {
         tip = document.createElement("div");
         tip.className = "tip";

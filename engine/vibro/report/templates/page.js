@@ -114,13 +114,28 @@ const drawCharts = (data) => {
       say: (i) => `${Charts.short(x[i])} ${unit} · ${Charts.short(y[i])}`,
     };
   };
+  const image = (chart) => {
+    const values = Charts.unpack(chart.values), { columns, seconds, reach } = chart;
+    const [factor, unit] = seconds < 2 ? [1000, "ms"] : [1, "s"];
+    const x = Float64Array.from({ length: columns + 1 }, (_, i) => (i / columns) * seconds * factor);
+    const loudest = (i) => {
+      let row = 0;
+      for (let k = 0; k * columns < values.length; k++) if (values[k * columns + i] > values[row * columns + i]) row = k;
+      const [low, high] = chart.hz, hz = low * (high / low) ** ((row + 0.5) / (values.length / columns));
+      return `${Math.round(hz)} Hz ${values[row * columns + i] < 128 ? "" : "+"}${((values[row * columns + i] - 128) / 127 * reach).toFixed(0)} dB`;
+    };
+    return {
+      x, factor, axis: "linear", height: 190, label: "Hz", unit, image: { ...chart, values },
+      say: (i) => `${Charts.short(x[i])} ${unit} · ${loudest(Math.min(i, columns - 1))}`,
+    };
+  };
   const build = (place) => {
     const [kind, ident] = place.dataset.plot.split(":");
     if (kind === "trend") return trendSpec(Number(ident));
     const found = cases.get(ident);
     if (kind === "course") return trends.has(found.code) ? trendSpec(found.code, found) : null;
     const chart = found.charts[kind];
-    return kind === "waveform" ? waveform(chart) : against(chart, kind, found);
+    return kind === "waveform" ? waveform(chart) : kind === "image" ? image(chart) : against(chart, kind, found);
   };
   const draw = (place) => {
     if (charts.has(place) || !place.clientWidth) return;
@@ -227,5 +242,5 @@ const block = document.getElementById("data-block");
 if (block) {
   const data = JSON.parse(block.textContent);
   drawCharts(data);
-  filterPage(data.words);
+  if (document.getElementById("filter")) filterPage(data.words);
 }

@@ -127,7 +127,7 @@ class Synthetic(Detector):
             **columns.state(),
             "centre": self._scatter.centre,
             "whiten": self._scatter.whiten,
-            "own": self._own.keys,
+            **self._own.state(),
             "part": self._part,
             "auc": np.array(self._learned),
             **parts,
@@ -140,8 +140,8 @@ class Synthetic(Detector):
             made = self.classifier()
             made.load_state({name[2:]: array for name, array in state.items() if name.startswith(f"{k}.")})
             self._parts.append(made)
-        self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own"]))
-        self._own, self._part, self._learned = FitRows(state["own"]), state["part"], float(state["auc"])
+        self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own.keys"]))
+        self._own, self._part, self._learned = FitRows.load(state), state["part"], float(state["auc"])
         self._columns = Columns.load(state)
 
     def _features(self, x: NDArray[np.float32]) -> Floats:

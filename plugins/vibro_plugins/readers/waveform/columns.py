@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from vibro_plugins.readers.text.choice import chosen, matches
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
-from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_of_stamps, counts, is_axis
-from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, seconds_of_day
+from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_of_stamps, counts, is_axis, rises
+from vibro_plugins.readers.waveform.spool import Spool, Values, ends_of, is_text, mapped, parts_of
+from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, past_midnight, seconds_of_day
 from vibro_plugins.readers.waveform.waves import Wave
 
 WIDEST = 64  # columns; a wider table has its samples along the lines
-Values = NDArray[np.float64] | NDArray[np.datetime64] | list[str]
 
 
 @dataclass
@@ -65,17 +65,20 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
     for i, (name, values) in enumerate(zip(table.names, table.values, strict=True)):
         if i in used:
             continue
-        if isinstance(values, list) or values.dtype.kind == "M":
-            notes.append(f"column {name} holds {'text' if isinstance(values, list) else 'times'} and was left out")
+        if is_text(values) or _holds_times(values):
+            notes.append(f"column {name} holds {'text' if is_text(values) else 'times'} and was left out")
             continue
         if table.named and words.plain(name) in words.LABELS and not _asked(name, patterns):
             notes.append(f"column {name} was left out: labels come from a table of their own (--labels)")
             continue
+        if table.named and words.time_column(name)[0] and not _asked(name, patterns):
+            _check_same(table, i, used)
+            notes.append(f"column {name} holds times too and was left out")
+            continue
         condition = words.covariate(name) if table.named else ""
         if condition and not _asked(name, patterns):
-            known = values[np.isfinite(values)]
-            if len(known):
-                covariates.setdefault(condition, float(known.mean()))
+            if (mean := _mean(values)) is not None:
+                covariates.setdefault(condition, mean)
                 notes.append(f"column {name} was taken as the covariate {condition} (its mean)")
             continue
         places.append(i)
@@ -92,8 +95,19 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
         own = f"{sensor}:{table.names[i]}" if sensor and len(places) > 1 else sensor
         alone = len(places) == 1 and not table.named
         name = table.prefix + ("" if alone else table.names[i])
-        waves.append((place, Wave(name, values, table.units[i] or unit, clock, own)))
+        samples = values.as_float32() if isinstance(values, Spool) else values
+        waves.append((place, Wave(name, samples, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
+
+
+def _check_same(table: Columns, i: int, used: set[int]) -> None:
+    """BadField (Q010) where a column of times has the name of the one that is the clock, and other values."""
+    for j in used:
+        if table.names[j] == table.names[i] and not is_text(table.values[j]):
+            pairs = zip(parts_of(table.values[i]), parts_of(table.values[j]), strict=True)
+            if not all(np.array_equal(one, other, equal_nan=True) for one, other in pairs):
+                detail = f"columns {j + 1} and {i + 1} are both called {table.names[i]} and hold different times"
+                raise BadField("Q010", table.names[i], f"{detail}; write each with its channels to a file of its own")
 
 
 def _asked(name: str, patterns: Sequence[str]) -> bool:
@@ -101,12 +115,25 @@ def _asked(name: str, patterns: Sequence[str]) -> bool:
     return any(matches(pattern, name) for pattern in patterns if pattern != "*")
 
 
+def _holds_times(values: Values) -> bool:
+    return not isinstance(values, list) and values.dtype.kind == "M"
+
+
+def _mean(values: Values) -> float | None:
+    """The mean of the numbers in a column, None where it holds none."""
+    count, total = 0, 0.0
+    for part in parts_of(values):
+        known = part[np.isfinite(part)]
+        count, total = count + len(known), total + float(known.sum(dtype=np.float64))
+    return total / count if count else None
+
+
 def _counting(table: Columns) -> set[int]:
     """The columns that only count the rows."""
     return {
         i
         for i, values in enumerate(table.values)
-        if not isinstance(values, list)
+        if not is_text(values)
         and values.dtype.kind == "f"
         and (words.plain(table.names[i]) in words.COUNTS or (i == 0 and (not table.named or table.names[i] == "1")))
         and counts(values)
@@ -120,14 +147,15 @@ def _named_clock(table: Columns, name: str) -> tuple[Clock, set[int]]:
         raise BadField("Q005", name, f"no column {name} (columns: {', '.join(table.names[:8])})")
     i = table.names.index(name)
     column = table.values[i]
-    if isinstance(column, list):
-        texts = [j for j, other in enumerate(table.values) if isinstance(other, list) and j != i]
+    if is_text(column):
+        texts = [j for j, other in enumerate(table.values) if is_text(other) and j != i]
         found = _of_texts(table, i, texts)
         if found is None:
-            raise BadField("Q010", name, f"column {name} starts with {column[0][:40]!r}, which is no time")
+            begins = ends_of(column)[0][0][:40]
+            raise BadField("Q010", name, f"column {name} starts with {begins!r}, which is no time")
         return found
-    if column.dtype.kind == "M":
-        return clock_of_stamps(column, name, column[0]), {i}
+    if _holds_times(column):
+        return clock_of_stamps(column, name, ends_of(column)[0][0]), {i}
     unit = words.time_column(name)[1] or table.units[i]
     return clock_of_numbers(column, words.seconds(unit), name), {i}
 
@@ -139,9 +167,9 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
         return parts, {0, 1, 2, 3}
     for i in range(len(values)):
         column = values[i]
-        if not isinstance(column, list) and column.dtype.kind == "M" and len(column):
-            return clock_of_stamps(column, table.names[i], column[0]), {i}
-    texts = [i for i in range(len(values)) if isinstance(values[i], list)]
+        if _holds_times(column) and len(column):
+            return clock_of_stamps(column, table.names[i], ends_of(column)[0][0]), {i}
+    texts = [i for i in range(len(values)) if is_text(values[i])]
     for i in texts:
         found = _of_texts(table, i, [j for j in texts if j != i])
         if found:
@@ -149,12 +177,12 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
     for i in range(len(values)):
         named, unit = words.time_column(table.names[i])
         column = values[i]
-        if isinstance(column, list) or i in counting or not (named and table.named):
+        if is_text(column) or i in counting or not (named and table.named):
             continue
         unit = unit or table.units[i]
         return clock_of_numbers(column, words.seconds(unit), table.names[i]), {i}
     first = values[0]
-    if counting or len(values) == 1 or isinstance(first, list) or not is_axis(first):
+    if counting or len(values) == 1 or is_text(first) or not is_axis(first):
         return Clock(), set()
     if table.named:
         note = (
@@ -168,25 +196,19 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
 def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set[int]] | None:
     """The clock of a column of texts, with a date that stands in another one."""
     texts, name = table.values[i], table.names[i]
-    assert isinstance(texts, list)
-    if not texts or not texts[0][:1].isdigit():
+    if not len(texts) or not (first := str(ends_of(texts)[0][0]))[:1].isdigit():
         return None
     day = seconds_of_day(texts)
     if day is not None:
         for j in others:
             dates = table.values[j]
-            if isinstance(dates, list) and dates and is_day(dates[0]):
-                joined = [f"{date} {clock}" for date, clock in zip(dates, texts, strict=True)]
-                return _of_instants(joined, name), {i, j}
-        leap = np.flatnonzero(np.diff(day) < -43200)  # midnight
-        for at in leap:
-            day[at + 1 :] += 86400
-        note = f"column {name} has times without a day, which are left out; --time-from takes it from the path"
-        return replace(clock_of_numbers(day, 1.0, name), notes=(note,)), {i}
-    if is_day(texts[0]):
+            if len(dates) and is_day(ends_of(dates)[0][0]):
+                return _of_instants(mapped(_joined, dates, texts), name), {i, j}
+        return _of_day(day, name), {i}
+    if is_day(first):
         return None
     try:
-        instant(texts[0])
+        instant(first)
     except ValueError:
         if words.time_column(name)[0] and table.named:
             instants(texts, name)  # raises with the row and the reason
@@ -194,31 +216,47 @@ def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set
     return _of_instants(texts, name), {i}
 
 
-def _of_instants(texts: Sequence[str], name: str) -> Clock:
+def _joined(dates: Sequence[str], clocks: Sequence[str]) -> list[str]:
+    return [f"{date} {clock}" for date, clock in zip(dates, clocks, strict=True)]
+
+
+def _of_instants(texts: Values, name: str) -> Clock:
     found, zoned = instants(texts, name)
-    clock = clock_of_stamps(found, name, found[0])
-    return replace(clock, zoned=zoned)
+    return replace(clock_of_stamps(found, name, ends_of(found)[0][0]), zoned=zoned)
 
 
 def _parted_clock(table: Columns) -> Clock | None:
     """The clock of four columns hour, minute, second, microsecond, as PRONOSTIA's files without header have them."""
-    if len(table.values) < 5 or any(isinstance(column, list) for column in table.values[:4]):
+    if len(table.values) < 5 or any(is_text(column) for column in table.values[:4]):
         return None
     if table.named and [words.plain(name)[:4] for name in table.names[:3]] != ["hour", "minu", "seco"]:
         return None
-    hour, minute, second, micro = (np.asarray(column, np.float64) for column in table.values[:4])
+    unwrap = past_midnight()
+    try:
+        times = mapped(lambda *columns: unwrap(_seconds_of_parts(*columns)), *table.values[:4])
+    except ValueError:
+        return None
+    if len(times) < 3 or not rises(times):
+        return None
+    clock = _of_day(times, "1 to 4")
+    return replace(clock, notes=(*clock.notes, "columns 1 to 4 were taken as hour, minute, second and microsecond"))
+
+
+def _of_day(times: Values, name: str) -> Clock:
+    """The clock of seconds of the day; whoever knows the day makes instants of them."""
+    assert not isinstance(times, list)
+    return replace(clock_of_numbers(times, 1.0, name), of_day=float(ends_of(times)[0][0]))
+
+
+def _seconds_of_parts(*columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds of the day of hours, minutes, seconds and microseconds; ValueError where they are none."""
+    hour, minute, second, micro = (np.asarray(column, np.float64) for column in columns)
     for column, most in ((hour, 24), (minute, 60), (second, 60), (micro, 1e6)):
         if not ((column >= 0) & (column < most)).all():
-            return None
+            raise ValueError("no parts of a time")
     if not all((column == np.floor(column)).all() for column in (hour, minute, second)):
-        return None
-    since = (hour - hour[0]) * 3600 + (minute - minute[0]) * 60 + (second - second[0])
-    times = since + micro * 1e-6
-    if len(times) < 3 or not (np.diff(times) > 0).all():
-        return None
-    clock = clock_of_numbers(times, 1.0, "1 to 4")
-    note = "columns 1 to 4 are hour, minute, second and microsecond without a day; --time-from takes it from the path"
-    return replace(clock, notes=(*clock.notes, note))
+        raise ValueError("no whole parts of a time")
+    return hour * 3600 + minute * 60 + second + micro * 1e-6
 
 
 def told(clock: Clock, about: Mapping[str, str]) -> Clock:

@@ -11,11 +11,12 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.lines import excerpt
-from vibro_plugins.readers.waveform.names import LABELS, RECORDS, is_unit, parted, plain
+from vibro_plugins.readers.waveform.names import LABELS, RECORDS, is_unit, parted, plain, time_column
 
 Row = Sequence[str]
 Kind = Literal["number", "gap", "empty", "time", "text"]
@@ -28,7 +29,23 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*(?:Z|[+-]\d{2}:?\d{2}))?"
 _TIME = re.compile(rf"(?:{_DAY})(?:[T ]+{_CLOCK})?|{_CLOCK}", re.ASCII)
 _REMARK = re.compile(r"^\s*(?:#+|%+|//+|!|;)\s*")
 _PAIR = re.compile(r"([^:=：\t;,]{1,60}?)[\" ]*[:=：\t;,][\" \t;,]*(.+)")
-_THOUSANDS = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d")
+_SEPARATORS = "the numbers have thousands separators; write them without"
+_BLANKS = re.compile(r"\s*[+-]?\d{1,3}(?: \d{3})+(?:[.,]\d+)?\s*|\s*", re.ASCII)  # 12 345.5
+_STRANGE = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (r"(?<!\d)\d{1,3}(?:\.\d{3})+,\d|(?<!\d)\d{1,3}(?:,\d{3})+\.\d|(?<![\w.])\d+(?:['_]\d{3})+\b", _SEPARATORS),
+        (r"\d[dD][+-]?\d", "the exponents are written with D, as Fortran does; write E"),
+        (r"(?<![\w.])[\u2212\u2013]\d", "the minus signs are no ASCII hyphens; write -"),
+        (r"\d:\d\d(?:[.:]\d+)* ?[AaPp]\.?[Mm]\b", "the times are written with AM and PM; write 24 hours"),
+        (r"\b0[xX][0-9a-fA-F]+\b", "the numbers are hexadecimal; write them with decimal digits"),
+        (
+            r"\d ?(?:%|g|V|mV|m/s2|m/s²|mm/s)(?=[\s,;|]|$)",
+            "the cells hold units behind the numbers; write these in the header",
+        ),
+        (r"\d[，；]", "the cells are parted by full-width marks; write , or ;"),
+    )
+)
 _LOOK = 4  # rows that must agree, where there are so many
 _ABOVE = 2000  # lines above the samples at most
 
@@ -38,8 +55,8 @@ class Layout:
     """Row ``first`` (from 0) holds the first samples; ``names`` and ``units`` are those of the columns, in order.
 
     ``delimiter`` is empty for blanks; ``kinds`` says what a column holds; ``named`` whether there is a header; ``about``
-    what the remarks say by name; ``spare`` 1 = every row ends in a delimiter behind which nothing stands; ``clock`` is
-    the column that the user calls the time.
+    what the remarks say by name; ``spare`` columns at the end have no name and hold nothing; ``clock`` is the column that
+    the user calls the time.
     """
 
     first: int
@@ -110,20 +127,31 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
     if points and commas:
         raise BadField("Q006", "", "numbers with a decimal point and numbers with a decimal comma in one table")
     notes = ["numbers are written with a decimal comma"] if commas else []
-    spare = int(kinds[-1] == "empty" and len(kinds) > 1 and not any(row[-1] for row in head))
-    width = len(kinds) - spare
     header, units, remarks = _above(rows, lines, first, len(kinds))
+    spare = 0
+    while kinds[-1 - spare] == "empty" and not any(row[-1 - spare] for row in (*head, header) if row):
+        spare += 1
+    width = len(kinds) - spare
+    if not delimiter and len([name for name in header if name]) < width and all(map(_BLANKS.fullmatch, lines[first:])):
+        raise BadField("Q006", "", _SEPARATORS)
     if not header and _is_numbering(rows, first, width):  # what pandas writes above columns without names
         header, first = list(rows[first]), first + 1
         notes.append("the first row counts the columns and was taken as their header")
     names = [parted(cell) for cell in (header + [""] * width)[:width]]
     if units:
         names = [(name, unit or units[i].strip("()[] ")) for i, (name, unit) in enumerate(names)]
+    given = [name if not time_column(name)[0] else "" for name, _ in names]
+    if twice := next((name for name in given if name and given.count(name) > 1), ""):
+        notes.append(f"several columns are called {twice}; they were numbered {twice}_1, {twice}_2 ...")
+    called = [
+        f"{name}_{given[:i].count(name) + 1}" if name and given.count(name) > 1 else name
+        for i, name in enumerate(given)
+    ]
     return Layout(
         first,
         delimiter,
         "," if commas else ".",
-        tuple(name or str(i + 1) for i, (name, _) in enumerate(names)),
+        tuple(called[i] or name or str(i + 1) for i, (name, _) in enumerate(names)),
         tuple(unit for _, unit in names),
         tuple(kinds[:width]),
         bool(header),
@@ -144,17 +172,36 @@ def is_foreign(layout: Layout) -> bool:
 
 def hint(cell: str) -> str:
     """What to do about a cell that is no number, where it is plain."""
-    return "; write it without thousands separators" if _THOUSANDS.search(cell) else ""
+    return next((f"; {what}" for pattern, what in _STRANGE if pattern.search(cell)), "")
 
 
 def why_none(text: str) -> str:
     """Why a text holds no table of samples, and what would be one."""
     if not text.strip():
         return "the file is empty"
-    if _THOUSANDS.search(text):
-        return "the numbers have thousands separators; write them without"
+    if "\r" in text and "\n" not in text:
+        return "its lines end in a carriage return alone; save it with the usual ends of lines"
+    begins = f"the file starts {excerpt(text, 40)!r}"
+    for pattern, what in _STRANGE:
+        if pattern.search(text):
+            return f"no table of samples: {what}; {begins}"
+    if uneven := _uneven(text.split("\n")):
+        return uneven
     wanted = "two or more lines of numbers with as many cells each, with or without a line of names above"
-    return f"no table of samples: vibro looks for {wanted}; the file starts {excerpt(text, 40)!r}"
+    return f"no table of samples: vibro looks for {wanted}; {begins}"
+
+
+def _uneven(lines: Sequence[str]) -> str:
+    """The first two lines of numbers that follow each other and have not as many cells, in words."""
+    for delimiter in DELIMITERS[:-1]:
+        rows = [cells_of(line, delimiter) for line in lines[:_ABOVE]]
+        for i, (one, other) in enumerate(pairwise(rows), 1):
+            numbers = all(kind_of(cell, ",") in ("number", "empty") for cell in (*one, *other))
+            if numbers and len(one) > 1 and len(other) > 1 and len(one) != len(other):
+                return (
+                    f"line {i + 1} has {len(other)} cells, line {i} has {len(one)}; give all lines of samples as many"
+                )
+    return ""
 
 
 def _first(rows: Sequence[Row]) -> tuple[int, list[Kind]] | None:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro_plugins.readers.text.fast import Numbers
-from vibro_plugins.readers.waveform.columns import Values
 from vibro_plugins.readers.waveform.layout import Layout
 from vibro_plugins.readers.waveform.names import time_column
+from vibro_plugins.readers.waveform.spool import Spool, Values
 
 BLOCK = 2 << 20  # bytes of text that are parsed at a time
 # What stands for no value, besides what pyarrow's numbers know as NaN and infinity.
@@ -43,7 +43,6 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
             null_values=gaps,
             strings_can_be_null=False,
             decimal_point=layout.decimal,
-            include_columns=names[: len(layout.kinds)],
         )
 
     source = _Rows(block[_offset(block, layout.first) :], rest, bare=not layout.delimiter)
@@ -53,26 +52,37 @@ def parsed(block: bytes, rest: BinaryIO, layout: Layout) -> list[Values]:
             table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting([]))
         except ValueError:
             table = csv.read_csv(pa.BufferReader(first), reading, parsing, converting(_GAPS))
-        return [_values(column) for column in table.columns]
+        return [_values(column) for column in _columns(table, layout)]
     source.unread(first)
-    return _joined(csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS)), layout)
+    return _joined(
+        csv.open_csv(pa.PythonFile(source, "r"), reading, parsing, converting(_GAPS), pa.system_memory_pool()), layout
+    )
+
+
+def _columns(table: Any, layout: Layout) -> list[Any]:
+    """The columns of a table or a part of one; ValueError where something stands behind the last one."""
+    width = len(layout.kinds)
+    if any(text.strip() for column in table.columns[width:] for text in column.to_pylist()):
+        raise ValueError("a cell behind the last column")
+    found: list[Any] = table.columns[:width]
+    return found
 
 
 def _joined(tables: Iterable[Any], layout: Layout) -> list[Values]:
-    """The columns of a table that comes in pieces; samples are float32, which takes half the memory."""
-    columns: list[array[float] | list[str]] = [
-        [] if kind in ("time", "text") else array("d" if _may_be_a_clock(i, name, layout) else "f")
+    """The columns of a table that comes in pieces: samples as float32, what may be times or texts in temporary files."""
+    columns: list[array[float] | Spool] = [
+        Spool() if kind in ("time", "text") or _may_be_a_clock(i, name, layout) else array("f")
         for i, (name, kind) in enumerate(zip(layout.names, layout.kinds, strict=True))
     ]
     for table in tables:
-        for column, piece in zip(columns, table.columns, strict=True):
+        for column, piece in zip(columns, _columns(table, layout), strict=True):
             values = _values(piece)
-            if isinstance(column, array) and not isinstance(values, list):
-                with np.errstate(over="ignore"):
-                    column.frombytes(values.astype(column.typecode, copy=False).tobytes())
+            if isinstance(column, Spool):
+                column.append(values)
             else:
-                column += values
-    return [np.frombuffer(found, found.typecode) if isinstance(found, array) else found for found in columns]
+                with np.errstate(over="ignore"):
+                    column.frombytes(np.asarray(values, np.float32).tobytes())
+    return [np.frombuffer(found, np.float32) if isinstance(found, array) else found for found in columns]
 
 
 def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:

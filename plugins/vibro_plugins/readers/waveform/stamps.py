@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, parse_time
 from vibro_plugins.readers.text.faults import BadField
+from vibro_plugins.readers.waveform.spool import Values, mapped
 
 _ZONE = re.compile(r"\s*(Z|z|[+-]\d\d(?::?\d\d)?)$")
 _PARTS = re.compile(
@@ -37,8 +38,21 @@ def instant(text: str) -> tuple[np.datetime64, bool]:
     return parse_time(f"{year}-{month:0>2}-{day:0>2}T{clock}{tail}{match['zone'] or ''}")
 
 
-def instants(texts: Sequence[str], name: str) -> tuple[NDArray[np.datetime64], bool]:
-    """The instants of a column, and whether its first text names a zone; BadField (Q010) names the first bad row."""
+def instants(texts: Values, name: str) -> tuple[Values, bool]:
+    """The instants of a column, and whether its texts name a zone; BadField (Q010) names the first bad row."""
+    row, zoned = 0, True
+
+    def read(part: Sequence[str]) -> NDArray[np.datetime64]:
+        nonlocal row, zoned
+        found, named = _instants(part, name, row)
+        row, zoned = row + len(part), zoned and named
+        return found
+
+    return mapped(read, texts), zoned
+
+
+def _instants(texts: Sequence[str], name: str, first: int) -> tuple[NDArray[np.datetime64], bool]:
+    """As ``instants`` for texts of which the first stands in row ``first``."""
     try:
         _, zoned = instant(texts[0])
         zone = _ZONE.search(texts[0]) if zoned else None
@@ -51,25 +65,47 @@ def instants(texts: Sequence[str], name: str) -> tuple[NDArray[np.datetime64], b
                 return plain + shift, zoned
     except ValueError:
         pass
-    found = np.full(len(texts), NO_TIME)
-    for row, text in enumerate(texts):
+    found, zoned = np.full(len(texts), NO_TIME), True
+    for i, text in enumerate(texts):
         try:
-            found[row], zoned = instant(text)
+            found[i], named = instant(text)
         except ValueError as error:
-            detail = f"row {row} of column {name} is {text[:40]!r}: {error}"
+            detail = f"row {first + i} of column {name} is {text[:40]!r}: {error}"
             raise BadField("Q010", name, detail) from None
+        zoned &= named
     return found, zoned
 
 
-def seconds_of_day(texts: Sequence[str]) -> NDArray[np.float64] | None:
-    """A column of times of day in seconds; None where it is something else."""
-    found = np.empty(len(texts))
-    for row, text in enumerate(texts):
-        match = _CLOCK.fullmatch(text.strip())
-        if match is None:
-            return None
-        found[row] = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
-    return found
+def seconds_of_day(texts: Values) -> Values | None:
+    """A column of times of day in seconds, those behind midnight a day later; None where it is something else."""
+    unwrap = past_midnight()
+
+    def read(part: Sequence[str]) -> NDArray[np.float64]:
+        found = np.empty(len(part))
+        for row, text in enumerate(part):
+            match = _CLOCK.fullmatch(text.strip())
+            if match is None:
+                raise ValueError("no time of day")
+            found[row] = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
+        return unwrap(found)
+
+    try:
+        return mapped(read, texts)
+    except ValueError:
+        return None
+
+
+def past_midnight() -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What makes seconds of the day, given in parts, go on behind midnight."""
+    before, days = 0.0, 0
+
+    def unwrap(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        nonlocal before, days
+        passed = np.cumsum(np.diff(part, prepend=before) < -43200) + days
+        before, days = float(part[-1]), int(passed[-1])
+        return part + 86400.0 * passed
+
+    return unwrap
 
 
 def is_day(text: str) -> bool:

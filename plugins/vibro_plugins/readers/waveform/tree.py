@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vibro_plugins.readers.text.choice import chosen, matches
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
-from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, is_axis
+from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, is_axis, rises
 from vibro_plugins.readers.waveform.columns import Recording, told
 from vibro_plugins.readers.waveform.waves import Wave
 
@@ -92,10 +92,9 @@ def _is_time(tree: Tree, path: str, values: NDArray[Any], patterns: Sequence[str
     """Whether an array is the time axis of others: evenly rising, and not asked for by name."""
     if max(values.shape) != values.size or any(matches(p, path) for p in patterns if p.strip("*")):
         return False
-    flat = values.reshape(-1).astype(np.float64)
-    return (words.time_column(path.rpartition(tree.mark)[2])[0] and bool((np.diff(flat) > 0).all())) or (
-        len(flat) > 3 and is_axis(flat)
-    )
+    flat = values.reshape(-1)
+    named = words.time_column(path.rpartition(tree.mark)[2])[0]
+    return (named and rises(flat)) or (len(flat) > 3 and is_axis(flat))
 
 
 def _lines(path: str, values: NDArray[Any]) -> Iterator[tuple[str, str, NDArray[Any]]]:
@@ -127,7 +126,7 @@ def _clock(tree: Tree, axes: dict[str, NDArray[Any]], path: str, length: int) ->
     """The clock by the time axis of the same length that stands nearest."""
     fitting = [axis for axis, values in axes.items() if len(values) == length]
     near = [axis for axis in fitting if tree.parent(axis) == tree.parent(path)] or fitting
-    clocks = {axis: clock_of_numbers(axes[axis].astype(np.float64), 1.0, axis) for axis in near}
+    clocks = {axis: clock_of_numbers(axes[axis], 1.0, axis) for axis in near}
     if len({clock.fs for clock in clocks.values()}) == 1:
         return next(iter(clocks.values()))
     return Clock()

@@ -66,6 +66,7 @@ def records(
                 channel=wave.name,
                 zoned=wave.clock.zoned,
                 since=wave.clock.since(start),
+                of_day=wave.clock.of_day,
                 **where,
             )
 

@@ -1,0 +1,65 @@
+"""Rows of a fit are known again whatever their unit, format or rounding, and no others are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vibro_plugins.stats.columns import FitRows
+
+
+@pytest.fixture
+def x():
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((400, 30)) * np.geomspace(1e-3, 1e3, 30) + 7).astype(np.float32)
+
+
+def test_every_fit_row_is_found_at_its_place_and_no_new_row(x):
+    rows, order = FitRows.of(x)
+    assert np.array_equal(order[rows.find(x)], np.arange(400))
+    new = x[::-1].copy()
+    new[:, 3] = x[:, 3]
+    assert (rows.find(new) == -1).sum() > 390
+    assert rows.find(x[:0]).shape == (0,)
+
+
+def test_rounded_rows_are_the_same_rows(x):
+    rows, order = FitRows.of(x)
+    spread = x.std(axis=0)
+    near = x + 1e-4 * spread * np.random.default_rng(1).uniform(-1, 1, x.shape)
+    assert np.array_equal(order[rows.find(near)], np.arange(400))
+    assert (rows.find(x + 0.1 * spread) == -1).all()
+
+
+def test_of_rows_nearly_alike_the_nearest_is_found(x):
+    x[1] = x[0] + 1e-4 * x.std(axis=0)
+    rows, order = FitRows.of(x)
+    assert order[rows.find(x[:2])].tolist() == [0, 1]
+
+
+def test_equal_rows_and_columns_that_do_not_vary(x):
+    x[:, 5] = 3.0
+    assert (FitRows.of(x)[0].find(x) >= 0).all()
+    flat = np.ones((50, 4), np.float32)
+    assert (FitRows.of(flat)[0].find(flat) >= 0).all()
+    assert (FitRows.of(flat)[0].find(flat + 1) == -1).all()
+
+
+def test_state_gives_the_same_rows(x):
+    rows, _ = FitRows.of(x)
+    assert np.array_equal(FitRows.load(rows.state()).find(x), rows.find(x))
+
+
+def test_the_same_recordings_in_another_rounding_keep_their_scores():
+    """A new export of the fitted records would otherwise look calmer than it did: every row its own nearest neighbour."""
+    from benchmarks.verdict import fit
+
+    from vibro.benchmark.datasets import SetEntry, load_set
+
+    batch = load_set(SetEntry("p", simulate={"records": 200, "faults": 0.05, "preset": "bearing"}), None, 0).batch
+    engine, fitted, _ = fit(batch, 0)
+    before = engine.score(fitted, batch).z
+    after = engine.score(fitted, replace(batch, x=(np.asarray(batch.x) * np.float32(1 + 1e-5)))).z
+    assert np.nanmax(np.abs(after - before)) < 0.1

@@ -1,0 +1,121 @@
+"""What the code can say has its Chinese: errors and hints, help, lines and headings of the terminal, benchmark's report."""
+
+from __future__ import annotations
+
+import ast
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import vibro
+from vibro import errors
+from vibro.cli import make_app, run
+from vibro.report.messages import known
+
+PACKAGE = Path(vibro.__file__).parent
+ENGLISH = ("host", "testing", "python", "sklearn.py", "io")  # read by authors of plugins and of programs
+FOR_USERS = ("registry.py",)  # of these rooms
+ERRORS = {name for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, errors.VibroError)}
+CONTRACT = {"ContractError", "NotFittedError"}  # about the code of a plugin
+TYPED = re.compile(r"[-\\[{(]|vibro |pip |until:|utf-8|X1 NAME=")  # a hint that is all to be typed
+
+Text = list[str] | None
+
+
+def texts(node: ast.AST) -> Text:
+    """Every text that an expression can give, X1 for each of its values; None where it is no text of its own."""
+    match node:
+        case ast.Constant(value=str(value)):
+            return [value]
+        case ast.JoinedStr(values=parts):
+            told = [texts(part) if isinstance(part, ast.Constant) else inserted(part) for part in parts]
+            return ["".join(choice) for choice in product(*told)]
+        case ast.IfExp(body=body, orelse=other):
+            return [*(texts(body) or []), *(texts(other) or [])] or None
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            first, second = texts(left), texts(right)
+            return [a + b for a in first for b in second] if first and second else None
+    return None
+
+
+def inserted(part: ast.AST) -> list[str]:
+    """A value within a text: a choice of texts, or any."""
+    assert isinstance(part, ast.FormattedValue)
+    return (texts(part.value) if isinstance(part.value, ast.IfExp) else None) or ["X1"]
+
+
+def calls():
+    """Every call in the package with the place where it stands."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        where = path.relative_to(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                yield where, name, node
+
+
+def test_errors_and_hints():
+    said = set()
+    for where, name, node in calls():
+        if (
+            (where.parts[0] in ENGLISH and where.name not in FOR_USERS)
+            or name not in {*ERRORS, "BadParameter"} - CONTRACT
+            or not node.args
+        ):
+            continue
+        hints = [word.value for word in node.keywords if word.arg == "hint"]
+        said |= {(text, str(where)) for part in (node.args[0], *hints) for text in texts(part) or []}
+    assert len(said) > 350
+    worded = {(text, place) for text, place in said if re.search("[a-z]{2}", text) and not TYPED.match(text)}
+    assert sorted(f"{place}: {text}" for text, place in worded if not known(text)) == []
+
+
+def test_help_of_every_command():
+    said = set()
+
+    def collect(command):
+        said.add(" ".join((command.help or "").split()))
+        said.update(" ".join(p.help.split()) for p in command.params if getattr(p, "help", None))
+        for child in getattr(command, "commands", {}).values():
+            collect(child)
+
+    collect(typer.main.get_command(make_app()))
+    said -= {"", "vibro plugins list --kind classifier"}
+    assert len(said) > 150 and sorted(text for text in said if not known(text)) == []
+
+
+def test_lines_and_headings_of_the_terminal():
+    said = set()
+    for where, name, node in calls():
+        if where.parts[0] != "cli" or name not in ("line", "note", "table") or not node.args:
+            continue
+        given = node.args[0].elts if isinstance(node.args[0], ast.Tuple) else [node.args[0]]
+        titles = [word.value for word in node.keywords if word.arg == "title"]
+        said |= {text for part in (*given, *titles) for text in texts(part) or []}
+    worded = {text for text in said if re.search("[a-z]{2}", text)}
+    same = {"id", "fs", "z", "p", "macro F1"}
+    assert len(worded) > 60 and sorted(text for text in worded - same if not known(text)) == []
+
+
+def test_titles_and_notes_of_a_benchmarks_report():
+    said = set()
+    for where, name, node in calls():
+        if where.parts == ("benchmark", "tables.py") and name == "Section":
+            said |= {text for part in node.args[:2] for text in texts(part) or []}
+    assert len(said) > 14 and sorted(text for text in said - {""} if not known(text)) == []
+
+
+@pytest.mark.parametrize("argv", (["--lang", "zh", "threshold", "nowhere"], ["threshold", "nowhere", "--lang=zh"]))
+def test_the_language_may_stand_before_and_behind_the_command(argv, capsys):
+    assert run(argv) == 2
+    assert capsys.readouterr().err.startswith("错误: 没有运行目录：nowhere")
+
+
+def test_help_is_chinese_in_chinese_and_english_after_it(capsys):
+    assert run(["report", "--help", "--lang", "zh"]) == 0
+    assert "重新写出自包含的 HTML 报告" in capsys.readouterr().out
+    assert run(["report", "--help"]) == 0
+    assert "Writes the self-contained HTML report again" in capsys.readouterr().out
