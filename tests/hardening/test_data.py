@@ -81,4 +81,4 @@ def test_huge_covariates_end_in_a_sentence_or_a_verdict(tmp_path, capsys, value)
     assert [word for word in LIBRARY if word in said] == [], said
     if code == 0:
         summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-        assert all(row["status"] == "ok" for row in summary["detectors"]), summary["detectors"]
+        assert [(row["id"], row["reason"]) for row in summary["detectors"] if row["status"] == "failed"] == []
