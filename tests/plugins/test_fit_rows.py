@@ -62,4 +62,6 @@ def test_the_same_recordings_in_another_rounding_keep_their_scores():
     engine, fitted, _ = fit(batch, 0)
     before = engine.score(fitted, batch).z
     after = engine.score(fitted, replace(batch, x=(np.asarray(batch.x) * np.float32(1 + 1e-5)))).z
-    assert np.nanmax(np.abs(after - before)) < 0.1
+    moved = np.abs(after - before)[np.isfinite(before)]
+    assert np.quantile(moved, 0.99) < 0.05
+    assert moved.max() < 0.5  # a tree answers in steps

@@ -14,7 +14,7 @@ from vibro.errors import NotApplicableError
 
 BLOCK = 256
 KEYS = 4  # projections by which a row is known again
-SAME = 1e-3  # of their spread within which two rows are the same
+SAME = 5e-3  # of their spread within which two rows are the same
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
 
 

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from vibro.api import ConfigError, NotApplicableError, State
 from vibro_plugins.stats.columns import BLOCK
 
+SAME = 0.03  # of the distance to the next row within which the nearest is the row itself
 SPARE = 8  # candidates beyond k whose distances are recomputed, since the fast ones are rounded
 
 
 class Neighbours:
-    """k nearest fit rows by Euclidean distance; one at distance 0 is left out.
+    """k nearest fit rows by Euclidean distance, without the row itself: one at distance 0, or many times nearer than the next.
 
-    So a fit row is not its own neighbour: it is scored as if it had been left out, whenever it comes again.
+    So a fit row is scored as if it had been left out, whenever it comes again, in another unit, format or rounding too.
     """
 
     def __init__(self, k: int) -> None:
@@ -44,7 +45,8 @@ class Neighbours:
             difference = self._stored[found] - asked[i]
             exact[i] = np.sum(difference * difference, axis=1)
         order = np.argsort(exact, axis=1, kind="stable")
-        itself = np.take_along_axis(exact, order[:, :1], axis=1) == 0
+        first, second = np.take_along_axis(exact, order[:, :2], axis=1).T[..., None]
+        itself = (first == 0) | (first < SAME**2 * second)
         order = np.where(itself, order[:, 1 : self._k + 1], order[:, : self._k])
         return np.sqrt(np.take_along_axis(exact, order, axis=1)), np.take_along_axis(candidates, order, axis=1)
 
