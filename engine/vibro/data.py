@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -320,3 +321,13 @@ def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:
         ]
         said = [*(way for helps, way in ways if helps), "fit a model for these data: vibro ensemble run DATA -o RUN"]
         raise IncompatibleModelError(f"the data do not fit the model: {'; '.join(problems)}", hint=", or ".join(said))
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Takes the pages of shared memory maps out of this process; they stay on disk or in the system's cache."""
+    for array in arrays:
+        base: Any = array
+        while base is not None and not isinstance(base, mmap.mmap):
+            base = None if getattr(base, "mode", "") == "c" else getattr(base, "base", None)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)

@@ -106,3 +106,22 @@ class NotApplicableError(VibroError):
     """
 
     exit_code = 5
+
+
+_SHORT = (
+    "failed to map segment",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "can't start new thread",
+    "bad_alloc",
+)
+
+
+def short_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that memory is short, in whatever words its library has."""
+    while error is not None:
+        text = str(error).lower() if isinstance(error, OSError | ImportError | RuntimeError | SystemError) else ""
+        if isinstance(error, MemoryError) or any(words in text for words in _SHORT):
+            return True
+        error = error.__cause__
+    return False

@@ -13,6 +13,7 @@ from vibro.errors import ConfigError, StateError
 from vibro.runs.diff import cause, diff_runs
 from vibro.runs.hosts import open_host
 from vibro.runs.reproduce import reproduce
+from vibro.store import manifest
 
 FS, SAMPLES, N = 4096, 448, 120
 BASE = """
@@ -179,7 +180,7 @@ def test_what_cannot_be_repeated_says_what_differs(tmp_path, capsys, monkeypatch
     kept = json.loads((run / "manifest.json").read_text())
     kept["libraries"]["numpy"] = "1.0"
     kept["machine"]["cpu"] = "abacus"
-    (run / "manifest.json").write_text(json.dumps(kept))
+    manifest.write(run, kept)
     found = reproduce(open_host(print), run)
     assert any(text.startswith("numpy 1.0 -> ") for text in found.libraries) and found.notes[0].startswith(
         "cpu: abacus"

@@ -174,3 +174,16 @@ def test_each_machine_may_have_its_own_share_and_simulations_names_of_their_own(
     for wrong, message in (((0.1, 0.2), "2 shares of faults for 3 machines"), ((0.1, 0.2, 0.7), "0..0.5, not 0.7")):
         with pytest.raises(ConfigError, match=message):
             simulate(records=60, units=3, faults=wrong)
+
+
+@pytest.mark.parametrize("preset", ["transformer", "bearing"])
+def test_samples_in_a_file_are_the_same_and_need_no_memory_of_their_own(tmp_path, preset):
+    settings = {"records": 130, "units": 2, "sensors": 3, "faults": 0.2, "preset": preset, "length": 512, "fs": 4096}
+    here, there = simulate(**settings), simulate(**settings, scratch=tmp_path)
+    assert isinstance(there.x.base, np.memmap) or isinstance(there.x, np.memmap)
+    assert np.array_equal(here.x, there.x) and there.x.tobytes() == here.x.tobytes()
+    for name in ("jsonl", "npz"):
+        write(here, tmp_path / "here", name)
+        write(there, tmp_path / "there", name)
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()

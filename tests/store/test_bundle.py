@@ -11,7 +11,7 @@ import pytest
 
 from vibro.errors import IncompatibleModelError, StateError
 from vibro.io import tensors
-from vibro.store import bundle
+from vibro.store import bundle, seal
 from vibro.store.bundle import BundleParts
 
 
@@ -119,7 +119,7 @@ def test_tampering_is_refused(model):
 def reseal(model: Path, **changes) -> None:
     manifest = json.loads((model / "manifest.json").read_text())
     del manifest["digest"]
-    (model / "manifest.json").write_text(bundle._sealed({**manifest, **changes}))
+    (model / "manifest.json").write_text(bundle._text(seal.sealed({**manifest, **changes})))
 
 
 def test_newer_format_is_incompatible(model):

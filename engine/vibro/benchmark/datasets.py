@@ -126,7 +126,7 @@ def _check_pattern(entry: SetEntry) -> None:
 def _simulated(entry: SetEntry, seed: int) -> Labelled:
     from vibro.simulate import simulate, to_batch
 
-    known = signature(simulate).parameters
+    known = [name for name in signature(simulate).parameters if name != "scratch"]
     strange = [name for name in entry.simulate if name not in known]
     if strange:
         raise ConfigError(

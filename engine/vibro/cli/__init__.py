@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from types import FrameType
 from typing import Any, NoReturn
 
 INTERNAL_ERROR = 70  # a defect of vibro itself
+BROKEN_PIPE = 141  # whoever read the results has ended: 128 + SIGPIPE, as shells have it
+CANNOT_WRITE = 8  # stdout takes no more
+_NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}  # no path that could be
+_RESOURCES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 COMPLETING = "_VIBRO_COMPLETE"  # set by a shell that asks what could come next
 FLAGS = ("--json", "--quiet", "--debug", "--no-plugins")  # options of every command that take no value
 
@@ -58,13 +64,27 @@ def make_app(group: str | None = None) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of ``vibro``."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks
+            signal.signal(number, _terminated)
+    _ready_streams()
     code = run(sys.argv[1:] if argv is None else list(argv))
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream, failed in ((sys.stdout, CANNOT_WRITE), (sys.stderr, code)):
+        try:
+            stream.flush()
+        except OSError as error:
+            code = code or (BROKEN_PIPE if error.errno == errno.EPIPE else failed)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # for the flush at the very end
     sys.exit(code)
+
+
+def _ready_streams() -> None:
+    """A closed stdout or stderr is the null device; what a terminal's encoding lacks is written as an escape."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  (as long as the process)
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def run(argv: list[str]) -> int:
@@ -72,13 +92,13 @@ def run(argv: list[str]) -> int:
     import typer
     import typer.main
 
-    from vibro.errors import VibroError
+    from vibro.errors import VibroError, short_of_memory
 
     argv = _options_last(argv)
     debug = "--debug" in argv
     group = argv[0] if argv and not argv[0].startswith("-") else None if COMPLETING in os.environ else ""
-    _configure(argv)
     try:
+        _configure(argv)
         command = typer.main.get_command(make_app(group))
         if _chinese(argv):
             from vibro.cli.command import translate_help
@@ -86,8 +106,6 @@ def run(argv: list[str]) -> int:
             translate_help(command)
         code = command.main(argv, prog_name="vibro", standalone_mode=False)
         return int(code or 0)
-    except VibroError as error:
-        return _report(error.message, error.hint, error.exit_code, debug=debug)
     except typer.Exit as error:
         return error.exit_code
     except _usage_error() as error:
@@ -101,14 +119,30 @@ def run(argv: list[str]) -> int:
         return _report("interrupted", None, 130, debug=debug)
     except _TerminatedError:
         return _report("terminated", None, 143, debug=debug)
+    except SystemExit as error:  # of click, which ends so when a pipe has closed
+        closed = isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE
+        return BROKEN_PIPE if closed else _code_of(error)
     except BrokenPipeError:
-        return 141
-    except MemoryError:
-        return _report("out of memory", "use --memory, fewer records, or the ensemble quick", 8, debug=debug)
-    except Exception as error:  # a defect of vibro: still one line, the traceback on request
-        return _report(
+        return BROKEN_PIPE
+    except Exception as error:
+        if short_of_memory(error) and not (isinstance(error, VibroError) and error.exit_code == 8):
+            return _report("out of memory", "use --memory, fewer records, or the ensemble quick", 8, debug=debug)
+        if isinstance(error, VibroError):
+            return _report(error.message, error.hint, error.exit_code, debug=debug)
+        if isinstance(error, OSError) and error.errno in _NAMES:
+            name = str(error.filename)
+            shown = name if len(name) < 60 else f"{name[:28]}...{name[-28:]}"
+            return _report(f"{error.strerror}: {shown}".lower(), "check that name", 2, debug=debug)
+        if isinstance(error, OSError) and error.errno in _RESOURCES:
+            where = f"cannot write {error.filename or 'the results'}"
+            return _report(f"{where}: {error.strerror}", "free space on that disk", 8, debug=debug)
+        return _report(  # a defect of vibro: still one line, the traceback on request
             f"internal error: {type(error).__name__}: {error}", "run again with --debug", INTERNAL_ERROR, debug=debug
         )
+
+
+def _code_of(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else INTERNAL_ERROR if error.code else 0
 
 
 def _options_last(argv: list[str]) -> list[str]:
@@ -138,7 +172,7 @@ def _usage_error() -> Any:
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM, so that locks are released and temporary files removed on the way out."""
+    """SIGTERM or SIGHUP, so that locks are released and temporary files removed on the way out."""
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
@@ -146,11 +180,16 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _report(message: str, hint: str | None, code: int, *, debug: bool) -> int:
-    from vibro.cli import console
+    """Shows an error; where even that fails, a line without any colour or library."""
+    try:
+        from vibro.cli import console
 
-    if debug:
-        import traceback
+        if debug:
+            import traceback
 
-        traceback.print_exc()
-    console.error(message, hint, code)
+            traceback.print_exc()
+        console.error(message, hint, code)
+    except (OSError, ImportError, MemoryError, ValueError):
+        with suppress(OSError, ValueError):
+            os.write(2, f"error: {message}\n".encode("ascii", "backslashreplace"))
     return code

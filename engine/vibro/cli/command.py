@@ -49,6 +49,15 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         Annotated[Path | None, typer.Option("--registry", help="Registry overlay.", rich_help_panel=COMMON)],
         None,
     ),
+    "sign": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--sign", help="Key file: sign what is written, demand it of what is read.", rich_help_panel=COMMON
+            ),
+        ],
+        None,
+    ),
     "no_plugins": (
         Annotated[bool, typer.Option("--no-plugins", help="No third-party plugins.", rich_help_panel=COMMON)],
         False,
@@ -96,12 +105,15 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[..., Any]], Calla
         def run(**values: Any) -> Any:
             common = {key: values.pop(key) for key in _OPTIONS}
             common.pop("version")
+            sign = common.pop("sign")
             if common["lang"] not in ("en", "zh"):
                 raise typer.BadParameter("should be en or zh", param_hint="--lang")
             from vibro.cli import console
+            from vibro.store.seal import use_key
 
             session = Session(**common)
             console.configure(quiet=session.quiet, json=session.json, lang=session.lang)
+            use_key(sign)
             for group, cls in groups.items():
                 values[group] = cls(**{field.name: values.pop(field.name) for field in fields(cls)})
             return function(session, **values)

@@ -68,9 +68,10 @@ def reproduce(
     """Repeats a run from its manifest and compares bytes; exit 1, with what may be why, where they differ."""
     from vibro.cli import console
     from vibro.cli.progress import progress
+    from vibro.runs.model import fitted_isolated
     from vibro.runs.reproduce import reproduce as repeat
 
-    host = session.host(files=plugin or ())
+    host = session.host(files=plugin or (), isolate_files=fitted_isolated(run))
     with progress(host):
         found = repeat(host, run)
     if not session.result({"reproduced": not found.different, **asdict(found)}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from unicodedata import east_asian_width
 
 if TYPE_CHECKING:
@@ -33,14 +33,18 @@ def clean(value: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def _clean_lines(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))
+
+
 def line(text: str = "") -> None:
     """One line of the result, in the language of the running command."""
-    rich_console(stderr=False).print(told(text))
+    rich_console(stderr=False).print(_clean_lines(told(text)))
 
 
 def verbatim(text: str) -> None:
     """Lines of the result that are no prose of vibro's: TOML, paths, a plugin's own text."""
-    rich_console(stderr=False).print(text)
+    rich_console(stderr=False).print(_clean_lines(text))
 
 
 def note(text: str) -> None:
@@ -48,16 +52,18 @@ def note(text: str) -> None:
     text = told(text)
     if not shown["quiet"]:
         if shown["json"]:
-            sys.stderr.write(json.dumps({"event": "note", "text": text}, ensure_ascii=False) + "\n")
+            sys.stderr.write(dumps({"event": "note", "text": text}, sys.stderr) + "\n")
         else:
-            rich_console(stderr=True).print(text, style="yellow" if text.startswith(("warning", "警告")) else None)
+            rich_console(stderr=True).print(
+                _clean_lines(text), style="yellow" if text.startswith(("warning", "警告")) else None
+            )
 
 
 def error(message: str, hint: str | None, code: int) -> None:
     """An error and the next thing to type; with ``--json`` a line of JSON on stderr."""
     if shown["json"]:
         line_of = {"event": "error", "message": clean(message), "hint": hint and clean(hint), "exit_code": code}
-        sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
+        sys.stderr.write(dumps(line_of, sys.stderr) + "\n")
         return
     out = rich_console(stderr=True)
     out.print(f"{told('error')}: {clean(told(message))}", style="bold red")
@@ -104,4 +110,10 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON object on stdout."""
     from vibro.io.files import plain
 
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(dumps(plain(value), sys.stdout, indent=1) + "\n")
+
+
+def dumps(value: Any, stream: TextIO, indent: int | None = None) -> str:
+    """JSON with the characters that the stream can show, the others as escapes of JSON."""
+    utf8 = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not utf8, indent=indent, allow_nan=False)

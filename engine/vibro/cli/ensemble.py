@@ -75,7 +75,7 @@ def run(
     from vibro.runs.options import RunOptions
 
     check_fail_on(fail_on)
-    host = session.host(files=plugin or (), isolate_files=isolate)
+    host = session.host(files=plugin or (), isolate_files=isolate, allow_missing=allow_missing)
     options = RunOptions(
         ensemble=ensemble,
         detectors=None if detectors is None else tuple(name.strip() for name in detectors.split(",") if name.strip()),

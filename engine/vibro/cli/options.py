@@ -141,6 +141,7 @@ def data_options(data: Sequence[Path], reading: Reading, tables: Tables, max_qua
     )
 
 
+LEAST = 16 << 20  # bytes of --memory
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -152,9 +153,12 @@ def memory_bytes(text: str | None) -> int:
     digits = number.rstrip("kmgti").strip()
     unit = number[len(digits) :].strip()
     try:
-        return int(float(digits) * _UNITS[unit])
+        found = int(float(digits) * _UNITS[unit])
     except (ValueError, KeyError, OverflowError):
         raise ConfigError(f"--memory {text!r} is no size", hint="--memory 2GB") from None
+    if found < LEAST:
+        raise ConfigError(f"--memory {text} is too little: at least {LEAST >> 20} MiB are needed", hint="--memory 2GB")
+    return found
 
 
 def free_memory() -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vibro import hookimpl
-from vibro.cli.console import clean, rich_console, shown, told
+from vibro.cli.console import clean, dumps, rich_console, shown, told
 
 if TYPE_CHECKING:
     from vibro.events import Event, TaskProgress
@@ -45,7 +44,7 @@ class Progress:
             from dataclasses import asdict
 
             line_of = {"event": type(event).__name__, **asdict(event)}
-            sys.stderr.write(json.dumps(line_of, ensure_ascii=False) + "\n")
+            sys.stderr.write(dumps(line_of, sys.stderr) + "\n")
         elif shown["quiet"]:
             return
         elif self._bars_wanted:

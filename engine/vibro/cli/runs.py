@@ -49,11 +49,12 @@ def score(
     from vibro.cli.ensemble import show_result
     from vibro.cli.options import check_fail_on, data_options
     from vibro.cli.progress import progress
+    from vibro.runs.model import fitted_isolated
     from vibro.runs.options import RunOptions
     from vibro.runs.score import score_data
 
     check_fail_on(fail_on)
-    host = session.host(files=plugin or ())
+    host = session.host(plugin or (), isolate_files=fitted_isolated(model), allow_missing=allow_missing)
     options = RunOptions(
         device=device,
         executor=executor,

@@ -22,7 +22,9 @@ class Session:
     registry: Path | None = None
     no_plugins: bool = False
 
-    def host(self, files: Sequence[Path] = (), *, isolate_files: bool = False) -> PluginHost:
+    def host(
+        self, files: Sequence[Path] = (), *, isolate_files: bool = False, allow_missing: bool = False
+    ) -> PluginHost:
         """The plugin host of this command: third-party plugins run in processes of their own, warnings go to stderr."""
         from vibro.cli import console
         from vibro.runs.hosts import open_host
@@ -33,6 +35,7 @@ class Session:
             third_parties=not self.no_plugins,
             files=files,
             isolate_files=isolate_files,
+            allow_missing=allow_missing,
         )
 
     def result(self, value: Mapping[str, Any] | Sequence[Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ def watch(
     """Scores what arrives in a folder, each record once, and tells when a machine's level changes or scores drift."""
     from vibro.cli import console
     from vibro.runs.bell import bell
+    from vibro.runs.model import fitted_isolated
     from vibro.runs.watch import WatchOptions
     from vibro.runs.watch import watch as watch_folder
 
@@ -66,7 +66,8 @@ def watch(
         webhook=webhook,
     )
     wait: dict[str, Any] = {} if once or not folder.is_dir() else {"wait": bell(folder)}
-    done = watch_folder(session.host(files=plugin or ()), options, console.note, tell, **wait)
+    host = session.host(files=plugin or (), isolate_files=fitted_isolated(model))
+    done = watch_folder(host, options, console.note, tell, **wait)
     found = {"files": done.files, "records": done.records, "events": done.events, "waiting": done.waiting}
     if session.json:
         _json_line({"event": "done", **found})
@@ -98,9 +99,10 @@ def accept(
 
 
 def _json_line(value: Mapping[str, Any]) -> None:
+    from vibro.cli.console import dumps
     from vibro.io.files import plain
 
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(dumps(plain(value), sys.stdout) + "\n")
     sys.stdout.flush()
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from concurrent.futures import Executor, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
+from types import TracebackType
 
 from vibro.core.scheduler import SerialExecutor
 from vibro.errors import ConfigError
@@ -34,7 +37,7 @@ def make_executor(spec: str) -> Executor:
     if spec == "serial":
         return SerialExecutor()
     if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
-        return ProcessPoolExecutor(int(rest), mp_context=get_context("spawn"))
+        return Workers(int(rest), mp_context=get_context("spawn"), initializer=end_with_parent)
     if scheme == "dask" and rest.startswith("//"):
         try:
             from distributed import Client
@@ -42,3 +45,28 @@ def make_executor(spec: str) -> Executor:
             raise ConfigError("the Dask executor is not installed", hint="pip install 'vibro[dask]'") from None
         return Client(rest.removeprefix("//")).get_executor()  # type: ignore[no-any-return]
     raise ConfigError(f"unknown executor {spec!r}", hint="use auto, serial, processes:2 or dask://host:port")
+
+
+class Workers(ProcessPoolExecutor):
+    """Worker processes that are ended at once when the work that they belong to fails or is interrupted."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if kind is not None:
+            for process in list((self._processes or {}).values()):
+                process.kill()
+        return super().__exit__(kind, error, trace)
+
+
+def end_with_parent() -> None:
+    """Ends this worker process as soon as its parent has gone, however it went; the parent alone answers Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()

@@ -20,7 +20,7 @@ from vibro.api import ViewKey
 from vibro.core.plan import Plan
 from vibro.core.views import ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
-from vibro.errors import ContractError, NotApplicableError, ResourceError
+from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
 Task = TypeVar("Task", FitTask, ScoreTask)
@@ -95,6 +95,11 @@ class TaskRunner:
                 results[ident] = DetectorResult(ident, "excluded", error.message, phase="view")
                 continue
             except Exception as error:
+                if short_of_memory(error):
+                    raise ResourceError(
+                        f"memory ran out in view {view_of[ident]}",
+                        hint="use --memory, fewer records, or leave out " + ident,
+                    ) from error
                 reason = f"view {view_of[ident]}: {type(error).__name__}: {error}"
                 results[ident] = DetectorResult(ident, "failed", reason, type(error).__name__, "view")
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from vibro.api import FeatureExtractor, State, ViewKey
 from vibro.core.view_graph import INSTANT, ROOTS, inputs_of
 from vibro.core.view_key import code_of
-from vibro.data import SignalBatch
+from vibro.data import SignalBatch, let_go
 from vibro.errors import ContractError
 from vibro.events import Event, ViewComputed
 from vibro.scoring.instants import instant_numbers
@@ -44,16 +43,6 @@ def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: 
         if wrong.any():
             raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
     return np.ascontiguousarray(values)
-
-
-def let_go(*arrays: NDArray[Any]) -> None:
-    """Takes the pages of shared memory maps out of this process; they stay on disk or in the system's cache."""
-    for array in arrays:
-        base: Any = array
-        while base is not None and not isinstance(base, mmap.mmap):
-            base = None if getattr(base, "mode", "") == "c" else getattr(base, "base", None)
-        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
-            base.madvise(mmap.MADV_DONTNEED)
 
 
 class Cache(Protocol):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.api import Detector, Params, State
 from vibro.context import Context, Disturbed
-from vibro.errors import ContractError, NotApplicableError
+from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
 
 SCORE_ROWS = 1024  # rows handed to one call of score
 
@@ -95,6 +95,12 @@ class DetectorResult:
         return replace(self, state={}, holdout_state={}, reference=None, scores=None)
 
 
+def _too_large(ident: str) -> ResourceError:
+    return ResourceError(
+        f"memory ran out in detector {ident}", hint="use --executor serial, fewer records, or leave it out"
+    )
+
+
 def fit_task(task: FitTask) -> DetectorResult:
     """Fits for the reference scores, fits the final model, scores every row; any failure is part of the result."""
     clock = time.perf_counter()
@@ -144,6 +150,8 @@ def fit_task(task: FitTask) -> DetectorResult:
     except NotApplicableError as error:
         return DetectorResult(task.id, "excluded", error.message, phase=phase, fit_seconds=time.perf_counter() - clock)
     except (Exception, SystemExit) as error:
+        if short_of_memory(error):
+            raise _too_large(task.id) from error
         return DetectorResult(
             task.id, "failed", _message(error), type(error).__name__, phase, fit_seconds=time.perf_counter() - clock
         )
@@ -177,6 +185,8 @@ def score_task(task: ScoreTask) -> DetectorResult:
         detector.load_state(task.state)
         scores = score_rows(detector, task.x.open(), None)
     except (Exception, SystemExit) as error:
+        if short_of_memory(error):
+            raise _too_large(task.id) from error
         return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
     return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
 

@@ -17,7 +17,7 @@ import pluggy
 
 from vibro import hookspecs
 from vibro.api import API_VERSION, KINDS, Component
-from vibro.errors import DuplicateComponentError, PluginLoadError, UnknownComponentError, VibroError
+from vibro.errors import DuplicateComponentError, PluginLoadError, PluginTimeoutError, UnknownComponentError, VibroError
 from vibro.events import Event
 from vibro.host.registry import Registry, read_registry
 
@@ -77,13 +77,14 @@ class PluginHost:
         log: Callable[[str], None] = _mute,
         isolate: Callable[[str, str, Path | None], Any] | None = None,
         isolate_files: bool = False,
+        allow_missing: bool = False,
     ) -> PluginHost:
         """Finds plugins without importing any bundled one.
 
         ``autoload`` off leaves out installed distributions (`--no-plugins`). Of ``environ`` it reads VIBRO_PLUGINS
         (allow-list of third parties, empty = none), VIBRO_STRICT_PLUGINS=1 and VIBRO_TRACE_PLUGINS=1. ``isolate(name,
         module, file)`` gives stand-ins for plugins that are not trusted; without it everything runs in this process.
-        Local ``files`` are trusted unless ``isolate_files``.
+        Local ``files`` are trusted unless ``isolate_files``; with ``allow_missing`` one that fails to load is left out.
         """
         env = dict(os.environ) if environ is None else environ
         host = cls(
@@ -100,7 +101,13 @@ class PluginHost:
         if autoload:
             host._add_distributions(allow)
         for path in files:
-            host._add_file(path, trusted=not isolate_files)
+            try:
+                host._add_file(path, trusted=not isolate_files)
+            except (PluginLoadError, PluginTimeoutError) as error:
+                if not allow_missing or path.stem not in host.plugins:
+                    raise
+                host._broken(path.stem, error.message)
+                host.log(f"warning: {error.message} ({path.stem} is left out)")
         return host
 
     # --- discovery ----------------------------------------------------------------------------------------------------

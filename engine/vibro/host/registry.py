@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vibro.errors import ConfigError
+from vibro.io.named import read_small
 
 PLUGIN_KEYS = {"module", "provides", "enabled", "trusted"}
 
@@ -88,10 +89,10 @@ def find_base() -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a table; ConfigError with line and column if it is not one."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no such file: {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_small(path, "TOML").decode("utf-8"))
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read as TOML: it is nested too deeply") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vibro.data import NO_TIME, SignalBatch, parse_time
 from vibro.errors import ConfigError
+from vibro.io.named import check_plain
 
 KEYS = (("record_id",), ("sensor_id", "data_time"), ("source", "row"), ("recording",), ("source",))
 Rows = NDArray[np.int64]
@@ -44,6 +45,7 @@ class Table:
 
 def read_table(path: Path, required: Sequence[str], what: str) -> Table:
     """A table with a header that names the required columns; ConfigError for anything else."""
+    check_plain(path, what)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.reader(handle, strict=True)

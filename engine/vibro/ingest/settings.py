@@ -91,6 +91,8 @@ def tables_of(path: Path) -> dict[str, Any]:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
             raise ConfigError(f"{path} is no plain file of at most {_LARGEST >> 10} KiB", hint="move it away")
         return dict(tomlkit.parse(path.read_text(encoding="utf-8-sig")).unwrap())
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply", hint="mend the file or move it away") from None
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint="mend the file or move it away") from None
 

@@ -16,8 +16,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from vibro.errors import ResourceError
+from vibro.errors import ConfigError, ResourceError
 
+_NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -34,10 +35,17 @@ def human_bytes(count: float) -> str:
 
 @contextmanager
 def disk_errors(path: Path, need: int = 0) -> Iterator[None]:
-    """Turns an OSError of the body into a ResourceError that names the path and, where it is known, the need in bytes."""
+    """Turns an OSError of the body into a ResourceError that names the path and, where it is known, the need in bytes.
+
+    ConfigError for a path that cannot be.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_PATH:
+            raise ConfigError(
+                f"cannot write {path}: {(error.strerror or '').lower()}", hint="choose another name"
+            ) from error
         wanted = f"; {human_bytes(need)} are needed" if need else ""
         hint = "free space on that disk or choose another folder" if error.errno in _FULL else "check that disk"
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

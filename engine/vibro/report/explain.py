@@ -23,7 +23,7 @@ from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
 from vibro.report.alike import nearest
 from vibro.report.data import LEVELS, RunData, load
-from vibro.store import tables
+from vibro.store import manifest, tables
 from vibro.store.lookup import find_record
 
 BASELINE = 100  # records at most
@@ -75,6 +75,9 @@ def explain(host: PluginHost, folder: Path, record: str, *, data: Path | None = 
     The sources are read again where the run found them, or below ``data``. ConfigError if no or more than one record is
     meant; sources that are gone or changed leave the signal out with a note.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"no such run directory: {folder}")
+    manifest.verify(folder)
     run = load(folder)
     row = find_record(run.scores, record, run.folder)
     mates, baseline_of = baseline_rows(run, row)

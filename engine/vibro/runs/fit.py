@@ -24,11 +24,12 @@ from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
 from vibro.runs.forecast import forecast
+from vibro.runs.hosts import check_address_space
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.overrides import customise, find_ensemble
-from vibro.runs.session import check_input, job, read_input
+from vibro.runs.session import check_input, finished, job, read_input
 from vibro.scoring.contamination import find_contamination
 from vibro.scoring.verdict import REASONS, Verdict
 from vibro.store import manifest
@@ -44,6 +45,9 @@ def run_ensemble(
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Reads, fits, scores, fuses, cuts, writes OUT; returns the summary."""
+    check_address_space()
+    if (done := finished(host, out, options)) is not None:
+        return done
     name, table = find_ensemble(host.registry, options.ensemble)
     table = customise(host, table, detectors=options.detectors, sets=options.sets, budget=options.budget)
     plan = make_plan(host, name, table, allow_missing=options.allow_missing)

@@ -6,10 +6,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vibro.errors import ResourceError
 from vibro.host.isolation import load_isolated
 from vibro.host.manager import PluginHost
 from vibro.host.registry import find_base
+from vibro.io.files import human_bytes
 from vibro.io.paths import cache_folder, find_overlay
+
+FEWEST = 1 << 30  # bytes of address space that the libraries of the detectors need to be loaded
+
+
+def check_address_space() -> None:
+    """ResourceError where the system grants less than the libraries need: they would end the process as they are loaded."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < FEWEST:
+        raise ResourceError(
+            f"the address space is limited to {human_bytes(limit)}, and {human_bytes(FEWEST)} are needed",
+            hint="ulimit -v unlimited",
+        )
 
 
 def open_host(
@@ -19,6 +37,7 @@ def open_host(
     third_parties: bool = True,
     files: Sequence[Path] = (),
     isolate_files: bool = False,
+    allow_missing: bool = False,
 ) -> PluginHost:
     """A host with the overlay that counts; ``log`` takes its notes for the user."""
 
@@ -32,4 +51,5 @@ def open_host(
         log=log,
         isolate=isolate,
         isolate_files=isolate_files,
+        allow_missing=allow_missing,
     )

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from vibro.api import ViewKey
 from vibro.core.engine import Engine
 from vibro.core.fitted import FitReport, FittedEnsemble
-from vibro.core.plan import resolved
+from vibro.core.plan import Plan, resolved
 from vibro.core.planning import make_plan
 from vibro.core.worker import DetectorResult
 from vibro.data import make_batch
-from vibro.errors import IncompatibleModelError, PluginError, StateError
+from vibro.errors import IncompatibleModelError, PluginError, StateError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.injection.sensitivity import Sensitivity
 from vibro.injection.trial import Trial
@@ -27,9 +27,10 @@ from vibro.scoring.persistence import Persistence
 from vibro.scoring.signature import Signature
 from vibro.scoring.thresholds import Cuts, fuse
 from vibro.scoring.verdict import Calibration
-from vibro.store import bundle
+from vibro.store import bundle, manifest
 from vibro.store.bundle import BundleParts
 from vibro.store.marks import marks_of, marks_state
+from vibro.store.rundir import is_run
 
 MODEL = "model"
 WITHOUT = "calibration_without_covariates"
@@ -40,6 +41,26 @@ def model_folder(path: Path) -> Path:
     return path / MODEL if (path / MODEL).is_dir() else path
 
 
+def fitted_isolated(path: Path) -> bool:
+    """Whether a run or model was made with a plugin in a process of its own; False where that cannot be read."""
+    try:
+        if (path / MODEL).is_dir() or not is_run(path):
+            return bool(bundle.read_manifest(model_folder(path))["meta"].get("isolated"))
+        return any(row["isolated"] for row in manifest.read(path).get("plugins", ()))
+    except VibroError:  # whoever takes the run up says what is wrong with it
+        return False
+
+
+def _isolated(plan: Plan) -> bool:
+    classes = [
+        *(d.cls for d in plan.detectors),
+        *(v.cls for v in plan.extractors.values()),
+        plan.fuser,
+        plan.thresholder,
+    ]
+    return any(cls.__module__.startswith("vibro.host.isolation") for cls in classes)
+
+
 def save_model(
     folder: Path, fitted: FittedEnsemble, report: FitReport, versions: Mapping[str, str], mains_hz: float | None
 ) -> None:
@@ -48,6 +69,7 @@ def save_model(
     meta = {
         "ensemble": resolved(fitted.plan),
         "plugins": {d.id: {"plugin": d.plugin, "version": d.version} for d in fitted.plan.detectors},
+        "isolated": _isolated(fitted.plan),
         "schema": {**fitted.schema, "mains_hz": mains_hz},
         "seed": fitted.seed,
         "detectors": list(fitted.detectors),
@@ -174,8 +196,18 @@ def remark_model(folder: Path, marks: Marks) -> None:
     bundle.save(folder, BundleParts(parts.meta, {**parts.tensors, "marks": state}))
 
 
-def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any], now: Mapping[str, str]) -> None:
-    """Runs the probes; IncompatibleModelError names the detector whose scores have changed, and the versions that did."""
+def verify_model(
+    engine: Engine,
+    fitted: FittedEnsemble,
+    meta: Mapping[str, Any],
+    now: Mapping[str, str],
+    *,
+    allow_missing: bool = False,
+) -> None:
+    """Runs the probes; IncompatibleModelError names the detector whose scores have changed, and the versions that did.
+
+    PluginError for a detector that fails on them, unless ``allow_missing``.
+    """
     then = meta["libraries"]
     changed = [
         f"{name} {then.get(name)} -> {now.get(name)}" for name in sorted(then) if then.get(name) != now.get(name)
@@ -190,9 +222,9 @@ def verify_model(engine: Engine, fitted: FittedEnsemble, meta: Mapping[str, Any]
         covariate_names=tuple(schema["covariate_names"]),
     )
     raw, failed = engine.raw_scores(fitted, batch, probes["instant"])
-    if failed:
+    if failed and not allow_missing:
         raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
-    absent = dict(fitted.plan.absent)
+    absent = {*dict(fitted.plan.absent), *(r.id for r in failed)}
     for j, ident in enumerate(fitted.detectors):
         if ident not in absent and not _alike(raw[:, j], probes["raw"][:, j]):
             worst = float(np.nanmax(np.abs(raw[:, j] - probes["raw"][:, j])))

@@ -105,5 +105,7 @@ def _literal(text: str) -> Any:
     """A TOML literal, else the text itself."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
+    except RecursionError:
+        raise ConfigError("--set: a value is nested too deeply", hint="--set knn.k=5") from None
     except tomllib.TOMLDecodeError:
         return text

@@ -18,10 +18,11 @@ from vibro.data import SignalBatch, check_schema, earlier_than
 from vibro.errors import ConfigError, PluginError, QuorumError
 from vibro.host.manager import PluginHost, describe
 from vibro.io.paths import cache_folder
+from vibro.runs.hosts import check_address_space
 from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
-from vibro.runs.session import check_input, job, read_input
+from vibro.runs.session import check_input, finished, job, read_input
 from vibro.runs.voice import counted, names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
@@ -32,6 +33,9 @@ from vibro.store.viewcache import ViewCache
 
 def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:
     """Scores data with a frozen model into OUT; nothing is fitted."""
+    check_address_space()
+    if (done := finished(host, out, options)) is not None:
+        return done
     target, source = real_path(out), real_path(model_folder(model))
     if target in (source, source.parent) or source in target.parents:
         raise ConfigError(f"-o {out} is where the model lies; scoring never changes it", hint="choose another -o")
@@ -39,7 +43,7 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
     fitted, report, meta = load_model(host, model, allow_missing=options.allow_missing)
     device = resolve_device(options.device)
     engine = Engine(host, Context(seed=fitted.seed, device=device), memory=options.memory)
-    verify_model(engine, fitted, meta, manifest.libraries())
+    verify_model(engine, fitted, meta, manifest.libraries(), allow_missing=options.allow_missing)
     check_input(data, "all")
     with make_executor(options.executor) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(fitted.plan), "seed": fitted.seed, "rows": report.rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,12 +24,13 @@ from vibro.ingest.options import check_options
 from vibro.ingest.settings import as_for_model, with_settings
 from vibro.ingest.tables import Labels, machines_unnamed, read_covariates, read_labels, read_sensors, with_recordings
 from vibro.ingest.ways import way_out
+from vibro.io.named import check_plain
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
-from vibro.store.rundir import RunDir, clear, content
+from vibro.store.rundir import RunDir, clear, content, real_path, run_status
 from vibro.store.viewcache import ViewCache
 
 
@@ -84,6 +86,16 @@ class Job:
             timings=self.timings,
         )
         manifest.write(self.run.path, manifest.build(self.run.path, **self.parts))
+
+
+def finished(host: PluginHost, out: Path, options: RunOptions) -> dict[str, Any] | None:
+    """The summary of the complete run that ``resume`` finds in OUT, where there is nothing left to do; else None."""
+    place = real_path(out)
+    if options.force or not options.resume or run_status(place) != "complete":
+        return None
+    kept = manifest.verify(place)
+    host.log(f"{out} holds a complete run, nothing is left to do: {' '.join(map(str, kept.get('command', ())))}")
+    return dict(json.loads((place / "summary.json").read_text("utf-8")))
 
 
 @contextmanager
@@ -165,6 +177,6 @@ def check_input(data: DataOptions, fit_on: str) -> None:
     check_paths(data.paths)
     check_options(with_settings(data.paths, data.reading)[0])
     for option, path in (("--labels", data.labels), ("--covariates", data.covariates), ("--sensors", data.sensors)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option}: no such file: {path}")
+        if path is not None:
+            check_plain(path, option)
     check_fit_on(fit_on, data.labels is not None)

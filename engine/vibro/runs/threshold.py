@@ -22,6 +22,7 @@ from vibro.host.manager import PluginHost
 from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io import files
+from vibro.io.named import check_plain
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import source_signals, write_report
 from vibro.runs import summary
@@ -236,8 +237,7 @@ def _learned(
         )
     if labels is None:
         return Learned(stored["reference_cut"])
-    if not labels.is_file():
-        raise ConfigError(f"--labels: no such file: {labels}")
+    check_plain(labels, "--labels")
     table = read_labels(labels, batch, partial, Quarantined(path))
     known = (table.y >= 0) & np.isfinite(stored["persistent"]) & batch.valid
     y = table.y[known]

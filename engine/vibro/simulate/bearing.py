@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.data import let_go
 from vibro.simulate.episodes import Schedule
 from vibro.simulate.plant import CADENCE_H, LEVEL, Array, generator
 from vibro.simulate.transients import Signal, add_ring, coloured_noise, spoil
@@ -20,10 +21,8 @@ BPFO, BPFI = 4.5 * (1 - 0.24), 4.5 * (1 + 0.24)
 ORDERS = 6
 
 
-def run_bearings(
-    seed: int, plan: Schedule, fs: float, length: int
-) -> tuple[NDArray[np.float32], dict[str, Array], Array]:
-    """(U, K, S, T) float32 acceleration in g, the covariates (U, K) ``load``, ``speed`` (1/min) and ``temp``, the hours (K,)."""
+def run_bearings(seed: int, plan: Schedule, fs: float, out: NDArray[np.float32]) -> tuple[dict[str, Array], Array]:
+    """Fills ``out`` (U, K, S, T) with acceleration in g; covariates (U, K) ``load``, ``speed`` (1/min), ``temp``, hours (K,)."""
     units, instants = plan.oltc.shape
     rng = generator(seed, "bearing")
     hours = np.asarray(np.arange(instants) * CADENCE_H)
@@ -31,10 +30,10 @@ def run_bearings(
     nominal = rng.uniform(20, 30, (units, 1))
     speed = nominal * (1 - 0.02 * load) * (1 + 0.05 * rng.standard_normal((units, instants)))
     temp = 35 + 20 * load + rng.standard_normal((units, instants))
-    x: NDArray[np.float32] = np.empty((*plan.fault.shape, length), np.float32)
     for unit in range(units):
-        _unit(generator(seed, f"bearing{unit}"), x[unit], plan, unit, load[unit], speed[unit], nominal[unit], fs)
-    return x, {"load": load, "speed": 60 * speed, "temp": temp}, hours
+        _unit(generator(seed, f"bearing{unit}"), out[unit], plan, unit, load[unit], speed[unit], nominal[unit], fs)
+        let_go(out)
+    return {"load": load, "speed": 60 * speed, "temp": temp}, hours
 
 
 def _unit(

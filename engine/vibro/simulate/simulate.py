@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.data import let_go
 from vibro.errors import ConfigError
 from vibro.simulate.episodes import (
     BEARING_MIX,
@@ -21,6 +23,7 @@ from vibro.simulate.plant import build_plant, generator, operate
 PRESETS = ("transformer", "transformer-60hz", "transformer-field", "bearing")
 STEPS_A_UNIT = 40_000  # quantisation: 2.5e-5 of the unit; k / 40000 is the double nearest to its decimal text
 TAP_CHANGES = 0.012  # share of the instants of a transformer at which its tap changer works
+BLOCK = 256  # records or instants that are worked on at a time
 START = np.datetime64("2024-01-01T00:00:00", "ns")
 
 
@@ -61,6 +64,7 @@ def simulate(
     length: int | None = None,
     tap_changes: float | None = None,
     name: str = "",
+    scratch: Path | None = None,
 ) -> Simulated:
     """Records of ``units`` machines with ``sensors`` each, a share ``faults`` of them faulty, or a share for each machine.
 
@@ -68,18 +72,21 @@ def simulate(
     there are ``records`` records; ``preset`` is one of PRESETS: ``transformer-field`` adds worn tap changers,
     electrical interference and records of a wrong sampling rate to the faults of ``transformer``. ``tap_changes`` is the
     share of the instants of a transformer at which its tap changer works (default: 1.2 %). ``name`` goes before the names of
-    machines and sensors, so that those of several simulations differ.
+    machines and sensors, so that those of several simulations differ. With ``scratch`` the samples lie in a file of that
+    folder, which must outlive the result; memory then does not grow with them.
     """
     length = round(fs) if length is None else length
     _check(records, units, sensors, faults, preset, fs, length, tap_changes)
     instants = -(-records // (units * sensors))
     shape = (units, instants, sensors)
     rng = generator(seed, "faults")
+    x = _room(scratch, (instants, units, sensors, length))
+    by_unit = np.moveaxis(x, 1, 0)
     if preset == "bearing":
         from vibro.simulate.bearing import run_bearings
 
         plan = schedule_by_machine(rng, shape, faults, BEARING_MIX, np.ones(shape[:2], bool), 0.0)
-        x, covariates, hours = run_bearings(seed, plan, fs, length)
+        covariates, hours = run_bearings(seed, plan, fs, by_unit)
     else:
         from vibro.simulate.transformer import signals
 
@@ -88,7 +95,7 @@ def simulate(
         plan = schedule_by_machine(
             rng, shape, faults, mix, state.fan, TAP_CHANGES if tap_changes is None else tap_changes
         )
-        x = signals(seed, plant, state, plan, fs, length, 60.0 if preset == "transformer-60hz" else 50.0)
+        signals(seed, plant, state, plan, fs, by_unit, 60.0 if preset == "transformer-60hz" else 50.0)
         hours = state.hours
         covariates = {
             "load": state.load,
@@ -103,12 +110,13 @@ def simulate(
             grid = np.broadcast_to(grid[..., None], shape)
         return np.ascontiguousarray(np.moveaxis(grid, 0, 1).reshape(-1, *grid.shape[3:])[:records])
 
-    x = rows(x)
-    np.multiply(x, STEPS_A_UNIT, out=x)
-    np.rint(x, out=x)
-    for block in range(0, len(x), 256):
-        x[block : block + 256] = x[block : block + 256].astype(np.float64) / STEPS_A_UNIT
-    x += np.float32(0)  # no negative zero: text does not keep its sign
+    x = x.reshape(-1, length)[:records]
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK]
+        np.rint(block * np.float32(STEPS_A_UNIT), out=block)
+        block[...] = block.astype(np.float64) / STEPS_A_UNIT
+        block += np.float32(0)  # no negative zero: text does not keep its sign
+        let_go(x)
     fault, oltc = rows(plan.fault), rows(plan.oltc)
     kind = np.where(oltc, "benign", "normal")
     kind = np.where(fault == "", kind, np.where(np.char.startswith(fault, "s_"), "sensor", "machine"))
@@ -129,6 +137,13 @@ def simulate(
         fs=float(fs),
         preset=preset,
     )
+
+
+def _room(scratch: Path | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A place for samples in order of time, unit and sensor: memory, or a file."""
+    if scratch is None:
+        return np.empty(shape, np.float32)
+    return np.memmap(scratch / "samples.f32", np.float32, mode="w+", shape=shape)
 
 
 def _check(

@@ -9,21 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.data import let_go
 from vibro.simulate.episodes import Schedule
 from vibro.simulate.plant import CURRENT_HARMONICS, Array, Operation, Plant, generator
 from vibro.simulate.transients import add_ring, coloured_noise, rattle, spoil
 
 LINES = 24  # i^2 of an 11th harmonic ends at line 22
+REST = 256  # instants after which the pages of a mapped file leave memory
 CYCLE = 128  # samples of one mains cycle for the Fourier lines
 Complex = NDArray[np.complex128]
 
 
 def signals(
-    seed: int, plant: Plant, state: Operation, plan: Schedule, fs: float, length: int, mains: float
-) -> NDArray[np.float32]:
-    """(U, K, S, T) float32 acceleration in g, not yet quantised."""
-    units, instants, sensors = plan.fault.shape
-    out = np.empty((units, instants, sensors, length), np.float32)
+    seed: int, plant: Plant, state: Operation, plan: Schedule, fs: float, out: NDArray[np.float32], mains: float
+) -> None:
+    """Fills ``out`` (U, K, S, T) with acceleration in g, not yet quantised."""
+    units, instants, _ = plan.fault.shape
     for unit in range(units):
         rng = generator(seed, f"unit{unit}")
         lines = _lines(rng, plant, state, plan, unit, mains)
@@ -32,7 +33,7 @@ def signals(
         _synthesise(out[unit], lines, mains + state.mains_shift[unit], start, fs)
         _background(rng, out[unit], plant, state, plan, unit, fs)
         _transients(rng, out[unit], plant, plan, unit, fs, mains)
-    return out
+        let_go(out)
 
 
 def _lines(
@@ -108,6 +109,8 @@ def _synthesise(out: NDArray[np.float32], lines: Complex, mains: Array, phase: A
             np.multiply(power[n - 1], power[0], out=power[n])
         c = lines[k].astype(np.complex64)
         out[k] = c.real @ power.real - c.imag @ power.imag
+        if k % REST == 0:
+            let_go(out)
 
 
 def _background(
@@ -136,6 +139,8 @@ def _background(
     for k in range(instants):
         out[k] += c[k].real @ basis.real - c[k].imag @ basis.imag
         out[k] += coloured_noise(rng, plant.noise[unit], flow[k], length, fs)
+        if k % REST == 0:
+            let_go(out)
 
 
 def _transients(

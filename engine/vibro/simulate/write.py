@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import SignalBatch, make_batch, record_id
+from vibro.data import SignalBatch, let_go, make_batch, record_id
 from vibro.errors import ConfigError
-from vibro.simulate.simulate import STEPS_A_UNIT, Simulated
+from vibro.simulate.simulate import BLOCK, STEPS_A_UNIT, Simulated
 
 LABEL_COLUMNS = ("record_id", "sensor_id", "data_time", "label", "kind", "fault_type", "severity")
 
@@ -43,7 +43,7 @@ def write(sim: Simulated, folder: Path, format: str = "jsonl") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     writers[format](sim, folder)
     times = iso(sim.time)
-    ids = [record_id(str(s), t, v[0]) for s, t, v in zip(sim.sensor, sim.time, sim.x, strict=True)]
+    ids = [record_id(str(s), t, v[0]) for s, t, v in zip(sim.sensor, sim.time, _in_turn(sim.x), strict=True)]
     keys = [ids, sim.sensor, times]
     truth = [sim.label, sim.kind, sim.fault_type, sim.severity]
     _write_csv(folder / "labels.csv", LABEL_COLUMNS, zip(*keys, *truth, strict=True))
@@ -59,13 +59,12 @@ def iso(time: NDArray[np.datetime64]) -> list[str]:
 
 def _write_jsonl(sim: Simulated, folder: Path) -> None:
     """One object per line; the samples are decimal text that reads back as the same float32."""
-    steps = np.rint(sim.x[:, 0].astype(np.float64) * STEPS_A_UNIT).astype(np.int64)
-    low = int(steps.min())
-    words = np.array(
-        [f"{k / STEPS_A_UNIT:.6f}".rstrip("0").rstrip(".") for k in range(low, int(steps.max()) + 1)], dtype=object
-    )
+    ends = [(float(row.min()), float(row.max())) for row in _in_turn(sim.x)]
+    low, high = (round(end * STEPS_A_UNIT) for end in (min(a for a, _ in ends), max(b for _, b in ends)))
+    words = np.array([f"{k / STEPS_A_UNIT:.6f}".rstrip("0").rstrip(".") for k in range(low, high + 1)], dtype=object)
     with (folder / "data.jsonl").open("w", encoding="utf-8", newline="\n") as file:
-        for time, sensor, machine, row in zip(iso(sim.time), sim.sensor, sim.machine, steps, strict=True):
+        for time, sensor, machine, signal in zip(iso(sim.time), sim.sensor, sim.machine, _in_turn(sim.x), strict=True):
+            row = np.rint(signal[0].astype(np.float64) * STEPS_A_UNIT).astype(np.int64)
             head = {
                 "data_time": time,
                 "sensor_id": str(sensor),
@@ -74,6 +73,14 @@ def _write_jsonl(sim: Simulated, folder: Path) -> None:
                 "unit": sim.unit,
             }
             file.write(json.dumps(head)[:-1] + ', "signal_value": "' + ",".join(words[row - low]) + '"}\n')
+
+
+def _in_turn(x: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """The records (1, T) one by one; those behind do not stay in memory where they lie in a file."""
+    for i, signal in enumerate(x):
+        yield signal
+        if i % BLOCK == 0:
+            let_go(x)
 
 
 def _write_npz(sim: Simulated, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 ``manifest.json`` holds the format number, the meta table of the model, and name, size and sha256 of every other file;
 its own digest covers all of that, and its text is canonical, so that every change in it is detected as well. This stops
-accidents, not an attacker who rewrites folder and digest together.
+accidents, not an attacker who rewrites folder and digest together; a signature does (``vibro.store.seal``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vibro import __version__
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io import files, tensors
+from vibro.store import seal
 
 FORMAT = 2
 NAME = "manifest.json"
@@ -58,7 +59,7 @@ def save(folder: Path, parts: BundleParts) -> None:
             listed[path] = {"name": name, "sha256": sha256(content).hexdigest(), "bytes": len(content)}
         manifest = {"format": FORMAT, "vibro": __version__, "files": listed, "meta": files.plain(parts.meta)}
         with files.disk_errors(folder):
-            (building / NAME).write_text(_sealed(manifest), "utf-8")
+            (building / NAME).write_text(_text(seal.sealed(manifest)), "utf-8")
             files.sync_tree(building)
             if folder.exists():
                 files.swap_folders(building, folder)
@@ -100,7 +101,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         text = content.decode("utf-8")
-        sealed = isinstance(manifest, dict) and text == _sealed({k: v for k, v in manifest.items() if k != "digest"})
+        sealed = isinstance(manifest, dict) and seal.whole(manifest) and text == _text(manifest)
     except (ValueError, TypeError, RecursionError):
         sealed = False
     if not sealed:
@@ -112,6 +113,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             hint="use the vibro that wrote it, or fit again",
         )
     _check_entries(path, manifest)
+    seal.check_signature(manifest, path)
     return dict(manifest)
 
 
@@ -127,11 +129,9 @@ def _file_names(parts: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
-def _sealed(manifest: Mapping[str, Any]) -> str:
-    """The canonical text of a manifest with its digest."""
-    body = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    sealed = {**manifest, "digest": sha256(body.encode("ascii")).hexdigest()}
-    return json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+def _text(manifest: Mapping[str, Any]) -> str:
+    """The canonical text of a manifest."""
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _check_entries(path: Path, manifest: Mapping[str, Any]) -> None:

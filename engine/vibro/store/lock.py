@@ -93,6 +93,24 @@ def holder(folder: Path) -> str:
         return "another process"
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a living process holds the lock of a folder."""
+    from filelock import FileLock, Timeout
+
+    path = folder / LOCK
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+    lock.release()
+    return False
+
+
 def network_file_system(folder: Path) -> str:
     """Type of the file system if it is a network one, whose kernel locks are unreliable; else empty. Linux only."""
     try:

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from vibro import __version__
-from vibro.errors import ConfigError, ContractError, IncompatibleModelError, StateError
+from vibro.errors import ConfigError, ContractError, IncompatibleModelError, LockedError, StateError
 from vibro.io import files
+from vibro.store import seal
+from vibro.store.index import SCORES
+from vibro.store.lock import holder, in_use
 from vibro.store.rundir import INTERNAL, PUBLIC, describe
 
 SCHEMA = 1
@@ -59,7 +62,7 @@ def build(folder: Path, *, gpu: str | None = None, **parts: Any) -> dict[str, An
     """The manifest of a run directory whose other files are all written.
 
     ``parts`` are those of ``KEYS`` that the caller knows; schema, versions, machine and the hashes of the
-    files are filled in here. Internal files (stages, lock) are not listed.
+    files are filled in here. Of the internal files (stages, lock) the stored scores alone are listed: commands use them.
     """
     unknown = sorted(set(parts) - set(KEYS))
     if unknown or parts.get("status") not in STATUSES:
@@ -72,21 +75,25 @@ def build(folder: Path, *, gpu: str | None = None, **parts: Any) -> dict[str, An
 
 
 def write(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes ``manifest.json`` of a folder, atomically; it is the last file of a run."""
-    files.write_text(folder / NAME, files.to_json(manifest))
+    """Writes ``manifest.json`` of a folder with its seal, atomically; it is the last file of a run."""
+    files.write_text(folder / NAME, files.to_json(seal.sealed(files.plain(manifest))))
 
 
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of a run directory.
 
-    StateError if it is missing or damaged, IncompatibleModelError if it is newer, ConfigError for the one of a model.
+    StateError if it is missing or damaged, IncompatibleModelError if it is newer, ConfigError for the one of a model,
+    LockedError while the first run in the folder is at work.
     """
     path = folder / NAME
+    if not path.exists() and in_use(folder):
+        raise LockedError(f"a run is at work in {folder}: {holder(folder)}", hint="wait until it has ended")
     try:
-        manifest = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        manifest = json.loads(content)
     except FileNotFoundError:
         raise StateError(f"{folder} has no {NAME}", hint="the run did not end; --resume goes on with it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StateError(f"{path} is damaged: {error}") from None
     if isinstance(manifest, dict) and "format" in manifest and "schema" not in manifest:
         run = folder.absolute().parent
@@ -101,6 +108,12 @@ def read(folder: Path) -> dict[str, Any]:
         raise IncompatibleModelError(
             f"{path} was written by a newer vibro (schema {manifest['schema']})", hint="upgrade vibro"
         )
+    text = files.to_json(manifest).encode("utf-8", "backslashreplace")
+    if "digest" not in manifest or text != content or not seal.whole(manifest):
+        raise StateError(
+            f"{path} is damaged, or was written by an earlier version", hint="run the ensemble or score again"
+        )
+    seal.check_signature(manifest, path)
     return manifest
 
 
@@ -141,9 +154,13 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def run_files(folder: Path) -> dict[str, dict[str, object]]:
-    """``{path: {sha256, bytes}}`` of the public files of a run directory but for the manifest itself."""
+    """``{path: {sha256, bytes}}`` of the public files of a run directory but for the manifest itself, and of its scores."""
     foreign = {path.name for path in folder.iterdir() if path.name not in PUBLIC}
-    return describe(folder, skip=frozenset(foreign | INTERNAL | {NAME}))
+    found = describe(folder, skip=frozenset(foreign | INTERNAL | {NAME}))
+    if (folder / SCORES).is_file():
+        sha, size = files.digest(folder / SCORES)
+        found[SCORES] = {"sha256": sha, "bytes": size}
+    return found
 
 
 def libraries() -> dict[str, str]:

@@ -240,7 +240,13 @@ class RunDir:
 
 def real_path(out: Path) -> Path:
     """Absolute path of OUT, links followed, so that a rename meets the folder and not a link to it."""
-    return Path(out).resolve()
+    try:
+        found = Path(out).resolve()
+    except RuntimeError:  # as Python 3.11 and 3.12 say it
+        raise ConfigError(f"{out} is a link to itself", hint="choose another -o") from None
+    if not found.name:
+        raise ConfigError(f"{out} is the root of a disk", hint="choose a folder in it")
+    return found
 
 
 def content(folder: Path) -> list[str]:

@@ -207,7 +207,7 @@ def json_line(value: Mapping[str, Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """One CSV cell: floats with 9 significant digits, times in ISO 8601, formulae of spreadsheets escaped."""
+    """One CSV cell: floats with 9 significant digits, times in ISO 8601; formulae and invisible characters escaped."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -270,6 +270,7 @@ def _column(name: str, values: NDArray[Any]) -> list[str]:
 
 
 def _text(value: str) -> str:
+    value = "\n".join(map(printable, value.split("\n")))  # a line break is quoted instead
     if value.startswith(_FORMULA):
         value = "'" + value
     return '"' + value.replace('"', '""') + '"' if _TO_QUOTE.search(value) else value

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hmac
 import os
+import secrets
 import shutil
+import tempfile
 import time
-from hashlib import sha256
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro.core.views import let_go
+from vibro.data import let_go
 from vibro.errors import ResourceError, StateError
 from vibro.io.files import digest, sync_tree
 from vibro.io.tensors import load_tensors, save_tensors
@@ -21,15 +24,15 @@ LIMIT = 20 << 30  # bytes; above it the least recently used entries are removed
 SPARE = 1 << 30  # bytes of the disk that stay free
 ABANDONED = 86_400.0  # seconds after which an unfinished entry counts as abandoned
 _STEP = 8 << 20  # bytes written at a time
-_BLOCKS, _BLOCK = 16, 1 << 13  # of words of 64 bits that are checked at a time: 1 MiB
-ARRAY, STATE, SEAL = "view.npy", "state.safetensors", "sha256"
+ARRAY, STATE, SEAL, SECRET = "view.npy", "state.safetensors", "seal", ".secret"
 
 
 class ViewCache:
-    """A folder of entries, each a folder with the array, the extractor's state and a checksum of both.
+    """A folder of entries, each a folder with the array, the extractor's state and a seal of both.
 
-    An entry appears whole or not at all, so runs side by side may share the folder. One that is torn or damaged is
-    removed and counts as missing. A full disk disables the cache and never fails the run.
+    An entry appears whole or not at all, so runs side by side may share the folder. One that is torn, damaged, put there by
+    somebody else or under another key is removed and counts as missing. A full disk disables the cache and never fails
+    the run.
     """
 
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
@@ -40,7 +43,7 @@ class ViewCache:
         """The array as a read-only memory map, and the state; None if there is no sound entry."""
         entry = self.folder / key
         try:
-            if (entry / SEAL).read_text("ascii") != _seal(entry):
+            if not hmac.compare_digest((entry / SEAL).read_text("ascii"), self._seal(key, entry)):
                 raise StateError(f"{entry} is damaged")
             array = np.load(entry / ARRAY, mmap_mode="r", allow_pickle=False)
             state = load_tensors(entry / STATE)
@@ -64,14 +67,33 @@ class ViewCache:
             building.mkdir(parents=True)
             _write(building / ARRAY, array)
             save_tensors(building / STATE, state)
-            (building / SEAL).write_text(_seal(building), "ascii")
+            (building / SEAL).write_text(self._seal(key, building), "ascii")
             sync_tree(building)
             building.rename(self.folder / key)
             self._shrink()
-        except (OSError, ResourceError):  # full, read-only, or another run has made the entry meanwhile
+        except (OSError, ResourceError, StateError):  # full, read-only, or another run has made the entry meanwhile
             pass
         finally:
             shutil.rmtree(building, ignore_errors=True)  # already renamed to the entry
+
+    def _seal(self, key: str, entry: Path) -> str:
+        """What vouches for an entry: HMAC-SHA256 of its key and files, by a secret that only this user can read."""
+        told = f"{key} {digest(entry / ARRAY)[0]} {digest(entry / STATE)[0]}"
+        return hmac.new(self._secret(), told.encode(), "sha256").hexdigest()
+
+    def _secret(self) -> bytes:
+        """The secret beside this folder, made when it is first needed; StateError for one that others could have made or read."""
+        path = self.folder.with_name(SECRET)
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-") as made:  # readable for its owner alone
+                made.write(secrets.token_bytes(32))
+                made.flush()
+                with suppress(FileExistsError):
+                    os.link(made.name, path)
+        status = path.stat()
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077):
+            raise StateError(f"{path} is not the user's own")
+        return path.read_bytes()
 
     def _shrink(self) -> None:
         """Removes entries above the limit, and unfinished ones that killed runs left."""
@@ -95,26 +117,6 @@ def _write(path: Path, array: NDArray[np.float32]) -> None:
         for start in range(0, len(array), step):
             out.write(np.ascontiguousarray(array[start : start + step]).data)
             let_go(array)
-
-
-def _seal(entry: Path) -> str:
-    return f"{_checksum(entry / ARRAY)} {digest(entry / STATE)[0]}"
-
-
-def _checksum(path: Path) -> str:
-    """Checksum of a large file at the speed of memory, against torn and damaged bytes, not against forgery.
-
-    Words of 64 bits are summed with odd weights in blocks, so that no change within one word can pass; the sums and the
-    size of the file are hashed.
-    """
-    words = np.zeros((_BLOCKS, _BLOCK), np.uint64)
-    weights = np.arange(1, 2 * _BLOCK, 2, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    sums, buffer = sha256(), words.data.cast("B")
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            buffer[count:] = bytes(len(buffer) - count)
-            sums.update(np.einsum("ij,j->i", words, weights).tobytes() + count.to_bytes(8, "little"))
-    return sums.hexdigest()
 
 
 def _size(entry: Path) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vibro import hookimpl
 from vibro.api import Record, Rejected
+from vibro_plugins.readers import mat5
 from vibro_plugins.readers.text.choice import ChannelParams
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import hdf5
@@ -53,6 +54,8 @@ def _tree(path: Path) -> Tree:
 
     with path.open("rb") as stream:
         try:
+            mat5.check(stream.read(), MAX_BYTES)
+            stream.seek(0)
             size = sum(8 * int(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(stream))
             if size > MAX_BYTES:
                 raise BadField("Q019", "", f"the variables take more than {MAX_BYTES >> 30} GiB")

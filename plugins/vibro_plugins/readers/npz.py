@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from vibro_plugins.readers.text.lines import FREE, MAX_RATIO, MAX_UNPACKED, exce
 CHUNK = 4 << 20  # bytes of signals held at a time
 MAX_COLUMN = 256 << 20  # bytes of a column such as sensor_id
 MAX_MEMBERS = 1000
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class Npz(Reader):
@@ -62,7 +64,7 @@ class Npz(Reader):
             found = ", ".join(sorted(names)[:8]) or "nothing"
             raise BadField("Q005", "signals", f"no array named signals (found: {excerpt(found)})")
         with archive.open("signals.npy") as stream:
-            shape, fortran, dtype = _header(stream, "signals")
+            shape, fortran, dtype = _header(stream, "signals", archive.getinfo("signals.npy").file_size)
             if dtype.kind not in "fiu":
                 raise BadField("Q006", "signals", f"signals are {dtype}, not real numbers")
             if len(shape) not in (2, 3):
@@ -129,8 +131,11 @@ class _Columns:
 
     @staticmethod
     def _load(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-        if archive.getinfo(f"{name}.npy").file_size > MAX_COLUMN:
+        size = archive.getinfo(f"{name}.npy").file_size
+        if size > MAX_COLUMN:
             raise BadField("Q019", name, f"{name} takes more than {MAX_COLUMN >> 20} MiB")
+        with archive.open(f"{name}.npy") as stream:
+            _header(stream, name, size)
         with archive.open(f"{name}.npy") as stream:
             try:
                 return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
@@ -209,17 +214,20 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         raise BadField("Q019", "signals", f"signals unpack to more than {MAX_RATIO} times their size")
 
 
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type of a ``.npy`` stream, which is left at its first value."""
+def _header(stream: IO[bytes], name: str, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of a ``.npy`` stream of ``size`` bytes, which is left at its first value."""
     try:
         version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(stream)
-        if version == (2, 0):
-            return np.lib.format.read_array_header_2_0(stream)
-    except ValueError as error:
+        if version not in _HEADERS:
+            raise BadField("Q001", name, f"array {name} has format {version}, not 1.0 or 2.0")
+        shape, fortran, dtype = _HEADERS[version](stream)
+    except BadField:
+        raise
+    except Exception as error:  # numpy reads a header as Python source, and raises whatever that raises
         raise BadField("Q001", name, f"array {name}: {error}") from None
-    raise BadField("Q001", name, f"array {name} has format {version}, not 1.0 or 2.0")
+    if any(type(n) is not int or not 0 <= n < 1 << 40 for n in shape) or math.prod(shape) * dtype.itemsize > size:
+        raise BadField("Q001", name, f"array {name} says it has shape {shape}, which {size} bytes cannot hold")
+    return shape, fortran, dtype
 
 
 def _stream(stream: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
