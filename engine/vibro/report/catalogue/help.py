@@ -222,4 +222,13 @@ HELP: Sequence[tuple[str, str]] = (
     ("A benchmark or run: the old one.", "基准测试或运行：旧的。"),
     ("A benchmark or run: the new one.", "基准测试或运行：新的。"),
     ("METRIC:DELTA: exit 1 if b is worse by more, beyond noise.", "METRIC:DELTA：若 b 变差超过该值且超出噪声，以 1 退出。"),
+    ("A detector that can be pre-trained.", "可预训练的检测器。"),
+    ("File to write: FILE.safetensors.", "要写的文件：FILE.safetensors。"),
+    ("Folder to write: absent or empty.", "要写的文件夹：不存在或为空。"),
+    ("Size of the student's weights at most, in KiB.", "学生模型权重的大小上限（KiB）。"),
+    ("Table of load, temperature ..., read anew at each look.", "负荷、温度等的表，每次查看时重新读取。"),
+    ("Teaches a small network the fused score of a run; the folder scores records with numpy alone.",
+     "让小网络学习一次运行的融合分数；所得文件夹只需 numpy 即可打分。"),
+    ("Trains a network on unlabelled records of any machines, each DATA by itself; runs on few records start from it.",
+     "用任意设备的无标签记录训练网络，每个 DATA 各自成组；记录少的运行从它开始。"),
 )  # fmt: skip
