@@ -19,6 +19,7 @@ from vibro.ingest.units import UNITS, unit_named
 from vibro.io.files import iso_time
 
 _LABELS = {"": -1, "-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
+MOST = float(np.finfo(np.float32).max)  # of a covariate
 _NOT_COVARIATES = {name for key in KEYS for name in key}
 
 
@@ -254,9 +255,9 @@ def _number(table: Table, k: int, name: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or "_" in cell:
+    if not abs(value) <= MOST or "_" in cell:
         raise ConfigError(
-            f"{table.place(k)}: column {name} holds {cell[:40]!r}, not a number", hint="leave a missing value empty"
+            f"{table.place(k)}: column {name} holds {cell[:40]!r}, not a number of float32", hint="leave a missing value empty"
         )
     return value
 
