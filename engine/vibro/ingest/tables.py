@@ -257,7 +257,8 @@ def _number(table: Table, k: int, name: str, cell: str) -> float:
         value = math.nan
     if not abs(value) <= MOST or "_" in cell:
         raise ConfigError(
-            f"{table.place(k)}: column {name} holds {cell[:40]!r}, not a number of float32", hint="leave a missing value empty"
+            f"{table.place(k)}: column {name} holds {cell[:40]!r}, not a number of float32",
+            hint="leave a missing value empty",
         )
     return value
 
