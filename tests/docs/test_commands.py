@@ -105,6 +105,8 @@ def prepare(page: str, text: str, pump: Path) -> None:
             shutil.copytree("run", "run-of-may")
             shutil.copytree("run", "run-of-june")
             tool("threshold", "run-of-june", "--budget", 0.2)
+        if "records.npz" in text:
+            tool("data", "convert", "data", "-o", "records.npz")
     if page == "formats.md":
         samples = np.random.default_rng(0).normal(size=300_000).astype(np.float32)
         table = here / "plant" / "P1" / "front" / "20240101_000000.csv"
@@ -126,8 +128,8 @@ def test_commands_of_the_page(page, number, text, pump, tmp_path, monkeypatch):
         words = shlex.split(line, comments=True)
         if not words or " ".join(words) in MAKE:
             continue
-        if words[0] == "grep":
-            subprocess.run(line, shell=True, check=True)
+        if words[0] in ("grep", "python"):
+            subprocess.run(line.replace("python ", f"{sys.executable} ", 1), shell=True, check=True)
             continue
         assert words[0] == "vibro", line
         code = endless(words) if words[1] == "watch" and "--once" not in words else run(named(words[1:]))
@@ -175,7 +177,7 @@ def fill_in(table: Path) -> None:
 
 def test_every_block_of_commands_is_vibro_or_make():
     lines = [shlex.split(line, comments=True) for _, _, text in blocks() for line in text.splitlines()]
-    assert {words[0] for words in lines if words} == {"vibro", "make", "grep"} and len(lines) > 30
+    assert {words[0] for words in lines if words} == {"vibro", "make", "grep", "python"} and len(lines) > 30
     assert {" ".join(words) for words in lines if words and words[0] == "make"} <= MAKE
 
 

@@ -110,7 +110,7 @@ def test_two_rows_that_disagree(batch, table):
 
 def test_tables_that_are_none(batch, table, tmp_path):
     fails(lambda: read_labels(tmp_path / "nowhere.csv", batch), "nowhere.csv", "no such file")
-    fails(lambda: read_labels(tmp_path, batch), "cannot read")
+    fails(lambda: read_labels(tmp_path, batch), "is a folder")
     fails(lambda: read_labels(table("record_id,lable", "x,1"), batch), "lacks column label", "lable")
     fails(lambda: read_labels(table("record_id;label", "x;1"), batch), "commas")
     fails(lambda: read_labels(table("name,label", "x,1"), batch), "no key column")

@@ -20,7 +20,7 @@ ENGLISH = ("host", "testing", "python", "sklearn.py", "io")  # read by authors o
 FOR_USERS = ("registry.py",)  # of these rooms
 ERRORS = {name for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, errors.VibroError)}
 CONTRACT = {"ContractError", "NotFittedError"}  # about the code of a plugin
-TYPED = re.compile(r"[-\\[{(]|vibro |pip |until:|utf-8|X1 NAME=")  # a hint that is all to be typed
+TYPED = re.compile(r"[-\\[{(]|vibro |pip |ulimit |head -c |until:|utf-8|X1 NAME=")  # a hint that is all to be typed
 
 Text = list[str] | None
 
@@ -96,7 +96,7 @@ def test_lines_and_headings_of_the_terminal():
         titles = [word.value for word in node.keywords if word.arg == "title"]
         said |= {text for part in (*given, *titles) for text in texts(part) or []}
     worded = {text for text in said if re.search("[a-z]{2}", text)}
-    same = {"id", "fs", "z", "p", "macro F1"}
+    same = {"id", "int8", "fs", "z", "p", "macro F1"}
     assert len(worded) > 60 and sorted(text for text in worded - same if not known(text)) == []
 
 

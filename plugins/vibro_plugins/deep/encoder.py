@@ -55,12 +55,12 @@ class Departures:
 
     def state(self) -> State:
         """Arrays for a component's state."""
-        return {**self.channels.state(), "own": self.own.keys, "row": self.row}
+        return {**self.channels.state(), **self.own.state(), "row": self.row}
 
     @classmethod
     def load(cls, state: State) -> Self:
         """Back from ``state``."""
-        return cls(Channels.load(state), FitRows(state["own"]), state["row"])
+        return cls(Channels.load(state), FitRows.load(state), state["row"])
 
 
 class Encoder(nn.Module):

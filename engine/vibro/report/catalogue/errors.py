@@ -556,9 +556,9 @@ ERRORS: Sequence[tuple[str, str]] = (
     ("a student of these records does not fit into {n} kB", "这些记录的学生模型放不进 {n} kB"),
     ("all labels of normal records, or all of faults, lie in one stretch of one recording: none can be held out",
      "正常记录的标签或故障的标签全在同一段录音内：无法留出"),
+    ("{place}: column {name} holds {what}, not a number of float32", "{place}：列 {name} 中的 {what} 不是 float32 范围内的数值"),
     ("choose a folder in it", "请选择其中的一个文件夹"),
     ("fit on more records", "用更多记录拟合"),
-    ("head -c 32 /dev/urandom | base64 > {path}", "head -c 32 /dev/urandom | base64 > {path}"),
     ("label records of another machine, recording or time too", "请再标注其他设备、录音或时间的记录"),
     ("leave --sign out to use it all the same", "仍要使用则去掉 --sign"),
     ("leave it out, or name a folder that holds it with others as one DATA",
@@ -567,6 +567,5 @@ ERRORS: Sequence[tuple[str, str]] = (
     ("memory ran out in view {name}", "视图 {name} 内存不足"),
     ("name its run: {path}", "请给出它的运行目录：{path}"),
     ("take it from whoever holds the key", "请向持有密钥的人取得"),
-    ("ulimit -v unlimited", "ulimit -v unlimited"),
     ("wait until it has ended", "请等它结束"),
 )  # fmt: skip
