@@ -270,8 +270,8 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "detected": ("faults detected", "检出"),
     "adds": ("adds", "增益"),
     "adds_nothing": (
-        "{n} of {members} members add nothing on these data, since the others catch as many injected faults: {names}",
-        "{members} 个成员中有 {n} 个在此数据上无增益（其余成员检出同样多的注入故障）：{names}",
+        "{n} of {members} members each add nothing to the others, which catch as many injected faults without it: {names}",
+        "{members} 个成员中有 {n} 个各自无增益（去掉任一个，其余成员检出同样多的注入故障）：{names}",
     ),
     "p_adds": (
         "Adds: share of the injected faults that raise an alarm only with this detector, less those only without it.",
