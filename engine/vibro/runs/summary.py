@@ -180,13 +180,21 @@ def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, b
             off.setdefault(r.reason, []).append(r.id)
     said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
     on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
-    alone = int((np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid).sum()) if on else 0
-    if alone:
-        ids = " and ".join(matrix.detectors[j] for j in on)
-        said.append(
-            f"{alone} of {len(batch)} records lack companions, the other sensors of their machine at their instant:"
-            f" {ids} give them no score, the other detectors judge them"
-        )
+    if not on:
+        return said
+    alone = np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid
+    judged = fitted.reference["sensor"][np.isfinite(fitted.reference["z"][:, on]).any(axis=1)]
+    grouped = np.isin(batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"]).sensor, judged)
+    reasons = {
+        "lack companions, the other sensors of their machine at their instant": alone & grouped,
+        "are of sensors that had too few instants in common with others at the fit": alone & ~grouped,
+    }
+    ids = " and ".join(matrix.detectors[j] for j in on)
+    for reason, rows in reasons.items():
+        if rows.any():
+            said.append(
+                f"{int(rows.sum())} of {len(batch)} records {reason}: {ids} give them no score, the other detectors judge them"
+            )
     return said
 
 
