@@ -114,6 +114,7 @@ class Channels:
             "channels.scatter_centre": s.centre,
             "channels.whiten": s.whiten,
             "channels.rows": self.rows,
+            "channels.shrinkage": np.array(self.scatter.shrinkage),
             "channels.index": self.index,
         }
 
@@ -121,5 +122,7 @@ class Channels:
     def load(cls, state: State) -> Self:
         """Back from ``state``."""
         rows = state["channels.rows"]
-        scatter = Scatter(state["channels.scatter_centre"], state["channels.whiten"], 0.0, len(rows))
+        scatter = Scatter(
+            state["channels.scatter_centre"], state["channels.whiten"], float(state["channels.shrinkage"]), len(rows)
+        )
         return cls(state["channels.centre"], state["channels.factor"], scatter, rows, state["channels.index"])

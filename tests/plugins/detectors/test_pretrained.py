@@ -69,6 +69,14 @@ def test_forty_records_are_enough_and_new_ones_score_like_those_of_the_fit(rows)
     assert np.array_equal(detector.score(sound[7:8]), new[7:8])
 
 
+def test_a_restored_one_scores_the_rows_of_its_fit_as_before(rows):
+    detector, restored = made(), made()
+    x = np.concatenate([rows[0], rows[1]])
+    detector.fit(x)
+    restored.load_state(detector.state())
+    assert np.array_equal(restored.score(x), detector.score(x))
+
+
 def test_the_shape_of_a_departure_counts_for_a_bounded_factor(rows):
     detector = made()
     detector.fit(rows[0])
