@@ -27,12 +27,6 @@ class Rows:
     judged_held_out: bool = False
     clean: bool = False
 
-    @property
-    def held_out(self) -> NDArray[np.intp]:
-        """Rows of fold 0."""
-        rows: NDArray[np.intp] = self.fit[self.fold == 0]
-        return rows
-
     def by_id(self, batch: SignalBatch) -> Rows:
         """The rows in the order of their record ids, so that the order of the input decides nothing."""
         order = np.argsort(batch.ids[self.fit], kind="stable")
