@@ -1,0 +1,317 @@
+"""``vibro export``: a model as plain arrays, ONNX graphs and one script that gives scores and levels without vibro."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro import __version__
+from vibro.api import Component, Exported, ViewKey
+from vibro.context import Context
+from vibro.core.engine import Engine
+from vibro.core.fitted import FittedEnsemble, Floats
+from vibro.core.plan import survivors_of
+from vibro.core.view_graph import ROOTS
+from vibro.data import SignalBatch, make_batch
+from vibro.errors import ConfigError, NotApplicableError, ParityError, PluginError
+from vibro.host.manager import PluginHost
+from vibro.io import files
+from vibro.portable.assemble import assembled, function_name
+from vibro.runs.model import load_model, verify_model
+from vibro.scoring.thresholds import fuse
+from vibro.scoring.verdict import INDETERMINATE, ScoreMatrix, decide
+from vibro.store import manifest
+
+SCRIPT = "score.py"
+TURNED = 1.5  # times the size of the stored records, back to front: records that the fit has not seen
+
+
+@dataclass
+class Parts:
+    """What is to be written: tables of ``model.json``, arrays by part and name, graphs by file, functions of the script;
+    ``left_out``: members that are not in it, with the reason."""
+
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    members: list[dict[str, Any]] = field(default_factory=list)
+    arrays: dict[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    graphs: dict[str, bytes] = field(default_factory=dict)
+    functions: list[Callable[..., Any]] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Records with the scores that the model gives them: the stored ones, and the same turned round, new to it."""
+
+    batch: SignalBatch
+    instant: NDArray[np.intp]
+    raw: Floats
+
+
+def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Writes a run's model to OUT as a script, its tables and graphs, after the script has given the model's own scores.
+
+    A member that cannot be exported or gives other scores is left out and named with the reason. ConfigError for an OUT
+    that is not empty or a missing extra; ParityError, and nothing is written, where too few members are left for a
+    verdict, or calibration and fusion give other scores or levels.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already", hint="choose another folder")
+    if find_spec("onnxruntime") is None:
+        raise ConfigError("onnxruntime is not installed", hint="pip install 'vibro[export]'")
+    fitted, _, meta = load_model(host, path)
+    engine = Engine(host, Context(seed=fitted.seed, device="cpu", fs=fitted.schema["fs"]))
+    verify_model(engine, fitted, meta, manifest.libraries())
+    if fitted.calibration.method == "ecdf":
+        raise ConfigError("calibration ecdf is not exported", hint="fit with calibration robust or z")
+    probes = _probes(engine, fitted)
+    parts = _collected(engine, fitted)
+    about = {
+        **{"format": 1, "vibro": __version__, "ensemble": meta["ensemble"]["name"], "model": meta["digest"]},
+        **{name: fitted.schema[name] for name in ("fs", "length", "channels", "unit", "sensors", "periods")},
+        "covariates": fitted.schema["covariate_names"],
+        "detectors": list(fitted.detectors),
+        "linear": fitted.calibration.linear,
+        "cuts": {name: float(min(cut, 1e300)) for name, cut in fitted.cuts.named.items()},
+        "quorum": fitted.plan.ensemble.quorum,
+    }
+    _add_verdict(engine, fitted, parts, about)
+    building = out.with_name(f".tmp-{os.getpid()}-{out.name}")
+    try:
+        with files.disk_errors(out):
+            building.mkdir(parents=True)
+        _write(building, about, parts)
+        worst = _compare(building, fitted, parts, probes)
+        for ident, reason in parts.left_out.items():
+            say(f"{ident} is left out: {reason}")
+        _check_quorum(fitted, parts)
+        parts.members = [member for member in parts.members if member["id"] not in parts.left_out]
+        expected = _expected(engine, fitted, parts, probes)
+        parts.arrays["probes"] = expected
+        _write(building, {**about, "left_out": parts.left_out}, parts)
+        worst["fused"] = _check_verdict(building)
+        files.sync_tree(building)
+        building.replace(out)  # takes the place of an empty folder
+        files.sync_folder(out.parent)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    members = [{"id": m["id"], "graph": m["graph"], "difference": worst[m["id"]]} for m in parts.members]
+    return {
+        "path": out,
+        "members": members,
+        "left_out": parts.left_out,
+        "difference": worst["fused"],
+        "probes": len(probes.batch),
+        "bytes": {file.name: file.stat().st_size for file in sorted(out.iterdir())},
+        "notes": _notes(fitted),
+    }
+
+
+def _probes(engine: Engine, fitted: FittedEnsemble) -> Probes:
+    stored, schema = fitted.probes, fitted.schema
+    turned = np.ascontiguousarray(stored["x"][..., ::-1]) * np.float32(TURNED)
+    instant = stored["instant"].astype(np.intp)
+    again = np.where(instant < 0, -1, instant + instant.max(initial=0) + 1)
+    batch = replace(
+        make_batch(np.concatenate([stored["x"], turned]), fs=schema["fs"], unit=schema["unit"]),
+        sensor=np.tile(stored["sensor"], 2).astype(np.int32),
+        sensors=tuple(schema["sensors"]),
+        covariates=np.tile(stored["covariates"], (2, 1)),
+        covariate_names=tuple(schema["covariate_names"]),
+    )
+    instants = np.concatenate([instant, again])
+    raw, failed = engine.raw_scores(fitted, batch, instants)
+    if failed:
+        raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
+    return Probes(batch, instants, raw)
+
+
+def _collected(engine: Engine, fitted: FittedEnsemble) -> Parts:
+    """What every member and the views below it say that they are exported as."""
+    parts = Parts()
+    ctx = replace(engine.ctx, seed=fitted.seed)
+    plan = survivors_of(fitted.plan, fitted.detectors)
+    extractors = plan.make_extractors(replace(ctx, names=tuple(fitted.schema["covariate_names"])))
+    for d in plan.detectors:
+        try:
+            for key in (key for key in plan.views if key in _below(plan.extractors, d.view)):
+                if str(key) not in parts.views:
+                    extractor = extractors[key]
+                    if key in fitted.views:
+                        extractor.load_state(fitted.views[key])
+                    table = _part(parts, f"views/{key}", extractor)
+                    parts.views[str(key)] = {**table, "inputs": [str(k) for k in plan.extractors[key].inputs]}
+            detector = d.cls(d.params, ctx.child(d.id))
+            detector.load_state(fitted.states[d.id])
+            parts.members.append({"id": d.id, "view": str(d.view), **_part(parts, f"detectors/{d.id}", detector)})
+        except NotApplicableError as error:
+            parts.left_out[d.id] = error.message
+        except Exception as error:  # a plugin's own: one member less
+            parts.left_out[d.id] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return parts
+
+
+def _below(extractors: Mapping[ViewKey, Any], key: ViewKey) -> set[ViewKey]:
+    """The view and all that it is made from, roots left out."""
+    if key.name in ROOTS:
+        return set()
+    return {key}.union(*(_below(extractors, k) for k in extractors[key].inputs))
+
+
+def _part(parts: Parts, name: str, component: Component) -> dict[str, Any]:
+    """The entry of ``model.json`` for one component, its arrays, graph and function beside it."""
+    made = component.export()
+    if not isinstance(made, Exported) or (made.function is None and not made.graph):
+        raise NotApplicableError(f"{component.name} exports neither a function nor a graph")
+    if made.function is not None:
+        assembled("vibro.portable.script", [made.function])  # says what the script cannot take over
+        parts.functions.append(made.function)
+    graph = ""
+    if made.graph:
+        graph = re.sub(r"[^A-Za-z0-9_.-]", "_", name.partition("/")[2])[:80] + ".onnx"
+        graph = graph if graph not in parts.graphs else f"{len(parts.graphs)}-{graph}"
+        parts.graphs[graph] = made.graph
+    parts.arrays[name] = {key.replace("/", "."): np.asarray(array) for key, array in made.arrays.items()}
+    return {
+        "function": "" if made.function is None else function_name(made.function),
+        "graph": graph,
+        "arrays": name,
+    }
+
+
+def _add_verdict(engine: Engine, fitted: FittedEnsemble, parts: Parts, about: dict[str, Any]) -> None:
+    """Calibration, fusion and cuts."""
+    fuser = engine.make_fuser(fitted)
+    try:
+        about["fuser"] = _part(parts, "fuser", fuser)
+    except NotApplicableError as error:
+        raise ConfigError(f"fuser {fuser.name} is not exported: {error.message}", hint="fit with fuser auto") from None
+    known = fitted.reference["fused"]
+    parts.arrays["calibration"] = fitted.calibration.arrays
+    parts.arrays["domain"] = fitted.calibration.domain.arrays
+    if fitted.without_covariates is not None:
+        parts.arrays["bare"] = fitted.without_covariates.arrays
+    parts.arrays["fusion"] = {"weights": fitted.weights, "reference": np.sort(known[~np.isnan(known)])}
+
+
+def _write(folder: Path, about: Mapping[str, Any], parts: Parts) -> None:
+    used = {view for member in parts.members for view in _views_of(parts, member["view"])}
+    table = {**about, "views": {k: v for k, v in parts.views.items() if k in used}, "members": parts.members}
+    gone = {f"detectors/{ident}" for ident in parts.left_out} | {f"views/{k}" for k in parts.views if k not in used}
+    arrays = {f"{p}/{n}": a for p, own in parts.arrays.items() if p not in gone for n, a in own.items()}
+    entries = [about["fuser"], *parts.members, *table["views"].values()]
+    graphs = {entry["graph"] for entry in entries} - {""}
+    wanted = {entry["function"] for entry in entries}
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    with files.disk_errors(folder, content.getbuffer().nbytes):
+        (folder / "arrays.npz").write_bytes(content.getvalue())
+        (folder / "model.json").write_text(files.to_json(table), "utf-8")
+        functions = [f for f in parts.functions if function_name(f) in wanted]
+        (folder / SCRIPT).write_text(assembled("vibro.portable.script", functions), "utf-8")
+        for name, graph in parts.graphs.items():
+            (folder / name).unlink(missing_ok=True)
+            if name in graphs:
+                (folder / name).write_bytes(graph)
+
+
+def _views_of(parts: Parts, name: str) -> set[str]:
+    return {name}.union(*(_views_of(parts, k) for k in parts.views[name]["inputs"])) if name in parts.views else set()
+
+
+def _script(folder: Path) -> ModuleType:
+    """The script in ``folder``, as it stands there."""
+    spec = spec_from_file_location("vibro_exported", folder / SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:
+    batch = probes.batch
+    sensor = batch.sensor.astype(np.int64)[:, None]
+    return {"raw": batch.x, "covariates": batch.covariates, "sensor": sensor, "instant": probes.instant[:, None]}
+
+
+def _compare(folder: Path, fitted: FittedEnsemble, parts: Parts, probes: Probes) -> dict[str, float]:
+    """The largest relative difference of each member's scores; one that is too large leaves the member out."""
+    script = _script(folder)
+    model, found = script.Model(folder), {}
+    for member in parts.members:
+        ident = member["id"]
+        j = fitted.detectors.index(ident)
+        try:
+            got = model.raw(_inputs(probes), [ident])[:, j]
+        except Exception as error:  # of code or a graph that a plugin gave: one member less
+            parts.left_out[ident] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        found[ident] = script.difference(got, probes.raw[:, j])
+        if not found[ident] <= script.TOLERANCE:
+            parts.left_out[ident] = (
+                f"exported it gives other scores: they differ by {found[ident]:.2g} of their size,"
+                f" more than {script.TOLERANCE:g}"
+            )
+    return found
+
+
+def _check_quorum(fitted: FittedEnsemble, parts: Parts) -> None:
+    left = [i for i, ident in enumerate(fitted.detectors) if ident not in parts.left_out]
+    share = float(fitted.weights[left].sum() / max(fitted.weights.sum(), 1e-300))
+    if not left or share < fitted.plan.ensemble.quorum - 1e-9:
+        reasons = "; ".join(f"{ident}: {reason}" for ident, reason in parts.left_out.items())
+        raise ParityError(
+            f"nothing was written: {share:.0%} of the weight can be exported, and a verdict needs"
+            f" {fitted.plan.ensemble.quorum:.0%} ({reasons})",
+            hint="vibro distil RUN -o DIR makes a student that needs no member",
+        )
+
+
+def _expected(engine: Engine, fitted: FittedEnsemble, parts: Parts, probes: Probes) -> dict[str, NDArray[Any]]:
+    """The probes with what the model gives them from the members that are left."""
+    batch = probes.batch
+    lost = [ident in parts.left_out for ident in fitted.detectors]
+    raw = np.where(lost, np.nan, probes.raw)
+    z = fitted.calibrate(raw, batch)
+    fused = fuse(engine.make_fuser(fitted), z)
+    matrix = ScoreMatrix(fitted.detectors, batch.ids, raw, z)
+    every, unseen = np.ones(len(batch), np.bool_), engine.unseen(fitted, batch)
+    quorum, reference = fitted.plan.ensemble.quorum, fitted.reference["fused"]
+    verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, every, quorum, unseen)
+    level = np.where(verdict.level == INDETERMINATE, 3, verdict.level).astype(np.int64)
+    return {**_inputs(probes), "scores": raw, "fused": fused, "level": level}
+
+
+def _check_verdict(folder: Path) -> float:
+    """The largest relative difference of a score of the finished export; ParityError if it is too large."""
+    script = _script(folder)
+    worst = float(script.Model(folder).check())
+    if not worst <= script.TOLERANCE:
+        raise ParityError(
+            "nothing was written: the export gives other fused scores or levels than the model"
+            + (f" (they differ by {worst:.2g} of their size)" if np.isfinite(worst) else "")
+        )
+    return worst
+
+
+def _notes(fitted: FittedEnsemble) -> list[str]:
+    """What of the run's verdicts needs other records, and is not in the script."""
+    notes = []
+    if fitted.persistence.on:
+        notes.append(
+            "levels of the run follow each score with its neighbours in time; those of the script the score alone"
+        )
+    if len(fitted.marks.ids):
+        notes.append("records that were marked as benign, and those like them, are not known to the script")
+    return notes
