@@ -28,7 +28,7 @@ from vibro.portable.verdict import LEVELS, beyond, calibrated, decided, instants
 Floats = NDArray[np.float64]
 Inputs = dict[str, NDArray[Any]]
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of the members and views, by name; the script holds them
-TOLERANCE, LEAST = 1e-5, 1e-3  # of a score, relative; size that smaller scores count as
+TOLERANCE = 1e-5  # of a score, or of the member's usual deviation where the score is smaller
 
 
 class Scores(NamedTuple):
@@ -97,11 +97,12 @@ class Model:
         return self.verdict(inputs, self.raw(inputs))
 
     def check(self) -> float:
-        """The largest relative difference of a score from what the model keeps of its own records; inf for another level."""
+        """The largest ``difference`` from what the model keeps of its own records; inf for another level."""
         kept = self.arrays["probes"]
         inputs = {name: kept[name] for name in ("raw", "covariates", "sensor", "instant")}
         found = self.verdict(inputs, self.raw(inputs))
-        worst = max(difference(found.raw, kept["scores"]), difference(found.fused, kept["fused"]))
+        pairs = [*zip(found.raw.T, kept["scores"].T, kept["usual"], strict=True), (found.fused, kept["fused"], 1.0)]
+        worst = max(difference(got, then, float(usual)) for got, then, usual in pairs)
         return worst if np.array_equal(found.level, kept["level"]) else float("inf")
 
     def _view(self, name: str, views: Inputs) -> NDArray[Any]:
@@ -132,11 +133,11 @@ class Model:
         return self._graphs[name]
 
 
-def difference(found: Floats, then: Floats) -> float:
-    """The largest difference between scores, relative to their size; inf where one of them is not there."""
+def difference(found: Floats, then: Floats, usual: float) -> float:
+    """The largest difference between scores (n,), over their size or at least ``usual``; inf where one is not there."""
     if not np.array_equal(np.isnan(found), np.isnan(then)):
         return float("inf")
-    apart = np.abs(found - then) / np.maximum(np.abs(then), LEAST)
+    apart = np.abs(found - then) / np.maximum(np.abs(then), usual)
     return float(np.nanmax(apart, initial=0.0)) if np.isfinite(then).any() else 0.0
 
 

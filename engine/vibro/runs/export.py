@@ -246,9 +246,9 @@ def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:
 
 
 def _compare(folder: Path, fitted: FittedEnsemble, parts: Parts, probes: Probes) -> dict[str, float]:
-    """The largest relative difference of each member's scores; one that is too large leaves the member out."""
+    """The largest difference of each member's scores; one that is too large leaves the member out."""
     script = _script(folder)
-    model, found = script.Model(folder), {}
+    model, usual, found = script.Model(folder), _usual(fitted), {}
     for member in parts.members:
         ident = member["id"]
         j = fitted.detectors.index(ident)
@@ -257,11 +257,11 @@ def _compare(folder: Path, fitted: FittedEnsemble, parts: Parts, probes: Probes)
         except Exception as error:  # of code or a graph that a plugin gave: one member less
             parts.left_out[ident] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
-        found[ident] = script.difference(got, probes.raw[:, j])
+        found[ident] = script.difference(got, probes.raw[:, j], float(usual[j]))
         if not found[ident] <= script.TOLERANCE:
             parts.left_out[ident] = (
-                f"exported it gives other scores: they differ by {found[ident]:.2g} of their size,"
-                f" more than {script.TOLERANCE:g}"
+                f"exported it gives other scores: they differ by {found[ident]:.2g} of their size"
+                f" or usual deviation, more than {script.TOLERANCE:g}"
             )
     return found
 
@@ -290,11 +290,17 @@ def _expected(engine: Engine, fitted: FittedEnsemble, parts: Parts, probes: Prob
     quorum, reference = fitted.plan.ensemble.quorum, fitted.reference["fused"]
     verdict = decide(matrix, fused, fitted.weights, fitted.cuts, reference, every, quorum, unseen)
     level = np.where(verdict.level == INDETERMINATE, 3, verdict.level).astype(np.int64)
-    return {**_inputs(probes), "scores": raw, "fused": fused, "level": level}
+    return {**_inputs(probes), "scores": raw, "fused": fused, "level": level, "usual": _usual(fitted)}
+
+
+def _usual(fitted: FittedEnsemble) -> Floats:
+    """(d,) how far normal scores of each member lie apart."""
+    scale = fitted.calibration.arrays["scale"][-1]
+    return np.where(np.isfinite(scale), scale, 1e-12)
 
 
 def _check_verdict(folder: Path) -> float:
-    """The largest relative difference of a score of the finished export; ParityError if it is too large."""
+    """The largest difference of a score of the finished export; ParityError if it is too large."""
     script = _script(folder)
     worst = float(script.Model(folder).check())
     if not worst <= script.TOLERANCE:
