@@ -172,7 +172,10 @@ class Component(ABC):
         """Restores what ``state`` gave."""
 
     def export(self) -> Exported:
-        """Optional, of a fitted feature, detector or fuser: what ``vibro export`` writes; NotApplicableError says why not."""
+        """Optional, of a fitted feature, detector or fuser: what ``vibro export`` writes; NotApplicableError says why not.
+
+        A feature has been given records of the model's length before.
+        """
         raise NotApplicableError(f"{self.name} does not say how it is exported")
 
 

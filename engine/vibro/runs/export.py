@@ -76,7 +76,7 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
     if fitted.calibration.method == "ecdf":
         raise ConfigError("calibration ecdf is not exported", hint="fit with calibration robust or z")
     probes = _probes(engine, fitted)
-    parts = _collected(engine, fitted)
+    parts = _collected(engine, fitted, probes)
     about = {
         **{"format": 1, "vibro": __version__, "ensemble": meta["ensemble"]["name"], "model": meta["digest"]},
         **{name: fitted.schema[name] for name in ("fs", "length", "channels", "unit", "sensors", "periods")},
@@ -137,9 +137,9 @@ def _probes(engine: Engine, fitted: FittedEnsemble) -> Probes:
     return Probes(batch, instants, raw)
 
 
-def _collected(engine: Engine, fitted: FittedEnsemble) -> Parts:
+def _collected(engine: Engine, fitted: FittedEnsemble, probes: Probes) -> Parts:
     """What every member and the views below it say that they are exported as."""
-    parts = Parts()
+    parts, seen = Parts(), _inputs(probes)
     ctx = replace(engine.ctx, seed=fitted.seed)
     plan = survivors_of(fitted.plan, fitted.detectors)
     extractors = plan.make_extractors(replace(ctx, names=tuple(fitted.schema["covariate_names"])))
@@ -150,8 +150,9 @@ def _collected(engine: Engine, fitted: FittedEnsemble) -> Parts:
                     extractor = extractors[key]
                     if key in fitted.views:
                         extractor.load_state(fitted.views[key])
-                    table = _part(parts, f"views/{key}", extractor)
-                    parts.views[str(key)] = {**table, "inputs": [str(k) for k in plan.extractors[key].inputs]}
+                    inputs = [str(k) for k in plan.extractors[key].inputs]
+                    seen[str(key)] = extractor.transform({name: seen[name] for name in inputs})
+                    parts.views[str(key)] = {**_part(parts, f"views/{key}", extractor), "inputs": inputs}
             detector = d.cls(d.params, ctx.child(d.id))
             detector.load_state(fitted.states[d.id])
             parts.members.append({"id": d.id, "view": str(d.view), **_part(parts, f"detectors/{d.id}", detector)})
