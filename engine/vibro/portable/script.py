@@ -55,12 +55,17 @@ class Model:
         self._graphs: dict[str, Callable[..., Any]] = {}
 
     def inputs(self, records: Records) -> Inputs:
-        """What the views are made from."""
+        """What the views are made from, as ``vibro`` hands it to them."""
         code = {name: i for i, name in enumerate(self.about["sensors"])}
-        sensor = np.array([code.get(name, -1) for name in records.sensor.tolist()], np.int64)
+        sensor = np.array([code.get(name, -1) for name in records.sensor.tolist()], np.float32)
         of = instants(records.time, records.sensor, records.machine, self.about["periods"])
         covariates = np.asarray(records.covariates, np.float32)
-        return {"raw": records.x, "covariates": covariates, "sensor": sensor[:, None], "instant": of[:, None]}
+        return {
+            "raw": records.x,
+            "covariates": covariates,
+            "sensor": sensor[:, None],
+            "instant": of.astype(np.float32)[:, None],
+        }
 
     def raw(self, inputs: Inputs, members: Sequence[str] | None = None) -> Floats:
         """Scores (n, d) of these members, by default of all; NaN for a member that is not here or a record without its view."""
@@ -81,7 +86,7 @@ class Model:
     def verdict(self, inputs: Inputs, raw: Floats) -> Scores:
         """Calibrated, fused and cut scores (n, d)."""
         about, arrays = self.about, self.arrays
-        sensor, known = inputs["sensor"][:, 0], np.asarray(inputs["covariates"], np.float64)
+        sensor, known = inputs["sensor"][:, 0].astype(np.intp), np.asarray(inputs["covariates"], np.float64)
         bare, domain = arrays.get("bare", {}), arrays["domain"]
         z = calibrated(arrays["calibration"], bare, domain, about["linear"], raw, sensor, known)
         fusion = arrays["fusion"]
@@ -169,6 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         records = records._replace(sensor=np.where(given, records.sensor, asked.sensor), machine=machine)
     if strange := sorted(set(records.sensor.tolist()) - set(about["sensors"])):
         sys.stderr.write(f"warning: the model does not know sensor {', '.join(strange)}: judged as usual for all\n")
+    if lacking := int((~np.isfinite(records.covariates)).any(axis=1).sum()):
+        said = f"{lacking} of {len(records.x)} records lack {' or '.join(about['covariates'])}"
+        sys.stderr.write(f"warning: {said}: calibrated without covariates\n")
     write(about, records, model.score(records))
     return 0
 

@@ -23,7 +23,7 @@ def calibrated(
 
     ``bare`` calibrates records that lack a covariate; {} where the calibration takes none out.
     """
-    z = (raw - arrays["location"][sensor]) / arrays["scale"][sensor]
+    z: Floats = (raw - arrays["location"][sensor]) / arrays["scale"][sensor]
     if "columns" in arrays:
         given = known[:, arrays["columns"]]
         some = np.flatnonzero(np.isfinite(given).all(axis=1))

@@ -242,8 +242,8 @@ def _script(folder: Path) -> ModuleType:
 
 def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:
     batch = probes.batch
-    sensor = batch.sensor.astype(np.int64)[:, None]
-    return {"raw": batch.x, "covariates": batch.covariates, "sensor": sensor, "instant": probes.instant[:, None]}
+    sensor, instant = (codes.astype(np.float32)[:, None] for codes in (batch.sensor, probes.instant))
+    return {"raw": batch.x, "covariates": batch.covariates, "sensor": sensor, "instant": instant}
 
 
 def _compare(folder: Path, fitted: FittedEnsemble, parts: Parts, probes: Probes) -> dict[str, float]:

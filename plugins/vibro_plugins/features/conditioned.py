@@ -12,7 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, or_pool, robust_scale, sensor_rows, varying
+from vibro.portable.covariates import or_pool
+from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, robust_scale, sensor_rows, varying
 from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import FitRows
 from vibro_plugins.stats.shrinkage import shrunk_log_scale

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.portable.covariates import or_pool
-from vibro_plugins.portable.rows import Arrays
+from vibro_plugins.portable.rows import Arrays, codes_of
 
 WIDTH, HEIGHT, LEAST_HEIGHT = 40, 30, 4
 STRAIGHT = 18.0
@@ -21,7 +21,7 @@ BLOCK = 32  # records worked on at a time
 def wavelet_image(arrays: Arrays, raw: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
     """Records (n, C, T) -> power of complex Morlet wavelets in dB of the sensor's level (n, C, size, size)."""
     n, channels, samples = raw.shape
-    sigma = arrays["sigma"][or_pool(sensor[:, 0], len(arrays["sigma"]) - 1)].reshape(-1)
+    sigma = arrays["sigma"][or_pool(codes_of(sensor), len(arrays["sigma"]) - 1)].reshape(-1)
     rows, parts = raw.reshape(-1, samples), []
     for start in range(0, len(rows), BLOCK):
         x = rows[start : start + BLOCK].astype(np.float64)
@@ -60,7 +60,7 @@ def joined(arrays: Arrays, *inputs: NDArray[Any]) -> NDArray[np.float32]:
     picture = np.concatenate(parts, axis=1).astype(np.float32)
     if "location" not in arrays:
         return picture
-    row, flat = or_pool(sensor[:, 0], len(arrays["location"]) - 1), picture.reshape(len(picture), -1)
+    row, flat = or_pool(codes_of(sensor), len(arrays["location"]) - 1), picture.reshape(len(picture), -1)
     z = np.clip((flat - arrays["location"][row]) / arrays["scale"][row], -CLIP, CLIP)
     return np.where(arrays["kept"], z, 0).astype(np.float32).reshape(picture.shape)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.portable.covariates import or_pool, residual
-from vibro_plugins.portable.rows import Arrays, Floats, flat, place_of
+from vibro_plugins.portable.rows import Arrays, Floats, codes_of, flat, place_of
 
 HUBER = 1.5
 REACH = 5.0
@@ -16,7 +16,7 @@ REACH = 5.0
 
 def per_sensor(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
     """(value - location) / scale of the sensor, clipped; 0 in columns that did not vary at the fit."""
-    row = or_pool(sensor[:, 0], len(arrays["location"]) - 1)
+    row = or_pool(codes_of(sensor), len(arrays["location"]) - 1)
     z = (flat(x) - arrays["location"][row]) / arrays["scale"][row]
     return np.where(arrays["kept"], np.clip(z, -arrays["clip"], arrays["clip"]), 0).astype(np.float32)
 
@@ -25,7 +25,7 @@ def conditioned(arrays: Arrays, x: NDArray[Any], covariates: NDArray[Any], senso
     """What a regression on the covariates leaves of a view, over its scale; the view itself where there is none."""
     if "coefficients" not in arrays:
         return np.asarray(x, np.float32)
-    codes, known = sensor[:, 0], np.asarray(covariates, np.float64)
+    codes, known = codes_of(sensor), np.asarray(covariates, np.float64)
     place = place_of(arrays, np.concatenate([flat(x), known, codes[:, None]], axis=1).astype(np.float32))
     z = residual(arrays, flat(x), known, codes) / arrays["scale"][or_pool(codes, len(arrays["scale"]) - 1)]
     z += np.where(place < 0, np.float32(0), arrays["leverage"][place])[:, None] * np.clip(z, -HUBER, HUBER)
@@ -34,7 +34,7 @@ def conditioned(arrays: Arrays, x: NDArray[Any], covariates: NDArray[Any], senso
 
 def context(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any], instant: NDArray[Any]) -> NDArray[np.float32]:
     """What the other sensors of a machine do not explain of a view at the same instant; NaN where one of them is missing."""
-    values, codes, at = flat(x), sensor[:, 0], instant[:, 0]
+    values, codes, at = flat(x), codes_of(sensor), codes_of(instant)
     out, i = np.full(values.shape, np.nan), 0
     while f"group{i}.sensors" in arrays:
         group = {name.rpartition(".")[2]: a for name, a in arrays.items() if name.startswith(f"group{i}.")}
@@ -44,6 +44,11 @@ def context(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any], instant: NDAr
     out *= np.where(place < 0, np.float32(1), arrays["leverage"][place])[:, None]
     out[:, ~arrays["kept"].astype(bool)] *= 0
     return np.clip(out, -arrays["clip"], arrays["clip"]).astype(np.float32)
+
+
+def concat(arrays: Arrays, *views: NDArray[Any]) -> NDArray[np.float32]:
+    """The columns of views side by side."""
+    return np.concatenate([np.asarray(x, np.float32).reshape(len(x), -1) for x in views], axis=1)
 
 
 def _predict(group: Arrays, x: Floats, sensor: NDArray[Any], instant: NDArray[Any], out: Floats) -> None:

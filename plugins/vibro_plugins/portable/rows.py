@@ -22,6 +22,11 @@ def flat(x: NDArray[Any]) -> Floats:
     return np.asarray(x, np.float64).reshape(len(x), int(np.prod(x.shape[1:])))
 
 
+def codes_of(column: NDArray[Any]) -> NDArray[np.intp]:
+    """Codes of sensors or numbers of instants (n,) from their view (n, 1)."""
+    return np.asarray(column).reshape(-1).astype(np.intp)
+
+
 def standardised(arrays: Arrays, x: NDArray[Any]) -> Floats:
     """The columns (n, p) that varied at the fit, about their median in units of their scale."""
     kept = flat(x)[:, arrays["columns.keep"].astype(bool)]
