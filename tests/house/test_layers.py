@@ -13,6 +13,7 @@ PUBLIC = {
     "vibro",
     "vibro.api",
     "vibro.context",
+    "vibro.portable.covariates",
     "vibro.scoring.regression",
     "vibro.data",
     "vibro.errors",

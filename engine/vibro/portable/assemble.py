@@ -7,7 +7,10 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from textwrap import indent
+from types import ModuleType
 from typing import Any
 
 from vibro.errors import NotApplicableError
@@ -42,6 +45,15 @@ def assembled(script: str, functions: Iterable[Callable[..., Any]]) -> str:
         + body
         + f'\n\nFUNCTIONS.update({{\n{table}}})\n\nif __name__ == "__main__":\n    sys.exit(main())\n'
     )
+
+
+def loaded(path: Path) -> ModuleType:
+    """The script in a file as a module."""
+    spec = spec_from_file_location("vibro_exported", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _add(name: str, parts: dict[str, str]) -> None:

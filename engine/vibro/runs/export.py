@@ -8,9 +8,8 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from vibro.data import SignalBatch, make_batch
 from vibro.errors import ConfigError, NotApplicableError, ParityError, PluginError
 from vibro.host.manager import PluginHost
 from vibro.io import files
-from vibro.portable.assemble import assembled, function_name
+from vibro.portable.assemble import assembled, function_name, loaded
 from vibro.runs.model import load_model, verify_model
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import INDETERMINATE, ScoreMatrix, decide
@@ -231,15 +230,6 @@ def _views_of(parts: Parts, name: str) -> set[str]:
     return {name}.union(*(_views_of(parts, k) for k in parts.views[name]["inputs"])) if name in parts.views else set()
 
 
-def _script(folder: Path) -> ModuleType:
-    """The script in ``folder``, as it stands there."""
-    spec = spec_from_file_location("vibro_exported", folder / SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:
     batch = probes.batch
     sensor, instant = (codes.astype(np.float32)[:, None] for codes in (batch.sensor, probes.instant))
@@ -248,7 +238,7 @@ def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:
 
 def _compare(folder: Path, fitted: FittedEnsemble, parts: Parts, probes: Probes) -> dict[str, float]:
     """The largest difference of each member's scores; one that is too large leaves the member out."""
-    script = _script(folder)
+    script = loaded(folder / SCRIPT)
     model, usual, found = script.Model(folder), _usual(fitted), {}
     for member in parts.members:
         ident = member["id"]
@@ -275,7 +265,7 @@ def _check_quorum(fitted: FittedEnsemble, parts: Parts) -> None:
         raise ParityError(
             f"nothing was written: {share:.0%} of the weight can be exported, and a verdict needs"
             f" {fitted.plan.ensemble.quorum:.0%} ({reasons})",
-            hint="vibro distil RUN -o DIR makes a student that needs no member",
+            hint="vibro distil RUN -o DIR",
         )
 
 
@@ -302,7 +292,7 @@ def _usual(fitted: FittedEnsemble) -> Floats:
 
 def _check_verdict(folder: Path) -> float:
     """The largest difference of a score of the finished export; ParityError if it is too large."""
-    script = _script(folder)
+    script = loaded(folder / SCRIPT)
     worst = float(script.Model(folder).check())
     if not worst <= script.TOLERANCE:
         raise ParityError(
