@@ -350,7 +350,7 @@ ERRORS: Sequence[tuple[str, str]] = (
      "{path} 的 {all} 条记录中有 {n} 条已不在数据中，首个为 {first}"),
     ("--data says where the data of the run lie now, or run the ensemble again", "请用 --data 指明数据现在的位置，或重新运行"),
     ("{place} is not there any more", "{place} 已不存在"),
-    ("go to the folder that the run was started in", "请到当时启动运行的文件夹"),
+    ("put it back, or run the ensemble again", "请放回原处，或重新运行集成"),
     ("{path} holds no held-out scores: it was scored with a model, or written by an earlier version",
      "{path} 没有留出分数：它由模型打分，或由较早版本写成"),
     ("{path} holds no held-out score of a record with good data", "{path} 没有数据良好记录的留出分数"),

@@ -182,4 +182,7 @@ TERMINAL: Sequence[tuple[str, str]] = (
      "运行的等级依据分数及其时间上的邻近记录；脚本的等级只依据分数本身"),
     ("records that were marked as benign, and those like them, are not known to the script",
      "脚本不知道被标为良性的记录以及与之相似的记录"),
+    ("held-out score", "留出分数"),
+    ("held-out score: by fits that had not seen the record; scores.csv has that of the final model",
+     "留出分数：由未见过该记录的拟合给出；scores.csv 中是最终模型的分数"),
 )  # fmt: skip
