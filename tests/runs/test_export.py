@@ -38,6 +38,38 @@ thresholder = {{ use = "quantile" }}
 budgets = {{ attention = 0.12, alarm = 0.06 }}
 quorum = 0.5
 """
+MINE = """
+import io
+import numpy as np
+import torch
+from vibro import hookimpl
+from vibro.api import Detector, Exported, NotFittedError
+
+class Loud(Detector):
+    name, summary, view, requires, usual = "loud", "largest distance of a band from the usual", "spectrum", ("torch",), None
+    def fit(self, x, y=None):
+        self.usual = np.median(x, axis=0)
+    def score(self, x):
+        return np.abs(x - self.state()["usual"]).max(axis=1).astype(np.float64)
+    def state(self):
+        if self.usual is None:
+            raise NotFittedError("fit first")
+        return {"usual": self.usual}
+    def load_state(self, state):
+        self.usual = state["usual"]
+    def export(self):
+        usual = torch.tensor(self.usual)
+        class Far(torch.nn.Module):
+            def forward(self, x):
+                return (x - usual).abs().amax(dim=1)
+        content, rows = io.BytesIO(), torch.zeros(2, len(self.usual))
+        torch.onnx.export(Far(), (rows,), content, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "n"}})
+        return Exported({}, graph=content.getvalue())
+
+@hookimpl
+def register_detectors(register):
+    register(Loud)
+"""
 ALONE = """
 import runpy, sys
 class Absent:
@@ -98,6 +130,9 @@ def test_the_script_gives_the_scores_and_levels_of_vibro_score(place, tmp_path, 
         np.testing.assert_allclose(*zip(*pairs, strict=True), rtol=1e-5, atol=1e-5)
     assert {row["z_forest"] for row in now} == {""}  # PyOD's own code: said, and left out of the fusion
     assert {row["level"] for row in now} >= {"normal", "alarm"}
+    capsys.readouterr()
+    assert vibro(["export", str(tmp_path / "scored"), "--onnx", str(tmp_path / "out")]) == 2
+    assert "was scored with a model and holds none" in capsys.readouterr().err
 
 
 def test_what_is_left_out_is_named_with_its_reason(place, capsys, tmp_path):
@@ -157,6 +192,26 @@ def test_unknown_sensors_and_missing_covariates_are_said(place, tmp_path):
     assert "does not know sensor z" in found.stderr and "1 of 1 records lack load" in found.stderr
     assert alone(place / "out", str(tmp_path / "none.jsonl")).returncode == 3
     assert alone(place / "out").returncode == 2
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_plugin_of_ones_own_gives_a_graph_unless_it_is_isolated(place, tmp_path, capsys, isolated):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "two.toml").write_text(
+        'detectors = [{ use = "mahalanobis", view = "spectrum" }, { use = "loud" }]\n'
+        'fuser = { use = "weighted_mean" }\nthresholder = { use = "quantile" }\n'
+    )
+    own = ["--plugin", str(tmp_path / "mine.py")]
+    argv = ["ensemble", "run", str(place / "data.npz"), "-o", str(tmp_path / "run"), "--no-report", "--quiet", *own]
+    assert vibro([*argv, "--ensemble", str(tmp_path / "two.toml"), *(["--isolate"] if isolated else [])]) == 0
+    capsys.readouterr()
+    assert vibro(["export", str(tmp_path / "run"), "--onnx", str(tmp_path / "out"), "--json", *own]) == 0
+    told = json.loads(capsys.readouterr().out)
+    if isolated:
+        assert "runs in a process of its own" in told["left_out"]["loud"]
+    else:
+        assert told["left_out"] == {} and {m["id"]: m["graph"] for m in told["members"]}["loud"] == "loud.onnx"
+    assert alone(tmp_path / "out", "--check").returncode == 0
 
 
 def test_nothing_is_written_over_what_is_there(place, capsys):
