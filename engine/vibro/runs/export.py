@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,37 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import __version__
-from vibro.api import Component, Exported, ViewKey
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble, Floats
-from vibro.core.plan import survivors_of
-from vibro.core.view_graph import ROOTS
 from vibro.data import SignalBatch, make_batch
-from vibro.errors import ConfigError, NotApplicableError, ParityError, PluginError
+from vibro.errors import ConfigError, ParityError, PluginError
 from vibro.host.manager import PluginHost
 from vibro.io import files
-from vibro.portable.assemble import assembled, function_name, loaded
+from vibro.portable.assemble import loaded
+from vibro.runs.export_parts import SCRIPT, Parts, add_verdict, collected, write
 from vibro.runs.model import load_model, verify_model
 from vibro.scoring.thresholds import fuse
 from vibro.scoring.verdict import INDETERMINATE, ScoreMatrix, decide
 from vibro.store import manifest
 
-SCRIPT = "score.py"
 TURNED = 1.5  # times the size of the stored records, back to front: records that the fit has not seen
-
-
-@dataclass
-class Parts:
-    """What is to be written: tables of ``model.json``, arrays by part and name, graphs by file, functions of the script;
-    ``left_out``: members that are not in it, with the reason."""
-
-    views: dict[str, dict[str, Any]] = field(default_factory=dict)
-    members: list[dict[str, Any]] = field(default_factory=list)
-    arrays: dict[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
-    graphs: dict[str, bytes] = field(default_factory=dict)
-    functions: list[Callable[..., Any]] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
     if fitted.calibration.method == "ecdf":
         raise ConfigError("calibration ecdf is not exported", hint="fit with calibration robust or z")
     probes = _probes(engine, fitted)
-    parts = _collected(engine, fitted, probes)
+    parts = collected(engine, fitted, _inputs(probes))
     about = {
         **{"format": 1, "vibro": __version__, "ensemble": meta["ensemble"]["name"], "model": meta["digest"]},
         **{name: fitted.schema[name] for name in ("fs", "length", "channels", "unit", "sensors", "periods")},
@@ -85,12 +67,12 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
         "cuts": {name: float(min(cut, 1e300)) for name, cut in fitted.cuts.named.items()},
         "quorum": fitted.plan.ensemble.quorum,
     }
-    _add_verdict(engine, fitted, parts, about)
+    add_verdict(engine, fitted, parts, about)
     building = out.with_name(f".tmp-{os.getpid()}-{out.name}")
     try:
         with files.disk_errors(out):
             building.mkdir(parents=True)
-        _write(building, about, parts)
+        write(building, about, parts)
         worst = _compare(building, fitted, parts, probes)
         for ident, reason in parts.left_out.items():
             say(f"{ident} is left out: {reason}")
@@ -98,7 +80,7 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
         parts.members = [member for member in parts.members if member["id"] not in parts.left_out]
         expected = _expected(engine, fitted, parts, probes)
         parts.arrays["probes"] = expected
-        _write(building, {**about, "left_out": parts.left_out}, parts)
+        write(building, {**about, "left_out": parts.left_out}, parts)
         worst["fused"] = _check_verdict(building)
         files.sync_tree(building)
         building.replace(out)  # takes the place of an empty folder
@@ -134,100 +116,6 @@ def _probes(engine: Engine, fitted: FittedEnsemble) -> Probes:
     if failed:
         raise PluginError(f"detector {failed[0].id} failed on the probes of the model: {failed[0].reason}")
     return Probes(batch, instants, raw)
-
-
-def _collected(engine: Engine, fitted: FittedEnsemble, probes: Probes) -> Parts:
-    """What every member and the views below it say that they are exported as."""
-    parts, seen = Parts(), _inputs(probes)
-    ctx = replace(engine.ctx, seed=fitted.seed)
-    plan = survivors_of(fitted.plan, fitted.detectors)
-    extractors = plan.make_extractors(replace(ctx, names=tuple(fitted.schema["covariate_names"])))
-    for d in plan.detectors:
-        try:
-            for key in (key for key in plan.views if key in _below(plan.extractors, d.view)):
-                if str(key) not in parts.views:
-                    extractor = extractors[key]
-                    if key in fitted.views:
-                        extractor.load_state(fitted.views[key])
-                    inputs = [str(k) for k in plan.extractors[key].inputs]
-                    seen[str(key)] = extractor.transform({name: seen[name] for name in inputs})
-                    parts.views[str(key)] = {**_part(parts, f"views/{key}", extractor), "inputs": inputs}
-            detector = d.cls(d.params, ctx.child(d.id))
-            detector.load_state(fitted.states[d.id])
-            parts.members.append({"id": d.id, "view": str(d.view), **_part(parts, f"detectors/{d.id}", detector)})
-        except NotApplicableError as error:
-            parts.left_out[d.id] = error.message
-        except Exception as error:  # a plugin's own: one member less
-            parts.left_out[d.id] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return parts
-
-
-def _below(extractors: Mapping[ViewKey, Any], key: ViewKey) -> set[ViewKey]:
-    """The view and all that it is made from, roots left out."""
-    if key.name in ROOTS:
-        return set()
-    return {key}.union(*(_below(extractors, k) for k in extractors[key].inputs))
-
-
-def _part(parts: Parts, name: str, component: Component) -> dict[str, Any]:
-    """The entry of ``model.json`` for one component, its arrays, graph and function beside it."""
-    made = component.export()
-    if not isinstance(made, Exported) or (made.function is None and not made.graph):
-        raise NotApplicableError(f"{component.name} exports neither a function nor a graph")
-    if made.function is not None:
-        assembled("vibro.portable.script", [made.function])  # says what the script cannot take over
-        parts.functions.append(made.function)
-    graph = ""
-    if made.graph:
-        graph = re.sub(r"[^A-Za-z0-9_.-]", "_", name.partition("/")[2])[:80] + ".onnx"
-        graph = graph if graph not in parts.graphs else f"{len(parts.graphs)}-{graph}"
-        parts.graphs[graph] = made.graph
-    parts.arrays[name] = {key.replace("/", "."): np.asarray(array) for key, array in made.arrays.items()}
-    return {
-        "function": "" if made.function is None else function_name(made.function),
-        "graph": graph,
-        "arrays": name,
-    }
-
-
-def _add_verdict(engine: Engine, fitted: FittedEnsemble, parts: Parts, about: dict[str, Any]) -> None:
-    """Calibration, fusion and cuts."""
-    fuser = engine.make_fuser(fitted)
-    try:
-        about["fuser"] = _part(parts, "fuser", fuser)
-    except NotApplicableError as error:
-        raise ConfigError(f"fuser {fuser.name} is not exported: {error.message}", hint="fit with fuser auto") from None
-    known = fitted.reference["fused"]
-    parts.arrays["calibration"] = fitted.calibration.arrays
-    parts.arrays["domain"] = fitted.calibration.domain.arrays
-    if fitted.without_covariates is not None:
-        parts.arrays["bare"] = fitted.without_covariates.arrays
-    parts.arrays["fusion"] = {"weights": fitted.weights, "reference": np.sort(known[~np.isnan(known)])}
-
-
-def _write(folder: Path, about: Mapping[str, Any], parts: Parts) -> None:
-    used = {view for member in parts.members for view in _views_of(parts, member["view"])}
-    table = {**about, "views": {k: v for k, v in parts.views.items() if k in used}, "members": parts.members}
-    gone = {f"detectors/{ident}" for ident in parts.left_out} | {f"views/{k}" for k in parts.views if k not in used}
-    arrays = {f"{p}/{n}": a for p, own in parts.arrays.items() if p not in gone for n, a in own.items()}
-    entries = [about["fuser"], *parts.members, *table["views"].values()]
-    graphs = {entry["graph"] for entry in entries} - {""}
-    wanted = {entry["function"] for entry in entries}
-    content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
-    with files.disk_errors(folder, content.getbuffer().nbytes):
-        (folder / "arrays.npz").write_bytes(content.getvalue())
-        (folder / "model.json").write_text(files.to_json(table), "utf-8")
-        functions = [f for f in parts.functions if function_name(f) in wanted]
-        (folder / SCRIPT).write_text(assembled("vibro.portable.script", functions), "utf-8")
-        for name, graph in parts.graphs.items():
-            (folder / name).unlink(missing_ok=True)
-            if name in graphs:
-                (folder / name).write_bytes(graph)
-
-
-def _views_of(parts: Parts, name: str) -> set[str]:
-    return {name}.union(*(_views_of(parts, k) for k in parts.views[name]["inputs"])) if name in parts.views else set()
 
 
 def _inputs(probes: Probes) -> dict[str, NDArray[Any]]:

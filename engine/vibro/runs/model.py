@@ -122,7 +122,9 @@ def load_model(
     """
     folder = model_folder(path)
     if folder == path and is_run(path) and "model" in (told := manifest.read(path)["settings"]):
-        raise ConfigError(f"{path} was scored with a model and holds none", hint=f"name that one: {told['model']['path']}")
+        raise ConfigError(
+            f"{path} was scored with a model and holds none", hint=f"name that one: {told['model']['path']}"
+        )
     parts = bundle.load(folder)
     meta, tensors = {**parts.meta, "digest": bundle.read_manifest(folder)["digest"]}, parts.tensors
     try:
