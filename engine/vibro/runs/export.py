@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +39,7 @@ class Probes:
     raw: Floats
 
 
-def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def export(host: PluginHost, path: Path, out: Path) -> dict[str, Any]:
     """Writes a run's model to OUT as a script, its tables and graphs, after the script has given the model's own scores.
 
     A member that cannot be exported or gives other scores is left out and named with the reason. ConfigError for an OUT
@@ -49,8 +48,6 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already", hint="choose another folder")
-    if find_spec("onnxruntime") is None:
-        raise ConfigError("onnxruntime is not installed", hint="pip install 'vibro[export]'")
     fitted, _, meta = load_model(host, path)
     engine = Engine(host, Context(seed=fitted.seed, device="cpu", fs=fitted.schema["fs"]))
     verify_model(engine, fitted, meta, manifest.libraries())
@@ -58,6 +55,8 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
         raise ConfigError("calibration ecdf is not exported", hint="fit with calibration robust or z")
     probes = _probes(engine, fitted)
     parts = collected(engine, fitted, _inputs(probes))
+    if parts.graphs and find_spec("onnxruntime") is None:
+        raise ConfigError("onnxruntime is not installed", hint="pip install 'vibro[export]'")
     about = {
         **{"format": 1, "vibro": __version__, "ensemble": meta["ensemble"]["name"], "model": meta["digest"]},
         **{name: fitted.schema[name] for name in ("fs", "length", "channels", "unit", "sensors", "periods")},
@@ -74,8 +73,6 @@ def export(host: PluginHost, path: Path, out: Path, say: Callable[[str], None] =
             building.mkdir(parents=True)
         write(building, about, parts)
         worst = _compare(building, fitted, parts, probes)
-        for ident, reason in parts.left_out.items():
-            say(f"{ident} is left out: {reason}")
         _check_quorum(fitted, parts)
         parts.members = [member for member in parts.members if member["id"] not in parts.left_out]
         expected = _expected(engine, fitted, parts, probes)
