@@ -26,7 +26,7 @@ def show_run(found: Mapping[str, Any], lang: str, run: object) -> None:
     line()
     _show_cases(found, lang)
     line()
-    _show_detectors(found["detectors"], t)
+    _show_detectors(found["detectors"], lang)
     _show_idle(found["fault_injection"], t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
@@ -67,14 +67,18 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
     )  # fmt: skip
 
 
-def _show_detectors(detectors: Sequence[Mapping[str, Any]], t: Mapping[str, str]) -> None:
-    """Those that count, by weight, in one line; the others with the reason."""
+def _show_detectors(detectors: Sequence[Mapping[str, Any]], lang: str) -> None:
+    """Those that count, by weight, in one line; the others with the reason, those with the same one together."""
+    t = texts(lang)
     used = sorted((d for d in detectors if d["weight"]), key=lambda d: -d["weight"])
     listed = ", ".join(f"{d['id']} {d['weight']:.2f}" for d in used)
     line(f"{t['used_of'].format(used=len(used), planned=len(detectors))}: {clean(listed)}")
+    off: dict[tuple[str, str], list[str]] = {}
     for d in detectors:
         if d["status"] != "ok":
-            line(f"  {clean(d['id'])} {t[d['status']]}: {clean(d['reason'] or '-')}")
+            off.setdefault((d["status"], d["reason"] or "-"), []).append(d["id"])
+    for (status, reason), ids in off.items():
+        line(f"  {clean(', '.join(ids))} {t[status]}: {clean(translate(reason, lang))}")
 
 
 def _show_idle(injected: Mapping[str, Any] | None, t: Mapping[str, str]) -> None:

@@ -100,7 +100,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_remarks": ("Remarks on this verdict", "关于本结论的说明"),
     "group_trust": ("How far the verdict can be trusted", "结论的可信程度"),
     "group_know": ("How it came about", "如何得出"),
-    "remarks_below": ("{n} more remarks on the verdict stand below.", "另有 {n} 条说明见下文。"),
+    "remarks_below": ("{n} more on the verdict below.", "另有 {n} 条说明见下文。"),
     "h_cases": ("Alarm cases", "报警事件"),
     "p_cases": (
         "Records in alarm of one machine that belong together, the most urgent first. Orange: the highest record of the case. "
@@ -201,7 +201,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "cut": ("cut", "界限"),
     "cuts": ("cuts", "界限"),
     "more_remarks": (
-        "{n} more remarks on how it came about stand in report.html and summary.json",
+        "{n} more on how it came about, in report.html and summary.json",
         "另有 {n} 条关于如何得出的说明见 report.html 与 summary.json",
     ),
     "budget": ("budget", "预算"),
