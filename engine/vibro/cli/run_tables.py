@@ -49,7 +49,7 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
         table(
             ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"], t["looks_like"]),
             [
-                (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
+                (c["case"], _short(c["machine_id"]), t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
                  f"{c['score']:.2f}", _some(c["sensors"], t), _looks_like(c["hypothesis"], lang))
                 for c in cases["first"][:CASES]
             ],
@@ -59,7 +59,7 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
     table(
         (t["record"], t["sensor"], t["time"], t["score"], t["level"]),
         [
-            (r["record_id"], r["sensor_id"], _time(r["data_time"]), f"{r['score']:.2f}",
+            (r["record_id"], _short(r["sensor_id"]), _time(r["data_time"]), f"{r['score']:.2f}",
              t[r["level"]] + (f" ({t['reason_' + r['reason']]})" if r["reason"] else ""))
             for r in found["top"][:FEW]
         ],
@@ -103,7 +103,12 @@ def show_warnings(warnings: Sequence[str], lang: str) -> None:
 def _some(names: Sequence[str], t: Mapping[str, str]) -> str:
     """Three names, and how many more there are."""
     more = f" {t['and_more'].format(n=len(names) - 3)}" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return ", ".join(map(_short, names[:3])) + more
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the other columns; the tables of the run have it whole."""
+    return name if len(name) <= WIDEST else f"{name[: WIDEST // 2 - 1]}…{name[-WIDEST // 2 :]}"
 
 
 def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
@@ -194,6 +199,7 @@ def _number(value: object) -> str:
 
 
 _METRICS = ("roc_auc", "average_precision", "recall_at_budget")
+WIDEST = 40  # characters of a name in a table
 CASES = 8  # on the screen
 FEW = 5  # records, where no case is
 

@@ -270,7 +270,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "detected": ("faults detected", "检出"),
     "adds": ("adds", "增益"),
     "adds_nothing": (
-        "{n} of {members} members each add nothing to the others, which catch as many injected faults without it: {names}",
+        "add nothing to the other members, which catch as many injected faults without each of them: {names} ({n} of {members})",
         "{members} 个成员中有 {n} 个各自无增益（去掉任一个，其余成员检出同样多的注入故障）：{names}",
     ),
     "p_adds": (
@@ -364,6 +364,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "The first {n} of {all} findings; quarantine.csv holds all.",
         "{all} 条中的前 {n} 条；全部见 quarantine.csv。",
     ),
+    "most_urgent": ("The {n} most urgent of {all} sensors.", "{all} 个传感器中最紧急的 {n} 个。"),
     "first_rows": ("The first {n} of {all}.", "{all} 项中的前 {n} 项。"),
     "h_how": ("How it was made", "生成方式"),
     "command": ("command", "命令"),

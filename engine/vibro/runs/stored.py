@@ -132,7 +132,7 @@ class Quarantined:
         """Every finding of the table."""
         for row in tables.read_table(self.path / "quarantine.csv"):
             numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
-            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
+            text = {name: row[name] for name in ("source", "record_id", "sensor_id", "data_time")}
             yield Finding(
                 text["source"],
                 numbers[0],

@@ -257,7 +257,7 @@ def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str,
 
 def _turned(path: Path, machines: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Machines whose level changes, with both."""
-    was = {row["machine_id"].removeprefix("'"): row["level"] for row in tables.read_table(path / "machines.csv")}
+    was = {row["machine_id"]: row["level"] for row in tables.read_table(path / "machines.csv")}
     pairs = {row["machine_id"]: (was.get(row["machine_id"], ""), str(row["level"])) for row in machines}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
