@@ -126,13 +126,8 @@ def load_model(
     """The fitted ensemble of a run directory or bundle, what is told of it, and its meta table; nothing is run from the files.
 
     PluginError names a detector that this installation cannot give, unless ``allow_missing``: its column stays empty.
-    ConfigError for a run that was scored with a model and holds none.
     """
     folder = model_folder(path)
-    if folder == path and is_run(path) and "model" in (told := manifest.read(path)["settings"]):
-        raise ConfigError(
-            f"{path} was scored with a model and holds none", hint=f"name that one: {told['model']['path']}"
-        )
     parts = bundle.load(folder)
     meta, tensors = {**parts.meta, "digest": bundle.read_manifest(folder)["digest"]}, parts.tensors
     try:

@@ -588,7 +588,5 @@ ERRORS: Sequence[tuple[str, str]] = (
      "什么都没有写：导出给出的融合分数或等级与模型不同（相差分数的 {x}）"),
     ("exported it gives other scores: they differ by {x} of their size or usual deviation, more than {most}",
      "导出后给出的分数不同：相差分数或通常偏差的 {x}，超过 {most}"),
-    ("{path} was scored with a model and holds none", "{path} 是用模型打分的，自身不含模型"),
-    ("name that one: {path}", "请给出那个模型：{path}"),
     ("{name} exports {array}, which is no array of numbers", "{name} 导出的 {array} 不是数值数组"),
 )  # fmt: skip
