@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vibro_plugins.readers.text import digits, fast
+from vibro_plugins.readers.text import fast, machine
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.text.lines import excerpt
 from vibro_plugins.readers.text.numbers import BadNumber, parse_list, parse_text
@@ -23,7 +23,7 @@ def plain(data: bytes, start: int, stop: int, numbers: Numbers | None = None, **
 
 def compiled() -> Numbers:
     numbers = Numbers(worth=0)
-    numbers._compiled = digits
+    numbers._compiled = machine
     return numbers
 
 
@@ -200,8 +200,8 @@ def test_every_number_is_found_whatever_the_room_and_its_neighbours():
             expected = [np.float32(float(token)) for token in tokens]
             for room in range(n + 3):
                 guarded = np.full(room + 8, 7, np.float32)
-                count = digits.parse(text, 24, stop, True, guarded[:room])
-                assert count == (n if room >= n else digits.FULL), (n, room)
+                count = machine.parse(text, 24, stop, True, guarded[:room])
+                assert count == (n if room >= n else machine.FULL), (n, room)
                 assert np.all(guarded[room:] == 7)
                 assert count < 0 or same(guarded[:n], expected), tokens
 
@@ -241,7 +241,7 @@ def test_the_compiled_parser_is_loaded_for_large_input_only(tmp_path, monkeypatc
     monkeypatch.setattr(fast, "WORTH", 1)
     numbers = Numbers(worth=10)
     numbers.expect(path)
-    assert numbers._compiled is digits
+    assert numbers._compiled is machine
 
 
 def test_an_excerpt_is_short_and_printable():
