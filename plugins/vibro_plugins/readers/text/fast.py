@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, parse_list, parse_text, shown
 
 WORTH = 32 << 20  # bytes of text from which on compiling the parser pays
-KEPT = 2 << 20  # bytes of text from which on it pays to load it where it was compiled before
+KEPT = 1 << 19  # bytes of text from which on it pays to load it where it was compiled before
 PADDING = 24  # bytes that the compiled parser may look back
 
 

@@ -28,7 +28,11 @@ BLOCK = 64  # characters in which commas are looked for together
 LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 _HERE = Path(__file__).parent
 _SOURCES = ("digits.py", "lanes.py", "machine.py")
-_SHAPES = {"parse": ((0, 5, 7), 8), "lines": ((0,), 5), "column": ((0, 6, 8), 9)}  # which arguments are pointers, of how many
+_SHAPES = {
+    "parse": ((0, 5, 7), 8),
+    "lines": ((0,), 5),
+    "column": ((0, 6, 8), 9),
+}  # which arguments are pointers, of how many
 _HASH = 32  # bytes in front of the code
 Function = Callable[..., int]
 
