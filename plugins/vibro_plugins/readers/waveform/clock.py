@@ -51,7 +51,8 @@ class Clock:
 def clock_of_numbers(values: Floats | Spool, unit: float, name: str) -> Clock:
     """The clock of a column of numbers: seconds times ``unit``, a count since 1970, or the number of the sample.
 
-    ``unit`` 0 = the column does not say it; then they may be the days of a spreadsheet, if these make a rounder rate. BadField (Q010) where times do not rise or are no clock of even steps.
+    ``unit`` 0 = the column does not say it; then numbers may be the days of a spreadsheet, if these make a rounder rate.
+    BadField (Q010) where times do not rise or are no clock of even steps.
     """
     if len(values) < 2:
         return Clock()
