@@ -94,7 +94,7 @@ def instruments() -> Iterator[Dialect]:
         {"": X},
         FS,
         unit="V",
-        notes=("column 3 rises evenly", "column 1 holds text"),
+        notes=("column 4 rises evenly", "column 1 holds text"),
     )
     keysight = "x-axis,1,2\nsecond,Volt,Volt\n" + rows([f"{t - 0.016:+.8E}" for t in T], X, Y)
     yield Dialect(
