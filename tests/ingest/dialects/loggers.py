@@ -80,7 +80,7 @@ def instruments() -> Iterator[Dialect]:
     counted = rows([str(i + 1) for i in range(len(X))], [f"{t:.10e}" for t in T], X, mark="\t")
     told = {"unit": "m/s²", "notes": ("column 2 rises evenly", "no zone")}
     yield Dialect(
-        "analyser: pairs above number, time, sample", "a.txt", text(pairs + counted), {"": X}, FS, START, **told
+        "analyser: pairs above number, time, sample", "a.txt", text(pairs + counted), {"DE": X}, FS, START, **told
     )
     logger = "Data Logger;SN 12345\nFirmware;2.1\n\nTime;x;y\n[s];[g];[g]\n" + rows(T, X, Y, mark=";", decimal=",")
     yield Dialect("logger: semicolons and a row of units", "a.csv", text(logger), XY, FS, unit="g", notes=("decimal",))
@@ -91,7 +91,7 @@ def instruments() -> Iterator[Dialect]:
         "oscilloscope: remarks beside the samples",
         "F0000CH1.CSV",
         text(oscilloscope()),
-        {"": X},
+        {"CH1": X},
         FS,
         unit="V",
         notes=("column 4 rises evenly", "column 1 holds text"),

@@ -102,7 +102,7 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
         assert not isinstance(values, list)
         own = f"{sensor}:{table.names[i]}" if sensor and len(places) > 1 else sensor
         alone = len(places) == 1 and not table.named
-        name = table.prefix + ("" if alone else table.names[i])
+        name = table.prefix + (words.word(table.about, words.SIGNALS) if alone else table.names[i])
         samples = values.as_float32() if isinstance(values, Spool) else values
         waves.append((place, Wave(name, samples, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)

@@ -20,6 +20,7 @@ STEPS = _words(
     采样间隔 采样周期"""
 )
 SENSORS = _words("sensor sensorid sensorname 传感器")
+SIGNALS = _words("source signalname channelname tracename 通道名称")
 MACHINES = _words("machine machineid machinename 设备 机器")
 STARTS = _words("start starttime startdate datetime timestamp recordedat recorded acquired 开始时间 采集时间 起始时间")
 DATES = _words("date datum 日期")
