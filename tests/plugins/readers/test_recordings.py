@@ -18,6 +18,7 @@ from vibro_plugins.readers.sheet import Sheet
 from vibro_plugins.readers.table import Table
 from vibro_plugins.readers.text import machine
 from vibro_plugins.readers.text.fast import Numbers
+from vibro_plugins.readers.text.faults import UNSURE
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
 from vibro_plugins.readers.waveform.encoding import found
@@ -141,7 +142,7 @@ def test_lines_are_counted_only_where_all_have_the_same_width(rows):
     text = np.frombuffer(bytearray("\n".join(map(",".join, rows)).encode() + b" "), np.uint8)
     found = machine.lines(text, 0, len(text) - 1, width)
     even = all(len(row) == width for row in rows)
-    assert found == (len(rows) if even else machine.UNSURE)
+    assert found == (len(rows) if even else UNSURE)
     if even:
         assert text.tobytes()[:-1].decode() == ",".join(cell for row in rows for cell in row)
 

@@ -18,8 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from vibro_plugins.readers.text.faults import FULL, UNSURE
 from vibro_plugins.readers.text.lanes import eight_of_8, eight_of_16, eight_of_24, widest
-from vibro_plugins.readers.text.machine import FULL, UNSURE
 
 _U = np.uint64
 _ZEROS = _U(0x3030303030303030)

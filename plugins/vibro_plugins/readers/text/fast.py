@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro_plugins.readers.text.faults import FULL
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, parse_list, parse_text, shown
 
 WORTH = 32 << 20  # bytes of text from which on compiling the parser pays
@@ -44,7 +45,7 @@ class Numbers:
         for room in (self._room, (stop - start) // 2 + 1):
             out = np.empty(room, np.float32)
             count = self._compiled.parse(text, start, stop, as_json, out)
-            if count != self._compiled.FULL:
+            if count != FULL:
                 break
         if count < 0:
             return None

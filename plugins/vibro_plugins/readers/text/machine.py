@@ -21,13 +21,13 @@ import llvmlite.binding as llvm
 import numpy as np
 from numpy.typing import NDArray
 
-UNSURE = -1
-FULL = -2
+from vibro_plugins.readers.text.faults import UNSURE
+
 PADDING = 24  # characters that may be looked at before the first token
 BLOCK = 64  # characters in which commas are looked for together
 LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 _HERE = Path(__file__).parent
-_SOURCES = ("digits.py", "lanes.py", "machine.py")
+_SOURCES = ("digits.py", "faults.py", "lanes.py", "machine.py")
 _SHAPES = {
     "parse": ((0, 5, 7), 8),
     "lines": ((0,), 5),
