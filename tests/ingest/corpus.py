@@ -659,7 +659,7 @@ def _arrays() -> list[Case]:
             {"Q007": 1},
         ),
         Case("arrays", "no samples", _npz(signals=np.zeros((3, 0))), 0, {"Q008": 3}),
-        Case("arrays", "other name", _npz(x=x), 0, {"Q005": 1}),
+        Case("arrays", "other name", _npz(x=x), 4),
         Case("arrays", "too few sensors", _npz(signals=x, sensor_id=["a", "b"]), 0, {"Q005": 1}),
         Case("arrays", "bad time", _npz(signals=x, sensor_id="a", data_time=late), 3, {"Q010": 1}),
         Case("arrays", "times as numbers", _npz(signals=x, data_time=np.arange(4.0)), 0, {"Q010": 4}),

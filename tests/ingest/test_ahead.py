@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+import pickle
+from multiprocessing import parent_process
 
 import numpy as np
 import pytest
 
-from vibro.api import Context, Rejected
-from vibro.ingest import IngestOptions, ingest
+from vibro.api import Context
+from vibro.ingest import Accounting, IngestOptions, ingest
 from vibro.ingest import ahead as ahead_module
 from vibro.ingest.ahead import worth
+from vibro.ingest.intake import Intake
+from vibro.ingest.matrix import SampleFile
 from vibro.ingest.shaping import Shaper
-from vibro.ingest.worker import packed, read_file, unpacked
+from vibro.ingest.worker import Job, take_files
 from vibro_plugins.readers.csv import CsvTable
 from vibro_plugins.readers.jsonl import JsonLines
 from vibro_plugins.readers.npz import Npz
@@ -78,22 +82,62 @@ def test_workers_change_nothing(folder, tmp_path, monkeypatch, options):
     assert [type(event) for event in told] == [type(event) for event in said]
 
 
-def test_what_a_worker_packs_comes_back_whole(folder, tmp_path):
-    reader, shaper = Table.make({}, Context()), Shaper(OPTIONS[0], "in")
-    for path in sorted(folder.rglob("*.csv")):
-        read = read_file(path, path.relative_to(folder).as_posix(), reader, shaper)
-        with (tmp_path / "samples").open("wb") as out:
-            out.write(b"1234")
-            wrapped = packed(read, out)
-        again = unpacked(wrapped, np.fromfile(tmp_path / "samples", np.float32))
-        assert again._replace(items=()) == read._replace(items=()) and len(again.items) == len(read.items) > 0
-        for a, b in zip(again.items, read.items, strict=True):
-            if isinstance(b, Rejected):
-                assert a == b
-                continue
-            assert a[1:] == b[1:] and np.array_equal(a.record.signal, b.record.signal)
-            empty = np.zeros((1, 0), np.float32)
-            assert str(replace(a.record, signal=empty)) == str(replace(b.record, signal=empty))
+def test_what_a_worker_hands_over_is_joined_as_if_it_were_read_here(folder, tmp_path):
+    files = [(path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.csv"))]
+    job = Job(((Table, Table.make({}, Context()).params),), OPTIONS[0], "in")
+    got = []
+    for name, count in (("one", len(files)), ("parts", 7)):
+        with SampleFile(tmp_path / name) as samples:
+            books = Accounting(tmp_path)
+            intake = Intake(books, samples, print, Shaper(OPTIONS[0], "in"))
+            for i in range(0, len(files), count):
+                into = tmp_path / f"{name}{i}"
+                part = take_files(job, [(*file, 0) for file in files[i : i + count]], into)
+                intake.join(pickle.loads(pickle.dumps(part)), into)
+            got.append((intake.taken, list(books.rows()), samples.since(0).tobytes()))
+    (a, *rest), (b, *again) = got
+    assert rest == again and len(rest[0]) >= 3 and len(rest[1]) > 50 * 4 * 64
+    assert (a.words, a.withdrawn, a.sources, a.notes, a.by_rule) == (
+        b.words,
+        b.withdrawn,
+        b.sources,
+        b.notes,
+        b.by_rule,
+    )
+    assert len(a.words) > 0 and len(a.withdrawn) >= 0 and len(a.by_rule) > 50
+    a, b = a.index.freeze(), b.index.freeze()
+    assert a.names == b.names and len(a) > 100
+    for name in a.__dataclass_fields__:
+        if isinstance(getattr(a, name), np.ndarray):
+            assert np.array_equal(getattr(a, name).view("u1"), getattr(b, name).view("u1")), name
+
+
+class Failing(Table):
+    """Fails on one file, as a plugin may."""
+
+    def read(self, path):
+        if path.name == "id_1_9.csv":
+            raise ZeroDivisionError("nothing there")
+        return super().read(path)
+
+
+def test_the_caller_meets_what_a_worker_failed_on(folder, tmp_path):
+    job = Job(((Failing, Failing.make({}, Context()).params),), OPTIONS[0], "in")
+    paths = [folder / "m0" / "normal" / name for name in ("id_3_3.csv", "id_1_9.csv")]
+    assert take_files(job, [(path, path.name, 0) for path in paths], tmp_path / "s") is None
+    assert take_files(job, [(paths[0], paths[0].name, 0)], tmp_path / "s") is not None
+
+
+def dies(paths):
+    """Ends the process of a worker, but not that of the test."""
+    if parent_process() is not None:
+        os._exit(1)
+    return len(paths)
+
+
+def test_a_worker_that_dies_is_done_without(tmp_path):
+    with ahead_module._Pool(made(), tmp_path / "ahead", 2) as pool:
+        assert list(pool._in_order(dies, ((range(i),) for i in range(40)))) == list(range(40))
 
 
 def test_workers_only_where_they_pay(monkeypatch):

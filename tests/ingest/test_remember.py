@@ -153,7 +153,7 @@ def test_a_file_that_changes_between_its_hash_and_its_reading_is_not_kept_under_
 def test_only_what_is_dear_to_read_and_fits_is_kept(tmp_path, take, monkeypatch):
     np.savez(tmp_path / "a.npz", signals=np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32), fs=100.0)
     take(tmp_path / "a.npz", Npz)
-    monkeypatch.setattr("vibro.ingest.worker.MOST", 500)
+    monkeypatch.setattr("vibro.ingest.remember.MOST", 500)
     (tmp_path / "a.jsonl").write_bytes(lines())
     first = take(tmp_path / "a.jsonl")
     assert not (tmp_path / "cache").exists()

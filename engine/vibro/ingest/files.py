@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 
 from vibro.api import Reader
 from vibro.errors import ConfigError
-from vibro.ingest.worker import choose, why
 
 SETTINGS = "vibro.toml"
 UNTAKEN = "no reader takes it"
+HEAD = 512  # bytes of a file that a reader may look at to decide
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,31 @@ def check_paths(paths: Sequence[Path]) -> None:
             raise ConfigError(f"no such file or folder: {path}", hint=hint)
 
 
-Choose = Callable[[Sequence[Path]], Iterable["int | str | None"]]
+def choose(path: Path, classes: Sequence[type[Reader]]) -> int | str | None:
+    """The number of the first reader that takes a file, None, or why it cannot be opened."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(HEAD)
+    except OSError as error:
+        return why(error)
+    return next((i for i, cls in enumerate(classes) if cls.accepts(path, head)), None)
+
+
+def why(error: OSError) -> str:
+    """What the system says of a file that cannot be opened."""
+    return (error.strerror or type(error).__name__).lower()
 
 
 def find_files(
     paths: Sequence[Path],
     readers: Sequence[Reader],
-    ahead: Callable[[list[int]], Choose] | None = None,
+    met_all: Callable[[list[int]], None] | None = None,
     root: Path | None = None,
 ) -> Listing:
     """Every file under the paths, in a natural order; folders are searched to their end, links inside are not followed.
 
-    ``ahead`` is given the sizes of the files and may return another way to choose their readers. Sources are named below
-    ``root``, an absolute path, by default the folder that all paths have in common.
+    ``met_all`` is told the sizes of the files before their readers are chosen. Sources are named below ``root``, an absolute
+    path, by default the folder that all paths have in common.
     """
     named = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  (a link keeps its own name)
     tops = [path if path.is_dir() else path.parent for path in named]
@@ -70,19 +81,16 @@ def find_files(
     met: list[_Met] = []
     for path in named:
         _look(path, listing, met, named=True)
+    if met_all is not None:
+        met_all([file.status.st_size for file in met])
     classes = [type(reader) for reader in readers]
-    choosing = ahead([file.status.st_size for file in met]) if ahead else partial(_one_by_one, classes)
     seen: set[tuple[int, int]] = set()
-    for file, choice in zip(met, choosing([file.path for file in met]), strict=True):
-        _sort_in(file, choice, listing, seen)
+    for file in met:
+        _sort_in(file, choose(file.path, classes), listing, seen)
     listing.files.sort(key=lambda found: natural(found.source))
     listing.ignored.sort()
     listing.problems.sort()
     return listing
-
-
-def _one_by_one(classes: Sequence[type[Reader]], paths: Sequence[Path]) -> Iterator[int | str | None]:
-    return (choose(path, classes) for path in paths)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,21 @@ class IndexBuilder:
         columns["level"].append(verdict.level)
         columns["quality"].append(int(verdict.bits))
 
+    def join(self, other: IndexBuilder, start: int) -> None:
+        """The records of another index behind those of this one; their samples begin at ``start``."""
+        first = len(self)
+        for name, values in other._columns.items():
+            if name in self._names:
+                codes = [self._names[name].code(text) for text in other._names[name].texts]
+                self._columns[name].extend(map(codes.__getitem__, values))
+            else:
+                self._columns[name].extend(map(start.__add__, values) if name == "start" else values)
+        codes = [self._covariates.code(text) for text in other._covariates.texts]
+        for cells, values, moved in zip(
+            self._cells, other._cells, (first.__add__, codes.__getitem__, None), strict=True
+        ):
+            cells.extend(values if moved is None else map(moved, values))
+
     def freeze(self) -> Index:
         """The index as arrays."""
         columns = {name: np.array(values) for name, values in self._columns.items()}

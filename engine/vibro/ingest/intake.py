@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vibro.api import Component, Reader
-from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.errors import PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
-from vibro.ingest.accounting import Accounting
 from vibro.ingest.contract import checked
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions, columns_named
-from vibro.ingest.remember import SMALL, keep, key_of, recall, said
+from vibro.ingest.remember import SMALL, Memory, keep, key_of, recall, said
 from vibro.ingest.shaping import Shaped, Shaper
-from vibro.ingest.worker import Memory, Read, state_of
 from vibro.io.files import digest
+
+if TYPE_CHECKING:
+    from vibro.core.views import Cache
 
 _TELL = 500  # records between two progress events
 _MANY = 20  # files from which on they are one task
@@ -54,26 +55,78 @@ def _given(options: IngestOptions) -> dict[str, Any]:
     return {"channels": options.channels, "columns": columns, "encoding": options.encoding}
 
 
-def take_all(intake: Intake, listing: Listing, ahead: Iterator[tuple[str, Read | None]]) -> None:
-    """Every file in the order of its name; each is a task, or all of them are one where there are many."""
-    entries = sorted(_entries(listing), key=lambda entry: natural(entry[0]))
+def take_all(
+    intake: Intake, entries: Sequence[tuple[str, Found | str]], ahead: Iterator[tuple[int, Part, Path]]
+) -> None:
+    """Every entry; each is a task, or all of them are one where there are many.
+
+    ``ahead`` gives parts that worker processes have taken: the entry that each begins with, and where its samples lie.
+    """
     together = f"{len(entries)} files" if len(entries) > _MANY else ""
-    clock, before = time.perf_counter(), len(intake.index)
-    following, read = next(ahead, ("", None))
+    clock, before, covered = time.perf_counter(), len(intake.taken.index), 0
+    begin, part, samples = next(ahead, _NO_PART)
     for done, (source, item) in enumerate(entries):
         if not (together and done):
             intake.emit(TaskStarted("ingest", together or source))
-        if source == following:
-            intake.take(source, item, read)
-            following, read = next(ahead, ("", None))
-        else:
+        if done == begin:
+            intake.join(part, samples)
+            covered = done + len(part.sources)
+            begin, part, samples = next(ahead, _NO_PART)
+        if done >= covered:
             intake.take(source, item)
         if together and done % _MANY == 0:
             intake.emit(TaskProgress("ingest", together, done, len(entries)))
         if not together or done == len(entries) - 1:
-            taken = len(intake.index) - before
+            taken = len(intake.taken.index) - before
             intake.emit(TaskFinished("ingest", together or source, time.perf_counter() - clock, taken))
-            clock, before = time.perf_counter(), len(intake.index)
+            clock, before = time.perf_counter(), len(intake.taken.index)
+
+
+@dataclass
+class Taken:
+    """What files hold besides their samples, and what deserves to be said of them.
+
+    ``words`` say what is wrong with the samples of a candidate; ``withdrawn``: first and last + 1 candidate, code, why;
+    ``by_rule``: files whose sensors were named after their paths.
+    """
+
+    index: IndexBuilder = field(default_factory=IndexBuilder)
+    words: dict[int, str] = field(default_factory=dict)
+    withdrawn: list[tuple[int, int, str, str]] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    by_rule: list[str] = field(default_factory=list)
+
+    def join(self, other: Taken, start: int) -> None:
+        """What other files hold, whose samples begin at a place."""
+        first = len(self.index)
+        self.index.join(other.index, start)
+        self.words |= {first + i: words for i, words in other.words.items()}
+        self.withdrawn += [(first + a, first + b, code, why) for a, b, code, why in other.withdrawn]
+        self.sources += other.sources
+        self.notes += other.notes
+        self.by_rule += other.by_rule
+
+
+class Part(NamedTuple):
+    """Files that a worker process has taken: their sources, what they hold, what was refused of them."""
+
+    sources: Sequence[str]
+    taken: Taken
+    refused: Sequence[tuple[str, Rejected]]
+
+
+_NO_PART = -1, Part((), Taken(), ()), Path()
+
+
+class Books(Protocol):
+    """What counts and lists the items that are refused."""
+
+    def open_file(self, source: str) -> object:
+        """A file that follows those that were opened before."""
+
+    def reject(self, source: str, item: Rejected) -> None:
+        """An item that its reader refused."""
 
 
 class Intake:
@@ -81,51 +134,45 @@ class Intake:
 
     def __init__(
         self,
-        books: Accounting,
+        books: Books,
         samples: SampleFile,
         emit: Callable[[Event], None],
         shaper: Shaper,
-        cache: Cache | None,
+        cache: Cache | None = None,
     ) -> None:
         self.books = books
         self.samples = samples
         self.emit = emit
         self.shaper = shaper
         self.cache = cache
-        self.index = IndexBuilder()
-        self.words: dict[int, str] = {}  # candidate -> what is wrong with its samples
-        self.withdrawn: list[tuple[int, int, str, str]] = []  # first and last + 1 candidate, code, why
-        self.sources: list[dict[str, Any]] = []
-        self.notes: list[tuple[str, str]] = []
+        self.taken = Taken()
 
-    def take(self, source: str, item: Found | str, read: Read | None = None) -> None:
-        """A file to read, or why there is none; ``read`` is what a worker has read of it."""
+    def join(self, part: Part, samples: Path) -> None:
+        """Files that another process has taken, and their samples."""
+        for source in part.sources:
+            self.books.open_file(source)
+        for source, item in part.refused:
+            self.books.reject(source, item)
+        self.taken.join(part.taken, self.samples.join(samples))
+
+    def take(self, source: str, item: Found | str) -> None:
+        """A file to read, or why there is none."""
         self.books.open_file(source)
         if isinstance(item, str):
             self.books.reject(source, Rejected("Q020", item))
             return
-        if read is not None:
-            self._keep(item, read.items)
-            self._finish(item, read)
-            return
         try:
             before = state_of(item.path)
             sha256, size, notes = self._read_here(item, before)
-            after = state_of(item.path)
+            changed = before != state_of(item.path)
         except OSError as error:
             self.books.reject(source, Rejected("Q020", f"cannot be read: {error.strerror or error}"))
             return
-        self._finish(item, Read(sha256, size, before, after, (), self.shaper.by_rule, self.shaper.notes, notes))
-
-    def _finish(self, found: Found, read: Read) -> None:
-        """What is told of a file that was read."""
-        self.notes += [(found.source, note) for note in read.said]
-        if read.before != read.after:
-            self.notes.append((found.source, "the file changed while it was read"))
-        self.notes += [(found.source, note) for note in read.notes]
-        if read.by_rule:
-            self.shaper.saw(found.source)
-        self.sources.append({"source": found.source, "sha256": read.sha256, "bytes": read.size})
+        told = [*self.shaper.notes, *(["the file changed while it was read"] if changed else []), *notes]
+        self.taken.notes += [(source, note) for note in told]
+        if self.shaper.by_rule:
+            self.taken.by_rule.append(source)
+        self.taken.sources.append({"source": source, "sha256": sha256, "bytes": size})
 
     def _read_here(self, found: Found, before: tuple[int, int, int]) -> tuple[str, int, list[str]]:
         """Reads a file, or recalls what was read of this content; its hash and size, and what the reader says of it.
@@ -153,16 +200,17 @@ class Intake:
         self._keep(found, self.shaper.shape(sound, found.source))
 
     def _keep(self, found: Found, items: Iterable[Shaped | Rejected]) -> None:
-        first = len(self.index)
+        index = self.taken.index
+        first = len(index)
         for item in items:
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
-                if item.row < 0 and len(self.index) > first:
-                    self.withdrawn.append((first, len(self.index), item.code, item.detail))
+                if item.row < 0 and len(index) > first:
+                    self.taken.withdrawn.append((first, len(index), item.code, item.detail))
                 continue
             if item.verdict.words:
-                self.words[len(self.index)] = item.verdict.words
-            self.index.add(item, found.source, self.samples.append(item.record.signal))
+                self.taken.words[len(index)] = item.verdict.words
+            index.add(item, found.source, self.samples.append(item.record.signal))
 
     def _telling(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
         """The items, with events on the way."""
@@ -185,6 +233,13 @@ def guarded(found: Found) -> Iterator[Record | Rejected]:
         ) from error
 
 
-def _entries(listing: Listing) -> Iterator[tuple[str, Found | str]]:
-    yield from ((found.source, found) for found in listing.files)
-    yield from listing.problems
+def entries_of(listing: Listing) -> list[tuple[str, Found | str]]:
+    """Files to read, and paths with why they cannot be, in the order of their names."""
+    found: list[tuple[str, Found | str]] = [(found.source, found) for found in listing.files]
+    return sorted([*found, *listing.problems], key=lambda entry: natural(entry[0]))
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """What changes with the content of a file."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -187,12 +186,12 @@ class _Path:
     """The parts of a source's path that can name something."""
 
     def __init__(self, source: str, states: frozenset[str], root: str) -> None:
-        parts = PurePosixPath(source).parts
-        self.name = parts[-1]
-        self.stem = PurePosixPath(self.name).stem
-        self.folders = parts[:-1]
-        self.states = [name for name in parts[:-1] if names_state(name, states)]
-        self.machine = "/".join(name for name in parts[:-1] if not names_state(name, states))
+        *folders, self.name = source.split("/")
+        dot = self.name.rfind(".")
+        self.stem = self.name[:dot] if 0 < dot < len(self.name) - 1 else self.name
+        self.folders = tuple(folders)
+        self.states = [name for name in folders if names_state(name, states)]
+        self.machine = "/".join(name for name in folders if name not in self.states)
         self.root = "" if names_state(root, states) else root
 
 

@@ -18,7 +18,7 @@ from vibro.events import Event
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.ahead import ReadAhead
 from vibro.ingest.files import check_paths, find_files
-from vibro.ingest.intake import Intake, configured, take_all, without_effect
+from vibro.ingest.intake import Intake, configured, entries_of, take_all, without_effect
 from vibro.ingest.mains import mains_of
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.nothing import nothing_accepted
@@ -81,14 +81,19 @@ def ingest(
     workdir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         ahead = ReadAhead(configured(readers, options), workdir, stack, side_by_side)
-        listing = find_files(paths, ahead.readers, ahead.choosing, root)
+        listing = find_files(paths, ahead.readers, ahead.start, root)
         samples = stack.enter_context(SampleFile(workdir / SIGNALS))
         shaper = Shaper(options, listing.root.name)
-        intake = Intake(Accounting(workdir), samples, emit, shaper, None if shaper.changes_samples else cache)
-        take_all(intake, listing, ahead.reading(listing, options, shaper))
-        sift = Sift(intake.index.freeze(), intake.books, samples, options)
+        books = Accounting(workdir)
+        intake = Intake(books, samples, emit, shaper, None if shaper.changes_samples else cache)
+        entries = entries_of(listing)
+        take_all(intake, entries, ahead.reading(entries, options, listing.root.name))
+        taken = intake.taken
+        for source in taken.by_rule:
+            shaper.saw(source)
+        sift = Sift(taken.index.freeze(), books, samples, options)
         preview = first_of_kinds(listing.files, sift.index)
-        for span in intake.withdrawn:
+        for span in taken.withdrawn:
             sift.withdraw(*span)
         rate = sift.rate()
         window = sift.window()
@@ -96,24 +101,24 @@ def ingest(
         unit = sift.unit()
         sift.standing_clocks()
         sift.duplicates()
-        sift.repeats(intake.words)
-        sift.doubts(rate.fs, shape[1], intake.words)
-        sift.quality(intake.words)
+        sift.repeats(taken.words)
+        sift.doubts(rate.fs, shape[1], taken.words)
+        sift.quality(taken.words)
         keep = np.flatnonzero(sift.alive)
         if not len(keep):
-            raise nothing_accepted(listing, intake.books, preview, window, options)
+            raise nothing_accepted(listing, books, preview, window, options)
         x = samples.finish(sift.index.start[keep], shape)
     mains = mains_of(sift, x, keep, rate.fs)
     batch = sift.index.batch(keep, x, rate.fs, unit)
     accepted: Counter[str] = Counter()
     for code, valid in zip(batch.source, batch.valid, strict=True):
-        intake.books.accept(batch.sources[code], invalid=not valid)
+        books.accept(batch.sources[code], invalid=not valid)
         accepted[batch.sources[code]] += 1
-    sources = [{**entry, "records": accepted[entry["source"]]} for entry in intake.sources]
+    sources = [{**entry, "records": accepted[entry["source"]]} for entry in taken.sources]
     warnings = [
         *([told] if told else []),
         *without_effect(listing, options),
-        *_grouped(intake.notes),
+        *_grouped(taken.notes),
         *shaper.told(),
         *sift.warnings,
     ]
@@ -121,7 +126,7 @@ def ingest(
         warnings.append(f"the data state none, so the model's is taken: {', '.join(sift.taken)}")
     return Ingested(
         batch,
-        intake.books,
+        books,
         rate.origin,
         mains,
         sources,

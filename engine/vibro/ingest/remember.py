@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, fields
 from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
 from vibro.core.view_key import code_of
-from vibro.core.views import Cache
 from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
-from vibro.ingest.worker import FIELDS, Memory, rebuilt
 
+if TYPE_CHECKING:
+    from vibro.core.views import Cache
+
+MOST = 64 << 20  # bytes that the items of a file may take without their samples
+FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("signal", "time"))
+Item = tuple[tuple[int, ...] | None, int | None, Sequence[Any]]
+_PLAIN = (str, int, float, bool)
 SMALL = 1 << 20  # bytes of a file that is parsed as fast as an entry of the cache is looked up
 
 
@@ -62,3 +68,57 @@ def said(kept: Kept) -> list[str]:
     """What the reader said of the file."""
     found: list[str] = json.loads(kept[1]["notes"].tobytes())
     return found
+
+
+class Memory:
+    """Records the items of one file while they are read, to be cached with their samples; stops above MOST bytes."""
+
+    def __init__(self) -> None:
+        self._lines = bytearray()
+        self._plain = True
+
+    def listen(self, items: Iterator[Record | Rejected]) -> Iterator[Record | Rejected]:
+        """Yields the same items; an item is recorded when the next one is requested, that is, after its check has passed."""
+        for item in items:
+            yield item
+            if self._plain and len(self._lines) <= MOST:
+                try:
+                    self._lines += json.dumps(plain(item)).encode() + b"\n"
+                except TypeError:  # a value of a type that JSON has not: such a file is read anew
+                    self._plain = False
+
+    @property
+    def lines(self) -> bytes | None:
+        """The items as lines of JSON; None where they are too many, or hold what JSON has not."""
+        return bytes(self._lines) if self._plain and len(self._lines) <= MOST else None
+
+
+def plain(item: Record | Rejected) -> Item:
+    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings.
+
+    TypeError for a value that is neither text nor a number.
+    """
+    if isinstance(item, Rejected):
+        return None, None, astuple(item)
+    time = int(item.time.astype("datetime64[ns]").astype(np.int64))
+    return item.signal.shape, time, [_value(getattr(item, name)) for name in FIELDS]
+
+
+def _value(value: object) -> object:
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _value(inner) for name, inner in value.items()}
+    raise TypeError(f"{type(value).__name__} is no text or number")
+
+
+def rebuilt(samples: NDArray[np.float32], items: Iterable[Item]) -> Iterator[Record | Rejected]:
+    """Items from what ``plain`` has made of them, and the samples of all of them."""
+    start = 0
+    for shape, time, values in items:
+        if shape is None:
+            yield Rejected(*values)
+            continue
+        signal = samples[start : start + shape[0] * shape[1]].reshape(shape)
+        start += signal.size
+        yield Record(signal, time=np.datetime64(time, "ns"), **dict(zip(FIELDS, values, strict=True)))

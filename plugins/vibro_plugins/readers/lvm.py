@@ -16,7 +16,7 @@ from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers
 from vibro_plugins.readers.waveform.columns import told
 from vibro_plugins.readers.waveform.encoding import open_text
-from vibro_plugins.readers.waveform.layout import Layout, kind_of
+from vibro_plugins.readers.waveform.layout import Layout, is_measurement, kind_of
 from vibro_plugins.readers.waveform.parsing import parsed
 from vibro_plugins.readers.waveform.reader import WaveReader
 from vibro_plugins.readers.waveform.waves import Wave, records
@@ -52,6 +52,11 @@ class Lvm(WaveReader):
     Params = TextParams
     requires = ("pyarrow",)
     parses = True
+
+    @classmethod
+    def accepts(cls, path: Path, head: bytes) -> bool:
+        """By the ending, or by the first line: LabVIEW writes such files under other names too."""
+        return super().accepts(path, head) or is_measurement(head)
 
     @classmethod
     def examples(cls) -> Iterator[tuple[str, bytes, int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vibro_plugins.readers.waveform.tree import Tree, recording
 from vibro_plugins.readers.waveform.waves import records
 
 MAX_BYTES = 4 << 30  # of all variables together
+LARGE = 32 << 20  # bytes of a variable that is read part by part
 _DEPTH = 16  # structs in structs
 
 
@@ -52,20 +54,18 @@ def _tree(path: Path) -> Tree:
     """The variables of a file up to version 7.2."""
     from scipy.io import loadmat, whosmat
 
-    with path.open("rb") as stream:
-        try:
-            mat5.check(stream.read(), MAX_BYTES)
-            stream.seek(0)
-            size = sum(8 * int(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(stream))
-            if size > MAX_BYTES:
-                raise BadField("Q019", "", f"the variables take more than {MAX_BYTES >> 30} GiB")
-            stream.seek(0)
-            found = loadmat(stream, squeeze_me=False, struct_as_record=True)
-        except Exception as error:  # a damaged stream brings up every kind of error inside the parser
-            if isinstance(error, BadField | MemoryError) or (isinstance(error, OSError) and error.errno):
-                raise
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise BadField("Q001", "", f"no MATLAB file that can be read: {why}; save it again with -v7") from None
+    try:
+        content, large = mat5.split(path, LARGE, MAX_BYTES)
+        mat5.check(content, MAX_BYTES)
+        size = sum(8 * int(np.prod(shape, dtype=np.float64)) for _, shape, _ in whosmat(BytesIO(content)))
+        if size > MAX_BYTES:
+            raise BadField("Q019", "", f"the variables take more than {MAX_BYTES >> 30} GiB")
+        found = loadmat(BytesIO(content), squeeze_me=False, struct_as_record=True) | large
+    except Exception as error:  # a damaged stream brings up every kind of error inside the parser
+        if isinstance(error, BadField | MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise BadField("Q001", "", f"no MATLAB file that can be read: {why}; save it again with -v7") from None
     tree = Tree()
     for name in sorted(found):
         if not name.startswith("__"):

@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from vibro import hookimpl
 from vibro.api import Context, Reader, Record, Rejected
 from vibro.data import NO_TIME, parse_time
-from vibro_plugins.readers.text.choice import GapParams
+from vibro_plugins.readers.text.choice import ChannelParams
 from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.text.items import text
 from vibro_plugins.readers.text.lines import FREE, MAX_RATIO, MAX_UNPACKED, excerpt
+from vibro_plugins.readers.waveform.tree import Tree, recording
+from vibro_plugins.readers.waveform.waves import records
 
 CHUNK = 4 << 20  # bytes of signals held at a time
 MAX_COLUMN = 256 << 20  # bytes of a column such as sensor_id
+MAX_ARRAYS = 4 << 30  # bytes of the arrays of a recording
 MAX_MEMBERS = 1000
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -30,13 +33,14 @@ class Npz(Reader):
     """``signals`` (n, T) or (n, C, T), ``fs`` in Hz (0 = not given), and optional columns of n entries.
 
     Columns: ``sensor_id``, ``data_time``, ``machine_id``, ``recording`` (else ``source_file``), ``unit``, and
-    ``covariates`` (n, k) with their names in ``covariate_names``. Any other array is ignored, ``label`` included.
+    ``covariates`` (n, k) with their names in ``covariate_names``. Any other array is ignored, ``label`` included. Without
+    ``signals``, every array of numbers is a channel of one recording, as in a MATLAB file.
     """
 
     name = "npz"
-    summary = "NumPy archive with an array of signals"
+    summary = "NumPy archive: an array of signals, or arrays as channels"
     extensions = (".npz",)
-    Params = GapParams
+    Params = ChannelParams
 
     def __init__(self, params: Any, ctx: Context) -> None:
         super().__init__(params, ctx)
@@ -61,8 +65,10 @@ class Npz(Reader):
     def _rows(self, archive: zipfile.ZipFile) -> Iterator[Record | Rejected]:
         names = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
         if "signals" not in names:
-            found = ", ".join(sorted(names)[:8]) or "nothing"
-            raise BadField("Q005", "signals", f"no array named signals (found: {excerpt(found)})")
+            yield from self._channels(archive, sorted(names))
+            return
+        if self.params.channels:
+            self._notes.append("--channels has no effect on an archive of signals")
         with archive.open("signals.npy") as stream:
             shape, fortran, dtype = _header(stream, "signals", archive.getinfo("signals.npy").file_size)
             if dtype.kind not in "fiu":
@@ -74,6 +80,34 @@ class Npz(Reader):
                 self._notes.append("no sensor_id: all records share one baseline")
             for row, samples in enumerate(_stream(stream, shape, fortran, dtype)):
                 yield _record(row, samples, columns, self.params.gaps)
+
+    def _channels(self, archive: zipfile.ZipFile, names: list[str]) -> Iterator[Record | Rejected]:
+        """An archive without ``signals`` holds one recording: its arrays are channels, as those of a MATLAB file."""
+        tree = Tree()
+        if (size := sum(archive.getinfo(f"{name}.npy").file_size for name in names)) > MAX_ARRAYS:
+            raise BadField("Q019", "", f"the arrays take {size >> 30} GiB, more than {MAX_ARRAYS >> 30} GiB")
+        for name in names:
+            tree.add(name, _array(archive, name, MAX_ARRAYS))
+        if not tree.arrays:
+            found = excerpt(", ".join(names[:8]) or "nothing")
+            raise BadField("Q005", "signals", f"no array named signals and no other one of numbers (found: {found})")
+        got = recording(tree, self.params.channels)
+        self._notes += dict.fromkeys(got.notes)
+        yield from records(got.waves, got.covariates, gaps=self.params.gaps)
+
+
+def _array(archive: zipfile.ZipFile, name: str, most: int) -> NDArray[Any]:
+    """An array of the archive; BadField where it is too large, damaged or would have to be unpickled."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    if size > most:
+        raise BadField("Q019", name, f"{name} takes more than {most >> 20} MiB")
+    with archive.open(f"{name}.npy") as stream:
+        _header(stream, name, size)
+    with archive.open(f"{name}.npy") as stream:
+        try:
+            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+        except ValueError as error:
+            raise BadField("Q001", name, f"array {name}: {error}") from None
 
 
 def _record(row: int, samples: NDArray[Any], columns: _Columns, gaps: bool) -> Record | Rejected:
@@ -114,7 +148,7 @@ class _Columns:
         known = ("sensor_id", "data_time", "machine_id", "recording", "source_file", "unit", "fs")
         for name in (*known, "covariates", "covariate_names"):
             if name in names:
-                self._arrays[name] = self._load(archive, name)
+                self._arrays[name] = _array(archive, name, MAX_COLUMN)
         for name in known:
             array = self._arrays.get(name)
             if array is None or array.shape == (n,):
@@ -128,19 +162,6 @@ class _Columns:
         table = self._arrays.get("covariates", np.zeros((n, 0), np.float32))
         if self._names and (table.dtype.kind not in "fiu" or table.shape != (n, len(self._names))):
             raise BadField("Q005", "covariates", f"covariates are not numbers of shape ({n}, {len(self._names)})")
-
-    @staticmethod
-    def _load(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-        size = archive.getinfo(f"{name}.npy").file_size
-        if size > MAX_COLUMN:
-            raise BadField("Q019", name, f"{name} takes more than {MAX_COLUMN >> 20} MiB")
-        with archive.open(f"{name}.npy") as stream:
-            _header(stream, name, size)
-        with archive.open(f"{name}.npy") as stream:
-            try:
-                return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-            except ValueError as error:
-                raise BadField("Q001", name, f"array {name}: {error}") from None
 
     def text(self, name: str, row: int) -> str:
         """A text of a row; a number counts as its digits."""

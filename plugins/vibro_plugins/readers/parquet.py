@@ -78,7 +78,8 @@ class Parquet(Reader):
         for field in ("sensor_id", "data_time", *([] if axes else [SIGNAL])):
             if field not in by_field:
                 role = next(role for role, known in ROLES.items() if known == field)
-                raise BadField("Q005", field, f"no column {field}; --columns {role}=NAME names it")
+                columns = excerpt(", ".join(schema.names[:8]))
+                raise BadField("Q005", field, f"no column {field} (columns: {columns}); --columns {role}=NAME names it")
         names = [name for field, name in by_field.items() if field in KNOWN or name in axes]
         row = 0
         for batch in file.iter_batches(ROWS, columns=names):

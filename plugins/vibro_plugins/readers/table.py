@@ -24,6 +24,7 @@ from vibro_plugins.readers.waveform.layout import (
     cells_of,
     hint,
     is_foreign,
+    is_measurement,
     kind_of,
     layout_of_lines,
     why_none,
@@ -64,7 +65,7 @@ class Table(WaveReader):
     def accepts(cls, path: Path, head: bytes) -> bool:
         """By the content, in a file whose ending is known or says nothing."""
         name = path.name.lower()
-        if not (name.endswith((*cls.extensions, ".xls")) or _BARE.fullmatch(name)) or not head:
+        if not (name.endswith((*cls.extensions, ".xls")) or _BARE.fullmatch(name)) or not head or is_measurement(head):
             return False
         try:
             layout = None

@@ -20,7 +20,7 @@ from vibro_plugins.readers.waveform.reader import WaveReader
 from vibro_plugins.readers.waveform.waves import Wave, records
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_BLOCK = 1 << 20  # samples scaled at a time
+_BLOCK = 1 << 18  # frames read at a time
 _TYPES = {
     (_PCM, 8): "u1",
     (_PCM, 16): "<i2",
@@ -60,12 +60,13 @@ class Wav(WaveReader):
         if _is_open(size, have):
             size = have
             self._notes.append("the header does not know the length: the samples were read to the end of the file")
-        samples = _samples(path, format, start, size)
+        if have < size:
+            raise BadField(
+                "Q001", "", f"the samples end early, at {have} of {size} bytes; copy or export the file again"
+            )
         names = [str(i + 1) if format.channels > 1 else "" for i in range(format.channels)]
         for place in chosen([(name,) for name in names], self.params.channels, "channel"):
-            signal = np.empty(len(samples), np.float32)
-            for at in range(0, len(samples), _BLOCK):
-                signal[at : at + _BLOCK] = _scaled(samples[at : at + _BLOCK, place], format)
+            signal = _channel(path, format, start, size, place)
             yield from records(
                 [(place, Wave(names[place], signal, clock=Clock(float(format.rate))))], {}, gaps=self.params.gaps
             )
@@ -112,17 +113,18 @@ def _format(chunk: bytes) -> _Format:
     return _Format(tag, channels, rate, bits)
 
 
-def _samples(path: Path, format: _Format, start: int, size: int) -> NDArray[np.generic]:
-    """The samples as a memory map (n, channels), or (n, channels, 3) for 24 bits."""
-    have = path.stat().st_size - start
-    if have < size:
-        raise BadField("Q001", "", f"the samples end early, at {have} of {size} bytes; copy or export the file again")
-    width = format.bits // 8
-    count = size // (width * format.channels)
-    if not count:
-        return np.zeros((0, format.channels, *([3] if format.bits == 24 else [])), _TYPES[format.tag, format.bits])
-    shape = (count, format.channels, 3) if format.bits == 24 else (count, format.channels)
-    return np.memmap(path, _TYPES[format.tag, format.bits], "r", start, shape)
+def _channel(path: Path, format: _Format, start: int, size: int, place: int) -> NDArray[np.float32]:
+    """The samples of a channel, a block of the file at a time."""
+    kind, width = _TYPES[format.tag, format.bits], format.channels * format.bits // 8
+    signal = np.empty(size // width, np.float32)
+    shape = (-1, format.channels, 3) if format.bits == 24 else (-1, format.channels)
+    with path.open("rb") as stream:
+        stream.seek(start)
+        for at in range(0, len(signal), _BLOCK):
+            count = min(_BLOCK, len(signal) - at)
+            block = np.frombuffer(stream.read(count * width), kind).reshape(shape)
+            signal[at : at + count] = _scaled(block[:, place], format)
+    return signal
 
 
 def _scaled(column: NDArray[np.generic], format: _Format) -> NDArray[np.float32]:

@@ -13,11 +13,13 @@ from vibro.ingest.files import find_files
 from vibro_plugins.readers.table import Table
 from vibro_plugins.readers.text.fast import Numbers
 
-from . import broken, formats, tables
+from . import broken, formats, loggers, tables
 
-DIALECTS = [*tables.dialects(), *formats.dialects()]
+DIALECTS = [*tables.dialects(), *formats.dialects(), *loggers.dialects()]
 BROKEN = list(broken.files())
-TEXTS = [case for case in [*tables.dialects(), *BROKEN] if case.file.endswith((".csv", ".txt", ".asc"))]
+TEXTS = [
+    case for case in [*tables.dialects(), *loggers.dialects(), *BROKEN] if case.file.endswith((".csv", ".txt", ".asc"))
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from scipy.io import savemat, wavfile
 
 from vibro.api import Context, Record, Rejected
+from vibro_plugins.readers import mat5
 from vibro_plugins.readers.mat import Mat
 from vibro_plugins.readers.parquet import Parquet
 from vibro_plugins.readers.wav import Wav
@@ -178,6 +179,38 @@ def test_mat_many_lines_are_recordings_of_one_channel(tmp_path):
     items = read(Mat, tmp_path / "a.mat")
     assert np.array_equal(np.concatenate([item.signal for item in items]), rows)
     assert {item.channel for item in items} == {"clips"} and [item.row for item in items] == list(range(40))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_mat_large_variables_are_read_part_by_part(tmp_path, monkeypatch, compressed):
+    rng = np.random.default_rng(0)
+    n = 300_000
+    variables = {
+        "a": rng.normal(size=(n, 1)),
+        "b": rng.normal(size=(2, n)).astype(np.float32),
+        "c": rng.integers(-3000, 3000, (1, n)).astype(np.int16),
+        "fs": 2000.0,
+        "s": {"inner": rng.normal(size=(n, 1))},
+        "t": np.arange(n)[:, None] / 2000,
+        "z": rng.normal(size=(n, 1)) + 1j,
+    }
+    path = tmp_path / "a.mat"
+    savemat(path, variables, do_compression=compressed)
+    whole = read(Mat, path)
+    monkeypatch.setattr("vibro_plugins.readers.mat.LARGE", 1 << 18)
+    _, large = mat5.split(path, 1 << 18, 1 << 30)
+    assert set(large) == {"a", "b", "c", "t"}
+    assert {name: values.dtype.name for name, values in large.items() if name in "at"} == {
+        "a": "float32",
+        "t": "float64",
+    }
+    again = read(Mat, path)
+    assert [item.channel for item in again] == [item.channel for item in whole] and len(again) == 5
+    for one, other in zip(again, whole, strict=True):
+        assert one.fs == other.fs == 2000.0 and np.array_equal(one.signal, other.signal)
+    path.write_bytes(path.read_bytes()[:-1000])
+    (refused,) = read(Mat, path)
+    assert refused.code == "Q001" and "-v7" in refused.detail
 
 
 def test_mat_damage(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from vibro_plugins.readers.waveform.spool import Spool, ends_of, parts_of
 
 _UNEVEN = 0.1  # share of steps that differ from the usual one, from which on a clock counts as coarse or uneven
 _EPOCH = 1e8  # a number of this size or above counts since 1970
+_DAY = 86400.0
+_SERIALS = (20_000.0, 80_000.0)  # days since 1899-12-30 of the years 1954 to 2119
+_SERIAL_ZERO = np.datetime64("1899-12-30", "ns")
 _ENOUGH = 1 << 20  # steps that the usual one is the median of
 Floats = NDArray[Any]  # numbers, which are looked at in float64
 
@@ -48,7 +51,8 @@ class Clock:
 def clock_of_numbers(values: Floats | Spool, unit: float, name: str) -> Clock:
     """The clock of a column of numbers: seconds times ``unit``, a count since 1970, or the number of the sample.
 
-    ``unit`` 0 = the column does not say it. BadField (Q010) where times do not rise or are no clock of even steps.
+    ``unit`` 0 = the column does not say it; then numbers may be the days of a spreadsheet, if these make a rounder rate.
+    BadField (Q010) where times do not rise or are no clock of even steps.
     """
     if len(values) < 2:
         return Clock()
@@ -62,10 +66,21 @@ def clock_of_numbers(values: Floats | Spool, unit: float, name: str) -> Clock:
         note = f"column {name} only counts the samples and gives no time; --fs HZ gives the sampling rate"
         return Clock(notes=(note,))
 
-    def since() -> Iterator[Floats]:
-        return ((np.asarray(part, np.float64) - first) * scale for part in parts_of(values))
+    def clock(scale: float) -> Clock:
+        def since() -> Iterator[Floats]:
+            return ((np.asarray(part, np.float64) - first) * scale for part in parts_of(values))
 
-    return _even(since, len(values), _resolution(values) * scale, name, start, notes)
+        return _even(since, len(values), _resolution(values) * scale, name, start, notes)
+
+    found = clock(scale)
+    if unit or not _SERIALS[0] <= first <= float(ends_of(values)[1][-1]) <= _SERIALS[1]:
+        return found
+    days = clock(_DAY)
+    if not days.fs or _digits(days.fs) >= _digits(found.fs):
+        return found
+    start = _SERIAL_ZERO + np.timedelta64(round(first * _DAY * 1e9), "ns")
+    note = f"column {name} counts days since 1899-12-30, as Excel does; a unit in its name, {name} (s), says otherwise"
+    return replace(days, start=start, notes=(note, *days.notes), zoned=False)
 
 
 def clock_of_stamps(values: NDArray[np.datetime64] | Spool, name: str, start: np.datetime64) -> Clock:
@@ -88,7 +103,7 @@ def counts(values: Floats | Spool) -> bool:
 
 
 def is_axis(values: Floats | Spool) -> bool:
-    """Whether numbers rise in steps so even that they can only be times: each step within 1 % or a last digit."""
+    """Whether numbers rise in steps so even that they can only be times: each step within 1 %, or a last digit below it."""
     if len(values) < 3:
         return False
     head, tail = _ends(values)
@@ -97,10 +112,9 @@ def is_axis(values: Floats | Spool) -> bool:
     step = (tail[-1] - head[0]) / (len(values) - 1)
     if not step > 0:
         return False
-    slack = max(0.01 * step, 1.01 * _resolution(values))
-    return bool(slack < step / 2) and all(
-        bool((np.abs(steps - step) <= slack).all()) for _, _, steps in _stepped(parts_of(values))
-    )
+    digit = 1.01 * _resolution(values)
+    slack = max(0.01 * step, digit if digit < step / 2 else 0.0)
+    return all(bool((np.abs(steps - step) <= slack).all()) for _, _, steps in _stepped(parts_of(values)))
 
 
 def rises(values: Floats | Spool) -> bool:

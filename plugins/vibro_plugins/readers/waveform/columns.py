@@ -14,7 +14,15 @@ from vibro_plugins.readers.text.faults import BadField
 from vibro_plugins.readers.waveform import names as words
 from vibro_plugins.readers.waveform.clock import Clock, clock_of_numbers, clock_of_stamps, counts, is_axis, rises
 from vibro_plugins.readers.waveform.spool import Spool, Values, ends_of, is_text, mapped, parts_of
-from vibro_plugins.readers.waveform.stamps import instant, instants, is_day, past_midnight, seconds_of_day
+from vibro_plugins.readers.waveform.stamps import (
+    instant,
+    instants,
+    is_day,
+    past_midnight,
+    seconds_of_day,
+    seconds_of_hour,
+    without_day,
+)
 from vibro_plugins.readers.waveform.waves import Wave
 
 WIDEST = 64  # columns; a wider table has its samples along the lines
@@ -94,7 +102,7 @@ def recording(table: Columns, patterns: Sequence[str], roles: Mapping[str, str] 
         assert not isinstance(values, list)
         own = f"{sensor}:{table.names[i]}" if sensor and len(places) > 1 else sensor
         alone = len(places) == 1 and not table.named
-        name = table.prefix + ("" if alone else table.names[i])
+        name = table.prefix + (words.word(table.about, words.SIGNALS) if alone else table.names[i])
         samples = values.as_float32() if isinstance(values, Spool) else values
         waves.append((place, Wave(name, samples, table.units[i] or unit, clock, own)))
     return Recording(waves, covariates, words.word(table.about, words.MACHINES), notes)
@@ -177,20 +185,21 @@ def _clock(table: Columns) -> tuple[Clock, set[int]]:
     for i in range(len(values)):
         named, unit = words.time_column(table.names[i])
         column = values[i]
-        if is_text(column) or i in counting or not (named and table.named):
-            continue
         unit = unit or table.units[i]
+        if is_text(column) or i in counting or not table.named:
+            continue
+        if not named and not (words.seconds(unit) and is_axis(column)):
+            continue
         return clock_of_numbers(column, words.seconds(unit), table.names[i]), {i}
-    first = values[0]
-    if counting or len(values) == 1 or is_text(first) or not is_axis(first):
+    at = next((i for i in range(len(values)) if not is_text(values[i]) and i not in counting), len(values))
+    if (at > 1 and not texts) or at + 1 >= len(values) or not is_axis(values[at]) or (table.named and counting):
         return Clock(), set()
+    name = table.names[at]
     if table.named:
-        note = (
-            f"column {table.names[0]} rises evenly, as an axis does, and was left out; --fs HZ gives the sampling rate"
-        )
-        return Clock(notes=(note,)), {0}
-    clock = clock_of_numbers(first, 0.0, "1")
-    return replace(clock, notes=clock.notes or ("column 1 rises evenly and was taken as time in seconds",)), {0}
+        note = f"column {name} rises evenly, as an axis does, and was left out; --fs HZ gives the sampling rate"
+        return Clock(notes=(note,)), {at}
+    clock = clock_of_numbers(values[at], 0.0, name)
+    return replace(clock, notes=clock.notes or (f"column {name} rises evenly and was taken as time in seconds",)), {at}
 
 
 def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set[int]] | None:
@@ -205,8 +214,14 @@ def _of_texts(table: Columns, i: int, others: Sequence[int]) -> tuple[Clock, set
             if len(dates) and is_day(ends_of(dates)[0][0]):
                 return _of_instants(mapped(_joined, dates, texts), name), {i, j}
         return _of_day(day, name), {i}
+    if (elapsed := seconds_of_hour(texts)) is not None:
+        assert not isinstance(elapsed, list)
+        return clock_of_numbers(elapsed, 1.0, name), {i}
     if is_day(first):
         return None
+    if (clocks := without_day(texts)) is not None and (day := seconds_of_day(clocks)) is not None:
+        note = f"dates such as {first.split()[0]} may name the day or the month first and were left out"
+        return replace(_of_day(day, name), notes=(note,)), {i}
     try:
         instant(first)
     except ValueError:

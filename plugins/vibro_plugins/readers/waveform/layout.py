@@ -25,8 +25,8 @@ _POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMA = re.compile(r"[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _GAP = re.compile(r"[+-]?(?:nan|inf|infinity|null|none|n/?a|#n/a|#num!|#div/0!|-nan\(ind\)|1\.#\w+)", re.IGNORECASE)
 _DAY = r"\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}\.\d{1,2}\.\d{4}|\d{1,2}/\d{1,2}/\d{2,4}"
-_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\s*(?:Z|[+-]\d{2}:?\d{2}))?"
-_TIME = re.compile(rf"(?:{_DAY})(?:[T ]+{_CLOCK})?|{_CLOCK}", re.ASCII)
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+|:\d{3})?)?(?:\s*(?:Z|[+-]\d{2}:?\d{2}))?"
+_TIME = re.compile(rf"(?:{_DAY})(?:[T ]+{_CLOCK})?|{_CLOCK}|\d{{1,2}}:\d{{2}}[.,]\d+", re.ASCII)
 _REMARK = re.compile(r"^\s*(?:#+|%+|//+|!|;)\s*")
 _PAIR = re.compile(r"([^:=：\t;,]{1,60}?)[\" ]*[:=：\t;,][\" \t;,]*(.+)")
 _SEPARATORS = "the numbers have thousands separators; write them without"
@@ -122,12 +122,18 @@ def layout_of(rows: Sequence[Row], lines: Sequence[str], delimiter: str = "\t") 
     if found is None:
         return None
     first, kinds = found
+    beside = _beside(rows, first, kinds)
+    if beside:
+        first = beside[0]
+        kinds = ["text" if kind == "empty" and i < len(kinds) - 1 else kind for i, kind in enumerate(kinds)]
     head = [row for row in rows[first : first + 50] if len(row) == len(kinds)]
     points, commas = (any(mark in c and kind_of(c, ",") == "number" for row in head for c in row) for mark in ".,")
     if points and commas:
         raise BadField("Q006", "", "numbers with a decimal point and numbers with a decimal comma in one table")
     notes = ["numbers are written with a decimal comma"] if commas else []
     header, units, remarks = _above(rows, lines, first, len(kinds))
+    if beside:
+        remarks |= beside[1]
     spare = 0
     while kinds[-1 - spare] == "empty" and not any(row[-1 - spare] for row in (*head, header) if row):
         spare += 1
@@ -168,6 +174,11 @@ def is_foreign(layout: Layout) -> bool:
     known = [plain(name) for name in layout.names]
     numbers = [name for name, kind in zip(known, layout.kinds, strict=True) if kind == "number"]
     return not RECORDS.isdisjoint(known) or all(name in LABELS for name in numbers)
+
+
+def is_measurement(head: bytes) -> bool:
+    """Whether a text is a measurement file of LabVIEW, whatever it is called."""
+    return head.removeprefix(b"\xef\xbb\xbf").startswith(b"LabVIEW Measurement")
 
 
 def hint(cell: str) -> str:
@@ -227,6 +238,22 @@ def _first(rows: Sequence[Row]) -> tuple[int, list[Kind]] | None:
     return None
 
 
+def _beside(rows: Sequence[Row], first: int, kinds: Sequence[Kind]) -> tuple[int, dict[str, str]] | None:
+    """Where remarks stand in columns left of the first samples, as oscilloscopes write them: the first of these rows, and what
+    they say by name. None where there are none."""
+    left = next((i for i, kind in enumerate(kinds) if kind != "empty"), 0)
+    at = first
+    while at and left > 1 and len(rows[at - 1]) == len(kinds) and _are_samples(rows[at - 1][left:], kinds[left:]):
+        at -= 1
+    if at == first:
+        return None
+    return at, {row[0].rstrip(": "): row[1] for row in rows[at:first] if row[0] and row[1]}
+
+
+def _are_samples(row: Row, kinds: Sequence[Kind]) -> bool:
+    return all(kind_of(cell, ",") == kind for cell, kind in zip(row, kinds, strict=True))
+
+
 def _joined(one: Kind, other: Kind) -> Kind:
     if one == other:
         return one
@@ -248,7 +275,8 @@ def _above(
             cells = cells if cells[0] or len(cells) == width else cells[1:]
         filled = [cell.strip("()[] ") for cell in cells if cell]
         valued = any(kind_of(cell, ",") in ("number", "time") for cell in filled)
-        if len(cells) not in (width, width - 1) or not filled or valued or (width == 1 and _PAIR.fullmatch(filled[0])):
+        remark = filled and (filled[0].endswith((":", "=")) or (width == 1 and _PAIR.fullmatch(filled[0])))
+        if len(cells) not in (width, width - 1) or not filled or valued or remark:
             break
         cells += [""] * (width - len(cells))
         if not units and all(is_unit(cell) or cell == "-" for cell in filled):

@@ -16,17 +16,18 @@ RATES = _words(
     abtastrate abtastfrequenz 采样率 采样频率"""
 )
 STEPS = _words(
-    """dt deltat deltax sampleinterval samplinginterval sampleperiod samplingperiod abtastintervall
+    """dt deltat deltax xaxisdelta sampleinterval samplinginterval sampleperiod samplingperiod abtastintervall
     采样间隔 采样周期"""
 )
 SENSORS = _words("sensor sensorid sensorname 传感器")
+SIGNALS = _words("source signalname channelname tracename 通道名称")
 MACHINES = _words("machine machineid machinename 设备 机器")
 STARTS = _words("start starttime startdate datetime timestamp recordedat recorded acquired 开始时间 采集时间 起始时间")
 DATES = _words("date datum 日期")
 CLOCKS = _words("time zeit uhrzeit 时间")
-UNITS = _words("unit units yunit einheit 单位")
+UNITS = _words("unit units yunit yaxisunit yunitlabel verticalunits einheit 单位")
 TIMES = _words(
-    """time t timestamp datetime date timedate times zeit zeitstempel datum xvalue elapsed elapsedtime
+    """time t timestamp datetime date timedate times zeit zeitstempel datum xvalue elapsed elapsedtime xaxis xachse
     temps tiempo tempo tijd время 时间 时刻 日期 日期时间 時間"""
 )
 COUNTS = _words("index idx n no number sample samples sampleno samplenumber samplenr unnamed0 nr 序号 编号")

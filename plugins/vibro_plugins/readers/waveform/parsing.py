@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vibro_plugins.readers.text.fast import Numbers
 from vibro_plugins.readers.waveform.layout import Layout
-from vibro_plugins.readers.waveform.names import time_column
+from vibro_plugins.readers.waveform.names import seconds, time_column
 from vibro_plugins.readers.waveform.spool import Spool, Values
 
 BLOCK = 2 << 20  # bytes of text that are parsed at a time
@@ -104,7 +104,7 @@ def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
         return None
     found: list[Values] = list(table.values.T)
     for i, name in enumerate(layout.names):
-        if _may_be_a_clock(i, name, layout) and (i or width > 4 or _rises(found[0])):
+        if _may_be_a_clock(i, name, layout) and (width > 4 or (i and layout.named) or _rises(found[i])):
             exact = table.exact(i)
             if exact is None:
                 return None
@@ -115,7 +115,10 @@ def plain(data: bytes, layout: Layout, numbers: Numbers) -> list[Values] | None:
 def _may_be_a_clock(place: int, name: str, layout: Layout) -> bool:
     """Whether a column may hold times or count the rows: by its name, or by its place."""
     return (
-        place == 0 or name == layout.clock or (time_column(name)[0] if layout.named else place < 4 < len(layout.kinds))
+        place == 0
+        or name == layout.clock
+        or seconds(layout.units[place]) > 0
+        or (time_column(name)[0] if layout.named else place == 1 or place < 4 < len(layout.kinds))
     )
 
 

@@ -18,7 +18,9 @@ _PARTS = re.compile(
     r"(?:[T ]+(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)\s*(?P<zone>Z|z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?", re.ASCII)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+|:\d{3})?))?", re.ASCII)  # 10:00:00:125 too
+_MINUTES = re.compile(r"(\d{1,2}):(\d{2}[.,]\d+)", re.ASCII)
+_SLASHES = re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}[T ]+(\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)", re.ASCII)
 _PLAIN = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?", re.ASCII)
 
 
@@ -78,15 +80,25 @@ def _instants(texts: Sequence[str], name: str, first: int) -> tuple[NDArray[np.d
 
 def seconds_of_day(texts: Values) -> Values | None:
     """A column of times of day in seconds, those behind midnight a day later; None where it is something else."""
-    unwrap = past_midnight()
+    return _clocks(texts, _CLOCK, (3600, 60, 1), 86400.0)
+
+
+def seconds_of_hour(texts: Values) -> Values | None:
+    """A column of minutes and seconds, ``59:58.5`` as spreadsheets show them, in seconds; None where it is something else."""
+    return _clocks(texts, _MINUTES, (60, 1), 3600.0)
+
+
+def _clocks(texts: Values, pattern: re.Pattern[str], sizes: Sequence[int], period: float) -> Values | None:
+    unwrap = past_midnight(period)
 
     def read(part: Sequence[str]) -> NDArray[np.float64]:
         found = np.empty(len(part))
         for row, text in enumerate(part):
-            match = _CLOCK.fullmatch(text.strip())
+            match = pattern.fullmatch(text.strip())
             if match is None:
-                raise ValueError("no time of day")
-            found[row] = 3600 * int(match[1]) + 60 * int(match[2]) + float((match[3] or "0").replace(",", "."))
+                raise ValueError("no time of this form")
+            numbers = (float((group or "0").replace(",", ".").replace(":", ".")) for group in match.groups())
+            found[row] = sum(size * number for size, number in zip(sizes, numbers, strict=True))
         return unwrap(found)
 
     try:
@@ -95,17 +107,32 @@ def seconds_of_day(texts: Values) -> Values | None:
         return None
 
 
-def past_midnight() -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """What makes seconds of the day, given in parts, go on behind midnight."""
-    before, days = 0.0, 0
+def past_midnight(period: float = 86400.0) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What makes seconds of the day, or of another period, given in parts, go on behind its end."""
+    before, passed = 0.0, 0
 
     def unwrap(part: NDArray[np.float64]) -> NDArray[np.float64]:
-        nonlocal before, days
-        passed = np.cumsum(np.diff(part, prepend=before) < -43200) + days
-        before, days = float(part[-1]), int(passed[-1])
-        return part + 86400.0 * passed
+        nonlocal before, passed
+        ends = np.cumsum(np.diff(part, prepend=before) < -period / 2) + passed
+        before, passed = float(part[-1]), int(ends[-1])
+        return part + period * ends
 
     return unwrap
+
+
+def without_day(texts: Values) -> Values | None:
+    """The times of day of texts such as ``03/01/2024 10:00:00.5``, whose dates may name the day or the month first."""
+
+    def read(part: Sequence[str]) -> list[str]:
+        found = [_SLASHES.fullmatch(text.strip()) for text in part]
+        if None in found:
+            raise ValueError("no such date")
+        return [match[1] for match in found if match]
+
+    try:
+        return mapped(read, texts)
+    except ValueError:
+        return None
 
 
 def is_day(text: str) -> bool:

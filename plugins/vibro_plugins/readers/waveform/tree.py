@@ -74,10 +74,12 @@ def recording(tree: Tree, patterns: Sequence[str]) -> Recording:
         kept = [i for i, (_, _, values) in enumerate(lines) if values.shape[-1] * _SHORT >= longest]
         if left := [name for i, (name, _, _) in enumerate(lines) if i not in kept]:
             notes.append(f"{', '.join(left[:4])}: too short for a channel beside the others, left out")
-    waves = []
+    waves, common = [], _common(tree)
     for place in kept:
         name, path, values = lines[place]
         beside = tree.beside(path)
+        if not words.rate(beside):
+            beside = {**beside, **common}
         clock = _clock(tree, axes, path, values.shape[-1])
         clock = told(clock, {key: str(value) for key, value in beside.items()})
         notes += clock.notes
@@ -86,6 +88,12 @@ def recording(tree: Tree, patterns: Sequence[str]) -> Recording:
         unit = words.word({key: str(value) for key, value in beside.items()}, words.UNITS)
         waves.append((place, Wave(short[name], values, unit, replace(clock, notes=()), path=name)))
     return Recording(waves, _covariates(tree), "", notes)
+
+
+def _common(tree: Tree) -> dict[str, object]:
+    """The sampling rate that stands anywhere in the file, where it is the only one."""
+    rates = {words.rate({name.rpartition(tree.mark)[2]: value}) for name, value in tree.values.items()} - {0.0}
+    return {"fs": rates.pop()} if len(rates) == 1 else {}
 
 
 def _is_time(tree: Tree, path: str, values: NDArray[Any], patterns: Sequence[str]) -> bool:
