@@ -39,8 +39,18 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-VOLATILE = {"digest", "fit_seconds", "score_seconds", "timings", "max_rss_mb", "started", "finished", "command"}
-VOLATILE |= {"decisions"}  # one more, with its time, whenever a decision is made again
+VOLATILE = {
+    "digest",
+    "fit_seconds",
+    "score_seconds",
+    "timings",
+    "max_rss_mb",
+    "started",
+    "finished",
+    "command",
+    "resume",
+}
+VOLATILE |= {"memory", "decisions"}  # a share of what is free; one more, with its time, whenever a run is decided anew
 UNSTABLE = {"events.jsonl", "report.html", ".vibro.lock", ".vibro.lock.json"}  # with times in their text
 LIMIT = 120.0  # seconds that one command may take
 FEW = ["--ensemble", "quick", "--detectors", "mahalanobis,knn", "--executor", "serial"]
@@ -281,9 +291,11 @@ def leftovers(bench: Bench) -> list[str]:
     return sorted([*beside, *(path.name for path in bench.out.rglob("*") if ".tmp-" in path.name)])
 
 
-def differences(a: dict[str, Any] | None, b: dict[str, Any]) -> list[str]:
-    """The files in which two folders differ."""
-    return ["(absent)"] if a is None else sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
+def differences(a: Any, b: Any, name: str = "") -> list[str]:
+    """Where two folders differ: files, and the keys of JSON."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [found for key in sorted({*a, *b}) for found in differences(a.get(key), b.get(key), f"{name}/{key}")]
+    return [] if a == b else [name + (": absent" if a is None else ": extra" if b is None else "")]
 
 
 def preloaded(arguments: list[str]) -> int:
@@ -322,7 +334,10 @@ def main() -> None:
                 moment = chance.uniform(0, 1.1 * trial.seconds)
                 trial.disturb(f"killed after {moment:.3f} s", kill_after=moment)
             seconds = time.monotonic() - begun
-            print(f"{name}: {trial.calls} calls, {trial.tries} tries, {len(trial.wrong)} wrong, {seconds:.0f} s", flush=True)
+            print(
+                f"{name}: {trial.calls} calls, {trial.tries} tries, {len(trial.wrong)} wrong, {seconds:.0f} s",
+                flush=True,
+            )
             failed += len(trial.wrong)
     sys.exit(bool(failed))
 

@@ -102,6 +102,17 @@ class RunDir:
             with run._replacing(keep=False):
                 yield run
 
+    @classmethod
+    @contextmanager
+    def copy(cls, source: Path, out: Path) -> Iterator[RunDir]:
+        """A copy of a run to rewrite files of; it appears at OUT, which is absent or empty, when the body ends well."""
+        out = real_path(out)
+        if content(out) or (out / LOCK).exists():
+            raise ConfigError(f"{out} is not empty", hint="choose another -o")
+        with files.new_folder(out) as building:
+            shutil.copytree(source, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LOCK, LOCK_INFO))
+            yield cls(out=out, path=building)
+
     @contextmanager
     def stage(self, name: str, key: str, *, need: int = 0) -> Iterator[Stage]:
         """A folder of intermediate files that appears whole or not at all.
@@ -175,10 +186,7 @@ class RunDir:
 
     def _begin_beside(self) -> None:
         """Puts the work into a folder beside OUT; with ``resume`` into the one that an interrupted run left."""
-        if os.path.ismount(self.out):
-            raise ConfigError(
-                f"{self.out} is a mount point and cannot be replaced in one step", hint="choose a folder inside it"
-            )
+        files.refuse_mount(self.out)
         beside = _beside(self.out)
         with files.disk_errors(beside):
             if beside.exists() and (not self.resume or run_status(beside) == "complete"):
