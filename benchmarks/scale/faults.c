@@ -3,8 +3,8 @@
  *   cc -shared -fPIC -O1 -o faults.so faults.c
  *
  * vibro_fault(folder, n, code, lasting): call number n below the folder fails with errno `code`, and with `lasting` every
- * later one that needs room, as on a disk that stays full; code 0 ends the process there with SIGKILL, a write after half
- * of its bytes. vibro_calls() tells how many such calls there have been.
+ * later one that needs room, as on a disk that stays full; code -9 ends the process there with
+ * SIGKILL, a write after half of its bytes; another negative code sends that signal and goes on. vibro_calls() tells how many such calls there have been.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -58,11 +58,11 @@ static int of_path(int dir, const char *path) {
 static int fails_unless(int frees, int below, int fd, const void *content, size_t size) {
   if (!below) return 0;
   long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
-  if (lasting && code ? frees || at < 1 || number < at : number != at) return 0;
-  if (code) return errno = code, 1;
-  if (content) syscall(SYS_write, fd, content, size / 2);
-  syscall(SYS_kill, getpid(), SIGKILL);
-  for (;;) pause();
+  if (lasting ? frees || at < 1 || number < at : number != at) return 0;
+  if (code > 0) return errno = code, 1;
+  if (code == -SIGKILL && content) syscall(SYS_write, fd, content, size / 2);
+  syscall(SYS_kill, getpid(), -code);
+  return 0;
 }
 
 static int fails(int below, int fd, const void *content, size_t size) {

@@ -1,12 +1,12 @@
 """What is left of vibro's results when the disk fails at any call, or the process is killed at any moment.
 
-    python -m benchmarks.scale.faults [WORK ...] [--errors ENOSPC,EIO,EACCES,EDQUOT,KILL] [--stride 1] [--times 0]
+    python -m benchmarks.scale.faults [WORK ...] [--errors ENOSPC,EIO,EACCES,EDQUOT,SIGKILL,SIGINT,SIGTERM] [--stride 1] [--times 0]
 
 Every WORK is a command on a small set of records. For n = 1, 2, 3, ... its n-th call that changes a file fails
-(``faults.c``, which needs a C compiler), until one run meets no fault; KILL ends the process there instead, in the middle of
-a write; ``--times 100`` kills it at random moments as well. After each of them
+(``faults.c``, which needs a C compiler), until one run meets no fault. SIGKILL ends the process there instead, in the middle
+of a write; SIGINT and SIGTERM come in there. ``--times 100`` kills it at random moments as well. After each of them
 
-- the command has ended with exit code 8, one sentence and no traceback, or with 0 and the right results;
+- the command has ended with exit code 8 (a signal: 130, 143), one sentence and no traceback, or with 0 and the right results;
 - a run that was there before is whole, and is the old one or the new one;
 - the same command again (with ``--resume`` where there is one) ends in the results of an undisturbed run, byte for byte,
   and leaves nothing beside them.
@@ -54,7 +54,8 @@ VOLATILE |= {"memory", "decisions"}  # a share of what is free; one more, with i
 UNSTABLE = {"events.jsonl", "report.html", ".vibro.lock", ".vibro.lock.json"}  # with times in their text
 LIMIT = 120.0  # seconds that one command may take
 FEW = ["--ensemble", "quick", "--detectors", "mahalanobis,knn", "--executor", "serial"]
-KILL = "KILL"
+ERRORS = "ENOSPC,EIO,EACCES,EDQUOT,SIGKILL,SIGINT,SIGTERM"
+CODES = (0, 8, 130, 143, -signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ class Bench:
             tempfile.tempdir = None
             from vibro.cli import main
 
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
             fault()
             try:
                 main([*argv, "--quiet"])
@@ -250,7 +252,7 @@ class Trial:
         bench = self.bench
         said = bench.said.strip()
         assert "Traceback" not in said and "internal error" not in said, f"exit {code}: {said[-1500:]}"
-        assert code in (0, 8, -9), f"exit {code}: {said[-500:]}"
+        assert code in CODES, f"exit {code}: {said[-500:]}"
         if code == 8:
             line = next((line for line in said.splitlines() if line.startswith("error: ")), "")
             assert "cannot" in line, f"the message does not say what is wrong: {said[-300:]}"
@@ -316,7 +318,7 @@ def main() -> None:
         sys.exit(preloaded(sys.argv[1:]))
     parser = argparse.ArgumentParser()
     parser.add_argument("works", nargs="*", default=list(WORKS))
-    parser.add_argument("--errors", default=f"ENOSPC,EIO,EACCES,EDQUOT,{KILL}")
+    parser.add_argument("--errors", default=ERRORS)
     parser.add_argument("--stride", type=int, default=1, help="every STRIDE-th call")
     parser.add_argument("--times", type=int, default=0, help="kills at random moments")
     parser.add_argument("--seed", type=int, default=0)
@@ -327,8 +329,8 @@ def main() -> None:
         for name in args.works:
             trial, begun = Trial(bench, name), time.monotonic()
             for error in filter(None, args.errors.split(",")):
-                code = 0 if error == KILL else getattr(errno, error)
-                for n in range(chance.randint(1, args.stride), trial.calls + 1, args.stride):
+                code = -getattr(signal, error) if error.startswith("SIG") else getattr(errno, error)
+                for n in range(chance.randint(1, min(args.stride, trial.calls)), trial.calls + 1, args.stride):
                     trial.disturb(f"{error} at call {n} of {trial.calls}", bench.fault(n, code))
             for _ in range(args.times):
                 moment = chance.uniform(0, 1.1 * trial.seconds)
