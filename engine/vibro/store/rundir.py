@@ -112,6 +112,7 @@ class RunDir:
         with files.new_folder(out) as building:
             shutil.copytree(source, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LOCK, LOCK_INFO))
             yield cls(out=out, path=building)
+            _tidy(building)
 
     @contextmanager
     def stage(self, name: str, key: str, *, need: int = 0) -> Iterator[Stage]:
@@ -202,6 +203,7 @@ class RunDir:
         try:
             yield
             _carry_over(self.out, self.path)
+            _tidy(self.path)
             with files.disk_errors(self.path):
                 files.sync_tree(self.path)
             files.swap_folders(self.path, self.out)
@@ -379,6 +381,13 @@ def _carry_over(old: Path, new: Path) -> None:
                 shutil.copytree(path, target, symlinks=True)
             else:
                 shutil.copy2(path, target, follow_symlinks=False)
+
+
+def _tidy(folder: Path) -> None:
+    """Removes unfinished files that could not be removed where they were made."""
+    for path in folder.glob(".tmp-*"):
+        with suppress(OSError):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
