@@ -296,8 +296,11 @@ def is_run(folder: Path) -> bool:
 
 def run_status(folder: Path) -> str | None:
     """``complete``, ``failed``, ``interrupted`` as the manifest says, ``damaged``, or None without a manifest."""
+    path = folder / "manifest.json"
+    if path.exists() and not path.is_file():  # a pipe would never end
+        return "damaged"
     try:
-        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
         if "format" in found and "status" not in found:
             return None
         status = found["status"]
@@ -309,18 +312,23 @@ def run_status(folder: Path) -> str | None:
 
 
 def describe(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, dict[str, object]]:
-    """``{path: {sha256, bytes}}`` of every file below a folder; ``skip`` names entries of its top that are left out."""
+    """``{path: {sha256, bytes}}`` of every file below a folder; ``skip`` names entries of its top that are left out.
+
+    What is no plain file, such as a pipe, has an empty hash.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if relative.parts[0] not in skip and not path.is_dir():
-            sha, size = files.digest(path)
+            sha, size = files.digest(path) if path.is_file() else ("", 0)
             found[relative.as_posix()] = {"sha256": sha, "bytes": size}
     return found
 
 
 def stage_matches(folder: Path, key: str) -> bool:
     """Whether a finished stage has this key and exactly the files it was finished with."""
+    if not (folder / STAGE_FILE).is_file():
+        return False
     try:
         description = json.loads((folder / STAGE_FILE).read_text("utf-8"))
         return bool(
