@@ -155,7 +155,7 @@ def _sweep(path: Path) -> None:
     """Removes what killed processes left unfinished of this file or folder."""
     for old in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
         with suppress(OSError):
-            handle = os.open(old, os.O_RDONLY)
+            handle = os.open(old, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
                 shutil.rmtree(old) if old.is_dir() else old.unlink()

@@ -20,6 +20,7 @@ from vibro.context import Context
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
+from vibro.io.files import new_folder
 from vibro.python.progress import shown_in_notebook
 from vibro.python.records import Records, records_of
 from vibro.python.show import html, table
@@ -109,7 +110,9 @@ class Run:
         if target.exists():
             raise ConfigError(f"{target} exists already", hint="choose another folder")
         manifest.verify(self.path)
-        shutil.copytree(self.path, target, ignore=lambda at, names: [n for n in names if n in INTERNAL - {"stages"}])
+        skip = shutil.ignore_patterns(*INTERNAL - {"stages"})
+        with new_folder(target) as building:
+            shutil.copytree(self.path, building, ignore=skip, dirs_exist_ok=True)
         return target
 
     def __getstate__(self) -> dict[str, Any]:
