@@ -1,6 +1,6 @@
 """What is left of vibro's results when the disk fails at any call, or the process is killed at any moment.
 
-    python -m benchmarks.scale.faults [WORK ...] [--errors ENOSPC,EIO,EACCES,EDQUOT,SIGKILL,SIGINT,SIGTERM] [--stride 1] [--times 0]
+    python -m benchmarks.scale.faults [WORK ...] [--errors ENOSPC,EIO,...,SIGKILL,SIGINT,...] [--stride 1] [--times 0]
 
 Every WORK is a command on a small set of records. For n = 1, 2, 3, ... its n-th call that changes a file fails
 (``faults.c``, which needs a C compiler), until one run meets no fault. SIGKILL ends the process there instead, in the middle
@@ -80,7 +80,7 @@ WORKS = {
     "report": Work(("report", "OUT"), "run"),
     "pseudolabel": Work(("pseudolabel", "MODEL", "-o", "OUT/table.csv"), "folder"),
     "convert": Work(("data", "convert", "DATA", "-o", "OUT/pool.npz"), "folder"),
-    "simulate": Work(("data", "simulate", "-o", "OUT", "--records", "20", "--sensors", "2"), again=("--force",)),
+    "simulate": Work(("data", "simulate", "-o", "OUT", "--records", "20", "--sensors", "2")),
 }
 
 
@@ -266,8 +266,7 @@ class Trial:
                 return
         if self.old is not None:
             assert found in (self.old, self.new), f"neither the old nor the new: {differences(found, self.old)}"
-        again = self.work.line + (self.work.again if self.work.again != ("--force",) or bench.out.exists() else ())
-        code = bench.attempt(again)
+        code = bench.attempt(self.work.line + self.work.again)
         made = found == self.new  # it may be refused then, or count as a second one
         assert code == 0 or (code == 2 and made), f"the command again ended with {code}: {bench.said[-500:]}"
         found = self._found()

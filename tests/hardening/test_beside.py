@@ -74,14 +74,13 @@ def test_two_runs_share_one_cache(tmp_path, finished):
     assert [code for code, _ in found] == [0, 0], found
     for name in ("one", "two"):
         assert (tmp_path / name / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
-    entries = [entry for entry in (tmp_path / "cache").rglob("seal")]
+    entries = list((tmp_path / "cache").rglob("seal"))
     assert entries and not list((tmp_path / "cache").rglob(".tmp-*"))
     for seal in entries:
         entry = seal.parent
         assert ViewCache(entry.parent).get(entry.name) is not None, entry
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="stops a process in its tracks")
 def test_readers_beside_a_writer_see_whole_results(copy, finished, tmp_path):
     """A run is replaced with ``--force`` while it is read again and again; then its writer dies in the middle."""
     line = small(finished.parent / "pool.npz", copy, "--force", "--seed", "5")
@@ -89,13 +88,11 @@ def test_readers_beside_a_writer_see_whole_results(copy, finished, tmp_path):
         [sys.executable, "-m", "vibro", *line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     beside, before = copy.with_name(f".{copy.name}.vibro-new"), (copy / "scores.csv").read_bytes()
-    looks = 0
     while writer.poll() is None and not (beside / "quarantine.csv").exists():
         time.sleep(0.005)
     writer.send_signal(signal.SIGSTOP)  # half done
     for command in (["report", str(copy), "-o", str(tmp_path / "page.html")], ["explain", str(copy), "pool.npz:79"]):
         assert run_quietly(command) == 0
-        looks += 1
     assert run_quietly(["threshold", str(copy)]) == 7
     assert manifest.verify(copy)["seed"] == 0 and (copy / "scores.csv").read_bytes() == before
     writer.send_signal(signal.SIGKILL)
@@ -104,7 +101,7 @@ def test_readers_beside_a_writer_see_whole_results(copy, finished, tmp_path):
     manifest.verify(copy)
     assert run_quietly(["label", str(copy), "pool.npz:3", "--as", "normal"]) == 0  # nothing to clean by hand
     assert run_quietly(line) == 0
-    assert manifest.verify(copy)["seed"] == 5 and not beside.exists() and looks == 2
+    assert manifest.verify(copy)["seed"] == 5 and not beside.exists()
 
 
 def run_quietly(command: list[str]) -> int:

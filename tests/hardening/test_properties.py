@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -146,7 +147,7 @@ def scored(finished: Path, folder: Path, order, cuts) -> dict[str, tuple[str, ..
     data = folder / "data"
     data.mkdir()
     edges = [0, *sorted(cuts), 24]
-    for name, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    for name, (a, b) in enumerate(pairwise(edges)):
         (data / f"{name}.jsonl").write_text("".join(json.dumps(lines[i]) + "\n" for i in list(order)[a:b]))
     assert vibro(["score", str(finished), str(data), "-o", str(folder / "out"), "--no-report", "--quiet"]) == 0
     with (folder / "out" / "scores.csv").open(newline="") as table:

@@ -16,7 +16,7 @@ import pytest
 
 from vibro.cli import run as vibro
 
-from .made import FS, ensemble_run, save_pool, signals
+from .made import FS, ensemble_run, signals
 
 TABLES = ("scores.csv", "quarantine.csv", "machines.csv", "cases.csv")
 
@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_back_changes_nothing(finished, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("language", ["C", "tr_TR.UTF-8", "de_DE.UTF-8", "zh_CN.GB18030"])
+@pytest.mark.parametrize("language", ["tr_TR.UTF-8", "zh_CN.GB18030"])
 def test_the_language_of_the_machine_changes_nothing(finished, tmp_path, language):
     line = ["ensemble", "run", str(finished.parent / "pool.npz"), "-o", str(tmp_path / "run"), "--ensemble", "quick"]
     done = subprocess.run(
@@ -127,7 +127,7 @@ def test_a_run_without_any_network(finished, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
-@pytest.mark.parametrize("kilobytes", [64, 128, 256])
+@pytest.mark.parametrize("kilobytes", [64, 256])
 def test_a_disk_that_is_really_full(finished, tmp_path, kilobytes):
     """A small disk in memory takes the run, the cache and the temporary files: exit 8, and with more room the same bytes."""
     disk = tmp_path / "disk"
@@ -179,7 +179,7 @@ def test_a_map_takes_its_room_at_once(tmp_path, monkeypatch):
 
 # --- cells ------------------------------------------------------------------------------------------------------------
 
-FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", "＝1+1", "＠x", ' =1+1', '"=1+1']
+FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\r=1+1", "＝1+1", "＠x", " =1+1", '"=1+1']
 
 
 def test_no_cell_of_a_table_is_a_formula(tmp_path):
