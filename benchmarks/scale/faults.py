@@ -132,24 +132,26 @@ class Bench:
         self.out = self.place / "out"
         self.library = ctypes.CDLL(None)
         self.data = records(folder / "pool.jsonl")
-        self.seeds: dict[str, Path] = {}
+        self.seeds = {"folder": folder / "folder"}  # what OUT may hold before a command
+        self.seeds["folder"].mkdir()
         self.said = ""
-        for name, line in {
-            "run": ("ensemble", "run", "DATA", "-o", "OUT", *FEW),
-            "other": ("ensemble", "run", "DATA", "-o", "OUT", *FEW, "--seed", "7", "--no-report"),
-        }.items():
-            self.reset("")
-            if self.attempt(line):
-                raise SystemExit(f"the undisturbed run failed: {self.said}")
-            self.seeds[name] = Path(shutil.copytree(self.out, folder / name))
-            for module in (folder / "modules").read_text().split():  # once, here, and not in every child
-                with suppress(Exception):
-                    import_module(module)
-        (folder / "folder").mkdir()
-        self.seeds["folder"] = folder / "folder"
+        self.seed("run")
+
+    def seed(self, name: str) -> None:
+        """An undisturbed run for OUT, and as the model of commands that take one."""
+        more = {"run": (), "other": ("--seed", "7", "--no-report")}[name]
+        self.reset("")
+        if self.attempt(("ensemble", "run", "DATA", "-o", "OUT", *FEW, *more)):
+            raise SystemExit(f"the undisturbed run failed: {self.said}")
+        self.seeds[name] = Path(shutil.copytree(self.out, self.folder / name))
+        for module in (self.folder / "modules").read_text().split():  # once, here, and not in every child
+            with suppress(Exception):
+                import_module(module)
 
     def reset(self, before: str) -> None:
         """Clears the place; OUT as the command finds it."""
+        if before and before not in self.seeds:
+            self.seed(before)
         shutil.rmtree(self.place, ignore_errors=True)
         for part in ("tmp", "cache", "home"):
             (self.place / part).mkdir(parents=True)

@@ -58,27 +58,35 @@ def small(data: Path, out: Path, *more: str) -> list[str]:
     return [*line, "--executor", "serial", "--no-report", "--json", *more]
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_one_of_many_runs_and_the_others_exit_7(tmp_path, finished, count):
-    out = tmp_path / "run"
-    found = at_once(tmp_path, [small(finished.parent / "pool.npz", out)] * count)
-    assert sorted(code for code, _ in found) == [0] + [7] * (count - 1), found
+def test_side_by_side(tmp_path, finished):
+    """Three runs on one folder and one on another, which share a cache; two of ``score`` on one folder, beside ``watch``."""
+    data, model, scores = finished.parent / "pool.npz", str(finished / "model"), (finished / "scores.csv").read_bytes()
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    save_pool(inbox / "a.npz")
+    watch = ["watch", str(inbox), "--model", model, "-o", str(tmp_path / "watched"), "--once", "--settle", "0.1"]
+    score = ["score", model, str(data), "-o", str(tmp_path / "scored"), "--no-report"]
+    run = small(data, tmp_path / "one")
+    found = at_once(tmp_path, [run, run, run, small(data, tmp_path / "two"), score, score, watch])
+    codes = [code for code, _ in found]
+    assert (sorted(codes[:3]), codes[3], sorted(codes[4:6]), codes[6]) == ([0, 7, 7], 0, [0, 7], 0), found
     assert all("in use by" in said or "given up" in said for code, said in found if code == 7), found
-    assert (out / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
-    manifest.verify(out)
-
-
-def test_two_runs_share_one_cache(tmp_path, finished):
-    data = finished.parent / "pool.npz"
-    found = at_once(tmp_path, [small(data, tmp_path / name) for name in ("one", "two")])
-    assert [code for code, _ in found] == [0, 0], found
-    for name in ("one", "two"):
-        assert (tmp_path / name / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
-    entries = list((tmp_path / "cache").rglob("seal"))
-    assert entries and not list((tmp_path / "cache").rglob(".tmp-*"))
-    for seal in entries:
-        entry = seal.parent
+    for name in ("one", "two", "scored"):
+        manifest.verify(tmp_path / name)
+    assert (tmp_path / "one" / "scores.csv").read_bytes() == scores == (tmp_path / "two" / "scores.csv").read_bytes()
+    watched = np.loadtxt(tmp_path / "watched" / "scores.csv", str, delimiter=",", ndmin=2, skiprows=1)
+    assert len(watched) == json.loads((tmp_path / "scored" / "summary.json").read_text())["records"]["accepted"]
+    seals = list((tmp_path / "cache").rglob("seal"))
+    assert seals and not list((tmp_path / "cache").rglob(".tmp-*"))
+    for entry in (seal.parent for seal in seals):
         assert ViewCache(entry.parent).get(entry.name) is not None, entry
+
+
+@pytest.mark.slow
+def test_one_of_eight_runs(tmp_path, finished):
+    found = at_once(tmp_path, [small(finished.parent / "pool.npz", tmp_path / "run")] * 8)
+    assert sorted(code for code, _ in found) == [0] + [7] * 7, found
+    manifest.verify(tmp_path / "run")
 
 
 def test_readers_beside_a_writer_see_whole_results(copy, finished, tmp_path):
@@ -108,17 +116,3 @@ def run_quietly(command: list[str]) -> int:
     from vibro.cli import run
 
     return run([*command, "--quiet"])
-
-
-def test_watch_beside_score(tmp_path, finished):
-    inbox, data = tmp_path / "inbox", finished.parent / "pool.npz"
-    inbox.mkdir()
-    save_pool(inbox / "a.npz")
-    model = str(finished / "model")
-    watch = ["watch", str(inbox), "--model", model, "-o", str(tmp_path / "watched"), "--once", "--settle", "0.1"]
-    score = ["score", model, str(data), "-o", str(tmp_path / "scored"), "--no-report"]
-    found = at_once(tmp_path, [watch, score, score])
-    assert found[0][0] == 0 and sorted(code for code, _ in found[1:]) == [0, 7], found
-    manifest.verify(tmp_path / "scored")
-    watched = np.loadtxt(tmp_path / "watched" / "scores.csv", str, delimiter=",", ndmin=2, skiprows=1)
-    assert len(watched) == json.loads((tmp_path / "scored" / "summary.json").read_text())["records"]["accepted"]

@@ -24,9 +24,8 @@ def disturbed(*arguments: str) -> str:
 
 
 def test_a_run_and_a_label_survive_faults():
-    said = disturbed("run", "label", "--errors", "ENOSPC,SIGKILL,SIGTERM", "--stride", "150")
-    tries = [int(line.split(" calls, ")[1].split()[0]) for line in said.splitlines()]
-    assert len(tries) == 2 and sum(tries) >= 6, said
+    said = disturbed("run", "label", "--errors", "ENOSPC,SIGKILL", "--stride", "250")
+    assert said.count(" 2 tries, 0 wrong") == 2, said
 
 
 @pytest.mark.slow
