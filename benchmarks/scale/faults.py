@@ -229,7 +229,7 @@ class Trial:
         self.wrong: list[str] = []
         self.tries = 0
         bench.reset(self.work.before)
-        self.old = state(bench.out) if self.work.before else None
+        self.old = state(bench.out) if self.work.before not in ("", "folder") else None
         begun = time.monotonic()
         code = bench.attempt(self.work.line, bench.fault(-1, errno.EIO))
         self.seconds = time.monotonic() - begun

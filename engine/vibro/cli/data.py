@@ -142,7 +142,7 @@ def convert(
 
     check_ending(out)
     beside = out.with_name(f"{out.name}.quarantine.csv")
-    for path in (out, beside, labels_out):
+    for path in (out, labels_out):
         _must_be_new(path)
     options, meaning = reading.options(need_fs=False), reading.meaning
 
@@ -150,8 +150,8 @@ def convert(
         truth: list[dict[str, Any]] = []
         if labels_out is not None:
             truth = labels_by_folder(got.batch, meaning) if meaning else labels_of_arrays(got.batch, got.root)
-        write_batch(got.batch, out)
         _write_quarantine(beside, got.accounting, bom=csv_bom)
+        write_batch(got.batch, out)  # after the table: a command that failed can be given again
         if labels_out is not None:
             _write_rows(labels_out, NPZ_COLUMNS, truth, bom=csv_bom)
         batch = got.batch
@@ -291,7 +291,7 @@ def _with_ingested(
     from vibro.ingest import ingest
 
     host = session.host()
-    with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, progress(host):
         return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
 
 

@@ -206,7 +206,7 @@ def read(path: str | Path, *, fs: float | None = None, unit: str | None = None) 
 
     What is quarantined is left out, as in every command; ``vibro data check`` tells what and why.
     """
-    with tempfile.TemporaryDirectory(prefix="vibro-") as folder, _host() as host:
+    with tempfile.TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, _host() as host:
         readers = [cls.make({}, Context()) for cls in host.components("reader")]
         got = ingest([Path(path)], readers, IngestOptions(fs=fs, unit=unit, need_fs=False), Path(folder), host.emit)
     batch = got.batch

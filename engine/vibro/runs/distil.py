@@ -72,7 +72,7 @@ def distil(
     scored = np.flatnonzero(run.batch.valid & np.isfinite(target))
     if len(scored) < FEWEST:
         raise ConfigError(f"{path} has {len(scored)} scored records; {FEWEST} are needed", hint="fit on more records")
-    with TemporaryDirectory(prefix="vibro-") as scratch:
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
         batch = run.records(host, data, Path(scratch))
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         say("the teacher scores disturbed copies of its records")
