@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= OUT
 ENSEMBLE ?= default
 
-.PHONY: setup demo test test-slow lint check bench docs clean
+.PHONY: setup demo test test-slow lint audit check bench docs clean
 
 setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -29,7 +29,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test
+audit: setup
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml engine plugins
+
+check: lint audit test
 
 bench: setup
 	$(BIN)/python -m benchmarks.run

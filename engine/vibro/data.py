@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,11 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import IntFlag
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from vibro.errors import IncompatibleModelError
 
@@ -331,3 +333,16 @@ def let_go(*arrays: NDArray[Any]) -> None:
             base = None if getattr(base, "mode", "") == "c" else getattr(base, "base", None)
         if base is not None and hasattr(mmap, "MADV_DONTNEED"):
             base.madvise(mmap.MADV_DONTNEED)
+
+
+def new_map(path: Path, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """A new ``.npy`` file of zeros as a memory map.
+
+    Its room on the disk is taken here, so that a full disk is an OSError and not a signal that ends the process at some
+    later write.
+    """
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, path.stat().st_size)
+    return made

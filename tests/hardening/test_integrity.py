@@ -105,6 +105,55 @@ def test_labels_of_the_user_stand_in_the_manifest(copy, capsys):
     assert "labels.csv is damaged" in capsys.readouterr().err
 
 
+def swap(run: Path) -> None:
+    a, b = run / "machines.csv", run / "cases.csv"
+    first, second = a.read_bytes(), b.read_bytes()
+    a.write_bytes(second), b.write_bytes(first)
+
+
+def pipe(name: str):
+    def change(run: Path) -> None:
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+
+    return change
+
+
+def endless(run: Path) -> None:
+    (run / "model" / "fuser.safetensors").unlink()
+    (run / "model" / "fuser.safetensors").symlink_to("/dev/zero")
+
+
+def huge(run: Path) -> None:
+    with (run / "manifest.json").open("r+b") as handle:
+        handle.truncate(1 << 40)  # takes no room
+
+
+TAMPERED = {
+    "swapped": (swap, "machines.csv is damaged"),
+    "missing": (lambda run: (run / "scores.parquet").unlink(), "scores.parquet is missing"),
+    "scores missing": (lambda run: (run / SCORES).unlink(), f"{SCORES} is missing"),
+    "extra": (lambda run: (run / "model" / "x.pkl").write_bytes(b"x"), "model/x.pkl is extra"),
+    "truncated": (lambda run: os.truncate(run / "scores.csv", 100), "scores.csv is damaged"),
+    "grown": (lambda run: os.truncate(run / "scores.csv", 1 << 20), "scores.csv is damaged"),
+    "pipe": (pipe("scores.csv"), "scores.csv is damaged"),
+    "extra pipe": (pipe("model/pipe"), "model/pipe is extra"),
+    "pipe as manifest": (pipe("manifest.json"), "manifest.json is damaged"),
+    "endless": (endless, "model/fuser.safetensors is damaged"),
+    "huge manifest": (huge, "manifest.json is damaged"),
+    "deep manifest": (lambda run: (run / "manifest.json").write_text("[" * 100_000), "manifest.json is damaged"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", TAMPERED)
+def test_a_run_that_was_tampered_with_is_refused(copy, name, capsys):
+    change, said = TAMPERED[name]
+    change(copy)
+    assert vibro(["threshold", str(copy), "--quiet"]) == 6
+    assert said in capsys.readouterr().err
+
+
 # --- signatures -------------------------------------------------------------------------------------------------------
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from vibro.errors import ResourceError
+from vibro.errors import ConfigError, ResourceError
 from vibro.io import files
 
 
@@ -36,3 +38,60 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call, code):
                 fail()
     assert path.read_text() == "old"
     assert names(tmp_path) == {"summary.json"}
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from vibro.io import files
+target = Path(sys.argv[2])
+with (files.atomic(target) if sys.argv[1] == "file" else files.new_folder(target)) as made:
+    made.write(b"half") if sys.argv[1] == "file" else (made / "a").write_text("half")
+    print("half", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_writer_leaves_goes_with_the_next_one_and_that_of_a_living_one_stays(tmp_path, kind):
+    target = tmp_path / "a[1]"
+
+    def write() -> None:
+        if kind == "file":
+            files.write_text(target, "whole")
+        else:
+            with files.new_folder(target, replace=True) as made:
+                (made / "a").write_text("whole")
+
+    with subprocess.Popen([sys.executable, "-c", WRITER, kind, target], stdout=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout.readline() == b"half\n"
+            (tmp_path / ".tmp-1-other").write_text("of another target")
+            os.mkfifo(tmp_path / ".tmp-2-a[1]")
+            write()
+            unfinished = f".tmp-{writer.pid}-a[1]"
+            assert names(tmp_path) == {"a[1]", unfinished, ".tmp-1-other"}
+        finally:
+            writer.kill()
+    write()
+    assert names(tmp_path) == {"a[1]", ".tmp-1-other"}
+    assert "whole" in ((target / "a") if kind == "folder" else target).read_text()
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / "a") as made:
+        (made / "x").write_text("x")
+        raise ZeroDivisionError
+    assert names(tmp_path) == set()
+    (tmp_path / "a").mkdir()
+    with files.new_folder(tmp_path / "a") as made:
+        (made / "x").write_text("x")
+    assert names(tmp_path) == {"a"} and names(tmp_path / "a") == {"x"}
+    with pytest.raises(ResourceError, match="not empty"), files.new_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == {"a"} and names(tmp_path / "a") == {"x"}
+
+
+def test_a_mount_point_is_refused_before_any_work():
+    with pytest.raises(ConfigError, match="mount point"), files.new_folder(Path("/proc")):
+        raise AssertionError("work began")

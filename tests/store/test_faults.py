@@ -236,3 +236,19 @@ def test_quarantine_of_many_findings_is_streamed(tmp_path):
     row = {"source": "a", "code": "Q001", "reason": "decode", "disposition": "quarantined"}
     tables.write_quarantine(tmp_path, (row for _ in range(50_000)))
     assert sum(1 for _ in tables.read_table(tmp_path / "quarantine.csv")) == 50_000
+
+
+def test_an_event_that_could_not_be_written_does_not_come_after_the_manifest(tmp_path):
+    from vibro.events import StageStarted
+    from vibro.store.eventlog import EventLog
+
+    path = tmp_path / "events.jsonl"
+    with EventLog(path) as log:
+        log.on_event(StageStarted("ingest"))
+        whole = path.read_bytes()
+        handle, log._handle = log._handle, open("/dev/full", "ab", buffering=0)
+        with pytest.raises(ResourceError, match=r"events\.jsonl"):
+            log.on_event(StageStarted("fit"))
+        log._handle.close()
+        log._handle = handle
+    assert path.read_bytes() == whole and whole.count(b"\n") == 1

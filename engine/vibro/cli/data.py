@@ -142,7 +142,7 @@ def convert(
 
     check_ending(out)
     beside = out.with_name(f"{out.name}.quarantine.csv")
-    for path in (out, beside, labels_out):
+    for path in (out, labels_out):
         _must_be_new(path)
     options, meaning = reading.options(need_fs=False), reading.meaning
 
@@ -150,8 +150,8 @@ def convert(
         truth: list[dict[str, Any]] = []
         if labels_out is not None:
             truth = labels_by_folder(got.batch, meaning) if meaning else labels_of_arrays(got.batch, got.root)
-        write_batch(got.batch, out)
         _write_quarantine(beside, got.accounting, bom=csv_bom)
+        write_batch(got.batch, out)  # after the table: a command that failed can be given again
         if labels_out is not None:
             _write_rows(labels_out, NPZ_COLUMNS, truth, bom=csv_bom)
         batch = got.batch
@@ -239,14 +239,12 @@ def simulate(
     format: Annotated[str, typer.Option("--format", help="jsonl or npz.")] = "jsonl",
 ) -> None:
     """Writes simulated records with known faults: data, labels, covariates."""
-    import shutil
-    from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
     from vibro import simulate as demo
     from vibro.cli import console
     from vibro.errors import ConfigError
-    from vibro.io.files import disk_errors
+    from vibro.io.files import new_folder
 
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigError(f"{out} is there already and not an empty folder", hint="choose another -o")
@@ -257,25 +255,20 @@ def simulate(
             f"--faults {faults!r} is no share", hint="--faults 0.05, or one a machine: 0.05,0.4"
         ) from None
     share = shares[0] if len(shares) == 1 else shares
-    with disk_errors(out), ExitStack() as undone:
-        if not out.exists():
-            out.mkdir(parents=True)
-            undone.callback(shutil.rmtree, out, ignore_errors=True)
-        with TemporaryDirectory(prefix=".tmp-", dir=out) as scratch:
-            made = demo.simulate(
-                records,
-                units,
-                sensors,
-                share,
-                preset,
-                fs,
-                seed,
-                tap_changes=tap_changes,
-                name=name,
-                scratch=Path(scratch),
-            )
-            demo.write(made, out, format)
-        undone.pop_all()
+    with new_folder(out) as building, TemporaryDirectory(prefix=".tmp-", dir=building) as scratch:
+        made = demo.simulate(
+            records,
+            units,
+            sensors,
+            share,
+            preset,
+            fs,
+            seed,
+            tap_changes=tap_changes,
+            name=name,
+            scratch=Path(scratch),
+        )
+        demo.write(made, building, format)
     names = (f"data.{format}", "labels.csv", "covariates.csv", "README.txt")
     found = {"path": out, "files": list(names), "records": len(made), "anomalous": int(made.label.sum())}
     if not session.result(found):
@@ -298,7 +291,7 @@ def _with_ingested(
     from vibro.ingest import ingest
 
     host = session.host()
-    with TemporaryDirectory(prefix="vibro-") as folder, progress(host):
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, progress(host):
         return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
 
 

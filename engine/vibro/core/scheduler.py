@@ -20,6 +20,7 @@ from vibro.api import ViewKey
 from vibro.core.plan import Plan
 from vibro.core.views import ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
+from vibro.data import new_map
 from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
@@ -127,7 +128,7 @@ class TaskRunner:
                 if np.load(x.filename, mmap_mode="r", allow_pickle=False).shape == x.shape:
                     os.link(x.filename, path)  # the cache may drop its entry before a worker opens it
         if not path.exists():
-            np.save(path, x, allow_pickle=False)
+            new_map(path, x.shape, x.dtype)[...] = x
         return path
 
     def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vibro.api import FeatureExtractor, State, ViewKey
 from vibro.core.view_graph import INSTANT, ROOTS, inputs_of
 from vibro.core.view_key import code_of
-from vibro.data import SignalBatch, let_go
+from vibro.data import SignalBatch, let_go, new_map
 from vibro.errors import ContractError
 from vibro.events import Event, ViewComputed
 from vibro.scoring.instants import instant_numbers
@@ -259,7 +259,7 @@ class ViewStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._spilled += 1
         path = self.folder / f"view-{self._spilled:03d}.npy"
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        return new_map(path, shape)
 
 
 def _picked(array: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,7 +33,8 @@ class SampleFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError) if error is not None else disk_errors(self.path):  # the first error is the one to report
+            self._file.close()
 
     def append(self, signal: NDArray[np.float32]) -> int:
         """Writes a record; returns its place, counted in samples."""
@@ -61,13 +63,17 @@ class SampleFile:
 
     def since(self, start: int) -> NDArray[np.float32]:
         """All samples from a place on, as a memory map (or an empty array)."""
-        self._file.flush()
+        self._flush()
         count = self._end - start
         return np.memmap(self.path, "<f4", "r", HEADER + 4 * start, (count,)) if count else np.zeros(0, np.float32)
 
+    def _flush(self) -> None:
+        with disk_errors(self.path):
+            self._file.flush()
+
     def look(self, start: int, count: int) -> NDArray[np.float32]:
         """``count`` samples from a place on."""
-        self._file.flush()
+        self._flush()
         self._file.seek(HEADER + 4 * start)
         return np.frombuffer(self._file.read(4 * count), "<f4")
 

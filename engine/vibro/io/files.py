@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import glob
 import json
 import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -84,18 +86,81 @@ def sync_tree(folder: Path) -> None:
 @contextmanager
 def atomic(path: Path, *, need: int = 0) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the body ends well, and is removed if it does not."""
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = _unfinished(path)
     with disk_errors(path, need):
+        _sweep(path)
         try:
             with temporary.open("wb") as handle:
+                _claim(handle.fileno())
                 yield handle
                 handle.flush()
                 os.fsync(handle.fileno())
             temporary.replace(path)
             sync_folder(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the error that ended the body is the one to report
+                temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def new_folder(path: Path, *, need: int = 0, replace: bool = False) -> Iterator[Path]:
+    """A folder that appears as ``path`` when the body ends well, and is removed if it does not.
+
+    It takes the place of nothing, of an empty folder, or with ``replace`` of whatever folder is there. ConfigError for a
+    mount point.
+    """
+    refuse_mount(path)
+    building = _unfinished(path)
+    with disk_errors(path, need):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        handle = os.open(building, os.O_RDONLY)
+        try:
+            _claim(handle)
+            yield building
+            sync_tree(building)
+            if replace and path.exists():
+                swap_folders(building, path)
+            else:
+                building.rename(path)
+                sync_folder(path.parent)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+            os.close(handle)
+
+
+def refuse_mount(path: Path) -> None:
+    """ConfigError for a mount point, which no other folder can take the place of."""
+    if os.path.ismount(path):
+        raise ConfigError(
+            f"{path} is a mount point and cannot be replaced in one step", hint="choose a folder inside it"
+        )
+
+
+def _unfinished(path: Path) -> Path:
+    """Where this process builds what is to become ``path``."""
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")
+
+
+def _claim(handle: int) -> None:
+    """Says that a living process works on an unfinished file or folder, as far as the file system can keep that."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sweep(path: Path) -> None:
+    """Removes what killed processes left unfinished of this file or folder."""
+    for old in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
+        with suppress(OSError):
+            handle = os.open(old, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its process lives
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            finally:
+                os.close(handle)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

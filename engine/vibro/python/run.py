@@ -22,6 +22,7 @@ from vibro.context import Context
 from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
+from vibro.io.files import new_folder
 from vibro.python.progress import shown_in_notebook
 from vibro.python.records import Records, records_of
 from vibro.python.show import html, table
@@ -111,7 +112,9 @@ class Run:
         if target.exists():
             raise ConfigError(f"{target} exists already", hint="choose another folder")
         manifest.verify(self.path)
-        shutil.copytree(self.path, target, ignore=lambda at, names: [n for n in names if n in INTERNAL - {"stages"}])
+        skip = shutil.ignore_patterns(*INTERNAL - {"stages"})
+        with new_folder(target) as building:
+            shutil.copytree(self.path, building, ignore=skip, dirs_exist_ok=True)
         return target
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,7 +206,7 @@ def read(path: str | Path, *, fs: float | None = None, unit: str | None = None) 
 
     What is quarantined is left out, as in every command; ``vibro data check`` tells what and why.
     """
-    with tempfile.TemporaryDirectory(prefix="vibro-") as folder, _host() as host:
+    with tempfile.TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, _host() as host:
         readers = [cls.make({}, Context()) for cls in host.components("reader")]
         got = ingest([Path(path)], readers, IngestOptions(fs=fs, unit=unit, need_fs=False), Path(folder), host.emit)
     batch = got.batch

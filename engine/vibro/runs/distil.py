@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,7 +72,7 @@ def distil(
     scored = np.flatnonzero(run.batch.valid & np.isfinite(target))
     if len(scored) < FEWEST:
         raise ConfigError(f"{path} has {len(scored)} scored records; {FEWEST} are needed", hint="fit on more records")
-    with TemporaryDirectory(prefix="vibro-") as scratch:
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
         batch = run.records(host, data, Path(scratch))
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         say("the teacher scores disturbed copies of its records")
@@ -193,14 +191,6 @@ def _seconds(arrays: Arrays, x: NDArray[np.float32], lesson: Lesson, rows: NDArr
 
 def _write(out: Path, contents: Mapping[str, bytes]) -> None:
     """All files in one step."""
-    building = out.with_name(f".tmp-{os.getpid()}-{out.name}")
-    try:
-        with files.disk_errors(out, sum(map(len, contents.values()))):
-            building.mkdir(parents=True)
-            for name, content in contents.items():
-                (building / name).write_bytes(content)
-            files.sync_tree(building)
-            building.replace(out)  # takes the place of an empty folder
-            files.sync_folder(out.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with files.new_folder(out, need=sum(map(len, contents.values()))) as building:
+        for name, content in contents.items():
+            (building / name).write_bytes(content)

@@ -88,7 +88,7 @@ def finetune(
     groups = make_groups(run.batch, np.where(truth.real, truth.y, -1).astype(np.int16), truth.names)
     ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs, groups=groups.of)
     ctx = ctx.child(f"classifier:{recipe.cls.name}")
-    with TemporaryDirectory(prefix="vibro-") as scratch:
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
         batch = run.records(host, data, Path(scratch) / "ingest")
         rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound_records(run))
         lessons = []

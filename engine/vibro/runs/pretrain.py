@@ -78,7 +78,7 @@ def _drawn(
 ) -> tuple[list[Pool], dict[str, Any]]:
     """Pools of one DATA, and what it is, without saying where it lies; DataError where there is nothing to learn from."""
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    with TemporaryDirectory(prefix="vibro-") as folder:
+    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder:
         batch = ingest([path], readers, reading, Path(folder), host.emit, side_by_side=True).batch
         pools = list(_shown(plan, batch, count, seed))
     records = int(batch.valid.sum())

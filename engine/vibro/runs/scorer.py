@@ -84,7 +84,7 @@ class Scorer:
 
     def judge(self, path: Path) -> Judged:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""
-        with TemporaryDirectory(prefix="vibro-") as folder:
+        with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder:
             try:
                 got = ingest([path], self._readers, self._reading, Path(folder), self._engine.host.emit, root=self.root)
             except NothingAccepted as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,6 @@ from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
 from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
-from vibro.io import files
 from vibro.io.named import check_plain
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import source_signals, write_report
@@ -168,10 +166,8 @@ def rethreshold(
     )
     if dry_run:
         return redecision
-    if out is not None:
-        copy_run(path, out)
     signals = source_signals(host, path)
-    with RunDir.edit(out or path) as run:
+    with RunDir.edit(path) if out is None else RunDir.copy(path, out) as run:
         write_tables(run, batch, matrix, verdict, machines, cases, bom=bool(kept["settings"].get("csv_bom")))
         save_tensors(
             run.path / SCORES,
@@ -260,14 +256,6 @@ def _turned(path: Path, machines: list[dict[str, Any]]) -> dict[str, tuple[str, 
     was = {row["machine_id"]: row["level"] for row in tables.read_table(path / "machines.csv")}
     pairs = {row["machine_id"]: (was.get(row["machine_id"], ""), str(row["level"])) for row in machines}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def copy_run(path: Path, out: Path) -> None:
-    """A copy of a finished run in a directory that must be absent or empty."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is not empty", hint="choose another -o")
-    with files.disk_errors(out):
-        shutil.copytree(path, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".vibro.lock*"))
 
 
 def rewrite_report(host: PluginHost, path: Path, out: Path | None, lang: str) -> Path:

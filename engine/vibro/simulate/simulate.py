@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.data import let_go
+from vibro.data import let_go, new_map
 from vibro.errors import ConfigError
 from vibro.simulate.episodes import (
     BEARING_MIX,
@@ -143,7 +143,7 @@ def _room(scratch: Path | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """A place for samples in order of time, unit and sensor: memory, or a file."""
     if scratch is None:
         return np.empty(shape, np.float32)
-    return np.memmap(scratch / "samples.f32", np.float32, mode="w+", shape=shape)
+    return new_map(scratch / "samples.npy", shape)
 
 
 def _check(

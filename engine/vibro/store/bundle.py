@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -44,11 +43,7 @@ class BundleParts:
 
 def save(folder: Path, parts: BundleParts) -> None:
     """Writes a bundle in one step, in place of one that may lie there; equal parts give equal bytes."""
-    building = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
-    with files.disk_errors(folder):
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-    try:
+    with files.new_folder(folder, replace=True) as building:
         listed = {}
         for name, path in _file_names(parts.tensors).items():
             content = tensors.dump_tensors(parts.tensors[name])
@@ -58,16 +53,7 @@ def save(folder: Path, parts: BundleParts) -> None:
                 target.write_bytes(content)
             listed[path] = {"name": name, "sha256": sha256(content).hexdigest(), "bytes": len(content)}
         manifest = {"format": FORMAT, "vibro": __version__, "files": listed, "meta": files.plain(parts.meta)}
-        with files.disk_errors(folder):
-            (building / NAME).write_text(_text(seal.sealed(manifest)), "utf-8")
-            files.sync_tree(building)
-            if folder.exists():
-                files.swap_folders(building, folder)
-            else:
-                building.rename(folder)
-                files.sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        (building / NAME).write_text(_text(seal.sealed(manifest)), "utf-8")
 
 
 def load(folder: Path) -> BundleParts:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from vibro.events import Event, TaskProgress
 from vibro.hookspecs import hookimpl
@@ -24,11 +25,11 @@ class EventLog:
     def __init__(self, path: Path, now: Callable[[], str] = _now) -> None:
         self.path = path
         self._now = now
-        self._handle: IO[str] | None = None
+        self._handle: FileIO | None = None
 
     def __enter__(self) -> Self:
         with files.disk_errors(self.path):
-            self._handle = self.path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n", buffering=1)
+            self._handle = self.path.open("ab", buffering=0)  # what could not be written does not come later
         return self
 
     def __exit__(
@@ -53,4 +54,4 @@ class EventLog:
         if self._handle is None:
             raise ValueError("the event log is not open")
         with files.disk_errors(self.path):
-            self._handle.write(line)
+            self._handle.write(line.encode("utf-8", "backslashreplace"))

@@ -21,6 +21,7 @@ from vibro.store.rundir import INTERNAL, PUBLIC, describe
 SCHEMA = 1
 NAME = "manifest.json"
 MODEL = "model"
+LARGEST = 256 << 20  # bytes of a manifest
 STATUSES = ("complete", "failed", "interrupted")
 KEYS = (
     "command",
@@ -88,6 +89,8 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     if not path.exists() and in_use(folder):
         raise LockedError(f"a run is at work in {folder}: {holder(folder)}", hint="wait until it has ended")
+    if path.exists() and (not path.is_file() or path.stat().st_size > LARGEST):
+        raise StateError(f"{path} is damaged: it is no plain file of at most {LARGEST >> 20} MiB")
     try:
         content = path.read_bytes()
         manifest = json.loads(content)

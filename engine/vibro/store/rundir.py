@@ -102,6 +102,18 @@ class RunDir:
             with run._replacing(keep=False):
                 yield run
 
+    @classmethod
+    @contextmanager
+    def copy(cls, source: Path, out: Path) -> Iterator[RunDir]:
+        """A copy of a run to rewrite files of; it appears at OUT, which is absent or empty, when the body ends well."""
+        out = real_path(out)
+        if content(out) or (out / LOCK).exists():
+            raise ConfigError(f"{out} is not empty", hint="choose another -o")
+        with files.new_folder(out) as building:
+            shutil.copytree(source, building, dirs_exist_ok=True, ignore=shutil.ignore_patterns(LOCK, LOCK_INFO))
+            yield cls(out=out, path=building)
+            _tidy(building)
+
     @contextmanager
     def stage(self, name: str, key: str, *, need: int = 0) -> Iterator[Stage]:
         """A folder of intermediate files that appears whole or not at all.
@@ -175,10 +187,7 @@ class RunDir:
 
     def _begin_beside(self) -> None:
         """Puts the work into a folder beside OUT; with ``resume`` into the one that an interrupted run left."""
-        if os.path.ismount(self.out):
-            raise ConfigError(
-                f"{self.out} is a mount point and cannot be replaced in one step", hint="choose a folder inside it"
-            )
+        files.refuse_mount(self.out)
         beside = _beside(self.out)
         with files.disk_errors(beside):
             if beside.exists() and (not self.resume or run_status(beside) == "complete"):
@@ -194,6 +203,7 @@ class RunDir:
         try:
             yield
             _carry_over(self.out, self.path)
+            _tidy(self.path)
             with files.disk_errors(self.path):
                 files.sync_tree(self.path)
             files.swap_folders(self.path, self.out)
@@ -286,8 +296,11 @@ def is_run(folder: Path) -> bool:
 
 def run_status(folder: Path) -> str | None:
     """``complete``, ``failed``, ``interrupted`` as the manifest says, ``damaged``, or None without a manifest."""
+    path = folder / "manifest.json"
+    if path.exists() and not path.is_file():  # a pipe would never end
+        return "damaged"
     try:
-        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
         if "format" in found and "status" not in found:
             return None
         status = found["status"]
@@ -299,18 +312,23 @@ def run_status(folder: Path) -> str | None:
 
 
 def describe(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, dict[str, object]]:
-    """``{path: {sha256, bytes}}`` of every file below a folder; ``skip`` names entries of its top that are left out."""
+    """``{path: {sha256, bytes}}`` of every file below a folder; ``skip`` names entries of its top that are left out.
+
+    What is no plain file, such as a pipe, has an empty hash.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if relative.parts[0] not in skip and not path.is_dir():
-            sha, size = files.digest(path)
+            sha, size = files.digest(path) if path.is_file() else ("", 0)
             found[relative.as_posix()] = {"sha256": sha, "bytes": size}
     return found
 
 
 def stage_matches(folder: Path, key: str) -> bool:
     """Whether a finished stage has this key and exactly the files it was finished with."""
+    if not (folder / STAGE_FILE).is_file():
+        return False
     try:
         description = json.loads((folder / STAGE_FILE).read_text("utf-8"))
         return bool(
@@ -371,6 +389,13 @@ def _carry_over(old: Path, new: Path) -> None:
                 shutil.copytree(path, target, symlinks=True)
             else:
                 shutil.copy2(path, target, follow_symlinks=False)
+
+
+def _tidy(folder: Path) -> None:
+    """Removes unfinished files that could not be removed where they were made."""
+    for path in folder.glob(".tmp-*"):
+        with suppress(OSError):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -78,7 +78,7 @@ CASE_COLUMNS = (
 EXCERPT = 120  # characters
 _TEXT = ("record_id", "source", "sensor_id", "level", "reason")
 _CHUNK = 1 << 16  # rows converted to text at a time
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _TO_QUOTE = re.compile('[",\r\n]')
 Columns = Mapping[str, NDArray[Any]]
 
