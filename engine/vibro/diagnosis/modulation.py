@@ -26,12 +26,13 @@ def modulation(case: Case) -> str:
     return f"{said}, {np.median(usual):.0%} in the median of {len(usual)} normal records" if usual else said
 
 
-def depth(x: Array, fs: float, shaft: float) -> float | None:
+def depth(x: Array, fs: float, shaft: float, band: tuple[float, float] | None = None) -> float | None:
     """Amplitude of the envelope of x (T,) at ``shaft`` Hz over its mean: m of a carrier times 1 + m cos(2 pi f t).
 
-    None where the record holds too few revolutions or too narrow a band.
+    The carrier is all above ABOVE times ``shaft`` or what lies in a ``band`` (Hz). None where the record holds too few
+    revolutions or the band is too narrow.
     """
-    low, high = ABOVE * shaft, 0.48 * fs
+    low, high = band or (ABOVE * shaft, 0.48 * fs)
     if len(x) / fs * shaft < LEAST_TURNS or 2 * (high - low) * len(x) / fs < SHORTEST:
         return None
     a, rate = envelope(x, fs, low, high)

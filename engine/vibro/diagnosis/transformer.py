@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.diagnosis.case import Case, robust_spread
+from vibro.diagnosis.case import NEGLIGIBLE, Case, robust_spread
 from vibro.diagnosis.envelope import envelope
 from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Finding, Hypothesis, Mark
 from vibro.diagnosis.lines import Array
@@ -205,5 +205,6 @@ def impacts(case: Case) -> Array:
     if high < 1.5 * IMPACT_BAND[0]:
         return np.zeros(0)
     a, rate = envelope(case.x, case.fs, IMPACT_BAND[0], high)
-    place, _ = find_peaks(a, height=IMPACT * float(np.median(a)) + 1e-12, distance=max(1, round(APART * rate)))
+    least = max(IMPACT * float(np.median(a)), NEGLIGIBLE * float(case.x.std()), 1e-12)
+    place, _ = find_peaks(a, height=least, distance=max(1, round(APART * rate)))
     return np.asarray(place / rate, np.float64)
