@@ -36,11 +36,16 @@ class Calibrated:
         return cls(float(POWERS[int(np.argmin(loss))]), share)
 
     def among(self, p: Floats) -> Calibrated:
-        """With the shares of the classes among unlabelled records of these probabilities (n, classes), which labels, chosen
-        by people, do not have: expectation maximisation (Saerens et al., Neural Computation 2002)."""
-        found = self
+        """With the share of normal records (class 0) among unlabelled ones of these probabilities (n, classes), which labels,
+        chosen by people, do not have: expectation maximisation (Saerens et al., Neural Computation 2002).
+
+        Faults share the rest as their labels do: estimated too, the share of one type runs away where types are hard to
+        tell apart, and all faults would be called by its name.
+        """
+        found, types = self, self.share[1:] / self.share[1:].sum()
         for _ in range(ROUNDS):
-            share = np.maximum(found(p).mean(axis=0), FLOOR)
+            normal = found(p)[:, 0].mean()
+            share = np.maximum(np.r_[normal, (1 - normal) * types], FLOOR)
             done = np.abs(share - found.share).max() < 1e-6
             found = replace(found, share=share)
             if done:
