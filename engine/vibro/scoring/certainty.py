@@ -21,8 +21,8 @@ Labels = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Calibrated:
-    """p^power times the share of each class, scaled to sum to 1: temperature scaling (Guo et al., ICML 2017) of a
-    classifier that was taught with balanced classes."""
+    """(p / taught)^power times the share of each class, scaled to sum to 1: temperature scaling (Guo et al., ICML 2017) of a
+    classifier that was taught as if normal records were as frequent as all faults and each type as any other."""
 
     power: float
     share: Floats
@@ -54,7 +54,9 @@ class Calibrated:
 
     def __call__(self, p: Floats) -> Floats:
         """(n, classes) calibrated."""
-        q = np.maximum(p, FLOOR) ** self.power * self.share
+        faults = p.shape[1] - 1
+        taught = np.r_[0.5, np.full(faults, 0.5 / faults)]  # the shares of ``holdout.balanced``
+        q = (np.maximum(p, FLOOR) / taught) ** self.power * self.share
         q = np.maximum(q / q.sum(axis=1, keepdims=True), FLOOR)
         return np.asarray(q / q.sum(axis=1, keepdims=True))
 
