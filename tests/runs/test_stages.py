@@ -26,17 +26,6 @@ from vibro.simulate.simulate import simulate
 from vibro.simulate.write import write
 from vibro.store import bundle
 
-ENSEMBLE = """
-[ensembles.two]
-summary = "two detectors"
-detectors = [
-  { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
-  { use = "rise", view = { use = "per_sensor", of = "spectrum" } },
-]
-thresholder = { use = "quantile" }
-budgets = { attention = 0.1, alarm = 0.02 }
-"""
-
 
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as handle:
@@ -56,14 +45,12 @@ def content(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory):
+def plant(tmp_path_factory, two):
     """1,200 short records of four machines with three sensors, a run on them, and its pseudo-labels."""
     folder = tmp_path_factory.mktemp("plant")
     made = simulate(records=1200, units=4, sensors=3, fs=4096, length=2048, faults=(0.05, 0.05, 0.3, 0.3), seed=5)
     write(made, folder, "npz")
-    (folder / "two.toml").write_text(ENSEMBLE)
-    line = ["ensemble", "run", str(folder / "data.npz"), "-o", str(folder / "run"), "--ensemble", "two"]
-    assert vibro([*line, "--registry", str(folder / "two.toml"), "--quiet", "--no-report"]) == 0
+    assert vibro(["ensemble", "run", str(folder / "data.npz"), "-o", str(folder / "run"), *two]) == 0
     assert vibro(["pseudolabel", str(folder / "run"), "-o", str(folder / "pseudo.csv"), "--quiet"]) == 0
     return folder
 
