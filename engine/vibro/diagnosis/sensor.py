@@ -140,7 +140,7 @@ def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
     hump = d[peak] - max(float(np.median(d[: max(1, peak - 3)])), float(np.median(d[min(len(d) - 1, peak + 3) :])))
     if not 900 <= middle[peak] <= 2600 or min(d[peak], hump) < RISE or z < PLAIN or abs(below) > 2.5:
         return None
-    if case.share(mine[0, cell]) < NEGLIGIBLE or not _steady(case, middle[peak]):
+    if not _steady(case, middle[peak]):
         return None
     evidence = (
         f"noise around {middle[peak]:.0f} Hz up by {d[peak]:.1f} dB in one steady hump, nothing changed below 700 Hz"
