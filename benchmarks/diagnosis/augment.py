@@ -61,9 +61,9 @@ def measured(name: str, seeds: int) -> Iterator[dict[str, Any]]:
                     Lesson(way, 0, judge(recipe, ctx, rows.x, truth, groups, teacher, share, 0, 5, copies=c), c)
                     for c in ((None, copies.taught) if copies.taught else (None,))
                 ]
-                told = which_copies(lessons, copies)[1]
-                found |= {"kept": told["kept"], "reason": told["reason"]}
-                found["command"] = found["copies" if told["kept"] else "plain"]
+                remain, told = which_copies(lessons, copies)
+                found |= {"kept": remain[0].copies is not None, "reason": told["reason"]}
+                found["command"] = found["copies" if found["kept"] else "plain"]
                 yield found
 
 

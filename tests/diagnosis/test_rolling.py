@@ -78,6 +78,13 @@ def test_what_normal_records_show_too_is_held_against_it():
     assert first(x, baseline=clean)[1].grade == "strong"
 
 
+def test_normal_records_at_another_speed_are_searched_at_the_frequencies_of_theirs():
+    x = bearing(4, RATES["outer"])
+    faster = np.stack([bearing(seed, 1.2 * RATES["outer"]) for seed in range(10, 16)])
+    assert first(x, baseline=Baseline(faster, np.full(6, 1.2 * SHAFT)))[1].grade == "weak"
+    assert first(x, baseline=Baseline(faster, np.full(6, SHAFT)))[1].grade == "strong"
+
+
 def test_without_geometry_the_period_is_named_and_what_is_missing():
     found, h = first(bearing(5, 91.0), Machine(), SHAFT)
     assert h.name == "repeating impacts" and any(abs(m.hz - 91) < 2 for m in h.marks)

@@ -221,7 +221,7 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
         line()
         shown = [(c["class"], c["labels"], c["copies"], _number(c.get("auc")), c["reason"]) for c in made["classes"]]
         table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
-        line(f"{told('copies kept' if made['kept'] else 'copies not kept')}: {made['reason']}")
+        line(f"copies: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)

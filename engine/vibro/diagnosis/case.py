@@ -82,6 +82,15 @@ class Case:
         """Power spectra (b, k) of the baseline."""
         return spectrum(self.baseline.x, self.fs)[0] if self.baseline else np.zeros((0, len(self.power[1])))
 
+    @property
+    def speeds(self) -> Array:
+        """(b,) shaft speed of each normal record over that of this one, 1 where either is not known."""
+        assert self.compared is not None
+        known = self.compared.shaft
+        if self.shaft is None or len(known) != len(self.compared):
+            return np.ones(len(self.compared))
+        return np.where(np.isfinite(known), known / self.shaft, 1.0)
+
     def share(self, part: Array) -> float:
         """RMS of a part of the power spectrum (k,) over that of the record."""
         return float(np.sqrt(part.sum() / max(float(self.power[0].sum()), 1e-30)))

@@ -20,8 +20,7 @@ def modulation(case: Case) -> str:
     said = f"modulation depth at shaft speed ({case.shaft:.4g} Hz) above {ABOVE * case.shaft:.4g} Hz: {mine:.0%}"
     if (base := case.compared) is None:
         return said
-    shafts = base.shaft if len(base.shaft) == len(base) else np.full(len(base), case.shaft)
-    shafts = np.where(np.isfinite(shafts), shafts, case.shaft)
+    shafts = case.shaft * case.speeds
     usual = [d for x, s in zip(base.x, shafts, strict=True) if (d := depth(x, case.fs, float(s))) is not None]
     return f"{said}, {np.median(usual):.0%} in the median of {len(usual)} normal records" if usual else said
 

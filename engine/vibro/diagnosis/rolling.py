@@ -102,11 +102,12 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
 def _against_normals(case: Case, hz: float, band: Band, grade: str, against: list[str]) -> str:
     """The grade once normal records of the sensor were searched in the same band; they are told where they show it too."""
     assert case.compared is not None
-    looked = case.compared.x[:: max(1, len(case.compared) // ENOUGH)][:ENOUGH]
+    step = max(1, len(case.compared) // ENOUGH)
+    looked = case.compared.x[::step][:ENOUGH]
     same = 0
-    for x in looked:
+    for x, speed in zip(looked, case.speeds[::step], strict=False):
         a, rate = envelope(x, case.fs, band.low, band.high)
-        series = find_series(find_lines(log_level(a), rate), hz, SLIP)
+        series = find_series(find_lines(log_level(a), rate), hz * float(speed), SLIP)
         same += series is not None and series.probability < FALSE_WEAK and len(series.there) >= 2
     if same:
         against.append(f"{same} of {len(looked)} normal records of the sensor show it too")
@@ -151,7 +152,9 @@ def _once_a_revolution(case: Case, bands: list[Band]) -> list[Hypothesis]:
 def _deeper(case: Case, hz: float, band: Band) -> bool:
     """Whether the band swings more at this rate than in normal records, or the record is too short to say."""
     assert case.compared is not None
-    mine, *usual = (depth(x, case.fs, hz, (band.low, band.high)) for x in (case.x, *case.compared.x))
+    place = (band.low, band.high)
+    mine = depth(case.x, case.fs, hz, place)
+    usual = [depth(x, case.fs, hz * float(speed), place) for x, speed in zip(case.compared.x, case.speeds, strict=True)]
     known = [d for d in usual if d is not None]
     return mine is None or not known or mine >= DEEPER * float(np.median(known))
 

@@ -16,7 +16,7 @@ SPIKE = 12.0  # robust deviations of a single sample from its neighbours
 RISE = 6.0  # dB
 PLAIN = 4.0  # robust deviations
 STEADY = 1e-3  # probability by chance of a series of lines in the envelope, below which a noise is no steady one
-PLAINLY = 3.0  # times the record's own standard deviation and the usual one, from which an offset is beyond doubt
+SURE = 3.0  # times the record's own standard deviation and the usual one, from which an offset is beyond doubt
 EVEN = 1.5  # dB by which a change of gain may differ between bands
 RATES = (0.7, 1.4)
 COMB = 3  # multiples of twice the mains that must agree
@@ -221,7 +221,7 @@ def offset(case: Case) -> Hypothesis | None:
     evidence = (
         f"the mean moved by {moved[0]:.4g}: {times:.1f} times the standard deviation of the record or of normal ones"
     )
-    return Hypothesis("sensor: offset", STRONG if times >= PLAINLY else WEAK, (evidence,), weight=2)
+    return Hypothesis("sensor: offset", STRONG if times >= SURE else WEAK, (evidence,), weight=2)
 
 
 def _changed(case: Case, mine: Array, theirs: Array) -> tuple[float, float]:

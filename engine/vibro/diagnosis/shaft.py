@@ -58,10 +58,7 @@ def order_levels(power: Array, hz: Array, shaft: Array, orders: Array) -> Array:
 def _changes(case: Case, orders: Array) -> tuple[Array, Array]:
     """Difference in dB and robust deviations of shaft orders to the baseline."""
     assert case.compared is not None and case.shaft is not None
-    base = case.compared
-    theirs = (
-        np.where(np.isfinite(base.shaft), base.shaft, case.shaft) if len(base.shaft) else np.full(len(base), case.shaft)
-    )
+    theirs = case.shaft * case.speeds
     mine = order_levels(*case.power, np.array([case.shaft]), orders)[0]
     return case.deviation(mine, order_levels(case.usual_power, case.power[1], theirs, orders), LEAST_SPREAD)
 

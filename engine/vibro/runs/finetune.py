@@ -95,6 +95,8 @@ def finetune(
             kept, augmented = which_copies(lessons, made)
         decision = decide(truth, kept)
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
+        if augmented is not None:
+            augmented["kept"] = decision.lesson is not None and decision.lesson.copies is not None
         told["augmentation"] = augmented
         told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)

@@ -49,14 +49,14 @@ def which_copies(lessons: list[Lesson], made: Augmented) -> tuple[list[Lesson], 
 
     Copies are kept if macro F1 gains more than one standard deviation over the seeds and average precision does not lose as much.
     """
-    told: dict[str, Any] = {"way": "inject", "kept": False, "classes": made.classes}
+    told: dict[str, Any] = {"way": "inject", "classes": made.classes}
     if made.taught is None:
         return lessons, {**told, "reason": "no class has copies that pass for its records"}
     plain, copies, *rest = lessons
     gain, change = copies.judged.f1 - plain.judged.f1, copies.judged.precision - plain.judged.precision
     figures = f"macro F1 {gain.mean():+.3f} +- {gain.std(ddof=1):.3f}, average precision {change.mean():+.3f}"
     if better(gain) and not better(-change):
-        return [copies, *rest], {**told, "kept": True, "reason": f"held-out labels are told better: {figures}"}
+        return [copies, *rest], {**told, "reason": f"held-out labels are told better: {figures}"}
     return [plain, *rest], {**told, "reason": f"held-out labels are told no better: {figures}"}
 
 
