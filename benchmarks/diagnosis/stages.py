@@ -23,8 +23,9 @@ from benchmarks.common import table, write
 from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.host.manager import PluginHost
-from vibro.runs.finetune import STUDENT, Lesson, decide, raised_share, sound_records, teacher_score
+from vibro.runs.finetune import raised_share, sound_records, teacher_score
 from vibro.runs.fit import run_ensemble
+from vibro.runs.lessons import STUDENT, Lesson, decide
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.pseudolabel import RULES, find_pseudolabels
 from vibro.runs.stored import StoredRun, open_run

@@ -78,6 +78,13 @@ def test_what_normal_records_show_too_is_held_against_it():
     assert first(x, baseline=clean)[1].grade == "strong"
 
 
+def test_normal_records_at_another_speed_are_searched_at_the_frequencies_of_theirs():
+    x = bearing(4, RATES["outer"])
+    faster = np.stack([bearing(seed, 1.2 * RATES["outer"]) for seed in range(10, 16)])
+    assert first(x, baseline=Baseline(faster, np.full(6, 1.2 * SHAFT)))[1].grade == "weak"
+    assert first(x, baseline=Baseline(faster, np.full(6, SHAFT)))[1].grade == "strong"
+
+
 def test_without_geometry_the_period_is_named_and_what_is_missing():
     found, h = first(bearing(5, 91.0), Machine(), SHAFT)
     assert h.name == "repeating impacts" and any(abs(m.hz - 91) < 2 for m in h.marks)
@@ -94,6 +101,28 @@ def test_a_period_of_the_shaft_needs_no_bearing():
     usual = Baseline(np.stack([bearing(seed, SHAFT) for seed in range(30, 36)]))
     assert first(bearing(7, SHAFT), Machine(), SHAFT, usual)[1] is None
     assert first(bearing(7, SHAFT), Machine(), SHAFT)[1] is None
+
+
+def test_a_short_record_knows_the_speed_no_better_than_its_lines_are_wide():
+    quiet = Baseline(np.stack([noise(seed, 0.3) for seed in range(20, 26)]))
+    found, h = first(bearing(7, 0.967 * SHAFT, seconds=0.3), Machine(), SHAFT, quiet)
+    assert any("1 times the shaft speed" in line for line in found.unsaid)
+    assert h is None or h.name != "repeating impacts"
+
+
+def test_swings_once_a_revolution_must_be_deeper_than_usual():
+    """All normal records swing at shaft speed, a few of them too little for the search to see it."""
+    usual = Baseline(np.stack([bearing(seed, SHAFT, size) for seed, size in zip(range(30, 36), (1, 6, 6, 6, 6, 6))]))
+    assert first(bearing(7, SHAFT), Machine(), SHAFT, usual)[1] is None
+    assert first(bearing(7, SHAFT, 18.0), Machine(), SHAFT, usual)[1].name == "shaft: impacts once a revolution"
+
+
+def test_two_parts_that_a_record_is_too_short_to_tell_apart_are_weak():
+    near = Machine(rpm=1800, bpfi=221.0, bsf=107.5)  # the rolling element strikes at 215 Hz
+    _, h = first(bearing(9, 218.0, seconds=0.12), near)
+    assert h.grade == "weak" and any("too short to tell it from" in line and "2" in line for line in h.against)
+    _, h = first(bearing(9, 221.0, seconds=1.0), near)
+    assert (h.name, h.grade) == ("bearing: inner race", "strong")
 
 
 def test_too_short_and_too_slow_records_say_so():

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vibro.report.messages import known
 from vibro.runs import summary, voice
 
+TWO = """
+[ensembles.two]
+summary = "two detectors"
+detectors = [
+  { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
+  { use = "rise", view = { use = "per_sensor", of = "spectrum" } },
+]
+thresholder = { use = "quantile" }
+budgets = { attention = 0.1, alarm = 0.02 }
+"""
 SPEAKERS = ("quiet_machines", "alone", "passing", "persisting", "minority", "unseen", "off_budget")
 
 
@@ -33,3 +45,11 @@ def _every_sentence_is_translated(monkeypatch):
         monkeypatch.setattr(voice, name, recorded(getattr(voice, name)))
     yield
     assert [text for text in said if not known(text)] == []
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory) -> list[str]:
+    """Options of ``vibro ensemble run`` for an ensemble of two plain detectors, without a report."""
+    table: Path = tmp_path_factory.mktemp("two") / "two.toml"
+    table.write_text(TWO)
+    return ["--registry", str(table), "--ensemble", "two", "--no-report", "--quiet"]

@@ -14,27 +14,16 @@ from vibro.runs.occlusion import as_in, band_edges
 FS, LENGTH, N, ODD = 2000.0, 1024, 150, 77
 TONE = 430.0  # Hz
 
-ENSEMBLE = """
-[ensembles.two]
-summary = "two detectors"
-detectors = [
-  { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
-  { use = "rise", view = { use = "per_sensor", of = "spectrum" } },
-]
-"""
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, two):
     folder = tmp_path_factory.mktemp("occlusion")
     rng = np.random.default_rng(0)
     t = np.arange(LENGTH) / FS
     x = rng.standard_normal((N, LENGTH)) + 3 * np.sin(2 * np.pi * 100 * t)
     x[ODD] += 4 * np.sin(2 * np.pi * TONE * t)
     np.savez(folder / "a.npz", signals=x.astype(np.float32), fs=FS)
-    (folder / "two.toml").write_text(ENSEMBLE)
-    line = ["ensemble", "run", str(folder / "a.npz"), "-o", str(folder / "run"), "--ensemble", "two", "--no-report"]
-    assert vibro([*line, "--registry", str(folder / "two.toml"), "--quiet"]) == 0
+    assert vibro(["ensemble", "run", str(folder / "a.npz"), "-o", str(folder / "run"), *two]) == 0
     return folder / "run"
 
 
@@ -62,6 +51,17 @@ def test_a_run_that_lost_its_model_is_damaged(run, tmp_path, capsys):
     shutil.rmtree(tmp_path / "run" / "model")
     assert vibro(["explain", str(tmp_path / "run"), f"a.npz:{ODD}"]) == 6
     assert "model" in capsys.readouterr().err
+
+
+def test_a_run_of_vibro_score_asks_the_model_that_scored_it(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    line = ["score", str(tmp_path / "run"), str(run.parent / "a.npz"), "-o", str(tmp_path / "scored"), "--no-report"]
+    assert vibro([*line, "--quiet"]) == 0
+    found = told(tmp_path / "scored", capsys)
+    assert found["occlusion"]["score"] == pytest.approx(found["score"], rel=1e-6)
+    shutil.rmtree(tmp_path / "run")
+    assert vibro(["explain", str(tmp_path / "scored"), f"a.npz:{ODD}"]) == 0
+    assert "which band makes the score cannot be said" in capsys.readouterr().err
 
 
 def test_bands_cover_the_spectrum_once_and_all_of_them_make_the_other_record():

@@ -26,17 +26,6 @@ from vibro.simulate.simulate import simulate
 from vibro.simulate.write import write
 from vibro.store import bundle
 
-ENSEMBLE = """
-[ensembles.two]
-summary = "two detectors"
-detectors = [
-  { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
-  { use = "rise", view = { use = "per_sensor", of = "spectrum" } },
-]
-thresholder = { use = "quantile" }
-budgets = { attention = 0.1, alarm = 0.02 }
-"""
-
 
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as handle:
@@ -56,14 +45,12 @@ def content(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory):
+def plant(tmp_path_factory, two):
     """1,200 short records of four machines with three sensors, a run on them, and its pseudo-labels."""
     folder = tmp_path_factory.mktemp("plant")
     made = simulate(records=1200, units=4, sensors=3, fs=4096, length=2048, faults=(0.05, 0.05, 0.3, 0.3), seed=5)
     write(made, folder, "npz")
-    (folder / "two.toml").write_text(ENSEMBLE)
-    line = ["ensemble", "run", str(folder / "data.npz"), "-o", str(folder / "run"), "--ensemble", "two"]
-    assert vibro([*line, "--registry", str(folder / "two.toml"), "--quiet", "--no-report"]) == 0
+    assert vibro(["ensemble", "run", str(folder / "data.npz"), "-o", str(folder / "run"), *two]) == 0
     assert vibro(["pseudolabel", str(folder / "run"), "-o", str(folder / "pseudo.csv"), "--quiet"]) == 0
     return folder
 
@@ -247,6 +234,40 @@ def test_types_of_faults_are_classes_and_a_type_of_one_label_is_not(plant, truth
         assert bundle.read_manifest(tmp_path / "model")["meta"]["classifier"]["names"] == ["normal", *sorted(types[:2])]
 
 
+@pytest.fixture(scope="module")
+def few(plant, truth):
+    """Six labels of each of the four most frequent types of faults, and sixty normal ones."""
+    by_type: dict[str, list[dict[str, str]]] = {}
+    for row in truth.values():
+        by_type.setdefault(row["fault_type"], []).append(row)
+    types = sorted((t for t in by_type if t), key=lambda t: -len(by_type[t]))[:4]
+    rng = np.random.default_rng(0)
+    rows = [by_type[t][i] for t in types for i in rng.permutation(len(by_type[t]))[:6]]
+    return write_table(plant / "few.csv", [*by_type[""][:: len(by_type[""]) // 60], *rows])
+
+
+def test_copies_of_rare_faults_are_told_class_by_class_and_kept_or_not_with_a_reason(plant, few, tmp_path, capsys):
+    line = ["finetune", str(plant / "run"), "--labels", str(few), "--seeds", "2", "-o"]
+    assert vibro([*line, str(tmp_path / "model"), "--augment", "inject", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    made, students = told["augmentation"], [row["taught"] for row in told["students"]]
+    assert {row["class"] for row in made["classes"]} == set(told["labels"]["classes"]) - {"normal"}
+    taught = [row for row in made["classes"] if row["copies"]]
+    assert taught and all(row["auc"] <= 0.8 and not row["reason"] for row in taught)
+    assert all(row["reason"] for row in made["classes"] if not row["copies"])
+    assert students == ["with labels", "with labels and copies"] and "macro F1" in made["reason"]
+    assert made["kept"] == told["students"][1]["kept"]
+    assert vibro([*line, str(tmp_path / "other"), "--augment", "magic"]) == 2
+    assert "--augment 'magic' is not known" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_fine_tuning_says_which_macro_f1_is_which(plant, student, tmp_path, capsys):
+    line = ["finetune", str(plant / "run"), "--labels", str(plant / "first.csv"), "-o", str(tmp_path / "m")]
+    assert vibro([*line, "--seeds", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "macro F1 of a student: mean over the seeds" in said and "of the kept model: one calibrated answer" in said
+
+
 def wrong_labels(truth):
     good = list(truth.values())
     normal, faulty = ([r for r in good if r["label"] == value] for value in "01")
@@ -346,6 +367,23 @@ def test_classes_have_probabilities_sets_and_levels(plant, student, loaded, tmp_
     assert lacking < 0.2  # an error of 0.1 was asked for
     right = np.mean([truth[r["record_id"]] == r["class"] for r in judged])
     assert right > 0.75
+
+
+def test_labels_beside_classified_data_give_the_figures_of_each_class(plant, student, loaded, tmp_path, capsys):
+    rows = [{"record_id": ident, "label": y} for ident, y in list(loaded.items())[4::9]]
+    labels = write_table(tmp_path / "l.csv", rows, ("record_id", "label"))
+    line = ["classify", str(student), str(plant / "data.npz"), "-o", str(tmp_path / "c"), "--labels", str(labels)]
+    assert vibro([*line, "--labels-partial", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)["truth"]
+    called = {row["record_id"]: row["class"] for row in table(tmp_path / "c" / "classes.csv")}
+    pairs = [(("normal", "fault")[int(row["label"])], called[row["record_id"]]) for row in rows]
+    for c, row in enumerate(judged["classes"]):
+        right = sum(pair == (row["class"], row["class"]) for pair in pairs)
+        assert row["recall"] == pytest.approx(right / sum(t == row["class"] and bool(p) for t, p in pairs))
+        assert row["precision"] == pytest.approx(right / sum(p == row["class"] for _, p in pairs))
+        assert judged["confusion"][c][c] == right
+    assert judged["called"] == ["normal", "fault", "unknown"] and judged["macro_f1"] > 0.7
+    assert judged["other_types"] == 0
 
 
 def test_a_run_and_other_data_are_refused_with_exit_9(plant, student, tmp_path, capsys):

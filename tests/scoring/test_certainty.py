@@ -41,6 +41,23 @@ def test_shares_come_from_records_without_labels_and_not_from_who_was_labelled()
     assert off(adapted(everyday)[:, 1], truth) < 0.01 < off(fitted(everyday)[:, 1], truth)
 
 
+def test_types_that_are_hard_to_tell_apart_keep_the_shares_of_their_labels():
+    """Three types of faults that the classifier tells from normal records and hardly from each other."""
+    rng = np.random.default_rng(0)
+
+    def found(y):
+        x = rng.normal(2.0 * (y == 0) - 1.0, 1.0)  # log odds of normal to fault, half of the records each: 2 x
+        types = np.c_[0.1 + 0.3 * rng.normal(size=len(y)), 0.3 * rng.normal(size=(len(y), 2))]
+        odds = np.c_[2 * x + np.log(3), types]
+        return np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+
+    labelled, everyday = np.repeat(np.arange(4), 60).astype(np.int16), rng.choice(4, 5000, p=[0.7, 0.1, 0.1, 0.1])
+    fitted = Calibrated.fit(found(labelled), labelled)
+    adapted = fitted.among(found(everyday))
+    assert abs(adapted.share[0] - 0.7) < 0.05
+    assert np.allclose(adapted.share[1:], (1 - adapted.share[0]) / 3, atol=1e-3)
+
+
 def test_sets_lack_the_class_no_more_often_than_stated():
     for error in (0.05, 0.1, 0.2):
         missed = []

@@ -77,6 +77,9 @@ def finetune(
         Path | None, typer.Option("--pseudolabels", help="Table of vibro pseudolabel; weighs less than labels.")
     ] = None,
     classifier: Annotated[str, typer.Option("--classifier", help="vibro plugins list --kind classifier")] = "logistic",
+    augment: Annotated[
+        str, typer.Option("--augment", help="inject: also learns from disturbed copies of rare faults, if they help.")
+    ] = "",
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=2, help="Rounds of pseudo-labels.")] = 1,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Cross-validations that the decision rests on.")] = 5,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -98,6 +101,7 @@ def finetune(
         out,
         pseudolabels=pseudolabels,
         classifier={"use": classifier},
+        augment=augment,
         rounds=rounds,
         seeds=seeds,
         seed=seed,
@@ -154,6 +158,12 @@ def classify(
     for text in found["warnings"]:
         console.note(f"warning: {console.clean(text)}")
     console.table(("class", "records"), [*found["classes"].items(), ("not classified", found["not_classified"])])
+    if judged := found["truth"]:
+        from vibro.cli.run_tables import show_classes
+
+        show_classes(judged)
+        other = f"; {judged['other_types']} faulty records are of no class" if judged["other_types"] else ""
+        console.line(f"macro F1 of the classes with labels: {_figure(judged['macro_f1'])}{other}")
     one = found["set_sizes"].get(1, 0)
     console.line(f"{one} records with a single class in their set at an error of {error:g}: {out / 'classes.csv'}")
 
@@ -209,6 +219,10 @@ def pretrain(
     records = sum(item["records"] for item in found["data"])
     console.line(f"weights from {records} records of {len(found['data'])} DATA: {out}")
     console.line(f"to use them: vibro ensemble run DATA -o RUN --set {detector}.weights={out}")
+
+
+def _figure(value: Any) -> str:
+    return "none known" if value is None else f"{value:.3f}"
 
 
 def _share(value: Any) -> str:

@@ -226,20 +226,36 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
         title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
         f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
-    if found["held_out"]:
-        names = [row["class"] for row in found["held_out"]["classes"]]
-        table(
-            ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
-            [
-                (row["class"], row["records"], f"{row['precision']:.2f}", f"{row['recall']:.2f}", *counts)
-                for row, counts in zip(found["held_out"]["classes"], found["held_out"]["confusion"], strict=True)
-            ],
+    line("macro F1 of a student: mean over the seeds, each record given its most probable class")
+    if made := found["augmentation"]:
+        line()
+        shown = [(c["class"], c["labels"], c["copies"], _number(c.get("auc")), c["reason"]) for c in made["classes"]]
+        table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
+        line(f"copies: {made['reason']}")
+    if held_out := found["held_out"]:
+        line()
+        show_classes(held_out)
+        line(
+            f"macro F1 {held_out['macro_f1']:.3f} of the kept model: one calibrated answer, the mean over the seeds, and faulty"
+            " above its own cut"
         )
     what = "the student is kept" if found["kept"] == "student" else "the teacher stays"
     if found["kept"] == "teacher" and found["classifies"]:
         what += "; the student names the types of faults"
     line(f"{what}: {found['reason']}")
     line(f"model: {found['path']}")
+
+
+def show_classes(judged: Mapping[str, Any]) -> None:
+    """Precision, recall and the confusion matrix by class, ``as`` what the records were called."""
+    names = judged.get("called", [row["class"] for row in judged["classes"]])
+    table(
+        ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
+        [
+            (row["class"], row["records"], f"{row['precision']:.2f}", f"{row['recall']:.2f}", *counts)
+            for row, counts in zip(judged["classes"], judged["confusion"], strict=True)
+        ],
+    )
 
 
 def _figures(figure: Mapping[str, float]) -> tuple[str]:

@@ -12,6 +12,7 @@ from vibro.diagnosis.levels import Levels, levels, spectrum
 from vibro.diagnosis.lines import Array
 
 ENOUGH = 5  # normal records: fewer give no median and no spread
+NEGLIGIBLE = 0.05  # of a record's RMS: what is smaller is no finding about the sensor, however rare
 PER_TERM = 6  # normal records for each coefficient of a regression
 _SPREAD = 1.4826  # median absolute deviation of a normal distribution to its standard deviation
 
@@ -62,6 +63,11 @@ class Case:
     unit: str = ""
 
     @property
+    def rotating(self) -> bool:
+        """Whether a shaft speed or a fault frequency of a bearing is known."""
+        return self.shaft is not None or bool(self.machine.rates(None))
+
+    @property
     def compared(self) -> Baseline | None:
         """The baseline, if it holds enough records to compare with."""
         return self.baseline if self.baseline is not None and len(self.baseline) >= ENOUGH else None
@@ -75,6 +81,19 @@ class Case:
     def usual_power(self) -> Array:
         """Power spectra (b, k) of the baseline."""
         return spectrum(self.baseline.x, self.fs)[0] if self.baseline else np.zeros((0, len(self.power[1])))
+
+    @property
+    def speeds(self) -> Array:
+        """(b,) shaft speed of each normal record over that of this one, 1 where either is not known."""
+        assert self.compared is not None
+        known = self.compared.shaft
+        if self.shaft is None or len(known) != len(self.compared):
+            return np.ones(len(self.compared))
+        return np.where(np.isfinite(known), known / self.shaft, 1.0)
+
+    def share(self, part: Array) -> float:
+        """RMS of a part of the power spectrum (k,) over that of the record."""
+        return float(np.sqrt(part.sum() / max(float(self.power[0].sum()), 1e-30)))
 
     @cached_property
     def mains_levels(self) -> tuple[Levels, Levels]:

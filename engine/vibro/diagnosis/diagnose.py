@@ -106,9 +106,8 @@ def judge(case: Case) -> Finding:
     """What the rules that apply to this machine say of one channel."""
     hypotheses: list[Hypothesis] = []
     unsaid: list[str] = []
-    rotating = case.shaft is not None or bool(case.machine.rates(case.shaft))
     families = [sensor_faults]
-    if case.machine.winding == "transformer" or (case.machine.winding is None and case.mains and not rotating):
+    if case.machine.winding == "transformer" or (case.machine.winding is None and case.mains and not case.rotating):
         families.append(transformer_faults)
     else:
         families += [bearing_faults, shaft_faults]

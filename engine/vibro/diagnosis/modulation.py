@@ -20,18 +20,18 @@ def modulation(case: Case) -> str:
     said = f"modulation depth at shaft speed ({case.shaft:.4g} Hz) above {ABOVE * case.shaft:.4g} Hz: {mine:.0%}"
     if (base := case.compared) is None:
         return said
-    shafts = base.shaft if len(base.shaft) == len(base) else np.full(len(base), case.shaft)
-    shafts = np.where(np.isfinite(shafts), shafts, case.shaft)
+    shafts = case.shaft * case.speeds
     usual = [d for x, s in zip(base.x, shafts, strict=True) if (d := depth(x, case.fs, float(s))) is not None]
     return f"{said}, {np.median(usual):.0%} in the median of {len(usual)} normal records" if usual else said
 
 
-def depth(x: Array, fs: float, shaft: float) -> float | None:
+def depth(x: Array, fs: float, shaft: float, band: tuple[float, float] | None = None) -> float | None:
     """Amplitude of the envelope of x (T,) at ``shaft`` Hz over its mean: m of a carrier times 1 + m cos(2 pi f t).
 
-    None where the record holds too few revolutions or too narrow a band.
+    The carrier is all above ABOVE times ``shaft`` or what lies in a ``band`` (Hz). None where the record holds too few
+    revolutions or the band is too narrow.
     """
-    low, high = ABOVE * shaft, 0.48 * fs
+    low, high = band or (ABOVE * shaft, 0.48 * fs)
     if len(x) / fs * shaft < LEAST_TURNS or 2 * (high - low) * len(x) / fs < SHORTEST:
         return None
     a, rate = envelope(x, fs, low, high)

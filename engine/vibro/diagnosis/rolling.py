@@ -11,12 +11,14 @@ from vibro.diagnosis.case import ENOUGH, Case
 from vibro.diagnosis.envelope import Band, envelope, envelope_bands, log_level
 from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Finding, Hypothesis, Mark
 from vibro.diagnosis.lines import LEAST, ORDERS, Array, Series, find_lines, find_series, side_lines, strongest_series
+from vibro.diagnosis.modulation import depth
 
 NAMES = {"outer": "outer race", "inner": "inner race", "ball": "rolling element", "cage": "cage"}
 SLIP = 0.02  # share by which a real bearing runs off its geometry
 FALSE_WEAK = 1e-3  # probability of a false alarm per record, all bands and frequencies together
 FALSE_STRONG = 1e-6
 SLOWEST = 1.0  # Hz, of an unknown series of impacts
+DEEPER = 1.5  # times the modulation of normal records, from which impacts once a revolution are said: 3.5 dB
 
 
 def bearing_faults(case: Case) -> Finding:
@@ -79,6 +81,10 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
         grade = _against_normals(case, hz, band, grade, against)
     if 1 not in there:
         against.append(f"no line at {series.hz:.4g} Hz itself")
+    for other, place in case.machine.rates(case.shaft).items():
+        if other != part and abs(series.hz - place) < max(band.lines.resolution, SLIP * place):
+            against.append(f"this record is too short to tell it from {NAMES[other]} ({place:.4g} Hz)")
+            grade = WEAK
     multiple = round(series.hz / case.shaft) if case.shaft else 0
     if case.shaft and multiple and abs(series.hz - multiple * case.shaft) < band.lines.resolution:
         against.append(f"this record is too short to tell it from {multiple} times the shaft speed")
@@ -96,11 +102,12 @@ def _hypothesis(case: Case, part: str, hz: float, series: Series, band: Band) ->
 def _against_normals(case: Case, hz: float, band: Band, grade: str, against: list[str]) -> str:
     """The grade once normal records of the sensor were searched in the same band; they are told where they show it too."""
     assert case.compared is not None
-    looked = case.compared.x[:: max(1, len(case.compared) // ENOUGH)][:ENOUGH]
+    step = max(1, len(case.compared) // ENOUGH)
+    looked = case.compared.x[::step][:ENOUGH]
     same = 0
-    for x in looked:
+    for x, speed in zip(looked, case.speeds[::step], strict=False):
         a, rate = envelope(x, case.fs, band.low, band.high)
-        series = find_series(find_lines(log_level(a), rate), hz, SLIP)
+        series = find_series(find_lines(log_level(a), rate), hz * float(speed), SLIP)
         same += series is not None and series.probability < FALSE_WEAK and len(series.there) >= 2
     if same:
         against.append(f"{same} of {len(looked)} normal records of the sensor show it too")
@@ -131,6 +138,8 @@ def _once_a_revolution(case: Case, bands: list[Band]) -> list[Hypothesis]:
     against = ["looseness, a rub and a damaged tooth strike once a revolution, and imbalance modulates as often"]
     if len(series.there) < LEAST or _against_normals(case, series.hz, band, STRONG, against) != STRONG:
         return []
+    if not _deeper(case, series.hz, band):
+        return []
     evidence = (
         f"{len(series.there)} lines at shaft speed ({series.hz:.4g} Hz) and its multiples in the envelope of"
         f" {band.low:.0f} to {band.high:.0f} Hz; noise alone: p {series.probability:.0e}"
@@ -138,6 +147,16 @@ def _once_a_revolution(case: Case, bands: list[Band]) -> list[Hypothesis]:
     marks = tuple(Mark(n * series.hz, f"{n} x shaft", "envelope") for n in series.there)
     name = "shaft: impacts once a revolution"
     return [Hypothesis(name, WEAK, (evidence,), tuple(against), marks, 1.0, (band.low, band.high))]
+
+
+def _deeper(case: Case, hz: float, band: Band) -> bool:
+    """Whether the band swings more at this rate than in normal records, or the record is too short to say."""
+    assert case.compared is not None
+    place = (band.low, band.high)
+    mine = depth(case.x, case.fs, hz, place)
+    usual = [depth(x, case.fs, hz * float(speed), place) for x, speed in zip(case.compared.x, case.speeds, strict=True)]
+    known = [d for d in usual if d is not None]
+    return mine is None or not known or mine >= DEEPER * float(np.median(known))
 
 
 def _without_rates(case: Case, bands: list[Band]) -> Finding:
@@ -151,7 +170,7 @@ def _without_rates(case: Case, bands: list[Band]) -> Finding:
     said = (f"bearing parts cannot be told apart: {missing} not given in the sensor table",)
     if series is None or series.probability > FALSE_STRONG or len(series.there) < LEAST:
         return Finding(unsaid=said)
-    if known := _known(case, series.hz):
+    if known := _known(case, series.hz, max(lines.resolution for lines in spectra)):
         turns = tuple(_once_a_revolution(case, bands))
         return Finding(turns, (*said, f"the envelope repeats at {series.hz:.4g} Hz, {known}"))
     evidence = (
@@ -166,11 +185,13 @@ def _without_rates(case: Case, bands: list[Band]) -> Finding:
     )
 
 
-def _known(case: Case, hz: float) -> str:
-    """Why a periodicity needs no fault: a multiple of the mains or of the shaft speed."""
+def _known(case: Case, hz: float, resolution: float) -> str:
+    """Why a periodicity needs no fault: a multiple of the mains or of the shaft speed, as far as the record can tell."""
     for name, base in (("the mains", case.mains), ("the shaft speed", case.shaft)):
-        if base and abs(hz / base - round(hz / base)) < 0.02 and round(hz / base) >= 1:
-            return f"{round(hz / base)} times {name}"
+        if base and round(hz / base) >= 1:
+            near = max(SLIP * base, min(resolution / 2, 0.1 * base))
+            if abs(hz - round(hz / base) * base) < near:
+                return f"{round(hz / base)} times {name}"
     return ""
 
 

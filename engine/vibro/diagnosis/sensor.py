@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.diagnosis.case import Case
-from vibro.diagnosis.envelope import envelope
+from vibro.diagnosis.case import NEGLIGIBLE, Case
+from vibro.diagnosis.envelope import envelope, log_level
 from vibro.diagnosis.hypothesis import STRONG, WEAK, Finding, Hypothesis
 from vibro.diagnosis.levels import LOW_TOP, decibel, log_bands
-from vibro.diagnosis.lines import Array
+from vibro.diagnosis.lines import Array, find_lines, strongest_series
 
 FLAT = 0.002  # share of the samples at an extreme value
 HELD = 0.01  # share of a record that is one value
 SPIKE = 12.0  # robust deviations of a single sample from its neighbours
 RISE = 6.0  # dB
+PLAIN = 4.0  # robust deviations
+STEADY = 1e-3  # probability by chance of a series of lines in the envelope, below which a noise is no steady one
+SURE = 3.0  # times the record's own standard deviation and the usual one, from which an offset is beyond doubt
 EVEN = 1.5  # dB by which a change of gain may differ between bands
 RATES = (0.7, 1.4)
 COMB = 3  # multiples of twice the mains that must agree
@@ -76,7 +79,12 @@ def _interfering_lines(case: Case) -> str:
         return ""
     mine, theirs = case.mains_levels
     difference, z = case.deviation(mine.lines[0], theirs.lines, 0.5)
-    risen = [n for n in (1, 3) if n <= len(difference) and difference[n - 1] >= 3 and z[n - 1] >= 3]
+    least = decibel(NEGLIGIBLE**2 * case.power[0].sum(keepdims=True))[0]
+    risen = [
+        n
+        for n in (1, 3)
+        if n <= len(difference) and difference[n - 1] >= 3 and z[n - 1] >= 3 and mine.lines[0, n - 1] >= least
+    ]
     return ", ".join(f"{n * case.mains:.0f} Hz {difference[n - 1]:+.1f} dB" for n in risen)
 
 
@@ -103,7 +111,7 @@ def drift(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
     half = hz[low] <= LOW_TOP / 2
     part = mine[0, low]
     falling = part[half].sum() > 1.5 * part[~half].sum()
-    if difference < RISE or z < 4 or not falling:
+    if difference < RISE or z < PLAIN or not falling or case.share(part) < NEGLIGIBLE:
         return None
     evidence = f'below {LOW_TOP:g} Hz up by {difference:.1f} dB, falling with frequency ("ski slope")'
     return Hypothesis(
@@ -115,7 +123,10 @@ def drift(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
 
 
 def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
-    """A loose mount: its resonance falls to 1 to 2.5 kHz; the noise there rises in one hump, steadily."""
+    """A loose mount: its resonance falls to 1 to 2.5 kHz; the noise there rises in one hump, steadily.
+
+    Impacts of a rotating machine ring in one hump as well, and where they are dense nothing tells the two apart.
+    """
     if hz[-1] < 2600:
         return None
     bands = log_bands(hz, 250, 13)
@@ -123,27 +134,36 @@ def mount(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | Non
     d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands])
     peak = int(d.argmax())
     below = _changed(case, mine[:, hz < 700], theirs[:, hz < 700])[0]
-    tails = _kurtosis(case, middle[peak])
+    cell = bands[peak][2]
+    usual = decibel(np.median(theirs[:, cell], axis=1))[:, None]
+    z = float(case.deviation(decibel(np.median(mine[:, cell], axis=1)), usual, 0.5)[1][0])
     hump = d[peak] - max(float(np.median(d[: max(1, peak - 3)])), float(np.median(d[min(len(d) - 1, peak + 3) :])))
-    if not 900 <= middle[peak] <= 2600 or d[peak] < RISE or hump < RISE or abs(below) > 2.5 or tails > 1:
+    if not 900 <= middle[peak] <= 2600 or min(d[peak], hump) < RISE or z < PLAIN or abs(below) > 2.5:
+        return None
+    if not _steady(case, middle[peak]):
         return None
     evidence = (
         f"noise around {middle[peak]:.0f} Hz up by {d[peak]:.1f} dB in one steady hump, nothing changed below 700 Hz"
     )
-    return Hypothesis("sensor: loose mount", STRONG if hump >= 8 else WEAK, (evidence,), weight=10 + hump)
+    against = ("a bearing, a rub or a flow that excites a resonance looks the same",) if case.rotating else ()
+    grade = STRONG if hump >= 8 and not case.rotating else WEAK
+    return Hypothesis(
+        "sensor: loose mount", grade, (evidence,), against, weight=10 + hump if not case.rotating else 0.7
+    )
 
 
 def gain(case: Case, mine: Array, theirs: Array, hz: Array) -> Hypothesis | None:
     """Every band and the whole changed by the same factor."""
     bands = log_bands(hz, max(5 * hz[0], 20), 10)
     d = np.array([_median_change(mine, theirs, cell) for _, _, cell in bands if cell.sum() >= 8])
-    whole = _changed(case, mine, theirs)[0]
+    whole, z = _changed(case, mine, theirs)
     if len(d) < 4:
         return None
     common = float(np.median(d))
     spread = float(np.median(np.abs(d - common)))
     if (
         abs(common) < 2
+        or abs(z) < PLAIN
         or spread > EVEN / 2
         or abs(whole - common) > 2
         or abs(common) < 3 * spread
@@ -190,15 +210,18 @@ def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
 
 
 def offset(case: Case) -> Hypothesis | None:
-    """The mean has moved by more than the signal's own size."""
+    """The mean has moved by more than the signal's size: the usual one, and that of the record itself."""
     assert case.compared is not None
-    size = float(np.median(case.compared.x.std(axis=1)))
-    if size == 0:
+    own, usual = float(case.x.std()), float(np.median(case.compared.x.std(axis=1)))
+    size = max(own, usual)
+    moved, z = case.deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], NEGLIGIBLE * size)
+    times = abs(float(moved[0])) / size
+    if times < 1 or abs(z[0]) < 8:
         return None
-    moved, z = case.deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], 0.05 * size)
-    if abs(moved[0]) < size or abs(z[0]) < 8:
-        return None
-    return Hypothesis("sensor: offset", STRONG, (f"the mean moved by {moved[0]:.4g}",), weight=18)
+    evidence = (
+        f"the mean moved by {moved[0]:.4g}: {times:.1f} times the standard deviation of the record or of normal ones"
+    )
+    return Hypothesis("sensor: offset", STRONG if times >= SURE else WEAK, (evidence,), weight=2)
 
 
 def _changed(case: Case, mine: Array, theirs: Array) -> tuple[float, float]:
@@ -215,7 +238,12 @@ def _median_change(mine: Array, theirs: Array, cell: Array) -> float:
     return float(10 * np.log10(max(float(np.median(mine[:, cell])), 1e-30) / max(float(before), 1e-30)))
 
 
-def _kurtosis(case: Case, middle: float) -> float:
-    """Excess of a band around a frequency in Hz over a steady noise, 0; bursts give more."""
-    a, _ = envelope(case.x, case.fs, 0.7 * middle, min(1.4 * middle, 0.48 * case.fs))
-    return float(np.mean(a**4) / np.mean(a**2) ** 2 - 2)
+def _steady(case: Case, middle: float) -> bool:
+    """Whether a band around a frequency in Hz holds a steady noise: no bursts, and on a rotating machine no period."""
+    a, rate = envelope(case.x, case.fs, 0.7 * middle, min(1.4 * middle, 0.48 * case.fs))
+    if np.mean(a**4) / np.mean(a**2) ** 2 - 2 > 1:
+        return False
+    series = (
+        strongest_series([find_lines(log_level(a), rate)], 6 * case.fs / len(case.x), rate) if case.rotating else None
+    )
+    return series is None or series.probability >= STEADY

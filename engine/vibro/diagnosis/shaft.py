@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.diagnosis.case import Case
 from vibro.diagnosis.hypothesis import STRONG, WEAK, Finding, Hypothesis, Mark
 from vibro.diagnosis.levels import decibel
-from vibro.diagnosis.lines import THERE, Array, Lines, find_lines, highest
+from vibro.diagnosis.lines import MOST, THERE, Array, Lines, find_lines, highest
 
 ORDERS = 10  # shaft orders looked at
 RISE = 6.0  # dB
@@ -15,6 +18,8 @@ CLEAR = 10.0  # dB
 PLAIN = 3.0  # robust deviations
 OFF = 0.01  # share by which the stated speed may be off
 LEAST_SPREAD = 1.0  # dB
+LEAST_TURNS = 4  # revolutions in a record: below, a Hann window does not part the orders
+SURE_TURNS = 10  # revolutions from which a shaft fault can be strong: an order is ten cells of the spectrum wide
 
 
 def shaft_faults(case: Case) -> Finding:
@@ -22,7 +27,7 @@ def shaft_faults(case: Case) -> Finding:
     if case.shaft is None:
         return Finding(unsaid=("imbalance, misalignment and looseness cannot be judged: shaft speed (rpm) not given",))
     step = case.fs / len(case.x)
-    if case.shaft < 3 * step:
+    if case.shaft < LEAST_TURNS * step:
         turns = case.shaft / step
         return Finding(unsaid=(f"shaft orders cannot be judged: the record holds {turns:.1f} revolutions",))
     if case.shaft > 0.45 * case.fs:
@@ -35,7 +40,7 @@ def shaft_faults(case: Case) -> Finding:
         )
     else:
         orders = np.arange(1, min(ORDERS, int(0.45 * case.fs / case.shaft)) + 1, dtype=np.float64)
-        found += rotor(case, orders)
+        found += [uncertain(h, case.shaft / step) for h in rotor(case, orders, lines)]
         found += motor(case, lines)
     return Finding(tuple(found), tuple(unsaid))
 
@@ -53,19 +58,26 @@ def order_levels(power: Array, hz: Array, shaft: Array, orders: Array) -> Array:
 def _changes(case: Case, orders: Array) -> tuple[Array, Array]:
     """Difference in dB and robust deviations of shaft orders to the baseline."""
     assert case.compared is not None and case.shaft is not None
-    base = case.compared
-    theirs = (
-        np.where(np.isfinite(base.shaft), base.shaft, case.shaft) if len(base.shaft) else np.full(len(base), case.shaft)
-    )
+    theirs = case.shaft * case.speeds
     mine = order_levels(*case.power, np.array([case.shaft]), orders)[0]
     return case.deviation(mine, order_levels(case.usual_power, case.power[1], theirs, orders), LEAST_SPREAD)
 
 
-def rotor(case: Case, orders: Array) -> list[Hypothesis]:
-    """Imbalance raises the first order alone, misalignment the second (or third), looseness many and the half ones."""
+def standing(lines: Lines, shaft: float, orders: Array) -> NDArray[np.bool_]:
+    """(m,) which shaft orders are lines above the noise around them, at the speed near ``shaft`` Hz that fits best."""
+    tried = shaft * (1 + OFF * np.linspace(-1, 1, 21))
+    ratios = lines.at(tried[:, None] * orders)
+    return np.asarray(ratios[highest(np.minimum(ratios, MOST).sum(axis=1))] > THERE)
+
+
+def rotor(case: Case, orders: Array, lines: Lines) -> list[Hypothesis]:
+    """Imbalance raises the first order alone, misalignment the second (or third), looseness many and the half ones.
+
+    An order must be a line: noise or impacts that fill the spectrum raise all of them.
+    """
     assert case.shaft is not None
     d, z = _changes(case, orders)
-    up = (d >= RISE) & (z >= PLAIN)
+    up = (d >= RISE) & (z >= PLAIN) & standing(lines, case.shaft, orders)
     others = float(np.median(d[1:])) if len(d) > 1 else 0.0
     found = []
     told = ", ".join(f"{order:g}x {change:+.1f} dB" for order, change in zip(orders[:4], d[:4], strict=True))
@@ -81,8 +93,10 @@ def rotor(case: Case, orders: Array) -> list[Hypothesis]:
         found.append(
             Hypothesis("shaft: misalignment", grade, (why,), against, _marks(case, orders[1:3]), 4 + d[1:3].max() / 3)
         )
-    half, half_z = _changes(case, np.array([0.5, 1.5, 2.5]))
-    halves = int(((half >= RISE) & (half_z >= PLAIN)).sum()) if case.shaft * len(case.x) / case.fs >= 12 else 0
+    odd = np.array([0.5, 1.5, 2.5])
+    half, half_z = _changes(case, odd)
+    half_up = (half >= RISE) & (half_z >= PLAIN) & standing(lines, case.shaft, odd)
+    halves = int(half_up.sum()) if case.shaft * len(case.x) / case.fs >= 12 else 0
     if up.sum() >= 5 or halves >= 2:
         evidence = [f"{int(up.sum())} of {len(orders)} shaft orders have risen: {told}"]
         if halves:
@@ -90,6 +104,14 @@ def rotor(case: Case, orders: Array) -> list[Hypothesis]:
         grade = STRONG if up.sum() >= 5 and halves else WEAK
         found.append(Hypothesis("shaft: looseness", grade, tuple(evidence), (), _marks(case, orders[up]), 3 + up.sum()))
     return found
+
+
+def uncertain(found: Hypothesis, turns: float) -> Hypothesis:
+    """A hypothesis from a few revolutions is weak, and comes after what needs no revolutions."""
+    if turns >= SURE_TURNS:
+        return found
+    against = (*found.against, f"the record holds only {turns:.1f} revolutions: its lines are wide and few")
+    return replace(found, grade=WEAK, against=against, weight=found.weight * turns / SURE_TURNS)
 
 
 def gear(case: Case, lines: Lines) -> list[Hypothesis]:
@@ -129,7 +151,7 @@ def motor(case: Case, lines: Lines) -> list[Hypothesis]:
         return []
     found = []
     d, z = _changes(case, np.array([2 * case.mains / case.shaft]))
-    if d[0] >= RISE and z[0] >= PLAIN:
+    if d[0] >= RISE and z[0] >= PLAIN and lines.at(np.array([2 * case.mains]))[0] > THERE:
         why = f"twice the mains ({2 * case.mains:g} Hz) has risen by {d[0]:.1f} dB"
         mark = (Mark(2 * case.mains, "2 x mains", "spectrum"),)
         found.append(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.diagnosis.case import Case, robust_spread
+from vibro.diagnosis.case import NEGLIGIBLE, Case, robust_spread
 from vibro.diagnosis.envelope import envelope
 from vibro.diagnosis.hypothesis import NONE, STRONG, WEAK, Finding, Hypothesis, Mark
 from vibro.diagnosis.lines import Array
@@ -18,6 +18,7 @@ PLAIN = 3.0  # robust deviations from which a line has changed
 CLEAR = 6.0  # from which it has changed beyond doubt
 RISE = 3.0  # dB
 BEYOND = 1.5  # times the usual deviation of normal records, from which a winding is named
+OVER = 6.0  # dB above the noise under it, from which a line is one, in the record or usually
 LEAST_SPREAD = 0.5  # dB: a baseline is no steadier than that
 IMPACT_BAND = (1000.0, 4000.0)  # Hz, where tap changers ring
 IMPACT = 6.0  # times the envelope's median
@@ -37,6 +38,8 @@ class Changes:
         self.floor, self.floor_z = case.deviation(self.mine.floors[0], self.theirs.floors, LEAST_SPREAD)
         self.low, self.low_z = (float(v[0]) for v in case.deviation(self.mine.low, self.theirs.low[:, None], 1.0))
         self.number = np.arange(1, len(self.line) + 1)
+        over = self.mine.lines[0] - self.mine.under[0], np.median(self.theirs.lines - self.theirs.under, axis=0)
+        self.there = np.maximum(*over) >= OVER
 
     def usual(self, numbers: Array) -> float:
         """The mean deviation of these lines that one in twenty of the baseline's own records exceeds."""
@@ -80,7 +83,7 @@ def core(c: Changes) -> Hypothesis:
     """Loose clamps: even multiples from the 4th rise together, higher ones more, 100 Hz hardly; rattle fills the noise."""
     name = "core: loose clamping"
     even = c.number[(c.number % 2 == 0) & (c.number >= 4) & (c.number <= 20)]
-    risen = even[(c.line[even - 1] >= RISE) & (c.line_z[even - 1] >= PLAIN)]
+    risen = even[(c.line[even - 1] >= RISE) & (c.line_z[even - 1] >= PLAIN) & c.there[even - 1]]
     odd = c.number[(c.number % 2 == 1) & (c.number <= 11)]
     middle, share = float(np.median(c.line[even - 1])), len(risen) / len(even)
     rattle = c.floors_between(600, 1800)
@@ -133,7 +136,7 @@ def winding(c: Changes) -> Hypothesis:
     """
     even = c.number[(c.number % 2 == 0) & (c.number <= 16)]
     d, z = c.line[even - 1], c.line_z[even - 1]
-    changed = even[(np.abs(d) >= 2) & (np.abs(z) >= PLAIN)]
+    changed = even[(np.abs(d) >= 2) & (np.abs(z) >= PLAIN) & c.there[even - 1]]
     noise = float(np.max(np.abs(c.floor[len(c.floor) // 2 :])))
     usual = c.usual(even)
     distance = float(np.mean(np.minimum(np.abs(z), 2 * CLEAR)))
@@ -205,5 +208,6 @@ def impacts(case: Case) -> Array:
     if high < 1.5 * IMPACT_BAND[0]:
         return np.zeros(0)
     a, rate = envelope(case.x, case.fs, IMPACT_BAND[0], high)
-    place, _ = find_peaks(a, height=IMPACT * float(np.median(a)) + 1e-12, distance=max(1, round(APART * rate)))
+    least = max(IMPACT * float(np.median(a)), NEGLIGIBLE * float(case.x.std()), 1e-12)
+    place, _ = find_peaks(a, height=least, distance=max(1, round(APART * rate)))
     return np.asarray(place / rate, np.float64)

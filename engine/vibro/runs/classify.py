@@ -20,6 +20,7 @@ from vibro.core.plan import resolved
 from vibro.data import SignalBatch, check_schema, earlier_than
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.host.manager import PluginHost, describe
+from vibro.ingest.tables import Labels
 from vibro.io.paths import cache_folder
 from vibro.runs.finetune import combined
 from vibro.runs.model import load_model, model_folder, verify_model
@@ -29,6 +30,7 @@ from vibro.runs.score import unknown_sensors
 from vibro.runs.session import check_input, job, read_input
 from vibro.runs.student import Student, make_recipe, read_rows, student_of
 from vibro.scoring.certainty import Calibrated, Known, conformal_cuts, decided
+from vibro.scoring.holdout import class_table, confusion
 from vibro.scoring.marks import Look
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
 from vibro.store import bundle, manifest, tables
@@ -112,6 +114,7 @@ def classify_data(
             _write(work.run.path, got.batch, found, p, verdict, names, bom=options.csv_bom)
             shutil.rmtree(work.run.path / "stages", ignore_errors=True)
         counts = Counter(found["class"].tolist())
+        judged = None if got.labels is None else against_labels(found["class"], got.labels, names)
         summary = {
             "schema": 1,
             "status": "complete",
@@ -121,6 +124,7 @@ def classify_data(
             "not_classified": counts[""],
             "error": error,
             "set_sizes": dict(sorted(Counter(found["size"][found["class"] != ""].tolist()).items())),
+            "truth": judged,
             "levels": {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)},
             "supervised": meta["supervised"],
             "resources": resources(device),
@@ -165,6 +169,31 @@ def classes_of(
         "confidence": np.where(judged & ~strange, p[np.arange(len(p)), code], np.nan),
         "set": np.array(["|".join(n for n, i in zip(names, row, strict=True) if i) for row in inside]),
         "size": inside.sum(axis=1),
+    }
+
+
+def against_labels(called: NDArray[np.str_], labels: Labels, names: tuple[str, ...]) -> dict[str, Any]:
+    """Precision, recall and F1 of each class, macro F1 and the confusion matrix of classified records with a label.
+
+    ``called`` (columns of the matrix) are the classes and ``unknown``, which is never right. A faulty record whose type is
+    none of the classes is counted in ``other_types`` alone; where faults have no types every faulty record is a fault.
+    """
+    typed = len(names) > 2
+    kind = labels.fault_type if typed else np.where(labels.y == 1, names[1], "")
+    code = np.array([names.index(k) if k in names[1:] else -1 for k in kind], np.int16)
+    y = np.where(labels.y == 0, 0, np.where(labels.y == 1, code, -1)).astype(np.int16)
+    rows = np.flatnonzero((y >= 0) & (called != ""))
+    every = (*names, UNKNOWN)
+    said = np.array([every.index(name) for name in called[rows]], np.int16)
+    matrix = confusion(y[rows], said, len(every))
+    table = class_table(matrix, every)[: len(names)]
+    there = [row["f1"] for row in table if row["records"]]
+    return {
+        "classes": table,
+        "called": list(every),
+        "confusion": matrix[: len(names)],
+        "macro_f1": float(np.mean(there)) if there else None,
+        "other_types": int(((labels.y == 1) & (y < 0) & (called != "")).sum()),
     }
 
 

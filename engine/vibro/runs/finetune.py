@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,39 +13,23 @@ from numpy.typing import NDArray
 from vibro.context import Context, resolve_device
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
+from vibro.runs.augment import augment as copied
+from vibro.runs.augment import check_way
+from vibro.runs.lessons import STUDENT, Decision, Lesson, decide, plan, which_copies
 from vibro.runs.model import MODEL
 from vibro.runs.stored import StoredRun, open_run
 from vibro.runs.student import Recipe, read_rows, start_recipe
-from vibro.runs.teach import Judged, better, judge, teach
+from vibro.runs.teach import Taught, judge, teach
 from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
 from vibro.scoring.certainty import Calibrated, Known, decided, fault_cut, logistic_curve
-from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make_groups
+from vibro.scoring.holdout import Groups, class_table, confusion, make_groups
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
 
 CLASSIFIER = "logistic"
-TEACHER, STUDENT = "teacher", "student"
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One way to teach: its name, its rounds of pseudo-labels, and what came of it."""
-
-    name: str
-    rounds: int
-    judged: Judged
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Which lesson is kept (None: the teacher alone stays) and who decides whether a record is faulty."""
-
-    lesson: Lesson | None
-    decides: str
-    reason: str
 
 
 def finetune(
@@ -63,6 +46,7 @@ def finetune(
     device: str = "auto",
     data: Path | None = None,
     labels_partial: bool = False,
+    augment: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Teaches a classifier on a finished run and writes a model: that of the run, with the student if it is kept.
@@ -75,6 +59,8 @@ def finetune(
     for option, table in (("--labels", labels), ("--pseudolabels", pseudolabels)):
         if table is not None and not table.is_file():
             raise ConfigError(f"{option}: no such file: {table}")
+    if augment:
+        check_way(augment)
     run = open_run(path)
     if not (path / MODEL).is_dir():
         raise StateError(f"{path} holds no model", hint="name a run that vibro ensemble run wrote")
@@ -90,20 +76,34 @@ def finetune(
     ctx = ctx.child(f"classifier:{recipe.cls.name}")
     with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
         batch = run.records(host, data, Path(scratch) / "ingest")
-        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound_records(run))
-        lessons = []
-        for name, number in _plan(truth, rounds):
+        sound = sound_records(run)
+        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound)
+
+        def lesson(name: str, number: int, copies: Taught | None = None) -> Lesson:
             say(f"{recipe.cls.name} {name}")
-            found = judge(recipe, ctx, rows.x, truth, groups, teacher_score(run), raised_share(run), number, seeds, say)
-            lessons.append(Lesson(name, number, found))
-        decision = decide(truth, lessons)
+            teacher, share = teacher_score(run), raised_share(run)
+            found = judge(recipe, ctx, rows.x, truth, groups, teacher, share, number, seeds, say, copies)
+            return Lesson(name, number, found, copies)
+
+        lessons = [lesson(name, number) for name, number in plan(truth, rounds)]
+        kept, augmented = lessons, None
+        if augment:
+            steady = bool(run.summary["signal"].get("mains_hz"))
+            made = copied(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, Path(scratch))
+            if made.taught is not None:
+                lessons.insert(1, lesson("with labels and copies", 0, made.taught))
+            kept, augmented = which_copies(lessons, made)
+        decision = decide(truth, kept)
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
+        if augmented is not None:
+            augmented["kept"] = decision.lesson is not None and decision.lesson.copies is not None
+        told["augmentation"] = augmented
         told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:
-            final = teach(
-                recipe, ctx.child("final"), rows.x, truth, decision.lesson.rounds, np.ones(len(batch), np.bool_)
-            )
+            everyone = np.ones(len(batch), np.bool_)
+            chosen = decision.lesson
+            final = teach(recipe, ctx.child("final"), rows.x, truth, chosen.rounds, everyone, chosen.copies)
             told["curves"] = {name: list(curve) for name, curve in final.classifier.curves().items()}
             everyday = final.predict(rows.x[batch.valid])
             sure, told["held_out"] = certainty(run, truth, groups, decision, everyday)
@@ -141,55 +141,6 @@ def raised_share(run: StoredRun) -> float:
     level = run.verdict.level
     judged = np.isin(level, (NORMAL, ATTENTION, ALARM))
     return float(np.clip(np.mean(level[judged] != NORMAL) if judged.any() else 0.5, 0.01, 0.5))
-
-
-def _plan(truth: Truth, rounds: int) -> list[tuple[str, int]]:
-    """The ways to teach: labels alone, then each round of pseudo-labels where there are such."""
-    if not (truth.weight[~truth.real] > 0).any():
-        return [("with labels", 0)]
-    return [("with labels", 0), *((f"with pseudo-labels, round {r}", r) for r in range(1, rounds + 1))]
-
-
-def decide(truth: Truth, lessons: list[Lesson]) -> Decision:
-    """The teacher, or a lesson that beats what was kept before it by more than one standard deviation over the seeds.
-
-    Where no lesson beats the teacher at telling faults from normal records, but the student tells types of faults better
-    than always naming the most frequent one, the teacher decides whether and the student which.
-    """
-    kept: Lesson | None = None
-    for lesson in lessons:
-        before = lesson.judged.teacher if kept is None else kept.judged.precision
-        if better(lesson.judged.precision - before):
-            kept = lesson
-    if kept is not None:
-        gain = kept.judged.gain
-        return Decision(kept, STUDENT, f"the student adds {gain.mean():.3f} +- {gain.std(ddof=1):.3f}")
-    gains = [lesson.judged.gain for lesson in lessons]
-    best = max(gains, key=lambda g: float(g.mean()))
-    reason = f"the student adds {best.mean():+.3f} +- {best.std(ddof=1):.3f}, not more than one standard deviation"
-    if truth.typed:
-        typed = lessons[0]
-        for lesson in lessons[1:]:
-            if better(_type_f1(truth, lesson.judged) - _type_f1(truth, typed.judged)):
-                typed = lesson
-        if better(_type_f1(truth, typed.judged) - _usual_f1(truth)):
-            return Decision(typed, TEACHER, reason)
-    return Decision(None, TEACHER, reason)
-
-
-def _type_f1(truth: Truth, judged: Judged) -> Floats:
-    """(seeds,) macro F1 over the types of faults among known faults."""
-    y = truth.y[truth.real]
-    rows = y > 0
-    types = range(1, len(truth.names))
-    return np.array([macro_f1(y[rows], (1 + p[rows, 1:].argmax(axis=1)).astype(np.int16), types) for p in judged.p])
-
-
-def _usual_f1(truth: Truth) -> float:
-    """The same of a rule that always names the most frequent type."""
-    y = truth.y[truth.real & (truth.y > 0)]
-    usual = np.full(len(y), np.bincount(y).argmax(), np.int16)
-    return macro_f1(y, usual, range(1, len(truth.names)))
 
 
 def certainty(

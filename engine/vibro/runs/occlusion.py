@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from vibro.context import Context
 from vibro.core.engine import Engine
+from vibro.core.fitted import FittedEnsemble
 from vibro.data import make_batch
-from vibro.errors import VibroError
+from vibro.errors import StateError, VibroError
 from vibro.host.manager import PluginHost
+from vibro.report.data import RunData
 from vibro.report.explain import Explanation, covariates
 from vibro.runs.model import MODEL, load_model
 from vibro.scoring.thresholds import fuse
@@ -34,8 +37,6 @@ def occlusion(host: PluginHost, found: Explanation) -> tuple[dict[str, Any] | No
     run, row = found.run, found.row
     if not found.signal.size or not len(found.alike):
         return None, "which band makes the score cannot be said without the samples of the record and of normal ones"
-    if not (run.folder / MODEL).is_dir():
-        return None, "which band makes the score cannot be said: the run holds no model"
     hz, bands = band_edges(found.signal.shape[1], found.fs)
     copies = [found.signal]
     for one in found.alike:
@@ -54,7 +55,7 @@ def occlusion(host: PluginHost, found: Explanation) -> tuple[dict[str, Any] | No
         unit=str(told["unit"]),
     )
     try:
-        fitted, _, _ = load_model(host, run.folder / MODEL, allow_missing=True)
+        fitted = model_of(host, run)
         engine = Engine(host, Context(seed=fitted.seed))
         z = engine.score_survivors(fitted, batch)[0].z
         score = fuse(engine.make_fuser(fitted), z)
@@ -80,6 +81,16 @@ def occlusion(host: PluginHost, found: Explanation) -> tuple[dict[str, Any] | No
         ],
     }
     return table, ""
+
+
+def model_of(host: PluginHost, run: RunData) -> FittedEnsemble:
+    """The model that gave the scores: the run's own, or for a run of ``vibro score`` that which it was told, if unchanged."""
+    own = (run.folder / MODEL).is_dir()
+    used = {} if own else run.manifest["settings"]["model"]
+    fitted, _, kept = load_model(host, run.folder if own else Path(used["path"]), allow_missing=True)
+    if not own and kept["digest"] != used["digest"]:
+        raise StateError(f"the model in {used['path']} is not the one that scored the run")
+    return fitted
 
 
 def with_occlusion(host: PluginHost, found: Explanation) -> Explanation:

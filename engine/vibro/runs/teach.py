@@ -19,20 +19,48 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def teach(recipe: Recipe, ctx: Context, x: NDArray[np.float32], truth: Truth, rounds: int, rows: Mask) -> Student:
-    """A student taught with these rows (n,): with real labels alone for 0 rounds of pseudo-labels.
+@dataclass(frozen=True)
+class Taught:
+    """Copies ``x`` (m, *item) of the labelled records ``of`` (m,), which are taught with their record and never judged by."""
+
+    x: NDArray[np.float32]
+    of: NDArray[np.intp]
+
+    def fit(
+        self, recipe: Recipe, ctx: Context, x: NDArray[np.float32], y: NDArray[np.int16], weight: Floats, classes: int
+    ) -> Student:
+        """Fits on the records of positive weight and on their copies, which together weigh as much as their record."""
+        rows = np.flatnonzero((weight > 0) & (y >= 0))
+        mine = np.flatnonzero((weight > 0)[self.of] & (y >= 0)[self.of])
+        of = self.of[mine]
+        share = weight[of] / np.bincount(of, minlength=len(y))[of]
+        both = np.concatenate([x[rows], self.x[mine]])
+        return fit_student(recipe, ctx, both, np.r_[y[rows], y[of]], np.r_[weight[rows], share], classes)
+
+
+def teach(
+    recipe: Recipe,
+    ctx: Context,
+    x: NDArray[np.float32],
+    truth: Truth,
+    rounds: int,
+    rows: Mask,
+    copies: Taught | None = None,
+) -> Student:
+    """A student taught with these rows (n,): with real labels alone for 0 rounds of pseudo-labels, and with their copies.
 
     Faults whose type is not known get the type that the student of the round before gives them, by its share. In a second
     round it also drops the pseudo-labels which it contradicts. All pseudo-labels of a class together weigh no more than its
     real labels.
     """
+    fit = fit_student if copies is None else copies.fit
     classes, real = len(truth.names), rows & truth.real
     used = rows if rounds else real
     open_faults = np.flatnonzero(used & truth.fault)
     student: Student | None = None
     if not rounds or len(open_faults):
         known = np.where(real, truth.y, -1).astype(np.int16)
-        student = fit_student(recipe, ctx.child("labels"), x, known, truth.weight, classes)
+        student = fit(recipe, ctx.child("labels"), x, known, truth.weight, classes)
     for turn in range(rounds or bool(len(open_faults))):
         y, weight = np.where(used, truth.y, -1).astype(np.int16), truth.weight.copy()
         if student is not None and len(open_faults):
@@ -44,7 +72,7 @@ def teach(recipe: Recipe, ctx: Context, x: NDArray[np.float32], truth: Truth, ro
             faulty = student.predict(x[pseudo])[:, 0] < 0.5
             y[pseudo[faulty != (y[pseudo] > 0)]] = -1
         weight = _bounded(y, weight, truth.real)
-        student = fit_student(recipe, ctx.child(f"round {turn}"), x, y, weight, classes)
+        student = fit(recipe, ctx.child(f"round {turn}"), x, y, weight, classes)
     assert student is not None  # there was a round, or none was asked for
     return student
 
@@ -88,6 +116,7 @@ def judge(
     rounds: int,
     seeds: int,
     say: Callable[[str], None] = lambda line: None,
+    copies: Taught | None = None,
 ) -> Judged:
     """Judges a student of so many rounds by cross-validation, once for each seed: other folds, another start, and bootstrap
     samples of the records that are compared, so that the deviation over seeds holds all three.
@@ -113,7 +142,7 @@ def judge(
             if len(np.unique(truth.faulty[learned & truth.real])) < 2:  # nothing to learn from: it cannot say anything
                 p[held] = 1.0 / len(truth.names)
                 continue
-            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned)
+            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned, copies)
             everyone = np.flatnonzero(held & (valid | truth.real))
             p[everyone] = student.predict(x[everyone])
             faults = np.flatnonzero(held & faulty)

@@ -21,8 +21,8 @@ Labels = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Calibrated:
-    """p^power times the share of each class, scaled to sum to 1: temperature scaling (Guo et al., ICML 2017) of a
-    classifier that was taught with balanced classes."""
+    """(p / taught)^power times the share of each class, scaled to sum to 1: temperature scaling (Guo et al., ICML 2017) of a
+    classifier that was taught as if normal records were as frequent as all faults and each type as any other."""
 
     power: float
     share: Floats
@@ -36,11 +36,16 @@ class Calibrated:
         return cls(float(POWERS[int(np.argmin(loss))]), share)
 
     def among(self, p: Floats) -> Calibrated:
-        """With the shares of the classes among unlabelled records of these probabilities (n, classes), which labels, chosen
-        by people, do not have: expectation maximisation (Saerens et al., Neural Computation 2002)."""
-        found = self
+        """With the share of normal records (class 0) among unlabelled ones of these probabilities (n, classes), which labels,
+        chosen by people, do not have: expectation maximisation (Saerens et al., Neural Computation 2002).
+
+        Faults share the rest as their labels do: estimated too, the share of one type runs away where types are hard to
+        tell apart, and all faults would be called by its name.
+        """
+        found, types = self, self.share[1:] / self.share[1:].sum()
         for _ in range(ROUNDS):
-            share = np.maximum(found(p).mean(axis=0), FLOOR)
+            normal = found(p)[:, 0].mean()
+            share = np.maximum(np.r_[normal, (1 - normal) * types], FLOOR)
             done = np.abs(share - found.share).max() < 1e-6
             found = replace(found, share=share)
             if done:
@@ -49,7 +54,9 @@ class Calibrated:
 
     def __call__(self, p: Floats) -> Floats:
         """(n, classes) calibrated."""
-        q = np.maximum(p, FLOOR) ** self.power * self.share
+        faults = p.shape[1] - 1
+        taught = np.r_[0.5, np.full(faults, 0.5 / faults)]  # the shares of ``holdout.balanced``
+        q = (np.maximum(p, FLOOR) / taught) ** self.power * self.share
         q = np.maximum(q / q.sum(axis=1, keepdims=True), FLOOR)
         return np.asarray(q / q.sum(axis=1, keepdims=True))
 

@@ -420,6 +420,8 @@ ERRORS: Sequence[tuple[str, str]] = (
     ("{path} has no table [{name}]", "{path} 没有表 [{name}]"),
     ("{path}: {name} is {value}", "{path}：{name} 为 {value}"),
     ("--rule {name} is not known", "未知的 --rule {name}"),
+    ("--augment {name} is not known", "未知的 --augment {name}"),
+    ("the model in {path} is not the one that scored the run", "{path} 中的模型不是给本次运行打分的那个"),
     ("classifier {name} takes items {item}, but view {view} gives {given}", "分类器 {name} 需要 {item}，而视图 {view} 给出 {given}"),
     ("classifier {name} takes scores beside a vector view, not {view}", "分类器 {name} 只能在向量视图旁接收分数，而不是 {view}"),
     ("the model's classifier lacks {what}", "模型的分类器缺少 {what}"),
