@@ -165,9 +165,7 @@ def run(host, table, batch, spec, folder):
     """Scores and states of an ensemble fitted on the batch, and the scores of its model."""
     with make_executor(spec) as executor:
         engine = Engine(host, Context(fs=batch.fs), executor=executor, folder=folder)
-        fitted, _, matrix = engine.combine(
-            engine.fit_detectors(make_plan(host, "toy", table), batch, make_rows(batch))
-        )
+        fitted, _, matrix = engine.combine(engine.fit_detectors(make_plan(host, "toy", table), batch, make_rows(batch)))
         again = engine.score(fitted, batch)
     assert not list(folder.glob("**/task-*"))
     states = {f"{i}.{k}": v.tobytes() for i, state in fitted.states.items() for k, v in state.items()}

@@ -16,6 +16,8 @@ from vibro.ingest.stamps import stamp_in
 from vibro.ingest.states import names_state, without_state
 
 _IDENTITY = re.compile(r"(?<![A-Za-z0-9])(id|section|machine|sensor|unit|channel|ch)_?(\d+)(?!\d)", re.IGNORECASE)
+_TIMES = re.compile(r"(year|quarter|month|week|day|date|hour|minute)=", re.IGNORECASE)  # folders parted by time
+_NAMES = re.compile(r"^(machine|sensor)(_id)?=(?=.)", re.IGNORECASE)  # folders parted by these
 _NUMBERED = re.compile(r"[xX]\d+_?")  # MATLAB puts an x before a variable's name that begins with a digit
 
 
@@ -192,7 +194,10 @@ class _Path:
         self.stem = PurePosixPath(self.name).stem
         self.folders = parts[:-1]
         self.states = [name for name in parts[:-1] if names_state(name, states)]
-        self.machine = "/".join(name for name in parts[:-1] if not names_state(name, states))
+        named = (
+            _NAMES.sub("", name) for name in parts[:-1] if not names_state(name, states) and not _TIMES.match(name)
+        )
+        self.machine = "/".join(named)
         self.root = "" if names_state(root, states) else root
 
 
