@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from asyncio import gather
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -59,6 +60,8 @@ class DaskExecutor(FarExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Leaves the cluster; tasks that are still at work are given up."""
         self._closing = True
+        if self._cluster is not None:
+            self._cluster.sync(_end, self._cluster.workers)
         self._client.close()
         self._threads.shutdown(wait=wait, cancel_futures=True)
         if self._cluster is not None:
@@ -135,3 +138,9 @@ class DaskExecutor(FarExecutor):
                 f"the Dask scheduler at {self._address} has gone, and none came back within {PATIENCE:g} s",
                 hint="start it again; --resume goes on",
             )
+
+
+async def _end(workers: Mapping[Any, Any]) -> None:
+    """Ends worker processes of this machine without waiting for what they are at."""
+    closing = [worker.close(timeout=0.2) for worker in workers.values()]
+    await gather(*closing, return_exceptions=True)  # one that is slow to go has been killed
