@@ -304,9 +304,9 @@ def test_errors_are_handed_back_as_they_are(tmp_path, monkeypatch):
 def test_a_worker_says_why_it_cannot_work(tmp_path, monkeypatch):
     monkeypatch.setattr(handover, "SLOW", 0.1)
     reason, hint = handover.perform(str(tmp_path / "none" / "task-1"), handover.versions_here())
-    assert reason == f"does not see {tmp_path / 'none'}" and "-o" in hint
+    assert reason == f"a Dask worker does not see {tmp_path / 'none'}" and "-o" in hint
     reason, _ = handover.perform(str(tmp_path), "vibro 0, numpy 0")
-    assert reason.startswith("has vibro ") and reason.endswith("but the run vibro 0, numpy 0")
+    assert reason.startswith("a Dask worker has vibro ") and reason.endswith("but the run vibro 0, numpy 0")
 
 
 @pytest.mark.slow

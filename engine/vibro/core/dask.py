@@ -40,9 +40,14 @@ class DaskExecutor(FarExecutor):
         self._address, self._lock, self._closing = address, Lock(), False
         self._cluster: Any = None
         if address == LOCAL:
-            self._cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL + 1
-            )
+            try:
+                self._cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL + 1
+                )
+            except (RuntimeError, OSError) as error:
+                raise ResourceError(
+                    f"no Dask workers start on this machine: {error}", hint="--executor serial"
+                ) from None
         self._client = self._connected(CONNECT)
         if self._client is None:
             raise ConfigError(f"no Dask scheduler answers at {address}", hint="start one: dask scheduler --port 8786")
@@ -93,7 +98,7 @@ class DaskExecutor(FarExecutor):
                 self._reconnect(client)
                 continue
             if reason:
-                raise ResourceError(f"a Dask worker {reason}", hint=hint)
+                raise ResourceError(reason, hint=hint)
             return read_result(folder)
         raise ResourceError(f"the Dask scheduler at {self._address} was lost {TRIES} times", hint="--resume goes on")
 

@@ -42,7 +42,9 @@ def make_executor(spec: str) -> Executor:
         from vibro.core.dask import DaskExecutor
 
         return DaskExecutor(rest.removeprefix("//"), processors())
-    raise ConfigError(f"unknown executor {spec!r}", hint="use auto, serial, processes:2 or dask://host:port")
+    raise ConfigError(
+        f"unknown executor {spec!r}", hint="use auto, serial, processes:2, dask://local or dask://host:port"
+    )
 
 
 class Workers(ProcessPoolExecutor):

@@ -63,10 +63,13 @@ def perform(folder: str, versions: str) -> tuple[str, str]:
     Gives a reason and what to do about it where this process cannot: other versions than ``versions``, or no such folder.
     """
     if versions_here() != versions:
-        return f"has {versions_here()}, but the run {versions}", "install the same versions there"
+        return f"a Dask worker has {versions_here()}, but the run {versions}", "install the same versions there"
     place = Path(folder)
     if not _shown(place / TASK):
-        return f"does not see {place.parent}", "-o names a folder that all workers see under the same path"
+        return (
+            f"a Dask worker does not see {place.parent}",
+            "-o names a folder that all workers see under the same path",
+        )
     with _ONE_AT_A_TIME:
         if not (place / RESULT).exists():
             part = Path(mkdtemp(prefix="part-", dir=place))
