@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,8 +28,41 @@ from vibro.core.scheduler import FarExecutor, SerialExecutor
 from vibro.core.worker import ArrayRef, FitTask, fit_task
 from vibro.data import make_batch
 from vibro.errors import ConfigError, ResourceError
+from vibro.host.isolation import load_isolated
+from vibro.host.isolation.limits import Limits
+from vibro.host.manager import PluginHost
 
 pytest.importorskip("distributed")
+PLUGIN = """
+from dataclasses import dataclass
+import numpy as np
+from vibro import hookimpl
+from vibro.api import Detector, Params
+
+@dataclass(frozen=True)
+class FarParams(Params):
+    power: int = 1
+
+class Far(Detector):
+    "A power of the first column."
+    name, Params = "far", FarParams
+
+    def fit(self, x, y=None):
+        self.n = np.array(len(x))
+
+    def score(self, x):
+        return np.abs(x[:, 0]).astype(np.float64) ** self.params.power
+
+    def state(self):
+        return {"n": self.n}
+
+    def load_state(self, state):
+        self.n = state["n"]
+
+@hookimpl
+def register_detectors(register):
+    register(Far)
+"""
 SECONDS = 1.0  # that the slow detector takes for a fit
 
 
@@ -254,6 +287,12 @@ def test_no_scheduler_is_one_sentence(monkeypatch):
     assert found.value.exit_code == 2
 
 
+@pytest.mark.parametrize("spec", ["dask://", "dask:local", "dask"])
+def test_an_address_is_asked_for(spec):
+    with pytest.raises(ConfigError, match="unknown executor"):
+        make_executor(spec)
+
+
 def test_the_extra_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigError, match="not installed") as found:
@@ -301,10 +340,26 @@ def test_errors_are_handed_back_as_they_are(tmp_path, monkeypatch):
     assert "serial" in found.value.hint
 
 
+def test_a_plugin_in_a_process_of_its_own_is_found_again(tmp_path):
+    (tmp_path / "far.py").write_text(PLUGIN)
+    module = load_isolated("far", "far", file=tmp_path / "far.py", limits=Limits(seconds=20.0, import_seconds=20.0))
+    (cls,) = PluginHost.create(autoload=False, environ={}).register_module("far", module)
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    params = cls.make({"power": 3}, Context()).params
+    task = replace(fit_of(tmp_path, x), id="far", cls=cls, params=params)
+    folder = handover.write_task(fit_task, task)
+    assert handover.perform(str(folder), handover.versions_here()) == ("", "")
+    there = handover.read_result(folder)
+    assert there.scores.tolist() == (np.abs(x[:, 0]).astype(np.float64) ** 3).tolist()
+    cls.worker.close()
+
+
 def test_a_worker_says_why_it_cannot_work(tmp_path, monkeypatch):
     monkeypatch.setattr(handover, "SLOW", 0.1)
     reason, hint = handover.perform(str(tmp_path / "none" / "task-1"), handover.versions_here())
     assert reason == f"a Dask worker does not see {tmp_path / 'none'}" and "-o" in hint
+    with pytest.raises(ResourceError, match="does not appear"):
+        handover.read_result(tmp_path / "none")
     reason, _ = handover.perform(str(tmp_path), "vibro 0, numpy 0")
     assert reason.startswith("a Dask worker has vibro ") and reason.endswith("but the run vibro 0, numpy 0")
 

@@ -91,7 +91,7 @@ class DaskExecutor(FarExecutor):
                 if future is not None and future.status == "error":
                     raise ResourceError(
                         f"a Dask worker cannot do its task: {type(error).__name__}: {error}",
-                        hint="install the same vibro there",
+                        hint="the log of the worker says more",
                     ) from error
                 if self._closing:
                     raise
@@ -109,6 +109,8 @@ class DaskExecutor(FarExecutor):
             try:
                 return future.result(timeout=LOOK)  # type: ignore[no-any-return]
             except TimeoutError:
+                if future.done():
+                    raise
                 if client.scheduler_info(n_workers=1)["workers"]:
                     alone_since = time.monotonic()
             if time.monotonic() - alone_since > PATIENCE:

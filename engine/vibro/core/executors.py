@@ -38,7 +38,7 @@ def make_executor(spec: str) -> Executor:
         return SerialExecutor()
     if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
         return Workers(int(rest), mp_context=get_context("spawn"), initializer=end_with_parent)
-    if scheme == "dask" and rest.startswith("//"):
+    if scheme == "dask" and rest.startswith("//") and rest != "//":
         from vibro.core.dask import DaskExecutor
 
         return DaskExecutor(rest.removeprefix("//"), processors())

@@ -23,7 +23,7 @@ from vibro.context import Context
 from vibro.core.view_key import library_versions
 from vibro.core.view_work import ViewTask, view_task
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
-from vibro.errors import VibroError
+from vibro.errors import ResourceError, VibroError
 from vibro.host.isolation.codec import decode, encode
 from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.modules import find_module
@@ -36,6 +36,7 @@ WORK: Mapping[str, tuple[Callable[[Any], Any], type]] = {
 }
 TASK, RESULT, VALUE = "task.json", "result", "value.json"
 SLOW = 5.0  # seconds that a network file system may take to show a new file
+SHARED = "-o names a folder that all machines see under the same path"
 _ONE_AT_A_TIME = Lock()  # detectors may use what a process has only once, such as torch's global generator
 
 
@@ -66,10 +67,7 @@ def perform(folder: str, versions: str) -> tuple[str, str]:
         return f"a Dask worker has {versions_here()}, but the run {versions}", "install the same versions there"
     place = Path(folder)
     if not _shown(place / TASK):
-        return (
-            f"a Dask worker does not see {place.parent}",
-            "-o names a folder that all workers see under the same path",
-        )
+        return f"a Dask worker does not see {place.parent}", SHARED
     with _ONE_AT_A_TIME:
         if not (place / RESULT).exists():
             part = Path(mkdtemp(prefix="part-", dir=place))
@@ -88,7 +86,8 @@ def perform(folder: str, versions: str) -> tuple[str, str]:
 def read_result(folder: Path) -> Any:
     """What came of a task; the VibroError that it ended with is raised."""
     place = folder / RESULT
-    _shown(place / VALUE)
+    if not _shown(place / VALUE):
+        raise ResourceError(f"what a Dask worker has written does not appear in {folder.parent}", hint=SHARED)
     found = decode(json.loads((place / VALUE).read_text()), place)
     if "error" in found:
         raise getattr(errors, found["error"])(found["message"], hint=found["hint"])
