@@ -42,7 +42,10 @@ class DaskExecutor(FarExecutor):
         if address == LOCAL:
             try:
                 self._cluster = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL + 1
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL + 1,
                 )
             except (RuntimeError, OSError) as error:
                 raise ResourceError(
