@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = [
     "ContractError",
     "Detector",
     "Disturbed",
+    "Exported",
     "FeatureExtractor",
     "Fuser",
     "Metric",
@@ -124,6 +125,21 @@ class Pool:
     other: Disturbed
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A fitted feature, detector or fuser for a machine without vibro, where one script scores with numpy.
+
+    ``function`` gets ``arrays`` and then what ``transform``, ``score`` or ``fuse`` get, a feature its inputs one by one
+    in order, and gives what they give. It is a module's own, and that module imports numpy alone, or modules that do: the
+    script takes it over. ``graph`` is an ONNX model. Without a function it gets the inputs and its first output is taken;
+    with one, the function gets ``run(*inputs)``, the first output of the graph, as its second argument.
+    """
+
+    arrays: State
+    function: Callable[..., NDArray[Any]] | None = None
+    graph: bytes = b""
+
+
 class Component(ABC):
     """Base of every component."""
 
@@ -154,6 +170,13 @@ class Component(ABC):
 
     def load_state(self, state: State) -> None:  # noqa: B027
         """Restores what ``state`` gave."""
+
+    def export(self) -> Exported:
+        """Optional, of a fitted feature, detector or fuser: what ``vibro export`` writes; NotApplicableError says why not.
+
+        A feature has been given records of the model's length before.
+        """
+        raise NotApplicableError(f"{self.name} does not say how it is exported")
 
 
 class FeatureExtractor(Component):

@@ -93,6 +93,12 @@ class IncompatibleModelError(VibroError):
     exit_code = 9
 
 
+class ParityError(VibroError):
+    """An exported model gives other scores or levels than the model itself."""
+
+    exit_code = 1
+
+
 class NotFittedError(VibroError):
     """A component was used before ``fit`` or ``load_state``."""
 

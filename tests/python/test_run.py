@@ -14,6 +14,7 @@ import pytest
 import vibro
 from vibro.cli import run as command
 from vibro.errors import ConfigError, DataError, IncompatibleModelError, VibroError
+from vibro.python.run import as_arguments
 
 FS, SAMPLES, N = 2048.0, 512, 120
 QUICK = "one.toml"
@@ -231,3 +232,12 @@ def test_a_bar_is_shown_in_a_notebook_only(ensemble, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
     vibro.fit(signals(), fs=FS, ensemble=ensemble)
     assert "ingest" in capsys.readouterr().err
+
+
+def test_hints_name_arguments_and_not_options(ensemble):
+    with pytest.raises(ConfigError) as found:
+        vibro.fit(signals(), ensemble=ensemble)
+    assert found.value.hint == "give it: fs=HZ"
+    assert as_arguments("try --fit-on normal, or --budget 0.02; --labels FILE") == (
+        "try fit_on='normal', or budget=0.02; --labels FILE"
+    )

@@ -154,8 +154,11 @@ def test_what_is_no_finished_run_is_an_error(place, tmp_path):
         diff_runs(host, place / "usual", tmp_path)
 
 
-def test_a_run_is_repeated_byte_for_byte(tmp_path, capsys):
-    run = fit(tmp_path, "first", options=["--set", "knn.pca=4", "--seed", "3"])
+def test_a_run_is_repeated_byte_for_byte_from_any_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit(Path(), "first", options=["--set", "knn.pca=4", "--seed", "3"])  # paths as they were typed there
+    monkeypatch.chdir("/")
+    run = tmp_path / "first"
     assert vibro(["threshold", str(run), "--budget", "0.05", "--quiet"]) == 0
     scored = tmp_path / "scored"
     assert vibro(["score", str(run), str(tmp_path / "data.npz"), "-o", str(scored), "--no-report", "--quiet"]) == 0

@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from vibro.api import Context, Detector, NotFittedError, Params
+from vibro.api import Context, Detector, Exported, NotFittedError, Params
 from vibro.errors import ConfigError
 from vibro.testing import run_check, run_checks
 from vibro.testing.runner import case_for, checks
+from vibro_plugins.portable import fusing
 
 HOARD: list[Any] = []  # what careless detectors leave behind in the process
 
@@ -92,6 +93,13 @@ def around(check: str, method: str, before=lambda self, x: None, after=lambda se
         return after(self, x, getattr(Distance, method)(self, x, *rest))
 
     but(check, **{method: changed})
+
+
+but("check_export", export=lambda self: Exported({}, fusing.largest))  # another rule
+but("check_export", export=lambda self: Exported({}, lambda arrays, x: x.max(axis=1)))  # of no module's own level
+but("check_export", export=lambda self: Exported({"mean": np.array(["a"])}, fusing.largest))  # no numbers
+but("check_export", export=lambda self: Exported({}))
+but("check_export", export=lambda self: {})
 
 
 # --- names, settings, constructor -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from vibro.api import (
     Classifier,
+    Exported,
     FeatureExtractor,
     Fuser,
     Metric,
@@ -24,6 +25,7 @@ from vibro.api import (
 )
 from vibro.testing import common, learner, run_check, run_checks
 from vibro.testing.runner import case_for, checks
+from vibro_plugins.portable import fusing, relative
 
 SHARED = {check.__name__ for module in (common, learner) for check in vars(module).values() if callable(check)}
 SHARED |= {check.__name__ for check in common.AFTER_USE}
@@ -193,6 +195,10 @@ def writes(base: type, method: str) -> None:
         return result
 
     but(base, "check_input_unchanged", **{method: changed})
+
+
+but(Average, "check_export", export=lambda self: Exported({}, fusing.largest))
+but(Levels, "check_export", export=lambda self: Exported({}, relative.concat))
 
 
 # --- feature ----------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def make_app(group: str | None = None) -> Any:
         filled = group is None or name == group
         commands = import_module(f"vibro.cli.{name}").app if filled else typer.Typer()
         app.add_typer(commands, name=name, help=text)
-    for name in ("runs", "label", "learn", "watch", "compare", "distil", "project", "demo"):
+    for name in ("runs", "label", "learn", "watch", "compare", "distil", "export", "project", "demo"):
         import_module(f"vibro.cli.{name}").add_to(app)
     return app
 

@@ -174,7 +174,8 @@ def suggest(
     if session.result({"path": out, "records": rows}):
         return
     shown = [(r["record_id"], r["sensor_id"], f"{r['score']:.2f}", r["level"], r["reason"]) for r in rows]
-    console.table(("record", "sensor", "score", "level", "why"), shown)
+    console.table(("record", "sensor", "held-out score", "level", "why"), shown)
+    console.line("held-out score: by fits that had not seen the record; scores.csv has that of the final model")
     console.line(f"to see one: vibro explain {run} RECORD -o record.html")
     if out is not None:
         console.line(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vibro.context import Context
-from vibro.errors import ConfigError
+from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
 from vibro.python.progress import shown_in_notebook
@@ -262,8 +264,24 @@ def _data(
 @contextmanager
 def _host() -> Iterator[PluginHost]:
     host = open_host(lambda line: warnings.warn(line, stacklevel=4))
-    with shown_in_notebook(host):
-        yield host
+    try:
+        with shown_in_notebook(host):
+            yield host
+    except VibroError as error:
+        error.hint = error.hint and as_arguments(error.hint)
+        raise
+
+
+def as_arguments(hint: str) -> str:
+    """A hint of the command line with options as arguments of ``fit``: ``--fit-on normal`` is ``fit_on='normal'``."""
+
+    def argument(found: re.Match[str]) -> str:
+        name, value = found["name"].replace("-", "_"), found["value"]
+        plain = value.isupper() or re.fullmatch(r"[\d.e+-]+", value)
+        return f"{name}={value if plain else repr(value)}"
+
+    names = "|".join(name.replace("_", "-") for name in inspect.signature(fit).parameters)
+    return re.sub(rf"--(?P<name>{names})[ =](?P<value>[^\s,;)]+)", argument, hint)
 
 
 def _files(folder: Path) -> list[Path]:

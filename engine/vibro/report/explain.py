@@ -324,7 +324,8 @@ def _source_paths(run: RunData, data: Path | None) -> list[Path]:
         if not data.exists():
             raise ConfigError(f"--data {data} does not exist")
         return [data]
-    known = [Path(path) for path in run.manifest.get("settings", {}).get("paths", [])]
+    settings = run.manifest.get("settings", {})
+    known = [manifest.typed_path(settings, path) for path in settings.get("paths", [])]
     return [path for path in known if path.exists()] or [path for path in [run.folder / "data"] if path.exists()]
 
 

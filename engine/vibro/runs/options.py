@@ -52,7 +52,7 @@ class RunOptions:
 
 
 def settings(data: DataOptions, options: RunOptions) -> dict[str, Any]:
-    """The resolved options, without the command line itself."""
-    table = {**asdict(data), **asdict(options)}
+    """The resolved options, without the command line itself, and the ``folder`` that relative paths are seen from."""
+    table = {**asdict(data), **asdict(options), "folder": str(Path.cwd())}
     table.pop("argv")
     return table

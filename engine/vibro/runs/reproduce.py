@@ -50,7 +50,7 @@ def reproduce(host: PluginHost, path: Path) -> Reproduced:
     notes = []
     for place in (*data.paths, *(p for p in (data.labels, data.covariates, data.sensors) if p is not None)):
         if not place.exists():
-            raise ConfigError(f"{place} is not there any more", hint="go to the folder that the run was started in")
+            raise ConfigError(f"{place} is not there any more", hint="put it back, or run the ensemble again")
     folder = Path(mkdtemp(prefix="vibro-"))
     try:
         out = folder / "run"
@@ -109,22 +109,22 @@ def _compared(kept: Mapping[str, Any], again: Mapping[str, Any], notes: list[str
 def options_of(told: Mapping[str, Any]) -> tuple[DataOptions, RunOptions]:
     """The options of a manifest's ``settings``, without what concerned its own directory only."""
     data = DataOptions(
-        paths=tuple(map(Path, told["paths"])),
+        paths=tuple(manifest.typed_path(told, path) for path in told["paths"]),
         reading=IngestOptions(**{name: _tuple(value) for name, value in told["reading"].items()}),
         meaning=told["meaning"],
-        labels=_path(told["labels"]),
+        labels=_path(told, "labels"),
         labels_partial=told["labels_partial"],
-        covariates=_path(told["covariates"]),
+        covariates=_path(told, "covariates"),
         covariate_tolerance=told["covariate_tolerance"],
-        sensors=_path(told["sensors"]),
+        sensors=_path(told, "sensors"),
         max_quarantine=told["max_quarantine"],
     )
     own = {f.name for f in fields(RunOptions)} & set(told) - {"resume", "force", "report", "argv"}
     return data, RunOptions(**{name: _tuple(told[name]) for name in own}, report=False)
 
 
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+def _path(told: Mapping[str, Any], name: str) -> Path | None:
+    return None if told[name] is None else manifest.typed_path(told, told[name])
 
 
 def _tuple(value: Any) -> Any:

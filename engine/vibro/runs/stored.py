@@ -82,7 +82,9 @@ class StoredRun:
         ConfigError if a record of the run is not there any more.
         """
         settings = self.manifest["settings"]
-        paths = (data,) if data is not None else tuple(Path(path) for path in settings["paths"])
+        paths = (
+            (data,) if data is not None else tuple(manifest.typed_path(settings, path) for path in settings["paths"])
+        )
         if missing := [path for path in paths if not path.exists()]:
             raise ConfigError(f"{missing[0]}, which the run read, is not there", hint="--data says where it lies now")
         known = {f.name for f in fields(IngestOptions)}

@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.portable.covariates import columns, residual
+
 Columns = NDArray[np.float64]  # (rows, f)
 HUBER = 1.5  # scales at which residuals are clipped
 INSIDE = 0.866  # share of normal residuals that are not
@@ -73,11 +75,7 @@ class Regression:
 
     def residual(self, x: Columns, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]]) -> Columns:
         """What is left of values (n, f) without what the covariates explain; each row by itself."""
-        design = self.basis.design(covariates, sensor)
-        row = or_pool(sensor, len(self.coefficients) - 1)
-        for j in range(design.shape[1]):
-            x = x - design[:, j, None] * self.coefficients[row, j]
-        return x
+        return residual(self.state(), x, covariates, sensor)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a component's state."""
@@ -119,19 +117,14 @@ class Basis:
         plain = cls(
             middle, filled.min(axis=0), filled.max(axis=0), pairs, np.zeros(k + len(pairs)), np.ones(k + len(pairs))
         )
-        columns = plain.design(covariates, sensor)[:, 1:]
-        scale = columns.std(axis=0)
-        return cls(middle, plain.low, plain.high, pairs, columns.mean(axis=0), np.where(scale > 0, scale, 1.0))
+        found = columns(plain.state(), covariates, sensor)
+        scale = found.std(axis=0)
+        return cls(middle, plain.low, plain.high, pairs, found.mean(axis=0), np.where(scale > 0, scale, 1.0))
 
     def design(self, covariates: NDArray[np.float64], sensor: NDArray[np.signedinteger[Any]]) -> Columns:
         """(n, 1 + k + q) from (n, k) and sensor codes (n,)."""
-        known = np.where(np.isfinite(covariates), covariates, self.middle[or_pool(sensor, len(self.middle) - 1)])
-        held = np.clip(known, self.low, self.high)
-        reach = np.where(self.high > self.low, self.high - self.low, 1.0)
-        unit = (held - (self.low + self.high) / 2) / reach
-        products = unit[:, self.pairs[:, 0]] * unit[:, self.pairs[:, 1]]
-        columns = (np.concatenate([unit, products], axis=1) - self.mean) / self.scale
-        return np.concatenate([np.ones((len(columns), 1)), columns], axis=1)
+        found = columns(self.state(), covariates, sensor)
+        return np.concatenate([np.ones((len(found), 1)), found], axis=1)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a component's state."""
@@ -171,11 +164,6 @@ def sensor_rows(sensor: NDArray[np.signedinteger[Any]], sensors: int | None = No
     count = int(sensor.max(initial=-1)) + 1 if sensors is None else sensors
     order = np.argsort(sensor, kind="stable")
     return np.split(order, np.searchsorted(sensor[order], np.arange(count + 1)))[1:-1]
-
-
-def or_pool(sensor: NDArray[np.signedinteger[Any]], sensors: int) -> NDArray[np.intp]:
-    """Index into per-sensor tables of ``sensors`` + 1 rows whose last row is the pool's: unknown sensors take that."""
-    return np.where((sensor < 0) | (sensor >= sensors), sensors, sensor)
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:

@@ -193,3 +193,9 @@ def _cpu() -> str:
     lines = info.read_text("utf-8", "replace").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def typed_path(settings: Mapping[str, Any], text: str) -> Path:
+    """A path of a run's settings, which are as they were typed: from the folder of then, or, where it is not there, from here."""
+    then = Path(settings.get("folder", ""), text)
+    return then if then.exists() else Path(text)

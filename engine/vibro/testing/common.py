@@ -24,6 +24,7 @@ PUBLIC = (
     "vibro.benchmark.metrics",
     "vibro.api",
     "vibro.context",
+    "vibro.portable.covariates",
     "vibro.scoring.regression",
     "vibro.data",
     "vibro.errors",

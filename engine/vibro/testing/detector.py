@@ -16,6 +16,7 @@ from vibro.errors import VibroError
 from vibro.testing import signals
 from vibro.testing.assertions import close, fail, require, result_or_refusal, same
 from vibro.testing.case import Case
+from vibro.testing.exported import check_export
 
 
 class DetectorCase(Case):
@@ -61,6 +62,11 @@ class DetectorCase(Case):
         """Scores of the easy rows."""
         return self.score(component, self.data.x.copy())
 
+    @property
+    def asked(self) -> list[NDArray[Any]]:
+        """The rows behind the answer."""
+        return [self.data.x.copy()]
+
     def score(self, component: Any, x: NDArray[np.float32]) -> NDArray[Any]:
         """Scores of these rows as an array."""
         self.show("score", x)
@@ -92,6 +98,7 @@ class DetectorCase(Case):
             *(_odd_fit(*row) for row in _ODD_FITS),
             check_odd_rows,
             check_bad_shape,
+            check_export,
         )
 
 

@@ -17,6 +17,7 @@ from vibro.errors import ContractError, VibroError
 from vibro.testing import signals
 from vibro.testing.assertions import close, fail, overrides, require, same
 from vibro.testing.case import Case
+from vibro.testing.exported import check_export
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -73,6 +74,11 @@ class FeatureCase(Case):
         """The view of the 60 rows."""
         return self.transform(component, copies(self.data))
 
+    @property
+    def asked(self) -> list[NDArray[Any]]:
+        """The inputs behind the answer, in the order of ``inputs``."""
+        return [np.array(self.data[name]) for name in self.names]
+
     def transform(self, component: Any, inputs: Inputs) -> NDArray[Any]:
         """The view of these inputs."""
         self.show(f"transform {sorted(inputs)}", *inputs.values())
@@ -94,6 +100,7 @@ class FeatureCase(Case):
             check_rows_differ,
             check_odd_records,
             check_kept,
+            check_export,
             *(check for name, found in by_input.items() if name in self.names for check in found),
         )
 

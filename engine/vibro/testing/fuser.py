@@ -15,6 +15,7 @@ from vibro.errors import VibroError
 from vibro.testing import signals
 from vibro.testing.assertions import close, fail, overrides, require
 from vibro.testing.case import Case
+from vibro.testing.exported import check_export
 
 NAMES = ("ears", "eyes", "nose", "skin")
 
@@ -70,6 +71,11 @@ class FuserCase(Case):
         """The fused scores of the 60 rows."""
         return self.fuse(component, self.rows[0].copy())
 
+    @property
+    def asked(self) -> list[NDArray[Any]]:
+        """The table behind the answer."""
+        return [self.rows[0].copy()]
+
     def fuse(self, component: Any, z: NDArray[np.float64]) -> NDArray[Any]:
         """The fused scores of a table."""
         self.show("fuse", z)
@@ -94,6 +100,7 @@ class FuserCase(Case):
             check_one_detector,
             check_input_unchanged,
             check_small_reference,
+            check_export,
         )
 
 

@@ -61,7 +61,7 @@ class AttentionBlock(nn.Module):
 
 def patched(x: Tensor, size: int) -> Tensor:
     """(b, length, channels) -> (b, ceil(length / size), size * channels), the last patch zero-padded."""
-    places = -(-x.shape[1] // size)
+    places = (x.shape[1] + size - 1) // size  # of no negative number, which an ONNX graph would round the other way
     return F.pad(x, (0, 0, 0, places * size - x.shape[1])).reshape(len(x), places, size * x.shape[2])
 
 

@@ -14,16 +14,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import LEAST_ROWS, Network, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, hypersphere
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest, passes
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
+from vibro_plugins.portable import networks
 
 AWAY = 0.1  # least distance of a centre coordinate from 0
 WARM_UP, TRIM_EVERY = 2, 3  # epochs before the first trimming, and between two
@@ -165,9 +167,19 @@ class DeepSvdd(Network):
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances from the centre (n,)."""
-        net = self._fitted()
-        centre = as_tensor(self._centre, self.ctx.device)
-        return scored(net, x, lambda rows: torch.linalg.vector_norm(net(rows) - centre, dim=1), self._tensor)
+        return scored(self._fitted(), x, self._away, self._tensor)
+
+    def export(self) -> Exported:
+        """The network with its distance as a graph, what it reads with numpy alone."""
+        if isinstance(self._pixels, Channels):
+            shape, function = (3, self._pixels.width), networks.channels_score
+        else:
+            shape, function = self._pixels.centre.shape, networks.pixels_score
+        return Exported(self._pixels.state(), function, onnx_graph(self._fitted(), self._away, shape))
+
+    def _away(self, rows: Tensor) -> Tensor:
+        """Distances of what the network reads from the centre."""
+        return torch.linalg.vector_norm(self._net(rows) - as_tensor(self._centre, self.ctx.device), dim=1)
 
     def _build(self) -> nn.Module:
         if isinstance(self._pixels, Channels):

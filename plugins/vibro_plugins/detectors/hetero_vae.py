@@ -13,16 +13,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
+from vibro_plugins.portable import networks
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before training
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
@@ -163,6 +165,19 @@ class HeteroVae(Network):
         (l1, l1_scale), (kl, kl_scale) = self._terms
         weight = self.params.weight if self.params.objective == "plain" else 0.0
         return (self._l1(net, x) - l1) / l1_scale + weight * (self._kl(net, x) - kl) / kl_scale
+
+    def export(self) -> Exported:
+        """Error and divergence of an image as a graph, the pixels with numpy alone."""
+        net = self._fitted()
+
+        def both(x: Tensor) -> Tensor:
+            mean, log_variance = net.encode(x)
+            error = (net.decode(mean) - x).abs().mean(dim=(1, 2, 3))
+            return torch.stack([error, kl_mean(mean, log_variance)], dim=1)
+
+        graph = onnx_graph(net, both, self._pixels.centre.shape)
+        weight = np.array(self.params.weight if self.params.objective == "plain" else 0.0)
+        return Exported({**self._statistics(), "weight": weight}, networks.vae_score, graph)
 
     def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, State
+from vibro.api import Detector, Exported, NotFittedError, Params, State
+from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import BLOCK, Columns, in_blocks, one_thread
 from vibro_plugins.stats.neighbours import NearestDistance, Neighbours
 
@@ -77,6 +78,11 @@ class Local(Detector):
             **units,
             "residuals": self._residuals.state()["rows"],
         }
+
+    def export(self) -> Exported:
+        """The stored rows, with numpy alone."""
+        neighbours = {"near": np.array(self._near.k), "n_neighbors": np.array(self.params.n_neighbors)}
+        return Exported({**self.state(), **neighbours}, distances.local)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

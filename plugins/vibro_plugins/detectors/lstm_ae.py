@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,14 +14,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, margin
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
+from vibro_plugins.portable import networks
 
 MOST_STEPS = 1024
 PATCH, USUAL_STEPS = 25, 64  # default values of a step, more where that leaves more steps than this
@@ -156,6 +159,12 @@ class LstmAe(Network):
         net = self._fitted()
         return self._errors(net, self._standardised(self._sequences(x)))
 
+    def export(self) -> Exported:
+        """The network with its error as a graph, the sequences with numpy alone."""
+        patch = -1 if self.params.patch is None else self.params.patch
+        graph = onnx_graph(self._fitted(), partial(_rebuilt, self._net), self._centre.shape)
+        return Exported({**self._statistics(), "patch": np.array(patch)}, networks.sequences_score, graph)
+
     def _build(self) -> AutoEncoder:
         return AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code).to(self.ctx.device)
 
@@ -193,10 +202,7 @@ class LstmAe(Network):
         return out
 
     def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
-        def rebuilt(part: Tensor) -> Tensor:
-            return torch.sqrt(torch.mean((net(part) - part) ** 2, dim=(1, 2)))
-
-        return scored(net, z, rebuilt, lambda part: as_tensor(part, self.ctx.device))
+        return scored(net, z, partial(_rebuilt, net), lambda part: as_tensor(part, self.ctx.device))
 
     def _diagnose(
         self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], holdout: NDArray[np.intp]
@@ -206,6 +212,11 @@ class LstmAe(Network):
         found = {"gain": gain, "pca_explained": pca_explained(lambda part: part, z, rows, holdout, root_mean_square)}
         sound = gain > 0 and explains_enough(gain, found["pca_explained"]) and self.params.epochs
         return found | {"failed": float(not sound)}
+
+
+def _rebuilt(net: AutoEncoder, part: Tensor) -> Tensor:
+    """Root mean squared error of sequences (b,)."""
+    return torch.sqrt(torch.mean((net(part) - part) ** 2, dim=(1, 2)))
 
 
 def _standard(sequences: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
+from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import Columns, FitRows, flatten, in_blocks, one_thread
 from vibro_plugins.stats.covariance import Scatter, concentrate, reweighted
 
@@ -86,6 +87,10 @@ class Mahalanobis(Detector):
             "shrinkage": np.array(self._scatter.shrinkage),
             **self._own.state(),
         }
+
+    def export(self) -> Exported:
+        """What was learned, with numpy alone."""
+        return Exported(self.state(), distances.mahalanobis)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, Pool, State
-from vibro_plugins.deep.encoder import Departures, Encoder, encoder_of
+from vibro.api import Detector, Exported, NotFittedError, Params, Pool, State
+from vibro_plugins.deep.encoder import CHANNELS, Departures, Encoder, encoder_of
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.pretraining import pretrain
 from vibro_plugins.deep.training import arrays, as_tensor, scored
 from vibro_plugins.deep.weights import BUNDLED, dump_weights, read_weights
 from vibro_plugins.dsp.profile import VALUES
+from vibro_plugins.portable import networks
 
 STEPS = 1200
 
@@ -73,6 +75,14 @@ class Pretrained(Detector):
         if self._seen is None:
             raise NotFittedError("pretrained is not fitted")
         return {**arrays(self._net), **self._seen.state()}
+
+    def export(self) -> Exported:
+        """The encoder as a graph, the departures that it reads with numpy alone."""
+        if self._seen is None:
+            raise NotFittedError("pretrained is not fitted")
+        channels = len(self._seen.channels.centre) // VALUES
+        graph = onnx_graph(self._net, lambda x: self._net(x)[1], (channels, CHANNELS, VALUES))
+        return Exported(self._seen.state(), networks.departures_score, graph)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotFittedError, Params, State
+from vibro.api import Detector, Exported, NotFittedError, Params, State
+from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import Columns, in_blocks
 
 
@@ -56,6 +57,10 @@ class Rise(Detector):
     def state(self) -> State:
         """Columns, their median and scale."""
         return dict(self._fitted().state())
+
+    def export(self) -> Exported:
+        """What was learned, with numpy alone."""
+        return Exported({**self.state(), "clip": np.array(self.params.clip)}, distances.rise)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import ConfigError, Detector, NotApplicableError, NotFittedError, Params, State
+from vibro.api import ConfigError, Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.stats.columns import Columns, in_blocks, one_thread
 
 FIXED = {"novelty": True, "n_jobs": 1, "verbose": 0}  # what scoring other records needs, and what a run is to be
@@ -73,6 +73,10 @@ class Sklearn(Detector):
     def state(self) -> State:
         """Columns and fit rows."""
         return {**self._known().state(), "rows": self._rows}
+
+    def export(self) -> Exported:
+        """NotApplicableError: the estimator is fitted again where it scores, which needs its package."""
+        raise NotApplicableError(f"{self.params.model} is scikit-learn's own code or builds on it")
 
     def load_state(self, state: State) -> None:
         """Fits again on the stored rows."""

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vibro.scoring.regression import or_pool
+from vibro.portable.covariates import or_pool
 
 CHUNK = 64
 RESOLUTION = 1e-7  # an RMS below this share of the largest sample is the rounding of a constant

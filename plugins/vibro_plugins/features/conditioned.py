@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
-from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, or_pool, robust_scale, sensor_rows, varying
+from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.portable.covariates import or_pool
+from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, robust_scale, sensor_rows, varying
+from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import FitRows
 from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
@@ -108,6 +110,10 @@ class Conditioned(FeatureExtractor):
             return {"kept": kept}
         learned = {"scale": self._scale, **self._own.state(), "leverage": self._leverage}
         return {"kept": kept, **self._regression.state(), **learned}
+
+    def export(self) -> Exported:
+        """What was learned, with numpy alone."""
+        return Exported({**self.state(), "clip": np.array(self.params.clip)}, relative.conditioned)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

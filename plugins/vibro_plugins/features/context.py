@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey, view_key
 from vibro.scoring.regression import varying
+from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import FitRows
 from vibro_plugins.stats.companions import SENSORS, Group, Instants, groups_of
 
@@ -107,6 +108,10 @@ class Context(FeatureExtractor):
         for i, group in enumerate(self._groups):
             found |= {f"group{i}.{name}": array for name, array in group.state().items()}
         return found
+
+    def export(self) -> Exported:
+        """What was learned, with numpy alone."""
+        return Exported({**self.state(), "clip": np.array(self.params.clip)}, relative.context)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

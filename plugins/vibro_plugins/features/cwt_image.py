@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State
+from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
+from vibro_plugins.portable import pictures
 from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
 from vibro_plugins.timefrequency.classic import classic_bank, classic_map
 from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
@@ -101,9 +102,32 @@ class CwtImage(FeatureExtractor):
             raise NotFittedError("cwt_image has no reference level yet")
         return {"sigma": self._sigma}
 
+    def export(self) -> Exported:
+        """The bank of wavelets and the sensors' levels, with numpy alone; NotApplicableError for the classic picture."""
+        if self.params.layout == "classic" or self._bank is None:
+            raise NotApplicableError("of cwt_image only layout v2 is exported, after it has seen a record")
+        return Exported({**self.state(), **_bank_arrays(self._bank, self.params.size)}, pictures.wavelet_image)
+
     def load_state(self, state: State) -> None:
         """Restores the levels."""
         self._sigma = np.asarray(state["sigma"]) if "sigma" in state else None
+
+
+def _bank_arrays(bank: Bank, size: int) -> State:
+    """A bank as plain arrays."""
+    grid = bank.grid
+    arrays = {
+        "grid": np.array([grid.length, grid.lead, grid.columns, bank.bins]),
+        "bands": np.array(bank.height),
+        "resize": area_weights(bank.height, size),
+        **{"between": bank.between, "beside": bank.beside, "share": bank.share},
+    }
+    for i, (group, mean) in enumerate(zip(bank.groups, bank.means, strict=True)):
+        arrays[f"{i}.shape"] = np.array([group.per_column, group.points, mean.start])
+        parts = {"rows": group.rows, "first": group.first, "offset": group.offset, "taps": group.taps}
+        parts |= {"straight": mean.straight, "cubic": mean.cubic}
+        arrays |= {f"{i}.{name}": array for name, array in parts.items()}
+    return arrays
 
 
 @hookimpl

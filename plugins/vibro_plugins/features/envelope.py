@@ -14,7 +14,7 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro.scoring.regression import or_pool
+from vibro.portable.covariates import or_pool
 from vibro_plugins.dsp.reference_level import unit_records
 from vibro_plugins.stats.columns import evenly_spaced
 

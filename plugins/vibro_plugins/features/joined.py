@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.portable import pictures
 from vibro_plugins.stats.sensor_scale import SensorScale
 from vibro_plugins.timefrequency.resize import area_weights
 
@@ -82,6 +83,12 @@ class Joined(FeatureExtractor):
         """Location and scale of every pixel."""
         pixels = self._fitted()
         return {} if pixels is None else pixels.state()
+
+    def export(self) -> Exported:
+        """Location and scale of every pixel, with numpy alone."""
+        views = list(dict.fromkeys(view_key(of) for of in self.params.of))
+        order = np.array([views.index(view_key(of)) for of in self.params.of])
+        return Exported({**self.state(), "of": order, "size": np.array(self.params.size)}, pictures.joined)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

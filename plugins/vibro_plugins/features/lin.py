@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, Params
+from vibro.api import Exported, FeatureExtractor, Params
 from vibro_plugins.dsp.bands import even_levels
 from vibro_plugins.dsp.spectrum import Rows, by_channel, scaled
+from vibro_plugins.portable import levels
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Lin(FeatureExtractor):
     def _values(self, x: NDArray[Any]) -> Rows:
         y, _, exponent = scaled(x)
         return 2.0 * even_levels(y, exponent, self.params.bands)[0]
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported({"bands": np.array(self.params.bands)}, levels.lin)
 
 
 @hookimpl

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.portable import relative
 from vibro_plugins.stats.sensor_scale import SensorScale
 
 
@@ -66,6 +67,10 @@ class PerSensor(FeatureExtractor):
     def state(self) -> State:
         """Location and scale, (sensors + 1, f) each, and the mask."""
         return self._fitted().state()
+
+    def export(self) -> Exported:
+        """Location, scale, mask and clip, with numpy alone."""
+        return Exported({**self.state(), "clip": np.array(self.params.clip)}, relative.per_sensor)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

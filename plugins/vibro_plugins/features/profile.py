@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor
+from vibro.api import Exported, FeatureExtractor
 from vibro_plugins.dsp.profile import profile
 from vibro_plugins.dsp.spectrum import by_channel
+from vibro_plugins.portable import levels
 
 
 class Profile(FeatureExtractor):
@@ -30,6 +31,10 @@ class Profile(FeatureExtractor):
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """raw (n, C, T) -> (n, C * 140)."""
         return by_channel(inputs["raw"], profile)
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported({}, levels.profile)
 
 
 @hookimpl

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, Params
+from vibro.api import Exported, FeatureExtractor, Params
 from vibro_plugins.dsp.bands import octave_levels
 from vibro_plugins.dsp.spectrum import Rows, by_channel, log_level, scaled
 from vibro_plugins.dsp.statistics import shape_statistics
+from vibro_plugins.portable import levels
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Spectrum(FeatureExtractor):
         if self.params.statistics:
             columns.append(shape_statistics(y))
         return np.concatenate(columns, axis=1)
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported(
+            {"bands": np.array(self.params.bands), "statistics": np.array(self.params.statistics)}, levels.spectrum
+        )
 
 
 @hookimpl

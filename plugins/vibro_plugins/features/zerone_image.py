@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.portable import pictures
 
 HEIGHT, WIDTH, LEAST_HEIGHT = 30, 40, 4
 RANGE = {"arctan": (0.01, 0.99), "straight": (0.25, 0.75)}  # quantiles of the fit rows whose middle is 1/2
@@ -77,6 +78,10 @@ class ZeroneImage(FeatureExtractor):
     def state(self) -> State:
         """Middle and reach of each value's range."""
         return {"middle": self._fitted(), "reach": self._reach}
+
+    def export(self) -> Exported:
+        """The range of each value, with numpy alone."""
+        return Exported({**self.state(), "arctan": np.array(self.params.curve == "arctan")}, pictures.vector_image)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

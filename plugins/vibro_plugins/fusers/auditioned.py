@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Fuser, Params
+from vibro.api import Exported, Fuser, Params
 from vibro_plugins.fusers.linear_base import Floats, Labels, LinearFuser, dead, normalised, ordered, weighted_mean
+from vibro_plugins.portable import fusing
 
 USEFUL = 0.02  # usefulness below which a member is taken to detect nothing
 
@@ -68,6 +69,10 @@ class Auditioned(LinearFuser):
     def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
         return np.sinh(weighted_mean(z, self._fitted(), transform=np.arcsinh))
+
+    def export(self) -> Exported:
+        """The weights, with numpy alone."""
+        return Exported({**self.state(), "reach": np.array(1.0)}, fusing.asinh_mean)
 
     def notes(self) -> list[str]:
         """Members that detect nothing, or could not be tried."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Fuser, Params, State
+from vibro.api import Exported, Fuser, Params, State
 from vibro_plugins.fusers.linear_base import (
     Floats,
     Labels,
@@ -23,6 +23,7 @@ from vibro_plugins.fusers.linear_base import (
     tail_precisions,
     weighted_mean,
 )
+from vibro_plugins.portable import fusing
 
 KEPT, DEAD, INVERTED, OPPOSED, CLONE, ABSENT, WEAK = range(7)
 SAID = {
@@ -152,6 +153,10 @@ class Auto(LinearFuser):
     def state(self) -> State:
         """Weights (d,), reach (d,) and what was found of each member (d,)."""
         return {**super().state(), "reach": self.reach(), "status": np.asarray(self._status, dtype=np.int8)}
+
+    def export(self) -> Exported:
+        """Weights and reach, with numpy alone."""
+        return Exported(self.state(), fusing.asinh_mean)
 
     def load_state(self, state: State) -> None:
         """Restores them."""

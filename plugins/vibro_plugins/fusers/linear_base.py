@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import Fuser, NotFittedError, State
+from vibro.api import Exported, Fuser, NotFittedError, State
+from vibro_plugins.portable import fusing
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int16]
@@ -136,6 +137,10 @@ class LinearFuser(Fuser):
     def state(self) -> State:
         """The weights."""
         return {"weights": self._fitted()}
+
+    def export(self) -> Exported:
+        """The weights, with numpy alone."""
+        return Exported(self.state(), fusing.weighted_mean)
 
     def load_state(self, state: State) -> None:
         """Restores the weights."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Fuser, Params
+from vibro.api import Exported, Fuser, Params
 from vibro_plugins.fusers.linear_base import Floats
+from vibro_plugins.portable import fusing
 
 
 class Median(Fuser):
@@ -20,6 +21,10 @@ class Median(Fuser):
 
     name = "median"
     summary = "median of z over the usable members"
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported({}, fusing.median)
 
     def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""
@@ -51,6 +56,10 @@ class TrimmedMean(Fuser):
     name = "trimmed_mean"
     summary = "mean of z without the extreme members of each record"
     Params = TrimmedMeanParams
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported({"trim": np.array(self.params.trim)}, fusing.trimmed_mean)
 
     def fuse(self, z: Floats) -> Floats:
         """(n, d), NaN = no score -> (n,)."""

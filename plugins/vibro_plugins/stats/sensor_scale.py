@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
-from vibro.scoring.regression import or_pool, robust_scale, sensor_rows, varying
+from vibro.portable.covariates import or_pool
+from vibro.scoring.regression import robust_scale, sensor_rows, varying
 from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
 

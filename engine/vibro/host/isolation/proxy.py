@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar, Literal, Union, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import KINDS, Component, Params, State, ViewKey, settings_of, view_key
+from vibro.api import KINDS, Component, Exported, Params, State, ViewKey, settings_of, view_key
 from vibro.context import Context
-from vibro.errors import NotFittedError
+from vibro.errors import NotApplicableError, NotFittedError
 from vibro.hookspecs import hookimpl
 from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.worker import Worker
@@ -111,6 +111,12 @@ class Remote:
         """Hands the state over with the next call."""
         self._facts = {"state": {name: np.asarray(array) for name, array in state.items()}}
         self._token, self._generation = secrets.token_hex(8), -1
+
+    def export(self) -> Exported:
+        """Its functions lie in another process, whose code is never run in this one."""
+        raise NotApplicableError(
+            f"{self.name} runs in a process of its own, as third-party plugins do, and stays there"
+        )
 
 
 class RemoteFeature(Remote):

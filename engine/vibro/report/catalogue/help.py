@@ -231,4 +231,6 @@ HELP: Sequence[tuple[str, str]] = (
      "让小网络学习一次运行的融合分数；所得文件夹只需 numpy 即可打分。"),
     ("Trains a network on unlabelled records of any machines, each DATA by itself; runs on few records start from it.",
      "用任意设备的无标签记录训练网络，每个 DATA 各自成组；记录少的运行从它开始。"),
+    ("Writes a model as ONNX graphs, arrays and one script that scores records with numpy and onnxruntime alone.",
+     "把模型写成 ONNX 图、数组和一个脚本，只需 numpy 和 onnxruntime 即可打分。"),
 )  # fmt: skip

@@ -13,12 +13,13 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE
 from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, floor_scale, mean_squares, medians
@@ -28,6 +29,7 @@ from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
+from vibro_plugins.portable import networks
 from vibro_plugins.stats.columns import evenly_spaced, in_blocks
 from vibro_plugins.stats.neighbours import Neighbours
 
@@ -175,6 +177,17 @@ class Contrastive(Network):
         """Distances (n,)."""
         codes = self._coded(self._fitted(), x)
         return self._head.score(codes)
+
+    def export(self) -> Exported:
+        """The encoder as a graph, its input and the distance of its codes with numpy alone; some heads are not exported."""
+        head, net = self.params.head, self._fitted()
+        functions = {"knn": networks.codes_knn, "centroid": networks.codes_centroid}
+        functions |= {f"{name}_cosine": function for name, function in functions.items()}
+        functions["mahalanobis"] = networks.codes_mahalanobis
+        if head not in functions:
+            raise NotApplicableError(f"its head {head} is not exported; {', '.join(functions)} are")
+        graph = onnx_graph(net, net["encode"], self._centre.shape)
+        return Exported({**self._statistics(), "cosine": np.array(head.endswith("cosine"))}, functions[head], graph)
 
     def _statistics(self) -> State:
         head = {f"head.{name}": value for name, value in self._head.arrays.items()}

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.detectors.pyod_models.adapter import Refitted, find_class, known_settings
 from vibro_plugins.detectors.pyod_models.tails import CopulaTails, Histograms, Tails
+from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import Columns, in_blocks, leading_axes, one_thread
 from vibro_plugins.stats.neighbours import LocalOutlierFactor, NearestDistance
 
@@ -23,6 +24,13 @@ COMPUTED_HERE: dict[str, type[Any]] = {
     "hbos": Histograms,
     "knn": NearestDistance,
     "lof": LocalOutlierFactor,
+}
+PORTABLE = {
+    "ecod": distances.tails,
+    "copod": distances.tails,
+    "hbos": distances.histograms,
+    "knn": distances.nearest_distance,
+    "lof": distances.local_outlier_factor,
 }
 
 
@@ -118,6 +126,20 @@ class PyOD(Detector):
         """Columns, axes and the arrays of the model, or its fit rows."""
         model = {f"model.{name}": array for name, array in self._model.state().items()} if self._columns else {}
         return {**self._fitted().state(), "axes": self._axes, **model}
+
+    def export(self) -> Exported:
+        """The models that are computed here, with numpy alone; NotApplicableError for PyOD's own, which fit again instead."""
+        model = self.params.model.lower()
+        if model not in COMPUTED_HERE:
+            computed = ", ".join(name.upper() for name in COMPUTED_HERE)
+            raise NotApplicableError(f"{self.params.model} is PyOD's own code; {computed} are exported")
+        settings = {**COMPUTED_HERE[model].settings, **self.params.settings}
+        numbers = {name: np.array(value) for name, value in settings.items() if not isinstance(value, str)}
+        if model == "knn":
+            numbers["method"] = np.array(("largest", "mean", "median").index(settings["method"]))
+        elif model in ("ecod", "copod"):
+            numbers["copula"] = np.array(model == "copod")
+        return Exported({**self.state(), **numbers}, PORTABLE[model])
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave; PyOD's own models are fitted again on the stored rows."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, NotFittedError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.detectors.synthetic.classifiers import Linear, Trees, told_apart
+from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import Columns, FitRows, in_blocks, one_thread
 from vibro_plugins.stats.covariance import WINSOR, Scatter
 
@@ -177,6 +178,10 @@ class SyntheticLinear(Synthetic):
         """A logistic regression."""
         return Linear(self.params.penalty)
 
+    def export(self) -> Exported:
+        """Weights, with numpy alone."""
+        return Exported(self.state(), distances.synthetic_linear)
+
 
 class SyntheticTrees(Synthetic):
     """Log-odds of being a disturbed copy, by five forests of extremely randomised trees."""
@@ -189,6 +194,10 @@ class SyntheticTrees(Synthetic):
     def classifier(self) -> Trees:
         """A forest."""
         return Trees(self.params.trees)
+
+    def export(self) -> Exported:
+        """The tables of nodes, with numpy alone."""
+        return Exported(self.state(), distances.synthetic_trees)
 
 
 @hookimpl

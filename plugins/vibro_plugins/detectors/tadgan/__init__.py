@@ -14,16 +14,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
+from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.sampling import BatchSampler, Trimming, nearest
 from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, latent_critic, penalty
+from vibro_plugins.portable import networks
 
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
@@ -173,6 +175,19 @@ class TadGan(Network):
             both = positive(1 + z_error) * positive(1 + z_critic)
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
+
+    def export(self) -> Exported:
+        """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
+        p, net = self.params, self._fitted()
+        settings = {"hop": p.hop or self._centre.shape[1], "sum": p.combine == "sum", "mean": p.pool == "mean"}
+        arrays = {name: np.array(value) for name, value in {**settings, "alpha": p.alpha}.items()}
+
+        def both(x: Tensor) -> Tensor:
+            error = self._length(x - net["generate"](net["encode"](x)))
+            return torch.stack([error, net["signals"](x).reshape(-1)], dim=1)
+
+        graph = onnx_graph(net, both, self._centre.shape)
+        return Exported({**self._statistics(), **arrays}, networks.windows_score, graph)
 
     def _statistics(self) -> State:
         return {"centre": self._centre, "scale": self._scale, "reference": self._reference}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import FeatureExtractor, NotFittedError, Params, State
-from vibro.scoring.regression import or_pool, sensor_rows
+from vibro.portable.covariates import or_pool
+from vibro.scoring.regression import sensor_rows
 from vibro_plugins.dsp.spectrum import by_channel, scaled
 from vibro_plugins.features.zerone.values import Grid, noise_floor, values
 

@@ -1,0 +1,1 @@
+"""What scores on a machine without vibro: modules of numpy alone, and how they become one script."""
