@@ -27,7 +27,7 @@ step, `hint: ...`.
 | 5 | a requested plugin failed to load or run, or the quorum was missed |
 | 6 | integrity: a file of a run or model is damaged, missing or extra |
 | 7 | locked: a run works in the directory |
-| 8 | resources: disk or memory, or a stdout that takes no more |
+| 8 | resources: disk or memory, workers that are gone, or a stdout that takes no more |
 | 9 | incompatible model: format, fs, length, channels, unit, probe scores |
 | 70 | a defect of vibro itself |
 | 130, 143 | interrupted by SIGINT; by SIGTERM or SIGHUP |

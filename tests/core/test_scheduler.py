@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibro.core.scheduler import SerialExecutor, TaskRunner
+from vibro.core.shared import SharedArrays
 
 
 def test_a_worker_gets_an_array_that_outlives_the_entry_of_the_cache(tmp_path):
-    runner = TaskRunner(SerialExecutor(), tmp_path / "work", print)
+    files = SharedArrays(tmp_path / "work")
     np.save(tmp_path / "entry.npy", np.arange(12.0, dtype=np.float32).reshape(4, 3))
     view = np.load(tmp_path / "entry.npy", mmap_mode="r")
-    paths = [runner._on_disk(view), runner._on_disk(view[1:])]
+    paths = [files.ref(view).path, files.ref(view[1:]).path]
     (tmp_path / "entry.npy").unlink()
-    paths.append(runner._on_disk(view))
+    paths.append(files.ref(view).path)
     assert [np.load(path)[:, 0].tolist() for path in paths] == [[0, 3, 6, 9], [3, 6, 9], [0, 3, 6, 9]]

@@ -15,9 +15,9 @@ def test_the_code_of_a_view_covers_its_package_vibro_and_the_libraries(monkeypat
 
     before = code()
     assert before == code()
-    for name, changed in (("_sources", lambda package: f"other {package}"), ("_versions", lambda: "numpy 0")):
+    for name, changed in (("_sources", lambda package: f"other {package}"), ("library_versions", lambda: "numpy 0")):
         with monkeypatch.context() as patch:
             patch.setattr(view_key, name, changed)
             assert code() != before
     view_key.code_of.cache_clear()
-    assert "numpy " in view_key._versions() and len(view_key._sources("vibro")) == 64
+    assert "numpy " in view_key.library_versions() and len(view_key._sources("vibro")) == 64

@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
+def started(tmp_path: Path, executor: str) -> tuple[subprocess.Popen[str], list[int]]:
     """A run whose two workers are at work on fits of many minutes."""
     data = save_pool(tmp_path / "pool.npz", 400)
     line = [
@@ -50,7 +50,7 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
         "--no-report",
         "--debug",
     ]
-    line += ["--detectors", "lstm_ae,tadgan", "--executor", "processes:2"]
+    line += ["--detectors", "lstm_ae,tadgan", "--executor", executor]
     for name in ("lstm_ae", "tadgan"):
         line += ["--set", f"{name}.epochs=10000", "--set", f"{name}.patience=10000"]
     with (tmp_path / "said").open("w") as said:
@@ -68,16 +68,18 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 @pytest.mark.parametrize(
-    "number",
+    ("executor", "number"),
     [
-        signal.SIGKILL,
-        signal.SIGTERM,
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        ("processes:2", signal.SIGKILL),
+        ("processes:2", signal.SIGTERM),
+        pytest.param("processes:2", signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param("processes:2", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("dask://local", signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param("dask://local", signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
-def test_workers_end_with_their_run(tmp_path, number):
-    process, workers = started(tmp_path)
+def test_workers_end_with_their_run(tmp_path, executor, number):
+    process, workers = started(tmp_path, executor)
     clock = time.monotonic()
     process.send_signal(number)
     code = process.wait(60)

@@ -63,6 +63,8 @@ def named(source, sensor="", channel="", **options):
         ("pump/train/内圈故障/0.wav", "1", "pump:1", "pump"),
         ("InnerRace/0.mat", "x", "x", "data"),
         ("outer pump/0.mat", "x", "outer pump:x", "outer pump"),
+        ("year=2026/month=11/0.parquet", "x", "x", "data"),
+        ("machine_id=m1/date=2026-11-30/0.parquet", "x", "m1:x", "m1"),
     ],
 )
 def test_a_channel_is_a_sensor_and_the_path_without_states_a_machine(source, channel, sensor, machine):

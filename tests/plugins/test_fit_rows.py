@@ -47,6 +47,27 @@ def test_equal_rows_and_columns_that_do_not_vary(x):
     assert (FitRows.of(flat)[0].find(flat + 1) == -1).all()
 
 
+def test_rows_of_many_are_found_as_by_a_look_at_all(x):
+    rng = np.random.default_rng(2)
+    x = np.concatenate([x, np.repeat(x[:5], 40, axis=0), 1e9 * x[:3]])
+    rows, _ = FitRows.of(x)
+    asked = np.concatenate([x, x + 3e-3 * x.std(axis=0) * rng.standard_normal(x.shape)]).astype(np.float32)
+    reach = 5e-3 * rows.keys.std(axis=0) + 1e-12
+    away = (np.abs(rows._keys(asked)[:, None] - rows.keys) / reach).max(axis=2)
+    found = rows.find(asked)
+    assert np.array_equal(found >= 0, away.min(axis=1) < 1) and 0.5 < (found >= 0).mean() < 1
+    known = np.flatnonzero(found >= 0)
+    assert np.array_equal(away[known, found[known]], away[known].min(axis=1))
+
+
+def test_the_work_does_not_grow_with_the_number_of_rows_beside(monkeypatch):
+    rows, _ = FitRows.of(np.random.default_rng(0).standard_normal((100_000, 4)))
+    near, searched = [], np.searchsorted
+    monkeypatch.setattr(np, "searchsorted", lambda *given: near.append(found := searched(*given)) or found)
+    rows.find(np.random.default_rng(1).standard_normal((1_000, 4)))
+    assert sum((high - low).sum() for low, high in zip(near[::2], near[1::2], strict=True)) < 10_000
+
+
 def test_state_gives_the_same_rows(x):
     rows, _ = FitRows.of(x)
     assert np.array_equal(FitRows.load(rows.state()).find(x), rows.find(x))

@@ -16,7 +16,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from vibro.cli import run as vibro
 from vibro.errors import ConfigError, LockedError, ResourceError, StateError, VibroError
@@ -86,6 +88,27 @@ def test_records_are_scored_once_in_order_as_a_batch_scores_them(look, model, in
     assert look()[0].records == 2 and look()[0].records == 0
     assert scored(tmp_path) == [f"r{i}.jsonl:0" for i in range(12)] + ["later.jsonl:0", "later.jsonl:1"]
     assert vibro(["score", str(model), str(inbox), "-o", str(tmp_path / "batch"), "--no-report", "--quiet"]) == 0
+    batch = {row["record_id"]: row for row in rows(tmp_path / "batch" / "scores.csv")}
+    assert {row["record_id"]: row for row in rows(tmp_path / "out" / "scores.csv")} == batch
+
+
+def test_a_folder_parted_by_time_costs_only_what_is_new(look, model, inbox, tmp_path):
+    def write(name: str, numbers: range) -> None:
+        items = [json.loads(line(i)) for i in numbers]
+        path = inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pa.Table.from_pylist(items), path)
+
+    write("year=2024/month=1/part-0.parquet", range(200, 206))
+    assert look()[0].records == 6
+    write("year=2024/month=2/part-0.parquet", range(800, 803))
+    done = look()[0]
+    assert (done.files, done.records) == (1, 3)
+    write("year=2024/month=2/part-0.parquet", range(800, 804))  # written anew, with one more
+    done = look()[0]
+    assert (done.files, done.records) == (1, 1) and look()[0].files == 0
+    command = ["score", str(model), str(inbox), "-o", str(tmp_path / "batch"), "--no-report", "--quiet"]
+    assert vibro(command) == 0
     batch = {row["record_id"]: row for row in rows(tmp_path / "batch" / "scores.csv")}
     assert {row["record_id"]: row for row in rows(tmp_path / "out" / "scores.csv")} == batch
 

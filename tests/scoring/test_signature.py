@@ -33,3 +33,13 @@ def test_impacts_that_repeat_through_a_record_and_noise_are_none():
     x[:, 0] += 8 * strength[:, np.arange(LENGTH) // 40] * np.exp(-since / 5) * np.sin(since)
     assert (impulse(x) <= 0).all()
     assert (impulse(sound(20, 4)) <= 0.0).all()
+
+
+def test_many_sensors_cost_one_look_at_the_pool(monkeypatch):
+    """Sensors of few records share the middle of all: it is not sought again for each."""
+    raw, sensor = np.random.default_rng(0).standard_normal((600, 5)), np.repeat(np.arange(200), 3)
+    median, asked = np.median, []
+    monkeypatch.setattr(np, "median", lambda x, **how: asked.append(len(x)) or median(x, **how))
+    fitted = Signature.fit(raw, sensor.astype(np.int32), 200)
+    assert asked == [600, 600] and not fitted.arrays["own"].any()
+    assert (fitted.arrays["centre"] == median(raw, axis=0)).all()

@@ -55,7 +55,7 @@ def run(
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     isolate: Annotated[bool, typer.Option("--isolate", help="Run --plugin files in a process of their own.")] = False,
     executor: Annotated[
-        str, typer.Option("--executor", help="auto, serial, processes:N or dask://host:port.")
+        str, typer.Option("--executor", help="auto, serial, processes:N, dask://local or dask://host:port.")
     ] = "auto",
     memory: Memory = None,
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic kernels.")] = False,

@@ -20,7 +20,7 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Run directory: absent or empty.", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda[:i].")]
-ExecutorName = Annotated[str, typer.Option("--executor", help="serial, processes:N or dask://host:port.")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="serial, processes:N, dask://local or dask://host:port.")]
 Memory = Annotated[str | None, typer.Option("--memory", help="Largest amount of arrays kept in memory, such as 2GB.")]
 MaxQuarantine = Annotated[float, typer.Option("--max-quarantine", min=0, max=1, help="Exit 4 above this share.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on without a named plugin that fails.")]

@@ -20,7 +20,7 @@ from vibro.core.copies import Copies
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows
-from vibro.core.scheduler import SerialExecutor, TaskRunner
+from vibro.core.scheduler import FarExecutor, SerialExecutor, TaskRunner
 from vibro.core.views import Cache, ViewStore
 from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
 from vibro.data import SignalBatch, check_schema
@@ -222,6 +222,7 @@ class Engine:
             memory=self.memory if self._runner.serial else 0,
             folder=self.folder and self.folder / name,
             cache=None if name else self.cache,
+            workers=self.executor if isinstance(self.executor, FarExecutor) else None,
             emit=self.host.emit,
             **options,
         )

@@ -32,19 +32,19 @@ def processors() -> int:
 
 
 def make_executor(spec: str) -> Executor:
-    """``serial``, ``processes:N`` or ``dask://host:port`` (extra ``vibro[dask]``)."""
+    """``serial``, ``processes:N``, ``dask://host:port`` or ``dask://local`` (extra ``vibro[dask]``)."""
     scheme, _, rest = spec.partition(":")
     if spec == "serial":
         return SerialExecutor()
     if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
         return Workers(int(rest), mp_context=get_context("spawn"), initializer=end_with_parent)
-    if scheme == "dask" and rest.startswith("//"):
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ConfigError("the Dask executor is not installed", hint="pip install 'vibro[dask]'") from None
-        return Client(rest.removeprefix("//")).get_executor()  # type: ignore[no-any-return]
-    raise ConfigError(f"unknown executor {spec!r}", hint="use auto, serial, processes:2 or dask://host:port")
+    if scheme == "dask" and rest.startswith("//") and rest != "//":
+        from vibro.core.dask import DaskExecutor
+
+        return DaskExecutor(rest.removeprefix("//"), processors())
+    raise ConfigError(
+        f"unknown executor {spec!r}", hint="use auto, serial, processes:2, dask://local or dask://host:port"
+    )
 
 
 class Workers(ProcessPoolExecutor):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -18,10 +14,10 @@ from numpy.typing import NDArray
 
 from vibro.api import ViewKey
 from vibro.core.plan import Plan
+from vibro.core.shared import SharedArrays
 from vibro.core.views import ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask
-from vibro.data import new_map
-from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
+from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, joined
+from vibro.errors import NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
 Task = TypeVar("Task", FitTask, ScoreTask)
@@ -54,15 +50,14 @@ class TaskRunner:
         clock = time.perf_counter()
         self.emit(StageStarted(stage, len(tasks)))
         results: dict[str, DetectorResult] = {}
-        running: dict[Future[DetectorResult], str] = {}
+        running: dict[str, list[Future[DetectorResult]]] = {}
         view_of = {d.id: d.view for d in plan.detectors}
         rank = {key: i for i, key in enumerate(plan.views)}
 
         def drain(*, wait: bool) -> None:
-            for future in [f for f in running if wait or f.done()]:
-                ident = running.pop(future)
+            for ident in [i for i, parts in running.items() if wait or all(f.done() for f in parts)]:
                 try:
-                    result = future.result()
+                    result = joined([future.result() for future in running.pop(ident)])
                 except BrokenExecutor:
                     raise ResourceError(
                         f"a worker process died while {ident} was at work (out of memory, or a crash in a library)",
@@ -74,15 +69,16 @@ class TaskRunner:
                     copies.release(view_of[ident])
                 self.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
 
-        shared: dict[tuple[bool, ViewKey], Path] = {}
+        shared: dict[tuple[bool, ViewKey], ArrayRef] = {}
+        files = SharedArrays(self.folder)
 
         def ref(x: NDArray[np.float32], ident: str, *, copied: bool) -> ArrayRef:
             if self.serial:
                 return ArrayRef(x)
             key = copied, view_of[ident]
             if key not in shared:
-                shared[key] = self._on_disk(x)
-            return ArrayRef(path=shared[key])
+                shared[key] = files.ref(x)
+            return shared[key]
 
         for ident in sorted(tasks, key=lambda i: rank.get(view_of[i], -1)):
             self.emit(TaskStarted(stage, ident))
@@ -95,6 +91,8 @@ class TaskRunner:
             except NotApplicableError as error:
                 results[ident] = DetectorResult(ident, "excluded", error.message, phase="view")
                 continue
+            except ResourceError:
+                raise
             except Exception as error:
                 if short_of_memory(error):
                     raise ResourceError(
@@ -109,27 +107,13 @@ class TaskRunner:
             task = replace(task, x=ref(x, ident, copied=False))
             if disturbed is not None:
                 task = replace(task, copies=ref(disturbed, ident, copied=True))  # type: ignore[call-arg]
-            running[self.executor.submit(work, task)] = ident
+            parts = [task] if self.serial or isinstance(task, FitTask) else task.parts(len(x))
+            running[ident] = [self.executor.submit(work, part) for part in parts]
             drain(wait=False)
         drain(wait=True)
-        for path in shared.values():
-            rmtree(path.parent, ignore_errors=True)
+        files.clear()
         self.emit(StageFinished(stage, time.perf_counter() - clock))
         return results
-
-    def _on_disk(self, x: NDArray[np.float32]) -> Path:
-        """A file of this array that another process can open, for as long as the stage lasts."""
-        if self.folder is None:
-            raise ContractError("workers need a folder for their arrays")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = Path(mkdtemp(prefix="shared-", dir=self.folder)) / "array.npy"
-        if isinstance(x, np.memmap) and x.filename is not None:
-            with suppress(OSError):  # another file system, or gone: the map still holds it
-                if np.load(x.filename, mmap_mode="r", allow_pickle=False).shape == x.shape:
-                    os.link(x.filename, path)  # the cache may drop its entry before a worker opens it
-        if not path.exists():
-            new_map(path, x.shape, x.dtype)[...] = x
-        return path
 
     def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
         last = 0.0
@@ -165,3 +149,7 @@ class SerialExecutor(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class FarExecutor(Executor):
+    """One whose workers may be on other machines: they make views too, not only fits and scores."""

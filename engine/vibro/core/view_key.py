@@ -21,7 +21,7 @@ def code_of(cls: type) -> str:
     if cls.__module__.startswith("vibro.host.isolation"):
         return ""  # its code lies in another process
     names = dict.fromkeys([cls.__module__.partition(".")[0], "vibro"])
-    parts = [f"{cls.__module__}.{cls.__qualname__}", _versions(), *(_sources(name) for name in names)]
+    parts = [f"{cls.__module__}.{cls.__qualname__}", library_versions(), *(_sources(name) for name in names)]
     return sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -37,7 +37,7 @@ def _sources(package: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _versions() -> str:
+def library_versions() -> str:
     """The libraries that views are computed with, those that are installed."""
     found = []
     for name in LIBRARIES:

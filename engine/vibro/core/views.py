@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,34 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import FeatureExtractor, State, ViewKey
+from vibro.core.shared import SharedArrays
 from vibro.core.view_graph import INSTANT, ROOTS, inputs_of
 from vibro.core.view_key import code_of
+from vibro.core.view_work import ViewTask, check_view, read_only, view_task
 from vibro.data import SignalBatch, let_go, new_map
 from vibro.errors import ContractError
 from vibro.events import Event, ViewComputed
 from vibro.scoring.instants import instant_numbers
 
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
+AT_ONCE = 4  # chunks that a worker is handed
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
-
-
-def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
-    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed.
-
-    ``may_lack_rows``: a row may be NaN throughout, which says that the view cannot be made for that record.
-    """
-    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
-        raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
-    if values.ndim < 2 or len(values) != rows:
-        raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
-    if not np.isfinite(values).all():
-        flat = values.reshape(rows, -1)
-        wrong = ~np.isfinite(flat).all(axis=1)
-        if may_lack_rows:
-            wrong &= ~np.isnan(flat).all(axis=1)
-        if wrong.any():
-            raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
-    return np.ascontiguousarray(values)
 
 
 class Cache(Protocol):
@@ -60,7 +45,7 @@ class ViewStore:
 
     With ``fit_rows`` an extractor is fitted on (an even sample of) those rows first; without, ``states`` must hold
     what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``. ``instant`` (n,): the number of each
-    record's machine and instant, -1 = not known; by default found from the batch.
+    record's machine and instant, -1 = not known; by default found from the batch. ``workers`` make views of many chunks.
     """
 
     def __init__(
@@ -75,6 +60,7 @@ class ViewStore:
         memory: int = 1 << 30,
         folder: Path | None = None,
         cache: Cache | None = None,
+        workers: Executor | None = None,
         emit: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.batch = batch
@@ -88,6 +74,7 @@ class ViewStore:
         self.memory = memory
         self.folder = folder
         self.cache = cache
+        self.workers = workers
         self.emit = emit
         self.kept: dict[ViewKey, NDArray[np.bool_] | None] = {}
         self._arrays: dict[ViewKey, NDArray[np.float32]] = {}
@@ -239,17 +226,46 @@ class ViewStore:
         chunks = (
             [slice(s, s + step) for s in range(0, n, step)] if together is None else _whole_instants(together, step)
         )
-        for rows in chunks:
-            part = {name: _read_only(a[rows]) for name, a in inputs.items()}
-            count = len(next(iter(part.values())))
-            values = check_view(extractor.transform(part), count, key, may_lack_rows=together is not None)
+        elsewhere = self.workers is not None and together is None and len(chunks) > AT_ONCE
+        made = self._made_elsewhere if elsewhere else self._made
+        for rows, values in made(key, extractor, inputs, chunks):
             if out is None:
                 out = self._allocate((n, *values.shape[1:]))
             out[rows] = values
             let_go(out, *inputs.values())
         if out is None:
             raise ContractError(f"view {key} was asked for no rows")
-        return _read_only(out)
+        return read_only(out)
+
+    def _made(
+        self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]], chunks: Sequence[Any]
+    ) -> Iterator[tuple[Any, NDArray[np.float32]]]:
+        """Rows and values of the view, chunk by chunk."""
+        for rows in chunks:
+            part = {name: read_only(a[rows]) for name, a in inputs.items()}
+            count = len(next(iter(part.values())))
+            yield rows, check_view(extractor.transform(part), count, key, may_lack_rows=INSTANT in inputs)
+
+    def _made_elsewhere(
+        self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]], chunks: Sequence[Any]
+    ) -> Iterator[tuple[Any, NDArray[np.float32]]]:
+        """The same by workers, several chunks a task."""
+        assert self.workers is not None
+        files = SharedArrays(self.folder)
+        try:
+            refs = {name: files.ref(a) for name, a in inputs.items()}
+            what = str(key), type(extractor), extractor.params, extractor.ctx, refs, self.states.get(key)
+            groups = [chunks[i : i + AT_ONCE] for i in range(0, len(chunks), AT_ONCE)]
+            spans = [[(rows.start, rows.stop) for rows in group] for group in groups]
+            jobs = [self.workers.submit(view_task, ViewTask(*what, span)) for span in spans]
+            for group, job in zip(groups, jobs, strict=True):
+                values = job.result()
+                if values is None:
+                    yield from self._made(key, extractor, inputs, group)
+                else:
+                    yield slice(group[0].start, group[-1].stop), values
+        finally:
+            files.clear()
 
     def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         held = sum(a.nbytes for a in self._arrays.values() if not isinstance(a, np.memmap))
@@ -278,9 +294,3 @@ def _whole_instants(instant: NDArray[np.float32], step: int) -> list[NDArray[np.
     starts = np.flatnonzero(np.diff(instant[order, 0], prepend=-2))
     wanted = np.searchsorted(starts, np.arange(step, len(order), step))
     return np.split(order, np.unique(starts[wanted[wanted < len(starts)]]))
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from vibro.context import Context, Disturbed
 from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
 
 SCORE_ROWS = 1024  # rows handed to one call of score
+PART_ROWS = 16 * SCORE_ROWS  # rows that one task scores
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """A fitted detector and the rows of a view that it scores."""
+    """A fitted detector and the rows of a view that it scores, from ``start`` to ``stop``, None = the last."""
 
     id: str
     cls: type[Detector]
@@ -65,6 +66,13 @@ class ScoreTask:
     ctx: Context
     x: ArrayRef
     state: State
+    start: int = 0
+    stop: int | None = None
+
+    def parts(self, n: int) -> list[ScoreTask]:
+        """The same for ``n`` rows in parts whose calls of ``score`` are those of the whole."""
+        starts = range(0, max(n, 1), PART_ROWS)
+        return [replace(self, start=start, stop=start + PART_ROWS) for start in starts]
 
 
 @dataclass(frozen=True)
@@ -178,17 +186,26 @@ def fit_task(task: FitTask) -> DetectorResult:
 
 
 def score_task(task: ScoreTask) -> DetectorResult:
-    """Scores every row with a frozen state."""
+    """Scores the rows with a frozen state."""
     clock = time.perf_counter()
     try:
         detector = task.cls(task.params, task.ctx)
         detector.load_state(task.state)
-        scores = score_rows(detector, task.x.open(), None)
+        scores = score_rows(detector, task.x.open()[task.start : task.stop], None)
     except (Exception, SystemExit) as error:
         if short_of_memory(error):
             raise _too_large(task.id) from error
         return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
     return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
+
+
+def joined(parts: Sequence[DetectorResult]) -> DetectorResult:
+    """One result of the parts of a task; that of a part that failed if there is one."""
+    failed = [part for part in parts if part.status != "ok"]
+    if failed or len(parts) == 1:
+        return (failed or parts)[0]
+    scores = np.concatenate([part.scores for part in parts if part.scores is not None])
+    return replace(parts[0], scores=scores, score_seconds=sum(part.score_seconds for part in parts))
 
 
 def has_view(x: NDArray[Any], rows: NDArray[np.intp] | None = None) -> NDArray[np.bool_]:

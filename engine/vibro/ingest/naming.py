@@ -15,6 +15,8 @@ from vibro.ingest.stamps import stamp_in
 from vibro.ingest.states import names_state, without_state
 
 _IDENTITY = re.compile(r"(?<![A-Za-z0-9])(id|section|machine|sensor|unit|channel|ch)_?(\d+)(?!\d)", re.IGNORECASE)
+_TIMES = re.compile(r"(year|quarter|month|week|day|date|hour|minute)=", re.IGNORECASE)  # folders parted by time
+_NAMES = re.compile(r"^(machine|sensor)(_id)?=(?=.)", re.IGNORECASE)  # folders parted by these
 _NUMBERED = re.compile(r"[xX]\d+_?")  # MATLAB puts an x before a variable's name that begins with a digit
 
 
@@ -191,7 +193,8 @@ class _Path:
         self.stem = self.name[:dot] if 0 < dot < len(self.name) - 1 else self.name
         self.folders = tuple(folders)
         self.states = [name for name in folders if names_state(name, states)]
-        self.machine = "/".join(name for name in folders if name not in self.states)
+        named = (_NAMES.sub("", name) for name in folders if name not in self.states and not _TIMES.match(name))
+        self.machine = "/".join(named)
         self.root = "" if names_state(root, states) else root
 
 

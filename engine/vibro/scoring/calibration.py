@@ -14,7 +14,7 @@ from vibro.errors import ConfigError
 from vibro.scoring.domain import Domain
 from vibro.scoring.growth import growth_of
 from vibro.scoring.pareto import _pareto
-from vibro.scoring.regression import FEWEST, Basis, Regression
+from vibro.scoring.regression import FEWEST, Basis, Regression, sensor_rows
 
 METHODS = ("robust", "z", "ecdf")
 LINEAR = 10.0  # robust deviations up to which z is left as it is
@@ -256,7 +256,7 @@ def _standard(score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bo
     if not len(score):
         return location, scale
     location[-1], scale[-1] = centre(score), _scale(score, robust)
-    rows = [np.flatnonzero(sensor == s) for s in range(sensors)]
+    rows = sensor_rows(sensor, sensors)
     weight = np.array([len(mine) / (len(mine) + SHRINKAGE) for mine in rows])
     own = np.array([centre(score[mine]) if len(mine) else 0.0 for mine in rows])
     location[:-1] = weight * own + (1.0 - weight) * location[-1]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
+from vibro.scoring.regression import sensor_rows
 
 A_CONSTANT = 20  # rows that share a value, from which any other one is said to be beyond
 A_COLUMN = 5  # fit rows for each column of the model of states, below which nothing is said
@@ -49,8 +50,8 @@ class Domain:
         design = _design(values, mean, scale)
         p = design.shape[1]
         inverse, usual, limit = np.zeros((sensors + 1, p, p)), np.ones(sensors + 1), np.full(sensors + 1, np.inf)
-        for s in range(sensors + 1):
-            rows = design[sensor == s] if s < sensors else design
+        for s, mine in enumerate([*sensor_rows(sensor, sensors), slice(None)]):
+            rows = design[mine]
             if p > 1 and np.isfinite(scale).any() and len(rows) >= A_COLUMN * p:
                 inverse[s] = np.linalg.inv(rows.T @ rows + RIDGE * len(rows) * np.eye(p))
                 h = np.sum(rows @ inverse[s] * rows, axis=1)

@@ -159,9 +159,11 @@ def varying(x: Columns) -> NDArray[np.bool_]:
     return np.asarray(np.ptp(x, axis=0) > 1e-6 * np.abs(x).max(axis=0))
 
 
-def sensor_rows(sensor: NDArray[np.signedinteger[Any]]) -> list[NDArray[np.intp]]:
-    """Rows of each sensor code 0, 1, ...; rows of unknown sensors (-1) are in none."""
-    return [np.flatnonzero(sensor == s) for s in range(int(sensor.max(initial=-1)) + 1)]
+def sensor_rows(sensor: NDArray[np.signedinteger[Any]], sensors: int | None = None) -> list[NDArray[np.intp]]:
+    """Rows of each sensor code below ``sensors``, by default of all that occur; rows of unknown sensors (-1) are in none."""
+    count = int(sensor.max(initial=-1)) + 1 if sensors is None else sensors
+    order = np.argsort(sensor, kind="stable")
+    return np.split(order, np.searchsorted(sensor[order], np.arange(count + 1)))[1:-1]
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vibro.api import State
 from vibro.scoring.marks import Look
+from vibro.scoring.regression import sensor_rows
 
 BANDS = 24  # of equal width in log frequency, a channel
 LAGS = (1, 2, 4, 8)  # samples, of the second differences that a burst may show in
@@ -37,12 +38,11 @@ class Signature:
     @classmethod
     def fit(cls, raw: Floats, sensor: NDArray[np.int32], sensors: int) -> Signature:
         """From ``measure`` of the fit rows (r, k) and their sensors (r,)."""
-        own = np.bincount(sensor[sensor >= 0], minlength=sensors)[:sensors] >= OWN
-        centre, spread = np.zeros((2, sensors + 1, raw.shape[1]))
-        for s in range(sensors + 1):
-            rows = raw[sensor == s] if s < sensors and own[s] else raw
-            centre[s] = np.median(rows, axis=0)
-            spread[s] = np.maximum(1.4826 * np.median(np.abs(rows - centre[s]), axis=0), LEAST_SPREAD)
+        groups = sensor_rows(sensor, sensors)
+        own = np.array([len(rows) >= OWN for rows in groups], np.bool_)
+        centre, spread = (np.tile(part, (sensors + 1, 1)) for part in _middle(raw))
+        for s in np.flatnonzero(own):
+            centre[s], spread[s] = _middle(raw[groups[s]])
         return cls({"centre": centre, "spread": spread, "own": own})
 
     def look(self, raw: Floats, z: Floats, sensor: NDArray[np.int32]) -> Look:
@@ -51,6 +51,12 @@ class Signature:
         signature[:, 0] = np.where(raw[:, 0] < BURST, np.minimum(signature[:, 0], 0.0), signature[:, 0])
         own = np.append(np.asarray(self.arrays["own"], np.bool_), False)
         return Look(signature.astype(np.float32), z, np.where(own[sensor], sensor, -1).astype(np.int32))
+
+
+def _middle(raw: Floats) -> tuple[Floats, Floats]:
+    """Centre and spread (k,) of signatures (r, k)."""
+    centre = np.median(raw, axis=0)
+    return centre, np.maximum(1.4826 * np.median(np.abs(raw - centre), axis=0), LEAST_SPREAD)
 
 
 def measure(x: NDArray[np.float32]) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,16 @@ from vibro_plugins.readers.waveform.names import parted
 from vibro_plugins.readers.waveform.waves import records
 
 ROWS = 64  # records held at a time
+_IN_FOLDERS = ("sensor_id", "machine_id", "recording", "unit")  # fields that a partition may be named after
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Parquet(Reader):
     """``signal_value`` is a list of numbers or a text; ``data_time`` a text, timestamp or number; others are ignored.
 
     Several channels are a list of lists, a struct of lists, or columns of lists such as x, y, z. A file whose columns are
-    all single values, and none of them a sensor, is a recording: each column of numbers a channel.
+    all single values, and none of them a sensor, is a recording: each column of numbers a channel. In a partitioned folder
+    (``sensor_id=pump-1/year=2026``) the names of folders stand for columns that the file lacks.
     """
 
     name = "parquet"
@@ -56,7 +60,7 @@ class Parquet(Reader):
                 if _is_recording(file.schema_arrow, self._fields):
                     yield from self._recording(file.read())
                 else:
-                    yield from self._rows(file)
+                    yield from self._rows(file, _partition(path))
             except BadField as error:
                 yield Rejected(error.code, error.detail, pointer=f"/{error.field}" if error.field else "")
             except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -66,17 +70,19 @@ class Parquet(Reader):
         """What the last file deserves to be said about it."""
         return [*self._items.notes(), *self._notes]
 
-    def _rows(self, file: Any) -> Iterator[Record | Rejected]:
-        """One record a row."""
+    def _rows(self, file: Any, partition: dict[str, str]) -> Iterator[Record | Rejected]:
+        """One record a row; ``partition``: what the names of its folders say of all of them."""
         import pyarrow as pa
 
         schema = file.schema_arrow
         by_field = {self._fields.get(name, name): name for name in schema.names}
+        stated = {self._fields.get(name, name): value for name, value in partition.items()}
+        stated = {field: value for field, value in stated.items() if field in _IN_FOLDERS and field not in by_field}
         axes = (
             [] if SIGNAL in by_field else [f.name for f in schema if pa.types.is_list(f.type) and f.name not in KNOWN]
         )
         for field in ("sensor_id", "data_time", *([] if axes else [SIGNAL])):
-            if field not in by_field:
+            if field not in by_field and field not in stated:
                 role = next(role for role, known in ROLES.items() if known == field)
                 columns = excerpt(", ".join(schema.names[:8]))
                 raise BadField("Q005", field, f"no column {field} (columns: {columns}); --columns {role}=NAME names it")
@@ -89,7 +95,7 @@ class Parquet(Reader):
             times = _times(batch.column(by_field["data_time"]))
             for i, table in enumerate(rest):
                 values = [column[i] for column in signals]
-                table = {self._fields.get(name, name): value for name, value in table.items()}
+                table = stated | {self._fields.get(name, name): value for name, value in table.items()}
                 signal = dict(zip(axes, values, strict=True)) if axes else values[0]
                 yield self._record(table, signal, times[i], row)
                 row += 1
@@ -143,6 +149,12 @@ class Parquet(Reader):
         if found.dtype == np.float32 and np.isfinite(found).all():
             return np.array(found)
         return narrowed(found.astype(np.float64), found)
+
+
+def _partition(path: Path) -> dict[str, str]:
+    """The columns that stand in the names of a file's folders, ``key=value`` each, as Hive and ``pyarrow.dataset`` write them."""
+    pairs = (part.partition("=") for part in path.parent.parts)
+    return {key: unquote(value) for key, equals, value in pairs if key and equals and value != _NULL}
 
 
 def _stacked(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,8 @@ from vibro.errors import NotApplicableError
 BLOCK = 256
 KEYS = 4  # projections by which a row is known again
 SAME = 5e-3  # of their spread within which two rows are the same
+STRIP = 1e6  # places from one strip of the first projection to the next
+WITHIN = 1.001  # places between two rows that may be the same; a little more than 1, since places are rounded
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
 
 
@@ -98,7 +101,7 @@ class FitRows:
     in another unit, format or rounding is the same row; two different rows are hardly ever so near in all four.
     """
 
-    keys: NDArray[np.float64]  # (n, 4) in order of the first
+    keys: NDArray[np.float64]  # (n, 4), those near to each other in the first two side by side
     scale: NDArray[np.float64]  # (p,) of the columns
 
     @classmethod
@@ -106,22 +109,43 @@ class FitRows:
         """From the fit rows (n, *item); also the order (n,) in which they are kept."""
         spread = flatten(x).std(axis=0)
         rows = cls(np.empty((0, KEYS)), np.where(spread > 0, spread, 1.0))
-        keys = rows._keys(x)
-        order = np.argsort(keys[:, 0], kind="stable")
-        return replace(rows, keys=keys[order]), order
+        rows = replace(rows, keys=rows._keys(x))
+        order = np.argsort(rows._places, kind="stable")
+        return replace(rows, keys=rows.keys[order]), order
 
     def find(self, x: NDArray[Any]) -> NDArray[np.intp]:
         """(n,) place in the kept order of the fit row that each row of x (n, *item) is; -1 for none."""
-        keys, reach = self._keys(x), SAME * self.keys.std(axis=0) + 1e-12
-        low = np.searchsorted(self.keys[:, 0], keys[:, 0] - reach[0], "left")
-        high = np.searchsorted(self.keys[:, 0], keys[:, 0] + reach[0], "right")
-        place, nearest = np.full(len(x), -1), np.ones(len(x))
-        for step in range(int((high - low).max(initial=0))):
-            asked = np.flatnonzero(low + step < high)
-            away = np.max(np.abs(self.keys[low[asked] + step] - keys[asked]) / reach, axis=1)
-            nearer = away < nearest[asked]
-            nearest[asked[nearer]], place[asked[nearer]] = away[nearer], low[asked[nearer]] + step
-        return place
+        keys = self._keys(x)
+        found, nearest = np.full(len(x), -1), np.ones(len(x))
+        for strip in (-1.0, 0.0, 1.0):
+            place = self._place(keys, strip)
+            low = np.searchsorted(self._places, place - WITHIN, "left")
+            high = np.searchsorted(self._places, place + WITHIN, "right")
+            for step in range(int((high - low).max(initial=0))):
+                asked = np.flatnonzero((low + step < high) & (nearest > 0))
+                if not len(asked):
+                    break
+                away = np.max(np.abs(self.keys[low[asked] + step] - keys[asked]) / self._reach, axis=1)
+                nearer = away < nearest[asked]
+                nearest[asked[nearer]], found[asked[nearer]] = away[nearer], low[asked[nearer]] + step
+        return found
+
+    @cached_property
+    def _reach(self) -> NDArray[np.float64]:
+        """(4,) how far the keys of one row may lie apart."""
+        return np.asarray(SAME * np.sort(self.keys, axis=0).std(axis=0) + 1e-12)  # the same in whatever order they are
+
+    @cached_property
+    def _places(self) -> NDArray[np.float64]:
+        return self._place(self.keys)
+
+    def _place(self, keys: NDArray[np.float64], strip: float = 0.0) -> NDArray[np.float64]:
+        """(n,) places of keys (n, 4) on one line: strips of the first key, one after the other, in each by the second.
+
+        So the few rows near to one are found without a look at all that are near in one key, whose number grows with n.
+        """
+        first, second = np.clip(keys[:, :2] / self._reach[:2], -STRIP / 4, STRIP / 4).T
+        return np.asarray((np.floor(first) + strip) * STRIP + second)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a component's state."""

@@ -8,7 +8,7 @@ import wave
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import dataset, parquet
 from scipy.io import savemat, wavfile
 
 from vibro.api import Context, Record, Rejected
@@ -249,6 +249,22 @@ def test_parquet_lists(tmp_path, kind):
     assert [item.signal.tolist() for item in items] == [[[1, 2, 3]], [[4, 5, 6]]]
     assert [(item.row, item.fs) for item in items] == [(0, 50.0), (1, 0.0)]
     assert items[0].time == np.datetime64("2024-03-01", "ns")
+
+
+def test_parquet_in_a_partitioned_folder(tmp_path):
+    values = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32()))
+    keys = {"sensor_id": ["pump 1/a", "b"], "machine_id": ["m", None], "year": [2026, 2026]}
+    whole = pa.table({"data_time": [STAMP] * 2, "signal_value": values, **keys})
+    dataset.write_dataset(
+        whole, tmp_path / "set", format="parquet", partitioning=list(keys), partitioning_flavor="hive"
+    )
+    files = sorted((tmp_path / "set").rglob("*.parquet"))
+    items = [item for file in files for item in read(Parquet, file)]
+    assert [(item.sensor, item.machine) for item in items] == [("b", ""), ("pump 1/a", "m")]
+    place = tmp_path / "sensor_id=other" / "a.parquet"
+    place.parent.mkdir()
+    parquet.write_table(table(signal_value=values), place)
+    assert {item.sensor for item in read(Parquet, place)} == {"s"}  # what the file itself states counts
 
 
 def test_parquet_texts_timestamps_and_covariates(tmp_path):

@@ -1,0 +1,70 @@
+"""The making of a view: the guard on what an extractor returns, and the task that makes some chunks of it elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.api import FeatureExtractor, Params, State, ViewKey
+from vibro.context import Context
+from vibro.core.worker import ArrayRef
+from vibro.errors import ContractError
+
+
+def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
+    """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed.
+
+    ``may_lack_rows``: a row may be NaN throughout, which says that the view cannot be made for that record.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:
+        raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
+    if values.ndim < 2 or len(values) != rows:
+        raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
+    if not np.isfinite(values).all():
+        flat = values.reshape(rows, -1)
+        wrong = ~np.isfinite(flat).all(axis=1)
+        if may_lack_rows:
+            wrong &= ~np.isnan(flat).all(axis=1)
+        if wrong.any():
+            raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
+    return np.ascontiguousarray(values)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The array as one that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True)
+class ViewTask:
+    """An extractor with what it has learned, what it reads, and chunks of rows, (start, stop) each."""
+
+    key: str
+    cls: type[FeatureExtractor]
+    params: Params
+    ctx: Context
+    inputs: Mapping[str, ArrayRef]
+    state: State | None
+    chunks: Sequence[Sequence[int]]
+
+
+def view_task(task: ViewTask) -> NDArray[np.float32] | None:
+    """The rows of the chunks, or None where the extractor fails: whoever handed out the task then sees how, by its own try."""
+    try:
+        extractor = task.cls(task.params, task.ctx)
+        if task.state is not None:
+            extractor.load_state(task.state)
+        inputs = {name: ref.open() for name, ref in task.inputs.items()}
+        parts = []
+        for start, stop in task.chunks:
+            part = {name: read_only(a[start:stop]) for name, a in inputs.items()}
+            parts.append(check_view(extractor.transform(part), len(next(iter(part.values()))), task.key))
+        return np.concatenate(parts)
+    except (Exception, SystemExit):
+        return None
