@@ -18,7 +18,6 @@ from vibro.errors import NotApplicableError
 BLOCK = 256
 KEYS = 4  # projections by which a row is known again
 SAME = 5e-3  # of their spread within which two rows are the same
-PAIRS = 1 << 18  # rows that are compared at a time
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
 
 
@@ -124,17 +123,13 @@ class FitRows:
         """(n,) place in the kept order of the fit row that each row of x (n, *item) is; -1 for none."""
         keys, reach = self._keys(x), SAME * self.keys.std(axis=0) + 1e-12
         low = np.searchsorted(self.keys[:, 0], keys[:, 0] - reach[0], "left")
-        near = np.searchsorted(self.keys[:, 0], keys[:, 0] + reach[0], "right") - low
-        place, before = np.full(len(x), -1), np.cumsum(near) - near
-        for rows in np.split(np.arange(len(x)), np.flatnonzero(np.diff(before // PAIRS)) + 1):
-            asked = np.repeat(rows, near[rows])
-            other = low[asked] + np.arange(len(asked)) - before[asked] + before[asked[:1]]
-            close = np.abs(self.keys[other, 1] - keys[asked, 1]) < reach[1]
-            asked, other = asked[close], other[close]
-            away = np.max(np.abs(self.keys[other] - keys[asked]) / reach, axis=1)
-            order = np.lexsort((-other, -away))  # the nearest of each row is written last
-            order = order[away[order] < 1]
-            place[asked[order]] = other[order]
+        high = np.searchsorted(self.keys[:, 0], keys[:, 0] + reach[0], "right")
+        place, nearest = np.full(len(x), -1), np.ones(len(x))
+        for step in range(int((high - low).max(initial=0))):
+            asked = np.flatnonzero(low + step < high)
+            away = np.max(np.abs(self.keys[low[asked] + step] - keys[asked]) / reach, axis=1)
+            nearer = away < nearest[asked]
+            nearest[asked[nearer]], place[asked[nearer]] = away[nearer], low[asked[nearer]] + step
         return place
 
     def state(self) -> dict[str, NDArray[Any]]:
