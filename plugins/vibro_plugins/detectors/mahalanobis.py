@@ -49,6 +49,7 @@ class Mahalanobis(Detector):
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
     requires = ("sklearn",)
     robust = True
+    seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"rounds": 3}
 
     _columns: Columns | None = None

@@ -57,7 +57,7 @@ class Synthetic(Detector):
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
     requires = ("sklearn", "numba")
     deterministic = False
-    seconds = 3.0
+    seconds = 0.5
 
     _columns: Columns | None = None
     _scatter: Scatter
@@ -205,6 +205,7 @@ class SyntheticTrees(Synthetic):
     name = "synthetic_trees"
     summary = "random trees of records against disturbed copies of them"
     Params = SyntheticTreesParams
+    seconds = 2.0
     test_settings: ClassVar[dict[str, Any]] = {"trees": 10}
 
     def classifier(self) -> Trees:
