@@ -119,9 +119,8 @@ def some_rows(report: FitReport) -> list[str]:
     """A sentence on detectors that learned from a part of the fit rows, since all would take too long."""
     used = {r.id: int(r.health["rows_used"]) for r in report.results if "rows_used" in r.health}
     told = _listed([f"{ident} {rows}" for ident, rows in used.items()], most=len(used))
-    return [f"detectors that learned from some of the {report.rows['fit']} fit rows, evenly spread: {told}"] * bool(
-        used
-    )
+    rows = report.rows["fit"]
+    return [f"detectors that learned from some of the {rows} fit rows, evenly spread: {told}"] if used else []
 
 
 def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:

@@ -49,7 +49,7 @@ class Mahalanobis(Detector):
     summary = "Mahalanobis distance, Ledoit-Wolf covariance, refitted without the farthest rows"
     Params = MahalanobisParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
-    requires = ("sklearn",)
+    requires = ("scipy",)
     robust = True
     seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"rounds": 3}
@@ -68,8 +68,8 @@ class Mahalanobis(Detector):
             raise NotApplicableError(
                 f"{features} columns are too many for a covariance (at most {MOST_COLUMNS}); name another view"
             )
-        rows, x = len(x), x[evenly_spaced(len(x), MOST_ROWS)]
-        self._left = rows - len(x)
+        given, x = len(x), x[evenly_spaced(len(x), MOST_ROWS)]
+        self._left = given - len(x)
         with one_thread():
             columns = Columns.fit(x)
             z, rounds = columns.apply(x), self.params.rounds

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from vibro.api import ConfigError, NotApplicableError, State
 from vibro_plugins.stats.columns import BLOCK, evenly_spaced
 
-MOST_ROWS = (
-    8_192  # kept to be compared with: the work for all records would otherwise grow with the square of their number
-)
+MOST_ROWS = 8_192  # kept to be compared with: else the work for all records grows with the square of their number
 SAME = 0.03  # of the distance to the next row within which the nearest is the row itself
 SPARE = 8  # candidates beyond k whose distances are recomputed, since the fast ones are rounded
 GROUP = 32  # values that are looked at together for the smallest
