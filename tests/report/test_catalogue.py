@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 import vibro
+import vibro_plugins
 from vibro import errors
 from vibro.cli import make_app, run
 from vibro.report.messages import known
@@ -71,6 +72,18 @@ def test_errors_and_hints():
     assert len(said) > 350
     worded = {(text, place) for text, place in said if re.search("[a-z]{2}", text) and not TYPED.match(text)}
     assert sorted(f"{place}: {text}" for text, place in worded if not known(text)) == []
+
+
+def test_reasons_why_a_detector_takes_no_part():
+    said = set()
+    for root in (PACKAGE / "core", Path(vibro_plugins.__file__).parent):
+        for path in root.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                name = getattr(getattr(node, "func", None), "id", "")
+                if name == "NotApplicableError":
+                    said |= {(text, path.name) for text in texts(node.args[0]) or []}
+    assert len(said) > 30
+    assert sorted(f"{place}: {text}" for text, place in said if not known(text)) == []
 
 
 def test_help_of_every_command():

@@ -104,3 +104,27 @@ def test_no_message_holds_an_empty_list_of_names(run, tmp_path):
     run(pool(60, 2), labels=labelled(60, 2))
     told = json.dumps(summary(tmp_path))
     assert not re.search(r"\(\s*\)|: ;|, ,|with ,|: ?\.|\bof ,", told)
+
+
+def test_a_failed_run_is_told_as_such_by_whoever_reads_it(run, tmp_path, capsys):
+    assert run(pool(12))[0] == 5
+    out, data = str(tmp_path / "out"), str(tmp_path / "pool.npz")
+    for words in (
+        ["score", out, data, "-o", str(tmp_path / "scored")],
+        ["report", out],
+        ["explain", out, "0"],
+        ["threshold", out],
+        ["suggest", out],
+        ["diff", out, out],
+    ):
+        assert vibro(words) == 6
+        assert capsys.readouterr().err.startswith(f"error: {out} holds a run that is failed\n")
+
+
+def test_a_scored_run_is_no_model(run, tmp_path, capsys):
+    assert run(pool(60))[0] == 0
+    data, scored = str(tmp_path / "pool.npz"), str(tmp_path / "scored")
+    assert vibro(["score", str(tmp_path / "out"), data, "-o", scored, "--quiet", "--no-report"]) == 0
+    capsys.readouterr()
+    assert vibro(["score", scored, data, "-o", str(tmp_path / "again")]) == 2
+    assert "holds no model: it was scored with the one of another run" in capsys.readouterr().err

@@ -243,3 +243,10 @@ def test_decision_is_appended_and_hashes_refreshed(run):
     assert [d["method"] for d in manifest.verify(run)["decisions"]] == ["quantile", "mad"]
     with pytest.raises(ContractError):
         manifest.build(run, status="complete", wrong=1)
+
+
+def test_a_name_like_a_formula_is_read_back_as_it_was(tmp_path):
+    names = ["=1+1", "-5", "it's", "'quoted'", "@sum"]
+    tables.write_table(tmp_path / "t.csv", ["sensor_id"], [{"sensor_id": name} for name in names], bom=False)
+    assert "'=1+1" in (tmp_path / "t.csv").read_text()
+    assert [row["sensor_id"] for row in tables.read_table(tmp_path / "t.csv")] == names

@@ -147,5 +147,5 @@ def _plain(event: Event) -> str:
         return f"  {clean(event.task)}  {event.seconds:.1f} s"
     if isinstance(event, events.DetectorFailed):
         verb = "skipped" if event.phase == "excluded" else f"failed in {event.phase}"
-        return f"  {clean(event.detector)} {verb}: {clean(event.error)}"
+        return "  " + told(clean(f"{event.detector} {verb}: {event.error}"))
     return ""

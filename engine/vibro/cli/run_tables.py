@@ -26,7 +26,7 @@ def show_run(found: Mapping[str, Any], lang: str, run: object) -> None:
     line()
     _show_cases(found, lang)
     line()
-    _show_detectors(found["detectors"], t)
+    _show_detectors(found["detectors"], lang)
     _show_idle(found["fault_injection"], t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
@@ -49,7 +49,7 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
         table(
             ("", t["machine"], t["level"], t["since"], t["until"], t["case_records"], t["score"], t["sensor"], t["looks_like"]),
             [
-                (c["case"], c["machine_id"], t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
+                (c["case"], _short(c["machine_id"]), t[c["level"]], _time(c["since"]), _time(c["until"]), c["records"],
                  f"{c['score']:.2f}", _some(c["sensors"], t), _looks_like(c["hypothesis"], lang))
                 for c in cases["first"][:CASES]
             ],
@@ -59,7 +59,7 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
     table(
         (t["record"], t["sensor"], t["time"], t["score"], t["level"]),
         [
-            (r["record_id"], r["sensor_id"], _time(r["data_time"]), f"{r['score']:.2f}",
+            (r["record_id"], _short(r["sensor_id"]), _time(r["data_time"]), f"{r['score']:.2f}",
              t[r["level"]] + (f" ({t['reason_' + r['reason']]})" if r["reason"] else ""))
             for r in found["top"][:FEW]
         ],
@@ -67,14 +67,18 @@ def _show_cases(found: Mapping[str, Any], lang: str) -> None:
     )  # fmt: skip
 
 
-def _show_detectors(detectors: Sequence[Mapping[str, Any]], t: Mapping[str, str]) -> None:
-    """Those that count, by weight, in one line; the others with the reason."""
+def _show_detectors(detectors: Sequence[Mapping[str, Any]], lang: str) -> None:
+    """Those that count, by weight, in one line; the others with the reason, those with the same one together."""
+    t = texts(lang)
     used = sorted((d for d in detectors if d["weight"]), key=lambda d: -d["weight"])
     listed = ", ".join(f"{d['id']} {d['weight']:.2f}" for d in used)
     line(f"{t['used_of'].format(used=len(used), planned=len(detectors))}: {clean(listed)}")
+    off: dict[tuple[str, str], list[str]] = {}
     for d in detectors:
         if d["status"] != "ok":
-            line(f"  {clean(d['id'])} {t[d['status']]}: {clean(d['reason'] or '-')}")
+            off.setdefault((d["status"], d["reason"] or "-"), []).append(d["id"])
+    for (status, reason), ids in off.items():
+        line(f"  {clean(', '.join(ids))} {t[status]}: {clean(translate(reason, lang))}")
 
 
 def _show_idle(injected: Mapping[str, Any] | None, t: Mapping[str, str]) -> None:
@@ -99,7 +103,12 @@ def show_warnings(warnings: Sequence[str], lang: str) -> None:
 def _some(names: Sequence[str], t: Mapping[str, str]) -> str:
     """Three names, and how many more there are."""
     more = f" {t['and_more'].format(n=len(names) - 3)}" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return ", ".join(map(_short, names[:3])) + more
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the other columns; the tables of the run have it whole."""
+    return name if len(name) <= WIDEST else f"{name[: WIDEST // 2 - 1]}…{name[-WIDEST // 2 :]}"
 
 
 def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
@@ -190,6 +199,7 @@ def _number(value: object) -> str:
 
 
 _METRICS = ("roc_auc", "average_precision", "recall_at_budget")
+WIDEST = 40  # characters of a name in a table
 CASES = 8  # on the screen
 FEW = 5  # records, where no case is
 

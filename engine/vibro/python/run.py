@@ -31,7 +31,7 @@ from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.score import score_data
 from vibro.runs.threshold import rethreshold, rewrite_report
 from vibro.store import manifest, tables
-from vibro.store.rundir import INTERNAL, is_run, run_status
+from vibro.store.rundir import INTERNAL, is_run
 
 OF_RECORDS = ("sensor", "machine", "time")
 
@@ -192,8 +192,6 @@ def load(folder: str | Path) -> Run:
     path = Path(folder)
     if not is_run(path):
         raise ConfigError(f"{path} is no run directory", hint="name the folder given to -o or to run.save")
-    if (status := run_status(path)) != "complete":
-        raise ConfigError(f"{path} holds a run that is {status}", hint="run it again")
     manifest.verify(path)
     return Run(path)
 

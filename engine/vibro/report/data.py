@@ -65,6 +65,9 @@ class RunData:
 
 def load(folder: Path) -> RunData:
     """Reads a run directory; StateError names a file that is missing or damaged. A manifest may be missing."""
+    kept = manifest.read(folder) if (folder / manifest.NAME).is_file() else {}
+    if kept and not (folder / "scores.parquet").is_file():
+        manifest.read_complete(folder)
     scores = tables.read_scores(folder)
     names, sensor = np.unique(scores["sensor_id"], return_inverse=True)
     code = {name: i for i, name in enumerate(LEVELS)}
@@ -78,7 +81,7 @@ def load(folder: Path) -> RunData:
     return RunData(
         folder=folder,
         summary=_summary(folder / "summary.json"),
-        manifest=_printable(manifest.read(folder)) if (folder / manifest.NAME).is_file() else {},
+        manifest=_printable(kept),
         machines=_rows(folder / "machines.csv"),
         findings=findings,
         codes=codes,

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from vibro.report.catalogue.benchmark import BENCHMARK
+from vibro.report.catalogue.detectors import DETECTORS
 from vibro.report.catalogue.errors import ERRORS
 from vibro.report.catalogue.evidence import EVIDENCE
 from vibro.report.catalogue.help import HELP
 from vibro.report.catalogue.terminal import TERMINAL
 from vibro.report.sentences import PHRASES, SENTENCES
 
-OTHERS = (*PHRASES, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
+OTHERS = (*PHRASES, *DETECTORS, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
 GROUPS = (DO, TRUST, KNOW)

@@ -73,6 +73,8 @@ def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[st
         "data": background.data(run),
         "how": background.how(run),
         "table": TABLE,
+        "mapped": ROWS,
+        "run_sensors": len(run.sensors),
     }
 
 

@@ -176,6 +176,7 @@ _TRUST: Pairs = (
 )
 
 _KNOW: Pairs = (
+    ("{names} off: {why}", "{names} 未启用：{why}"),
     (
         "high scores adjoined in time far more often than by chance when the model was fitted, so levels follow the score with"
         " its neighbours (column persistent_score): {held} over the alarm cut by score alone [is|are] below it, {raised}"

@@ -100,7 +100,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "h_remarks": ("Remarks on this verdict", "关于本结论的说明"),
     "group_trust": ("How far the verdict can be trusted", "结论的可信程度"),
     "group_know": ("How it came about", "如何得出"),
-    "remarks_below": ("{n} more remarks on the verdict stand below.", "另有 {n} 条说明见下文。"),
+    "remarks_below": ("{n} more on the verdict below.", "另有 {n} 条说明见下文。"),
     "h_cases": ("Alarm cases", "报警事件"),
     "p_cases": (
         "Records in alarm of one machine that belong together, the most urgent first. Orange: the highest record of the case. "
@@ -201,7 +201,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "cut": ("cut", "界限"),
     "cuts": ("cuts", "界限"),
     "more_remarks": (
-        "{n} more remarks on how it came about stand in report.html and summary.json",
+        "{n} more on how it came about, in report.html and summary.json",
         "另有 {n} 条关于如何得出的说明见 report.html 与 summary.json",
     ),
     "budget": ("budget", "预算"),
@@ -270,7 +270,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "detected": ("faults detected", "检出"),
     "adds": ("adds", "增益"),
     "adds_nothing": (
-        "{n} of {members} members each add nothing to the others, which catch as many injected faults without it: {names}",
+        "add nothing to the other members, which catch as many injected faults without each of them: {names} ({n} of {members})",
         "{members} 个成员中有 {n} 个各自无增益（去掉任一个，其余成员检出同样多的注入故障）：{names}",
     ),
     "p_adds": (
@@ -364,6 +364,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "The first {n} of {all} findings; quarantine.csv holds all.",
         "{all} 条中的前 {n} 条；全部见 quarantine.csv。",
     ),
+    "most_urgent": ("The {n} most urgent of {all} sensors.", "{all} 个传感器中最紧急的 {n} 个。"),
     "first_rows": ("The first {n} of {all}.", "{all} 项中的前 {n} 项。"),
     "h_how": ("How it was made", "生成方式"),
     "command": ("command", "命令"),

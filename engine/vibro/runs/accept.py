@@ -11,7 +11,7 @@ from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble, Floats
 from vibro.data import SignalBatch, make_batch, parse_time
-from vibro.errors import ConfigError, IncompatibleModelError, StateError
+from vibro.errors import ConfigError, IncompatibleModelError
 from vibro.host.manager import PluginHost
 from vibro.io.tensors import decode_text, load_tensors
 from vibro.runs.model import MODEL, WITHOUT, load_model, model_folder
@@ -48,8 +48,6 @@ def accept_baseline(host: PluginHost, path: Path, sensor: str, since: str) -> Ac
     if not path.is_dir() or not is_run(path):
         raise ConfigError(f"{path} is no run directory", hint="vibro score MODEL DATA -o RUN makes one of new records")
     kept = manifest.verify(path)
-    if kept.get("status") != "complete":
-        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are accepted")
     stored = load_tensors(path / SCORES)
     batch = index_of(stored)
     if sensor not in batch.sensors:

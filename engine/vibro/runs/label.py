@@ -45,8 +45,6 @@ def label_records(path: Path, records: Sequence[str], kind: str, fault_type: str
     if not path.is_dir():
         raise ConfigError(f"no such run directory: {path}")
     kept = manifest.verify(path)
-    if kept.get("status") != "complete":
-        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are labelled")
     stored = load_tensors(path / SCORES)
     if "signature" not in stored:
         raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")

@@ -17,7 +17,7 @@ from vibro.core.plan import Plan, resolved
 from vibro.core.planning import make_plan
 from vibro.core.worker import DetectorResult
 from vibro.data import make_batch
-from vibro.errors import IncompatibleModelError, PluginError, StateError, VibroError
+from vibro.errors import ConfigError, IncompatibleModelError, PluginError, StateError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.injection.sensitivity import Sensitivity
 from vibro.injection.trial import Trial
@@ -37,8 +37,16 @@ WITHOUT = "calibration_without_covariates"
 
 
 def model_folder(path: Path) -> Path:
-    """The ``model/`` of a run directory, or the folder itself if it is one."""
-    return path / MODEL if (path / MODEL).is_dir() else path
+    """The ``model/`` of a run directory, or the folder itself if it is one; ConfigError or StateError for a run without."""
+    if (path / MODEL).is_dir():
+        return path / MODEL
+    if is_run(path):
+        manifest.verify(path)
+        raise ConfigError(
+            f"{path} holds no model: it was scored with the one of another run",
+            hint="name the run of vibro ensemble run",
+        )
+    return path
 
 
 def fitted_isolated(path: Path) -> bool:

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from vibro import __version__
-from vibro.errors import ConfigError, StateError
+from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions
 from vibro.runs.fit import run_ensemble
@@ -45,8 +45,6 @@ def reproduce(host: PluginHost, path: Path) -> Reproduced:
     if not path.is_dir():
         raise ConfigError(f"no such run directory: {path}")
     kept = manifest.verify(path)
-    if kept.get("status") != "complete":
-        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are repeated")
     told = kept["settings"]
     data, options = options_of(told)
     notes = []

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vibro.api import State
 from vibro.context import Context
 from vibro.data import SignalBatch
-from vibro.errors import ConfigError, StateError
+from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
 from vibro.ingest.accounting import Finding
@@ -109,8 +109,6 @@ def open_run(path: Path) -> StoredRun:
     if not path.is_dir():
         raise ConfigError(f"no such run directory: {path}")
     kept = manifest.verify(path)
-    if kept.get("status") != "complete":
-        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs can be used")
     stored = load_tensors(path / SCORES)
     if "held_out_z" not in stored:
         raise ConfigError(
@@ -134,7 +132,7 @@ class Quarantined:
         """Every finding of the table."""
         for row in tables.read_table(self.path / "quarantine.csv"):
             numbers = [int(row[name]) if row[name] else -1 for name in ("row", "line", "byte_offset")]
-            text = {name: row[name].removeprefix("'") for name in ("source", "record_id", "sensor_id", "data_time")}
+            text = {name: row[name] for name in ("source", "record_id", "sensor_id", "data_time")}
             yield Finding(
                 text["source"],
                 numbers[0],

@@ -96,8 +96,6 @@ def rethreshold(
     if not path.is_dir():
         raise ConfigError(f"no such run directory: {path}")
     kept = manifest.verify(path)
-    if kept.get("status") != "complete":
-        raise StateError(f"{path} holds a run that is {kept.get('status')}", hint="only complete runs are decided anew")
     found = json.loads((path / "summary.json").read_text("utf-8"))
     stored = load_tensors(path / SCORES)
     if not {"reference_cut", "persistent", *(["label"] if found["metrics"] else [])} <= set(stored):
@@ -259,7 +257,7 @@ def _moves(before: NDArray[np.int8], after: NDArray[np.int8]) -> dict[tuple[str,
 
 def _turned(path: Path, machines: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Machines whose level changes, with both."""
-    was = {row["machine_id"].removeprefix("'"): row["level"] for row in tables.read_table(path / "machines.csv")}
+    was = {row["machine_id"]: row["level"] for row in tables.read_table(path / "machines.csv")}
     pairs = {row["machine_id"]: (was.get(row["machine_id"], ""), str(row["level"])) for row in machines}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

@@ -117,6 +117,14 @@ def read(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_complete(folder: Path) -> dict[str, Any]:
+    """The same of a run that ended; StateError for one that failed or was interrupted."""
+    manifest = read(folder)
+    if (status := manifest.get("status")) != "complete":
+        raise StateError(f"{folder} holds a run that is {status}", hint="its command with --resume goes on with it")
+    return manifest
+
+
 def refresh(folder: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The manifest with the hashes of these files as they are now; one that is gone is taken out."""
     known = dict(manifest.get("files", {}))
@@ -136,11 +144,11 @@ def with_decision(manifest: Mapping[str, Any], decision: Mapping[str, Any]) -> d
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a run directory after a check of every file; StateError names each that is damaged, missing, extra.
+    """The manifest of a complete run after a check of every file; StateError names each that is damaged, missing, extra.
 
     Other files that the user put into the folder are ignored.
     """
-    manifest = read(folder)
+    manifest = read_complete(folder)
     wanted = manifest.get("files")
     if not isinstance(wanted, dict):
         raise StateError(f"{folder / NAME} is damaged: it lists no files")

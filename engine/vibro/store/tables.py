@@ -187,12 +187,18 @@ def _table_line(names: Sequence[str], row: Mapping[str, Any]) -> bytes:
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a CSV table as text, one by one; StateError if it cannot be read."""
+    """The rows of a table that vibro wrote, as text, one by one; StateError if it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
-            yield from csv.DictReader(handle, strict=True)
+            for row in csv.DictReader(handle, strict=True):
+                yield {name: _plain(value) for name, value in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StateError(f"cannot read {path}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A text without the apostrophe that keeps it from being a formula."""
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and value[1:].startswith(_FORMULA) else value
 
 
 def event_line(event: Event, time: str | None = None) -> str:
