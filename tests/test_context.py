@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vibro import context
 from vibro.context import Context, child_seed, resolve_device
 from vibro.errors import ConfigError
 
@@ -18,3 +19,14 @@ def test_child_seeds_follow_the_name_not_the_position():
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(ConfigError):
         resolve_device(device)
+
+
+def test_torch_is_asked_for_a_gpu_only_where_a_driver_has_left_a_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(context.sys, "platform", "linux")
+    assert not context._may_have_gpu(tmp_path)
+    (tmp_path / "nvme0").touch()
+    assert not context._may_have_gpu(tmp_path)
+    (tmp_path / "nvidiactl").touch()
+    assert context._may_have_gpu(tmp_path)
+    monkeypatch.setattr(context.sys, "platform", "win32")
+    assert context._may_have_gpu(tmp_path / "none")

@@ -5,7 +5,8 @@
 Writes ``benchmarks/results/scale/scale.json`` and ``.md``; named steps (``simulate check run score``) replace their rows
 there. Memory is summed over the command and its workers every 20 ms: ``anonymous`` is what they hold of their own, the figure
 that is bounded; ``resident`` adds mapped files, which the system takes back when it needs the room. ``largest`` is the
-maximum resident size of the largest process.
+maximum resident size of the largest process. ``side by side``: the share of the time at work in which two threads or more
+were ready to run, wherever they were in the queue, so that the load of others on the machine does not count.
 """
 
 from __future__ import annotations
@@ -42,22 +43,24 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def memory(pid: int) -> tuple[int, int]:
-    """Anonymous and resident bytes of a process and what it has started."""
-    sums = [0, 0]
+def look(pid: int) -> tuple[int, int, int]:
+    """Anonymous and resident bytes of a process and what it has started, and how many of their threads are at work."""
+    sums = [0, 0, 0]
     for one in tree(pid):
         try:
             lines = dict(line.split(":", 1) for line in Path(f"/proc/{one}/status").read_text().splitlines())
             for i, key in enumerate(("RssAnon", "VmRSS")):
                 sums[i] += 1024 * int(lines[key].split()[0])
+            for thread in Path(f"/proc/{one}/task").iterdir():
+                sums[2] += (thread / "stat").read_text().rpartition(")")[2].split()[0] == "R"
         except (OSError, KeyError, ValueError):
             continue
-    return sums[0], sums[1]
+    return sums[0], sums[1], sums[2]
 
 
 def measured(command: list[str]) -> dict[str, Any]:
-    """Runs a command and looks at its memory until it ends."""
-    begun, peaks, course = perf_counter(), [0, 0], []
+    """Runs a command and looks at its memory and threads until it ends."""
+    begun, peaks, course, at_work = perf_counter(), [0, 0], [], [0, 0]
     with subprocess.Popen([*VIBRO, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         said: list[tuple[float, str]] = []
 
@@ -67,7 +70,8 @@ def measured(command: list[str]) -> dict[str, Any]:
 
         threading.Thread(target=listen, daemon=True).start()
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            anonymous, resident = memory(process.pid)
+            anonymous, resident, running = look(process.pid)
+            at_work = [at_work[0] + (running > 0), at_work[1] + (running > 1)]
             course.append((perf_counter() - begun, anonymous))
             peaks = [max(peaks[0], anonymous), max(peaks[1], resident)]
             sleep(0.02)
@@ -83,6 +87,7 @@ def measured(command: list[str]) -> dict[str, Any]:
         "anonymous": peaks[0],
         "resident": peaks[1],
         "largest": 1024 * ended[2].ru_maxrss,
+        "side_by_side": at_work[1] / max(1, at_work[0]),
         "peak_in": begun_stages[-1] if begun_stages else "",
     }
 
@@ -125,11 +130,23 @@ def main() -> None:
     finally:
         if args.keep is None:
             shutil.rmtree(folder, ignore_errors=True)
-    lines = table(("work", "s", "s of processor", "anonymous MB", "resident MB", "largest MB", "load", "at most"), [
+    headers = (
+        "work",
+        "s",
+        "s of processor",
+        "anonymous MB",
+        "resident MB",
+        "largest MB",
+        "side by side",
+        "load",
+        "at most",
+    )
+    lines = table(headers, [
         (
             name,
             *(f"{row[key]:.0f}" for key in ("seconds", "cpu_seconds")),
             *(f"{row[key] / 1e6:.0f}" for key in ("anonymous", "resident", "largest")),
+            f"{row['side_by_side']:.0%}" if "side_by_side" in row else "",
             row["about"]["load"],
             "{} s, {} MB".format(*GOALS[name.partition(" ")[0].rstrip(",")]) if name.endswith(", 30000") else "",
         )

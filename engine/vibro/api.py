@@ -245,7 +245,10 @@ class Detector(Component):
         """(n, *item) -> (n,)."""
 
     def health(self) -> Mapping[str, float]:
-        """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion."""
+        """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion.
+
+        ``rows_used`` says how many of its rows it learned from, where not all; a run tells so.
+        """
         return {}
 
     def training(self) -> Training | None:

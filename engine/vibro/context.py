@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import ConfigError
+
+GPU_DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # device files of Nvidia's, also in WSL, and of AMD's
 
 
 def child_seed(seed: int, name: str) -> int:
@@ -75,12 +78,19 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def _may_have_gpu(devices: Path = Path("/dev")) -> bool:
+    """Whether torch, which takes seconds and more than 100 MB to load, is worth asking: not on Linux without a GPU's driver."""
+    return sys.platform != "linux" or any(entry for name in GPU_DRIVERS for entry in devices.glob(name))
+
+
 def resolve_device(device: str) -> str:
     """Turns ``auto``, ``cpu``, ``cuda`` or ``cuda:i`` into the device that will be used; ConfigError if there is none."""
     if device == "cpu":
         return "cpu"
     if device != "auto" and not (device == "cuda" or device.startswith("cuda:")):
         raise ConfigError(f"unknown device {device!r}", hint="use --device auto, cpu or cuda[:i]")
+    if device == "auto" and not _may_have_gpu():
+        return "cpu"
     import torch
 
     if not torch.cuda.is_available():

@@ -18,6 +18,7 @@ from vibro.cli.options import (
     FailOn,
     Force,
     MaxQuarantine,
+    Memory,
     NoReport,
     Out,
     Reading,
@@ -37,6 +38,7 @@ def score(
     device: Device = "auto",
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A local plugin file.")] = None,
     executor: ExecutorName = "serial",
+    memory: Memory = "1GiB",
     max_quarantine: MaxQuarantine = 0.05,
     allow_missing: AllowMissing = False,
     resume: Resume = False,
@@ -47,7 +49,7 @@ def score(
 ) -> None:
     """Scores data with a frozen model: no fitting, calibration and cuts as stored."""
     from vibro.cli.ensemble import show_result
-    from vibro.cli.options import check_fail_on, data_options
+    from vibro.cli.options import check_fail_on, data_options, memory_bytes
     from vibro.cli.progress import progress
     from vibro.runs.model import fitted_isolated
     from vibro.runs.options import RunOptions
@@ -58,6 +60,7 @@ def score(
     options = RunOptions(
         device=device,
         executor=executor,
+        memory=memory_bytes(memory),
         allow_missing=allow_missing,
         resume=resume,
         force=force,

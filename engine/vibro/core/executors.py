@@ -12,13 +12,13 @@ from types import TracebackType
 from vibro.core.scheduler import SerialExecutor
 from vibro.errors import ConfigError
 
-LONG = 20.0  # seconds for 1,000 records from which workers are worth their start
+LONG = 60.0  # seconds of work on one core from which workers are worth their start
 
 
 def resolve_executor(spec: str, seconds: float, device: str) -> str:
-    """What ``auto`` stands for: a worker for each processor, at most four, where 1,000 records take long on one, else serial.
+    """What ``auto`` stands for: a worker for each processor, at most four, where the work takes long on one, else serial.
 
-    ``seconds`` are those of 1,000 records; a GPU is not shared between workers.
+    ``seconds``: what it will take about; a GPU is not shared between workers.
     """
     if spec != "auto":
         return spec

@@ -82,13 +82,17 @@ class Plan:
             cls.seconds for cls in (*(d.cls for d in self.detectors), *(v.cls for v in self.extractors.values()))
         )
 
-    def needs_companions(self, detector: str) -> bool:
-        """Whether a detector's view of a record is made from the other records of its instant too."""
+    def reads(self, detector: str, root: str) -> bool:
+        """Whether a detector's view is made from this root too: ``raw``, ``covariates``, ``sensor`` or ``instant``."""
 
         def reads(key: ViewKey) -> bool:
-            return key.name == INSTANT or any(map(reads, self.extractors[key].inputs if key in self.extractors else ()))
+            return key.name == root or any(map(reads, self.extractors[key].inputs if key in self.extractors else ()))
 
         return any(reads(d.view) for d in self.detectors if d.id == detector)
+
+    def needs_companions(self, detector: str) -> bool:
+        """Whether a detector's view of a record is made from the other records of its instant too."""
+        return self.reads(detector, INSTANT)
 
     def make_extractors(self, ctx: Context) -> dict[ViewKey, FeatureExtractor]:
         """One fresh extractor a view."""

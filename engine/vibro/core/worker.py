@@ -129,7 +129,6 @@ def fit_task(task: FitTask) -> DetectorResult:
             )
         if task.cls.own_held_out:
             final = _fitted(task, x, trusted, "final")
-            reference = score_rows(final, x, task.rows)
             if len(folds) > 1:
                 holdout_state = _fitted(task, x, trusted & (task.fold > task.fold.min()), "unseen").state()
         elif task.cross_fit:
@@ -144,13 +143,13 @@ def fit_task(task: FitTask) -> DetectorResult:
             final = _fitted(task, x, trusted & ~holdout, "final")
             if holdout.any():
                 reference[holdout] = score_rows(final, x, task.rows[holdout])
-        if len(folds) == 1 and not task.cls.own_held_out:
-            reference = score_rows(final, x, task.rows)
-        held_out = np.full(len(given), np.nan)
-        held_out[given] = reference
         fitted = time.perf_counter()
         phase = "score"
         scores = score_rows(final, x, None)
+        if task.cls.own_held_out or len(folds) == 1:
+            reference = scores[task.rows]
+        held_out = np.full(len(given), np.nan)
+        held_out[given] = reference
         _mostly_finite(scores[has_view(x)], task.id)
         health = {key: float(value) for key, value in final.health().items()}
         state = final.state()

@@ -6,7 +6,6 @@ None of these kinds is one of the fault-injection trial (``faults.KINDS``): the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +37,16 @@ def disturb_rows(batch: SignalBatch, rows: NDArray[np.intp], seed: int) -> Copie
     kind = np.concatenate([rng.permutation(len(KINDS)) for _ in range(len(row) // len(KINDS) + 1)])[: len(row)]
     severity = LEAST_SEVERITY ** rng.random(len(row))
     copies = batch.take(row)
-    x = np.empty(copies.x.shape, np.float32)
+    differ = np.zeros(len(row), np.bool_)
     for k, name in enumerate(KINDS):
         mine = np.flatnonzero(kind == k)
         for part in np.array_split(mine, 1 + len(mine) * copies.x[:1].size // CHUNK):
-            x[part] = disturb(copies.x[part], name, severity[part], rng)
-    differ = (x != copies.x).any(axis=(1, 2))
+            before = copies.x[part]
+            copies.x[part] = disturb(before, name, severity[part], rng)
+            differ[part] = (copies.x[part] != before).any(axis=(1, 2))
     if not differ.any():
         return None
-    keep = np.flatnonzero(differ)
-    return Copies(replace(copies.take(keep), x=x[keep]), row[keep])
+    return Copies(copies if differ.all() else copies.take(np.flatnonzero(differ)), row[differ])
 
 
 def disturb(x: NDArray[np.float32], kind: str, severity: Floats, rng: np.random.Generator) -> NDArray[np.float32]:

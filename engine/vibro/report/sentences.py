@@ -204,6 +204,10 @@ _KNOW: Pairs = (
         "{name} contradicts the only other member, and nothing tells which of the two is right",
         "{name} 与唯一的另一检测器矛盾，无从判断孰是",
     ),
+    (
+        "detectors that learned from some of the {n#} fit rows, evenly spread: {names}",
+        "只用部分训练行（共 {n} 行，均匀抽取）学习的检测器：{names}",
+    ),
     ("{name} repeats another member; they share one prior weight", "{name} 与另一检测器重复；两者共用一份权重"),
     (
         "auditioned: no injected fault was detected or none was tried; the weights are equal",

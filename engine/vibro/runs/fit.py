@@ -12,10 +12,11 @@ import numpy as np
 from vibro.context import Context, make_deterministic, resolve_device
 from vibro.core.engine import Engine
 from vibro.core.executors import make_executor, resolve_executor
-from vibro.core.fitted import FittedEnsemble
+from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan, resolved
 from vibro.core.planning import make_plan
 from vibro.core.rows import Rows
+from vibro.core.scheduler import SerialExecutor
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, PluginError
 from vibro.host.manager import PluginHost, describe
@@ -23,7 +24,7 @@ from vibro.ingest.settings import taken_along
 from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
-from vibro.runs.forecast import forecast
+from vibro.runs.forecast import forecast, seconds_of
 from vibro.runs.hosts import check_address_space
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
@@ -58,8 +59,8 @@ def run_ensemble(
     if learners and data.labels is None:
         raise ConfigError(f"{', '.join(learners)} learns from labels", hint="give --labels FILE")
     check_input(data, options.fit_on)
-    options = replace(options, executor=resolve_executor(options.executor, plan.seconds_per_thousand(), device))
-    with make_executor(options.executor) as executor, job(host, out, options) as work:
+    most = resolve_executor(options.executor, float("inf"), device)  # workers are started when they are given work
+    with make_executor(most) as executor, job(host, out, options) as work:
         work.parts |= {"device": device, "ensemble": resolved(plan), "settings": settings(data, options)}
         work.parts["plugins"] = describe(plugins_of(host, plan))
         replaced = read_marks(work.run.out)  # of the run that is replaced
@@ -67,6 +68,9 @@ def run_ensemble(
         batch = got.batch
         rows, said = rows_to_fit(batch, got.labels, options.fit_on)
         got = replace(got, warnings=(*got.warnings, *said))
+        options = replace(options, executor=resolve_executor(options.executor, seconds_of(plan, batch), device))
+        executor, work.options = executor if options.executor == most else SerialExecutor(), options
+        work.parts["settings"]["executor"] = options.executor
         for line in forecast(plan, batch, rows, options.executor):
             say(line)
         scratch = work.run.path / "stages" / "work"
@@ -88,6 +92,7 @@ def run_ensemble(
                 f"detector {failed[0].id} failed in {failed[0].phase}: {failed[0].reason}",
                 hint="--allow-missing goes on without it as long as the quorum holds",
             )
+        got = replace(got, warnings=(*got.warnings, *some_rows(report)))
         stopped_on = {r.id: batch.ids[list(r.stopped_on)].tolist() for r in report.results if r.stopped_on}
         work.parts["rows"] = {**report.rows, "stopped_on": stopped_on}
         if y is not None:
@@ -108,6 +113,14 @@ def run_ensemble(
             decision(plan.ensemble.thresholder["use"], asdict(plan.ensemble.budgets), fitted.cuts)
         ]
         return finish(work, got, fitted, report, matrix, verdict, rows.fit)
+
+
+def some_rows(report: FitReport) -> list[str]:
+    """A sentence on detectors that learned from a part of the fit rows, since all would take too long."""
+    used = {r.id: int(r.health["rows_used"]) for r in report.results if "rows_used" in r.health}
+    told = _listed([f"{ident} {rows}" for ident, rows in used.items()], most=len(used))
+    rows = report.rows["fit"]
+    return [f"detectors that learned from some of the {rows} fit rows, evenly spread: {told}"] if used else []
 
 
 def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:

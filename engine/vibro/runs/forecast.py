@@ -11,9 +11,8 @@ LONG_RUN = 300.0  # seconds above which the printed plan names a shorter way
 
 def forecast(plan: Plan, batch: SignalBatch, rows: Rows, executor: str) -> list[str]:
     """What is about to be done, and how long and how large it will be about."""
-    size = len(batch) / 1000 * batch.length * batch.channels / 8192
     workers = int(executor.partition("processes:")[2] or 1)
-    seconds = 3.0 + size * plan.seconds_per_thousand() / workers
+    seconds = 3.0 + seconds_of(plan, batch) / workers
     megabytes = 450 * (workers if workers == 1 else 1 + workers) + 3 * len(batch) * 4800 / 1e6
     lines = [
         f"{len(batch)} records of {batch.length} samples at {batch.fs:g} Hz, {len(batch.sensors)} sensors,"
@@ -24,6 +23,11 @@ def forecast(plan: Plan, batch: SignalBatch, rows: Rows, executor: str) -> list[
     if seconds > LONG_RUN and plan.name != "quick":
         lines.append("the short way: --ensemble quick")
     return lines
+
+
+def seconds_of(plan: Plan, batch: SignalBatch) -> float:
+    """Expected seconds of a fit on one core."""
+    return plan.seconds_per_thousand() * len(batch) / 1000 * batch.length * batch.channels / 8192
 
 
 def _duration(seconds: float) -> str:

@@ -13,10 +13,11 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.portable import distances
-from vibro_plugins.stats.columns import Columns, FitRows, flatten, in_blocks, one_thread
+from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, flatten, in_blocks, one_thread
 from vibro_plugins.stats.covariance import Scatter, concentrate, reweighted
 
 LEAST_ROWS, MOST_COLUMNS = 5, 4096
+MOST_ROWS = 8_192  # that centre and covariance are fitted on, again and again
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,23 @@ class Mahalanobis(Detector):
     mask themselves, then with all rows within reach of that bulk (``covariance.reweighted``).
 
     A row that m and S were fitted on is scored as if it had been left out, in the refits and in ``score``: with few rows
-    a fit follows each of them, and the rows that the first refit left out would stay out. View: vectors.
+    a fit follows each of them, and the rows that the first refit left out would stay out. Of more than ``MOST_ROWS`` fit rows
+    some are used, evenly spaced. View: vectors.
     """
 
     name = "mahalanobis"
     summary = "Mahalanobis distance, Ledoit-Wolf covariance, refitted without the farthest rows"
     Params = MahalanobisParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "mains"}
-    requires = ("sklearn",)
+    requires = ("scipy",)
     robust = True
+    seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"rounds": 3}
 
     _columns: Columns | None = None
     _scatter: Scatter
     _own: FitRows  # those that the scatter comes from
+    _left: int = 0  # fit rows that were not used
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); NotApplicableError with too few rows, too many columns or none that varies."""
@@ -65,6 +69,8 @@ class Mahalanobis(Detector):
             raise NotApplicableError(
                 f"{features} columns are too many for a covariance (at most {MOST_COLUMNS}); name another view"
             )
+        given, x = len(x), x[evenly_spaced(len(x), MOST_ROWS)]
+        self._left = given - len(x)
         with one_thread():
             columns = Columns.fit(x)
             z, rounds = columns.apply(x), self.params.rounds
@@ -77,6 +83,10 @@ class Mahalanobis(Detector):
         """Distances (n,)."""
         columns = self._fitted()
         return in_blocks(lambda rows: self._scatter.distance(columns.apply(rows), self._own.find(rows) >= 0), x)
+
+    def health(self) -> dict[str, float]:
+        """``rows_used``: how many fit rows were used, where not all."""
+        return {"rows_used": float(MOST_ROWS)} if self._left else {}
 
     def state(self) -> State:
         """Columns, centre, whitening matrix, shrinkage, and keys of the rows they come from."""

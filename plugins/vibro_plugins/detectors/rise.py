@@ -42,6 +42,7 @@ class Rise(Detector):
     summary = "one-sided rise of levels over their usual values, mean over all features"
     Params = RiseParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
+    seconds = 0.05
 
     _columns: Columns | None = None
 

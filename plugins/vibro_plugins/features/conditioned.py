@@ -51,6 +51,7 @@ class Conditioned(FeatureExtractor):
     summary = "residuals of a view after regression on the covariates (load, temperature, ...)"
     Params = ConditionedParams
     item = "f"
+    seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
     _kept: NDArray[np.bool_] | None = None  # (f,)

@@ -53,6 +53,7 @@ class Context(FeatureExtractor):
     summary = "residuals of a view after prediction from the machine's other sensors at the same instant"
     Params = ContextParams
     item = "f"
+    seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum", "components": 3}
 
     _kept: NDArray[np.bool_] | None = None  # (f,)

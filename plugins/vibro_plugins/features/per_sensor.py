@@ -42,6 +42,7 @@ class PerSensor(FeatureExtractor):
     summary = "each feature of a view in units of its own sensor's scale"
     Params = PerSensorParams
     item = "f"
+    seconds = 0.05
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
     _learned: SensorScale | None = None

@@ -43,6 +43,7 @@ class Spectrum(FeatureExtractor):
     summary = "level, log-spaced band levels and time statistics; any rate, any length"
     Params = SpectrumParams
     item = "f"
+    seconds = 0.2
     test_settings: ClassVar[dict[str, Any]] = {"bands": 16}
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from vibro.errors import NotApplicableError
 
@@ -21,9 +23,15 @@ WITHIN = 1.001  # places between two rows that may be the same; a little more th
 LIMIT = 1e6  # standardised values are clipped here, so that squares and float32 stay finite
 
 
-def one_thread() -> threadpool_limits:
+def one_thread() -> AbstractContextManager[Any]:
     """Context in which BLAS and OpenMP use one thread, so that results do not depend on the machine's settings."""
-    return threadpool_limits(1)
+    return _thread_pools(len(sys.modules)).limit(limits=1)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """The pools of the libraries loaded by so many modules: looking for them takes milliseconds, once they are known."""
+    return ThreadpoolController()
 
 
 def in_blocks(

@@ -30,15 +30,14 @@ class Scatter:
         Ledoit and Wolf, J. Multivariate Anal. 88 (2004), on columns of unit variance, plus a ridge.
         """
         from scipy.linalg import cholesky, solve_triangular
-        from sklearn.covariance import ledoit_wolf
 
         centre = z.mean(axis=0)
         scale = np.maximum(z.std(axis=0), FLOOR * deviation)
-        covariance, shrinkage = ledoit_wolf((z - centre) / scale, assume_centered=True)
+        covariance, shrinkage = ledoit_wolf((z - centre) / scale)
         covariance[np.diag_indices(len(scale))] += RIDGE
         lower = cholesky(covariance, lower=True, overwrite_a=True)
         inverse = solve_triangular(lower, np.eye(len(scale)), lower=True, overwrite_b=True)
-        return cls(centre, np.ascontiguousarray(inverse.T / scale[:, None]), float(shrinkage), len(z))
+        return cls(centre, np.ascontiguousarray(inverse.T / scale[:, None]), shrinkage, len(z))
 
     def distance(self, z: NDArray[np.float64], own: NDArray[Any]) -> NDArray[np.float64]:
         """Root mean square of the whitened rows (n, p); the rows ``own`` (index or mask) as if left out of the fit.
@@ -52,6 +51,24 @@ class Scatter:
         part = (1 - self.shrinkage) / (n - 1)
         squared[own] *= (n / (n - 1)) ** 2 / np.maximum(1 - part * squared[own], 1e-6)
         return np.asarray(np.sqrt(squared / z.shape[1]))
+
+
+def ledoit_wolf(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Covariance (p, p) of centred rows (n, p), shrunk towards a multiple of the identity, and the shrinkage.
+
+    Ledoit and Wolf, J. Multivariate Anal. 88 (2004). The sum of the fourth moments is taken row by row, so that one matrix
+    product is enough.
+    """
+    n, p = x.shape
+    covariance = x.T @ x / n
+    mean = float(np.trace(covariance)) / p
+    squared = float(np.sum(covariance * covariance))
+    fourth = float(np.sum(np.einsum("ij,ij->i", x, x) ** 2)) / n
+    distance = squared - p * mean * mean
+    shrinkage = min((fourth - squared) / n, distance) / distance if min(fourth - squared, distance) > 0 else 0.0
+    covariance *= 1 - shrinkage
+    covariance[np.diag_indices(p)] += shrinkage * mean
+    return covariance, shrinkage
 
 
 def concentrate(z: NDArray[np.float64], trim: float, rounds: int) -> tuple[Scatter, NDArray[np.intp]]:

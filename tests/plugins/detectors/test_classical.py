@@ -306,3 +306,16 @@ def test_on_contaminated_pools_trimming_pays(real, name):
         precision[case] = average_precision_score(y, detector.score(x))
     assert precision["mahalanobis"] > max(0.7, precision["untrimmed"] + 0.05)
     assert precision["mahalanobis"] > precision["ECOD"]
+
+
+def test_mahalanobis_of_many_rows_is_fitted_on_some_and_says_so(monkeypatch):
+    x = np.random.default_rng(5).standard_normal((3000, 6)).astype(np.float32)
+    whole = Mahalanobis.make({}, Context())
+    whole.fit(x)
+    assert whole.health() == {}
+    monkeypatch.setattr("vibro_plugins.detectors.mahalanobis.MOST_ROWS", 1000)
+    some = Mahalanobis.make({}, Context())
+    some.fit(x)
+    assert some.health() == {"rows_used": 1000.0} and len(some.state()["own.keys"]) <= 1000
+    np.testing.assert_allclose(some.score(x), whole.score(x), rtol=0.25)
+    assert np.corrcoef(some.score(x), whole.score(x))[0, 1] > 0.98

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, Disturbed, NotApplicableError, NotFittedError
+from vibro_plugins.detectors import synthetic
 from vibro_plugins.detectors.synthetic import PARTS, SyntheticLinear, SyntheticTrees
 
 BOTH = pytest.mark.parametrize("cls", [SyntheticLinear, SyntheticTrees])
@@ -87,3 +88,23 @@ def test_nothing_to_learn_from_is_said_in_one_sentence(cls):
         fitted(cls, x, Disturbed(one.x[:3], one.row[:3]))
     with pytest.raises(NotFittedError):
         cls.make({}, Context()).score(x)
+
+
+@BOTH
+def test_of_many_rows_those_with_copies_and_some_others_are_taught(cls, monkeypatch):
+    x = rows(1000)
+    few = copies_of(x[:50])
+    whole = fitted(cls, x, few)
+    assert "rows_used" not in whole.health()
+    monkeypatch.setattr(synthetic, "MOST_ROWS", 300)
+    detector = fitted(cls, x, few)
+    assert detector.health()["rows_used"] == 300
+    assert np.isin(np.arange(50), synthetic._taught_rows(1000, few.row)).all()
+    assert (detector._own.find(x) >= 0).all()  # also a row that was not taught is known, with those of its recording
+    again = cls.make(dict(cls.test_settings), Context(seed=2))
+    again.load_state(detector.state())
+    asked = np.concatenate([x, rows(300, seed=4)])
+    assert np.array_equal(again.score(asked), detector.score(asked))
+    bad = rows(100, seed=5)
+    bad[:, :5] += 3.0
+    assert np.median(detector.score(bad)) > np.quantile(detector.score(rows(100, seed=6)), 0.9)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import sklearn.covariance
 
-from vibro_plugins.stats.covariance import RIDGE, Scatter
+from vibro_plugins.stats.covariance import RIDGE, Scatter, ledoit_wolf
 
 
 def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
@@ -22,3 +24,13 @@ def test_a_fit_row_is_measured_as_if_it_had_been_left_out():
     quick = fitted.distance(x, np.arange(60))
     np.testing.assert_allclose(quick, slow, rtol=1e-9)
     assert np.all(quick > fitted.distance(x, np.zeros(60, bool)))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(30, 61), (400, 20), (5, 1), (3, 4)])
+def test_one_matrix_product_gives_the_shrinkage_of_scikit_learn(rows, columns):
+    x = np.random.default_rng(rows).standard_t(5, (rows, columns)) * np.linspace(1, 2, columns)
+    x -= x.mean(axis=0)
+    covariance, shrinkage = ledoit_wolf(x)
+    expected, wanted = sklearn.covariance.ledoit_wolf(x, assume_centered=True)
+    assert shrinkage == pytest.approx(wanted, rel=1e-9)
+    np.testing.assert_allclose(covariance, expected, rtol=1e-9, atol=1e-12)

@@ -99,6 +99,7 @@ class PyOD(Detector):
 
     _columns: Columns | None = None
     _axes: NDArray[np.float64]  # (kept columns, axes), (0, 0) without reduction
+    _given: int = 0  # rows of the fit
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); ConfigError for an unknown model or setting, NotApplicableError with too few rows."""
@@ -115,12 +116,17 @@ class PyOD(Detector):
                 axes = min(axes, recipe.few or len(z) // recipe.rows_per_axis)
             self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
             model.fit(self._reduce(columns, x))
-        self._columns, self._model = columns, model
+        self._columns, self._model, self._given = columns, model, len(x)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """PyOD's decision function (n,)."""
         columns = self._fitted()
         return in_blocks(lambda rows: self._model.score(self._reduce(columns, rows)), x, self._model.block)
+
+    def health(self) -> dict[str, float]:
+        """``rows_used``: how many fit rows records are compared with, where not all."""
+        near = getattr(getattr(self, "_model", None), "neighbours", None)
+        return {"rows_used": float(len(near.rows))} if near is not None and len(near.rows) < self._given else {}
 
     def state(self) -> State:
         """Columns, axes and the arrays of the model, or its fit rows."""

@@ -14,10 +14,11 @@ from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.detectors.synthetic.classifiers import Linear, Trees, told_apart
 from vibro_plugins.portable import distances
-from vibro_plugins.stats.columns import Columns, FitRows, in_blocks, one_thread
+from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.covariance import WINSOR, Scatter
 
 PARTS = 5  # classifiers, each without a fifth of the rows and their copies
+MOST_ROWS = 4_800  # that the classifiers are taught, twice as many as there are copies
 LEAST_LEARNED = 0.55  # AUC of held-out copies over held-out rows below which nothing was learned
 
 Floats = NDArray[np.float64]
@@ -49,15 +50,15 @@ class Synthetic(Detector):
     Five classifiers each learn without one fifth of the rows and their copies, whole groups (recordings) together. A fit row
     is scored by the one that has not seen it, any other row by the mean of all five. They see every value in robust units
     and whitened by the covariance of the fit rows: how much it rose, how much it departs, and how much it departs from what
-    goes with the others.
+    goes with the others. Of more than ``MOST_ROWS`` fit rows they are taught those that have copies and others evenly spaced.
     """
 
     wants_disturbed = True
     own_held_out = True
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
-    requires = ("sklearn",)
+    requires = ("sklearn", "numba")
     deterministic = False
-    seconds = 3.0
+    seconds = 0.5
 
     _columns: Columns | None = None
     _scatter: Scatter
@@ -65,6 +66,7 @@ class Synthetic(Detector):
     _own: FitRows
     _part: NDArray[np.intp]  # of each own row, in the order of its key: the classifier that has not seen it
     _learned: float  # AUC of the held-out copies over the held-out rows
+    _taught: int  # rows that the classifiers were taught
 
     def classifier(self) -> Any:
         """A fresh one of the five."""
@@ -85,40 +87,48 @@ class Synthetic(Detector):
             z = columns.apply(x)
             scatter = Scatter.fit(z, np.clip(z, -WINSOR, WINSOR).std(axis=0))
         self._columns, self._scatter = columns, scatter
-        rows, copies = self._features(x), self._features(given.x)
-        self._parts, odds, odds_of_copies = [], np.empty(len(x)), np.empty(len(copies))
+        taught = _taught_rows(len(x), given.row)
+        rows, copies = self._features(x[taught]), self._features(given.x)
+        self._parts, odds, odds_of_copies = [], np.empty(len(rows)), np.empty(len(copies))
         for k in range(PARTS):
-            seen, seen_copies = part != k, part[given.row] != k
-            taught = np.concatenate([rows[seen], copies[seen_copies]])
+            seen, seen_copies = part[taught] != k, part[given.row] != k
+            shown = np.concatenate([rows[seen], copies[seen_copies]])
             copied = np.repeat([False, True], [seen.sum(), seen_copies.sum()])
             if not copied.any() or copied.all():
                 raise NotApplicableError("too few records could be disturbed to tell records from their copies")
             made = self.classifier()
             with one_thread():
-                made.fit(taught, copied, self.ctx.child(str(k)).seed)
+                made.fit(shown, copied, self.ctx.child(str(k)).seed)
             odds[~seen] = in_blocks(made.answer, rows[~seen])
             odds_of_copies[~seen_copies] = in_blocks(made.answer, copies[~seen_copies])
             self._parts.append(made)
         place = np.argsort(np.concatenate([odds, odds_of_copies]), kind="stable").argsort(kind="stable")
-        most = len(x) * len(copies)
-        self._learned = float((place[len(x) :].sum() - len(copies) * (len(copies) - 1) / 2) / most)
+        most = len(rows) * len(copies)
+        self._learned = float((place[len(rows) :].sum() - len(copies) * (len(copies) - 1) / 2) / most)
+        self._taught = len(rows)
         self._own, order = FitRows.of(x)
         self._part = part[order]
 
     def score(self, x: NDArray[np.float32]) -> Floats:
         """Log-odds (n,)."""
         self._fitted()
-        place = self._own.find(x)
-        features = self._features(x)
-        odds = np.stack([in_blocks(made.answer, features) for made in self._parts], axis=1)
-        own = odds[np.arange(len(x)), self._part[np.maximum(place, 0)]]
-        return np.asarray(np.where(place < 0, odds.mean(axis=1), own))
+        place, features, odds = self._own.find(x), self._features(x), np.empty(len(x))
+        for k, made in enumerate(self._parts):
+            mine = (place >= 0) & (self._part[place] == k)
+            odds[mine] = in_blocks(made.answer, features[mine])
+        others = features[place < 0]
+        odds[place < 0] = np.stack([in_blocks(made.answer, others) for made in self._parts], axis=1).mean(axis=1)
+        return odds
 
     def health(self) -> dict[str, float]:
-        """``auc``: how well held-out copies are told from held-out rows; ``failed`` where that is chance."""
+        """``auc``: how well held-out copies are told from held-out rows; ``failed`` where that is chance.
+
+        ``rows_used``: how many fit rows the classifiers were taught, where not all.
+        """
         if self._columns is None:
             return {}
-        return {"auc": self._learned, "failed": float(self._learned < LEAST_LEARNED)}
+        some = {"rows_used": float(self._taught)} if self._taught < len(self._part) else {}
+        return {"auc": self._learned, "failed": float(self._learned < LEAST_LEARNED), **some}
 
     def state(self) -> State:
         """Columns, whitening, the five classifiers, and which of them has not seen each fit row."""
@@ -131,6 +141,7 @@ class Synthetic(Detector):
             **self._own.state(),
             "part": self._part,
             "auc": np.array(self._learned),
+            "taught": np.array(self._taught),
             **parts,
         }
 
@@ -143,6 +154,7 @@ class Synthetic(Detector):
             self._parts.append(made)
         self._scatter = Scatter(state["centre"], state["whiten"], 0.0, len(state["own.keys"]))
         self._own, self._part, self._learned = FitRows.load(state), state["part"], float(state["auc"])
+        self._taught = int(state["taught"])
         self._columns = Columns.load(state)
 
     def _features(self, x: NDArray[np.float32]) -> Floats:
@@ -167,6 +179,15 @@ class Synthetic(Detector):
         return self._columns
 
 
+def _taught_rows(n: int, sources: NDArray[np.intp]) -> NDArray[np.intp]:
+    """All n rows, or of more than ``MOST_ROWS`` those of which there are copies and others evenly spaced."""
+    if n <= MOST_ROWS:
+        return np.arange(n)
+    copied = np.unique(sources)
+    others = np.setdiff1d(np.arange(n), copied)
+    return np.sort(np.concatenate([copied, others[evenly_spaced(len(others), max(1, MOST_ROWS - len(copied)))]]))
+
+
 class SyntheticLinear(Synthetic):
     """Log-odds of being a disturbed copy, by five logistic regressions on each value, its size and its excess."""
 
@@ -189,6 +210,7 @@ class SyntheticTrees(Synthetic):
     name = "synthetic_trees"
     summary = "random trees of records against disturbed copies of them"
     Params = SyntheticTreesParams
+    seconds = 2.0
     test_settings: ClassVar[dict[str, Any]] = {"trees": 10}
 
     def classifier(self) -> Trees:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import State
+from vibro_plugins.detectors.synthetic.kernels import walk
 from vibro_plugins.stats.columns import flatten
 
 Floats = NDArray[np.float64]
@@ -86,9 +87,8 @@ class Trees:
     def answer(self, features: Floats) -> Floats:
         """(n, p) -> (n,) log-odds of being disturbed."""
         x = features.astype(np.float32)
-        rows, node = np.arange(len(x))[:, None], np.tile(self.root, (len(x), 1))
-        for _ in range(self.depth):
-            node = np.where(x[rows, self.feature[node]] <= self.cut[node], self.left[node], self.right[node])
+        node = np.empty((len(x), len(self.root)), np.int32)
+        walk(x, self.depth, self.root, self.left, self.right, self.feature, self.cut, node)
         p = np.clip(self.share[node].mean(axis=1), LEAST, 1 - LEAST)
         return np.asarray(np.log(p / (1 - p)))
 
