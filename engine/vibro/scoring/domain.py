@@ -50,7 +50,7 @@ class Domain:
         design = _design(values, mean, scale)
         p = design.shape[1]
         inverse, usual, limit = np.zeros((sensors + 1, p, p)), np.ones(sensors + 1), np.full(sensors + 1, np.inf)
-        for s, mine in enumerate([*sensor_rows(sensor, sensors), slice(None)]):
+        for s, mine in enumerate([*sensor_rows(sensor, sensors), np.arange(len(design))]):
             rows = design[mine]
             if p > 1 and np.isfinite(scale).any() and len(rows) >= A_COLUMN * p:
                 inverse[s] = np.linalg.inv(rows.T @ rows + RIDGE * len(rows) * np.eye(p))
