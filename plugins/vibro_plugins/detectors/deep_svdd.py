@@ -25,7 +25,7 @@ from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, minibatches, nearest, passes
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 
 AWAY = 0.1  # least distance of a centre coordinate from 0
 WARM_UP, TRIM_EVERY = 2, 3  # epochs before the first trimming, and between two
@@ -172,9 +172,9 @@ class DeepSvdd(Network):
     def export(self) -> Exported:
         """The network with its distance as a graph, what it reads with numpy alone."""
         if isinstance(self._pixels, Channels):
-            shape, function = (3, self._pixels.width), networks.channels_score
+            shape, function = (3, self._pixels.width), network_scores.channels_score
         else:
-            shape, function = self._pixels.centre.shape, networks.pixels_score
+            shape, function = self._pixels.centre.shape, network_scores.pixels_score
         return Exported(self._pixels.state(), function, onnx_graph(self._fitted(), self._away, shape))
 
     def _away(self, rows: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from vibro_plugins.deep.resnet import Upward, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before training
 LOG_VARIANCE = 10.0  # the encoder's log variances are kept within +- this
@@ -177,7 +177,7 @@ class HeteroVae(Network):
 
         graph = onnx_graph(net, both, self._pixels.centre.shape)
         weight = np.array(self.params.weight if self.params.objective == "plain" else 0.0)
-        return Exported({**self._statistics(), "weight": weight}, networks.vae_score, graph)
+        return Exported({**self._statistics(), "weight": weight}, network_scores.vae_score, graph)
 
     def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""

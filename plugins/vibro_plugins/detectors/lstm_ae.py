@@ -23,7 +23,7 @@ from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 
 MOST_STEPS = 1024
 PATCH, USUAL_STEPS = 25, 64  # default values of a step, more where that leaves more steps than this
@@ -163,7 +163,7 @@ class LstmAe(Network):
         """The network with its error as a graph, the sequences with numpy alone."""
         patch = -1 if self.params.patch is None else self.params.patch
         graph = onnx_graph(self._fitted(), partial(_rebuilt, self._net), self._centre.shape)
-        return Exported({**self._statistics(), "patch": np.array(patch)}, networks.sequences_score, graph)
+        return Exported({**self._statistics(), "patch": np.array(patch)}, network_scores.sequences_score, graph)
 
     def _build(self) -> AutoEncoder:
         return AutoEncoder(self._centre.shape[1], self.params.hidden, self.params.code).to(self.ctx.device)

@@ -19,7 +19,7 @@ from vibro_plugins.deep.pretraining import pretrain
 from vibro_plugins.deep.training import arrays, as_tensor, scored
 from vibro_plugins.deep.weights import BUNDLED, dump_weights, read_weights
 from vibro_plugins.dsp.profile import VALUES
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 
 STEPS = 1200
 
@@ -82,7 +82,7 @@ class Pretrained(Detector):
             raise NotFittedError("pretrained is not fitted")
         channels = len(self._seen.channels.centre) // VALUES
         graph = onnx_graph(self._net, lambda x: self._net(x)[1], (channels, CHANNELS, VALUES))
-        return Exported(self._seen.state(), networks.departures_score, graph)
+        return Exported(self._seen.state(), network_scores.departures_score, graph)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""

@@ -131,7 +131,7 @@ TERMINAL: Sequence[tuple[str, str]] = (
      "有标签的类别的宏 F1：{x}；{n} 条故障记录不属于任何类别"),
     ("copies of labelled faults", "已标注故障的副本"),
     ("copies", "副本"),
-    ("AUC", "AUC"),
+    ("AUC", "曲线下面积"),
     ("why none", "未用原因"),
     ("copies: {why}", "副本：{why}"),
     ("held-out labels are told better: {what}", "留出的标签判得更好：{what}"),

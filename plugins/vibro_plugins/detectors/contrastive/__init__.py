@@ -29,7 +29,7 @@ from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
 from vibro_plugins.detectors.contrastive.networks import encoder, projection
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 from vibro_plugins.stats.columns import evenly_spaced, in_blocks
 from vibro_plugins.stats.neighbours import Neighbours
 
@@ -181,9 +181,9 @@ class Contrastive(Network):
     def export(self) -> Exported:
         """The encoder as a graph, its input and the distance of its codes with numpy alone; some heads are not exported."""
         head, net = self.params.head, self._fitted()
-        functions = {"knn": networks.codes_knn, "centroid": networks.codes_centroid}
+        functions = {"knn": network_scores.codes_knn, "centroid": network_scores.codes_centroid}
         functions |= {f"{name}_cosine": function for name, function in functions.items()}
-        functions["mahalanobis"] = networks.codes_mahalanobis
+        functions["mahalanobis"] = network_scores.codes_mahalanobis
         if head not in functions:
             raise NotApplicableError(f"its head {head} is not exported; {', '.join(functions)} are")
         graph = onnx_graph(net, net["encode"], self._centre.shape)

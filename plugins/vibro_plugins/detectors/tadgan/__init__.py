@@ -25,7 +25,7 @@ from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
 from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, latent_critic, penalty
-from vibro_plugins.portable import networks
+from vibro_plugins.portable import network_scores
 
 LIMIT = 20.0  # standardised values are clipped here
 LEAST_BATCHES = 5
@@ -187,7 +187,7 @@ class TadGan(Network):
             return torch.stack([error, net["signals"](x).reshape(-1)], dim=1)
 
         graph = onnx_graph(net, both, self._centre.shape)
-        return Exported({**self._statistics(), **arrays}, networks.windows_score, graph)
+        return Exported({**self._statistics(), **arrays}, network_scores.windows_score, graph)
 
     def _statistics(self) -> State:
         return {"centre": self._centre, "scale": self._scale, "reference": self._reference}
