@@ -132,7 +132,7 @@ def test_the_script_gives_the_scores_and_levels_of_vibro_score(place, tmp_path, 
     assert {row["level"] for row in now} >= {"normal", "alarm"}
     capsys.readouterr()
     assert vibro(["export", str(tmp_path / "scored"), "--onnx", str(tmp_path / "out")]) == 2
-    assert "holds no model: it was scored with the one of another run" in capsys.readouterr().err
+    assert "holds no model: it was scored with another one" in capsys.readouterr().err
 
 
 def test_what_is_left_out_is_named_with_its_reason(place, capsys, tmp_path):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro_plugins.readers.text.faults import FULL
+from vibro_plugins.readers.text.faults import FULL, PADDING
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, parse_list, parse_text, shown
 
 WORTH = 32 << 20  # bytes of text from which on compiling the parser pays
 KEPT = 1 << 19  # bytes of text from which on it pays to load it where it was compiled before
-PADDING = 24  # bytes that the compiled parser may look back
 
 
 class Numbers:

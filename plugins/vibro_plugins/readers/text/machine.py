@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from vibro_plugins.readers.text.faults import UNSURE
 
-PADDING = 24  # characters that may be looked at before the first token
 BLOCK = 64  # characters in which commas are looked for together
 LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 _HERE = Path(__file__).parent
@@ -41,7 +40,7 @@ def parse(text: NDArray[np.uint8], start: int, stop: int, as_json: bool, out: ND
     """Comma-separated numbers of ``text[start:stop]`` into ``out``; returns how many there are.
 
     UNSURE where anything is not plain, FULL where ``out`` is too short; ``out`` then means nothing. ``start`` is at least
-    PADDING, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
+    ``faults.PADDING``, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
     follow a comma.
     """
     if stop >= LONGEST:
