@@ -70,7 +70,7 @@ class _Pool:
         folder.mkdir()
         self._pool: Executor = make_executor(f"processes:{workers}")
         for _ in range(workers):
-            self._pool.submit(prepare, self.made)  # they start while the readers of the files are chosen
+            self._submitted(prepare, (self.made,))  # they start while the readers of the files are chosen
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +126,7 @@ class _Pool:
         try:
             return self._pool.submit(task, *args)
         except BrokenExecutor:
+            self.failed = self.failed or DIED
             return SerialExecutor().submit(task, *args)
 
 

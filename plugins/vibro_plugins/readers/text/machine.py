@@ -40,8 +40,8 @@ def parse(text: NDArray[np.uint8], start: int, stop: int, as_json: bool, out: ND
     """Comma-separated numbers of ``text[start:stop]`` into ``out``; returns how many there are.
 
     UNSURE where anything is not plain, FULL where ``out`` is too short; ``out`` then means nothing. ``start`` is at least
-    ``faults.PADDING``, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
-    follow a comma.
+    ``faults.PADDING``, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``).
+    Blanks may follow a comma.
     """
     if stop >= LONGEST:
         return UNSURE
