@@ -216,10 +216,11 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
         note(f"warning: {clean(text)}")
     held_out = found["validation"]["held_out_by"]
     rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "")]
+    kept = "kept" if found["kept"] == "student" else "kept for types"
     for student in found["students"]:
         gain = student["gain"]
         figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}")
-        rows.append((f"student {student['taught']}", *figures, "kept" if student["kept"] else ""))
+        rows.append((f"student {student['taught']}", *figures, kept if student["kept"] else ""))
     table(
         ("", "average precision", "gain", ""),
         rows,
