@@ -96,7 +96,7 @@ def own(folder: Path) -> dict[str, Way]:
     from vibro.api import Context, Record
     from vibro.ingest import IngestOptions, ingest
     from vibro_plugins.readers.jsonl import JsonLines
-    from vibro_plugins.readers.text import machine
+    from vibro_plugins.readers.text import digits
     from vibro_plugins.readers.text.fast import Numbers
 
     reader = JsonLines.make({}, Context())
@@ -107,7 +107,7 @@ def own(folder: Path) -> dict[str, Way]:
             for line in lines:
                 start = line.index(KEY) + len(KEY)
                 out = np.empty(LENGTH, np.float32)
-                machine.parse(np.frombuffer(line, np.uint8), start, line.index(b'"', start), False, out)
+                digits.parse(np.frombuffer(line, np.uint8), start, line.index(b'"', start), False, out)
                 yield out
 
     def read(path: Path) -> Iterator[np.ndarray]:

@@ -83,7 +83,7 @@ def test_no_file_imports_in_a_circle():
     assert circles == []
 
 
-SHARED = ("deep", "dsp", "portable", "stats", "timefrequency")
+SHARED = ("compiled", "deep", "dsp", "portable", "stats", "timefrequency")
 
 
 def test_plugins_import_the_public_api_and_shared_helpers_only():

@@ -123,8 +123,8 @@ def reseal(model: Path, **changes) -> None:
 
 
 def test_newer_format_is_incompatible(model):
-    reseal(model, format=3)
-    with pytest.raises(IncompatibleModelError, match="format 3") as caught:
+    reseal(model, format=bundle.FORMAT + 1)
+    with pytest.raises(IncompatibleModelError, match=f"format {bundle.FORMAT + 1}") as caught:
         bundle.load(model)
     assert caught.value.exit_code == 9
 

@@ -27,7 +27,7 @@ def show_run(found: Mapping[str, Any], lang: str, run: object) -> None:
     _show_cases(found, lang)
     line()
     _show_detectors(found["detectors"], lang)
-    _show_idle(found["fault_injection"], t)
+    _show_idle(found, t)
     if found["metrics"]:
         fused = found["metrics"]["fused"]
         text = ", ".join(f"{t[key]} {fused[key]:.3f}" for key in _METRICS if fused.get(key) is not None)
@@ -81,11 +81,12 @@ def _show_detectors(detectors: Sequence[Mapping[str, Any]], lang: str) -> None:
         line(f"  {clean(', '.join(ids))} {t[status]}: {clean(translate(reason, lang))}")
 
 
-def _show_idle(injected: Mapping[str, Any] | None, t: Mapping[str, str]) -> None:
-    """Detectors without which as many injected faults are caught."""
-    if injected and injected["adds_nothing"]:
-        idle, members = injected["adds_nothing"], len(injected["parts"])
-        line(t["adds_nothing"].format(n=len(idle), members=members, names=clean(", ".join(idle))))
+def _show_idle(found: Mapping[str, Any], t: Mapping[str, str]) -> None:
+    """Detectors that count, and without which as many injected faults are caught."""
+    injected = found["fault_injection"]
+    used = [d["id"] for d in found["detectors"] if d["weight"]]
+    if injected and (idle := [name for name in injected["adds_nothing"] if name in used]):
+        line(t["adds_nothing"].format(n=len(idle), members=len(used), names=clean(", ".join(idle))))
 
 
 def show_warnings(warnings: Sequence[str], lang: str) -> None:

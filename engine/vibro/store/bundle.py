@@ -23,7 +23,7 @@ from vibro.errors import ConfigError, IncompatibleModelError, StateError
 from vibro.io import files, tensors
 from vibro.store import seal
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 SUFFIX = ".safetensors"
 MAX_MANIFEST = 64 << 20  # bytes

@@ -43,6 +43,7 @@ class Local(Detector):
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "spectrum"}
 
     _columns: Columns | None = None
+    _given = 0  # fit rows
     _near: Neighbours
     _units: Columns  # of the residuals
     _residuals: NearestDistance
@@ -58,6 +59,7 @@ class Local(Detector):
             residuals = NearestDistance(self.params.n_neighbors, "mean")
             residuals.fit(units.apply(left).astype(np.float32))
         self._columns, self._near, self._units, self._residuals = columns, near, units, residuals
+        self._given = len(rows)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances (n,)."""
@@ -68,6 +70,11 @@ class Local(Detector):
             return self._residuals.score(self._units.apply(left).astype(np.float32))
 
         return in_blocks(score, x)
+
+    def health(self) -> dict[str, float]:
+        """``rows_used``: how many fit rows records are compared with, where not all."""
+        used = len(self._near.rows)
+        return {"rows_used": float(used)} if used < self._given else {}
 
     def state(self) -> State:
         """Columns, fit rows, and the units and rows of their residuals."""

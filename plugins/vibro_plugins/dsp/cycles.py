@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import scipy.fft
 import torch
-from numba import njit
 from numpy.typing import NDArray
+
+from vibro_plugins.compiled import compiled
 
 PATCHES, PERIOD, MAINS = 0, 1, 2
 MODES = ("patches", "period", "mains")
@@ -104,7 +105,7 @@ def cycle_map(
     return out
 
 
-@njit(cache=True)
+@compiled()
 def _fold(unit, period, start, gain, out):
     n, rows, columns = out.shape
     last = unit.shape[1] - 1
@@ -155,7 +156,7 @@ def mains_comb(
     return frequency, share, *lines
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@compiled(fastmath=True, nogil=True, error_model="numpy")
 def _comb(z, grid, count, low, high, line, frequency, share):
     """Best fundamental on the grid (in bins) by the power at ``count`` harmonics, and the comb's share of the power."""
     n, bins = z.shape
@@ -175,7 +176,7 @@ def _comb(z, grid, count, low, high, line, frequency, share):
         share[r] = min(max(excess * line / band, 0.0), 1.0) if band > 0 else 0.0
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _line_power(power, fundamental, first, count):
     """Sum of the power, by parabolas, at ``first``, ``first`` + 1, .. times the fundamental, ``count`` of them."""
     total = 0.0
@@ -223,7 +224,7 @@ def dominant_period(unit: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDA
     return _periods(correlation, SHORTEST, longest)
 
 
-@njit(cache=True)
+@compiled()
 def _periods(correlation, shortest, longest):
     n, lags = correlation.shape
     period, strength = np.full(n, float(lags)), np.zeros(n)
@@ -259,7 +260,7 @@ def _periods(correlation, shortest, longest):
     return period, strength
 
 
-@njit(cache=True)
+@compiled()
 def _crest(c, k):
     """Position of the maximum of the parabola through three neighbours."""
     curvature = c[k - 1] - 2 * c[k] + c[k + 1]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from vibro_plugins.compiled import compiled
 
 REORDER = {"reassoc", "contract", "nsz", "nnan"}
 
 
-@njit(cache=True, fastmath=REORDER)
+@compiled(fastmath=REORDER)
 def scale_rows(x, exponent, y, mean):
     """y = x / 2^exponent less its mean."""
     for r in range(len(x)):
@@ -27,7 +27,7 @@ def scale_rows(x, exponent, y, mean):
             out[i] -= mean[r]
 
 
-@njit(cache=True, fastmath=REORDER)
+@compiled(fastmath=REORDER)
 def moments(y, out):
     """Means of y^2, y^3, y^4, abs(y), sqrt(abs(y)), and changes of sign a step (rows, 6)."""
     for r in range(len(y)):
@@ -49,7 +49,7 @@ def moments(y, out):
         out[r, 5] = crossings / (n - 1)
 
 
-@njit(cache=True, fastmath=REORDER)
+@compiled(fastmath=REORDER)
 def differences(y, out):
     """Mean squares of the first and second differences (rows, 2)."""
     for r in range(len(y)):
@@ -62,7 +62,7 @@ def differences(y, out):
         out[r, 0], out[r, 1] = slope / (len(row) - 1), curvature / (len(row) - 2)
 
 
-@njit(cache=True)
+@compiled()
 def interpolate(power, low, weight, out):
     """Linear interpolation of (rows, bins) at places low + weight."""
     top = power.shape[1] - 1
@@ -72,7 +72,7 @@ def interpolate(power, low, weight, out):
             out[r, j] = power[r, k] * (1 - weight[j]) + power[r, min(k + 1, top)] * weight[j]
 
 
-@njit(cache=True)
+@compiled()
 def runs(x, out):
     """Share of samples within 0.1 % of the range from either end, and the longest run of equal samples (rows, 2)."""
     for r in range(len(x)):
@@ -89,7 +89,7 @@ def runs(x, out):
         out[r, 0], out[r, 1] = ends / len(row), longest
 
 
-@njit(cache=True)
+@compiled()
 def recurrences(taken, reach, out):
     """Pairs of samples nearer than ``reach``, and those of them without a diagonal neighbour (rows, 2)."""
     points = taken.shape[1]

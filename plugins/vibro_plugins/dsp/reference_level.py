@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from vibro.portable.covariates import or_pool
+from vibro_plugins.compiled import compiled
 
 CHUNK = 64
 RESOLUTION = 1e-7  # an RMS below this share of the largest sample is the rounding of a constant
@@ -27,7 +27,7 @@ def unit_records(raw: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     return unit, level
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@compiled(fastmath=True, nogil=True, error_model="numpy")
 def _standardise(x, unit, level):
     n, samples = x.shape
     for r in range(n):

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import scipy.fft
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
+from vibro_plugins.compiled import compiled
 from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
 from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
 from vibro_plugins.dsp.spectrum import hann
@@ -159,7 +159,7 @@ def stft_power(unit: NDArray[np.float32], fs: float, size: int, device: str = "c
     return out
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _cut(unit, window, hop, out):
     n, frames, length = out.shape
     for r in range(n):
@@ -169,7 +169,7 @@ def _cut(unit, window, hop, out):
                 target[i] = source[i] * window[i]
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _pool(z, column_start, column_weights, row_start, row_weights, out):
     """Powers of interleaved spectra (n, frames, 2 bins), weighted over the frames of each column and the bins of each row."""
     n, frames, width = z.shape

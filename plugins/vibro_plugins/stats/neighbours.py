@@ -114,8 +114,9 @@ class LocalOutlierFactor:
         self.neighbours = Neighbours(n_neighbors)
 
     def fit(self, rows: NDArray[np.float32]) -> None:
-        """Stores the rows (n, p), their k-distances and local reachability densities."""
+        """Stores the rows (n, p) as ``Neighbours`` does, their k-distances and local reachability densities."""
         self.neighbours.store(rows)
+        rows = self.neighbours.rows
         found = [self.neighbours.query(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
         distance, index = (np.concatenate(part) for part in zip(*found, strict=True))
         self.reach = distance[:, -1]

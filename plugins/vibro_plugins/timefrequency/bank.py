@@ -8,8 +8,9 @@ from math import ceil, gcd, pi, sqrt
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
+
+from vibro_plugins.compiled import compiled
 
 SIGMA = 1 / (pi * sqrt(2 * 1.5))  # of the response of cmor1.5-1.0, as a share of the centre frequency
 MAIN_LOBE = 4.5  # standard deviations of a response that are kept: it falls to -88 dB there
@@ -191,7 +192,7 @@ def _mirrored(half: NDArray[np.complex64], length: int, bins: int) -> NDArray[np
     return np.concatenate([half, half[:, length - bins + 1 : half.shape[1] - 1][:, ::-1].conj()], axis=1)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _fold(spectrum, first, offset, taps, folded):
     """Product of taps and spectrum (real and imaginary parts side by side), bin k added to point k mod L."""
     n, bands, width = folded.shape

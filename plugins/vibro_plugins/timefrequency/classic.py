@@ -14,9 +14,9 @@ from math import pi
 import numpy as np
 import pywt
 import torch
-from numba import njit
 from numpy.typing import NDArray
 
+from vibro_plugins.compiled import compiled
 from vibro_plugins.timefrequency.bank import SCALES, ClassicBank, averaging, band_groups, block_size, cubic, make_grid
 from vibro_plugins.timefrequency.resize import adaptive_weights, banded, point_weights
 
@@ -165,7 +165,7 @@ def column_means(bank: ClassicBank, x: NDArray[np.float32], device: str = "cpu")
     return out
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _needs_whole(spectrum, total, stray):
     """(n, 128): the rows with the most stray power, so many that what the others leave out stays within the budget."""
     n, bins = spectrum.shape
@@ -196,7 +196,7 @@ def _needs_whole(spectrum, total, stray):
     return out
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@compiled(fastmath=True, nogil=True, error_model="numpy")
 def _pool_rectified(wave, per_column, start, weights, rows, out):
     """Column means of |Re w| of analytic signals w (n, bands, points)."""
     n, bands, width = wave.shape
@@ -235,7 +235,7 @@ def _pool_rectified(wave, per_column, start, weights, rows, out):
                 row[j] = max(row[j], ZERO)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _fill(out, chosen):
     """Rows between two chosen ones, by linear interpolation over the scale."""
     columns = out.shape[2]
@@ -250,7 +250,7 @@ def _fill(out, chosen):
                     row[j] = one[j] + part * (two[j] - one[j])
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _join(spectrum, response, pairs, both):
     """Spectra of v1 + j v2, where v1 and v2 are the real outputs of two rows' whole filters."""
     length = both.shape[1]
@@ -264,7 +264,7 @@ def _join(spectrum, response, pairs, both):
             both[p, k] = complex((x[k] * one[k]).real, (x[k] * two[k]).real)
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _pool_pairs(wave, start, weights, pairs, out):
     """Column means of the magnitudes of the real and imaginary parts, into the rows of their pair."""
     columns, count = weights.shape
@@ -280,7 +280,7 @@ def _pool_pairs(wave, start, weights, pairs, out):
             out[pairs[p, 0], pairs[p, 2], j] = two
 
 
-@njit(fastmath=True, cache=True, nogil=True)
+@compiled(fastmath=True, nogil=True)
 def _resize_rows(rows, start, weights, factor, out):
     """Weighted sums of neighbouring rows times each record's ``factor``, within float32."""
     size, count = weights.shape

@@ -11,9 +11,9 @@ from __future__ import annotations
 from math import ceil, log2, pi, sqrt
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from vibro_plugins.compiled import compiled
 from vibro_plugins.timefrequency.bank import (
     CORRECTION,
     FEW,
@@ -115,7 +115,7 @@ def pooled_power(bank: Bank, x: NDArray[np.float32], device: str = "cpu") -> NDA
     return out
 
 
-@njit(fastmath=True, cache=True, nogil=True, error_model="numpy")
+@compiled(fastmath=True, nogil=True, error_model="numpy")
 def _pool_power(wave, per_column, start, straight, cubic, rows, out):
     """Column means of the power by linear interpolation, corrected towards cubic by a bounded share."""
     n, bands, width = wave.shape

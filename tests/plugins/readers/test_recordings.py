@@ -16,9 +16,9 @@ from vibro_plugins.readers import table as table_reader
 from vibro_plugins.readers.parquet import Parquet
 from vibro_plugins.readers.sheet import Sheet
 from vibro_plugins.readers.table import Table
-from vibro_plugins.readers.text import machine
+from vibro_plugins.readers.text import digits
+from vibro_plugins.readers.text.digits import UNSURE
 from vibro_plugins.readers.text.fast import Numbers
-from vibro_plugins.readers.text.faults import UNSURE
 from vibro_plugins.readers.waveform import parsing, reader
 from vibro_plugins.readers.waveform.clock import clock_of_numbers
 from vibro_plugins.readers.waveform.encoding import found
@@ -140,7 +140,7 @@ def test_a_column_in_float64_is_exact_or_left_to_others(pairs, form):
 def test_lines_are_counted_only_where_all_have_the_same_width(rows):
     width = len(rows[0])
     text = np.frombuffer(bytearray("\n".join(map(",".join, rows)).encode() + b" "), np.uint8)
-    found = machine.lines(text, 0, len(text) - 1, width)
+    found = digits.lines(text, 0, len(text) - 1, width)
     even = all(len(row) == width for row in rows)
     assert found == (len(rows) if even else UNSURE)
     if even:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vibro_plugins.readers.text import fast, machine
+from vibro_plugins.readers.text import digits, fast
 from vibro_plugins.readers.text.fast import Numbers
-from vibro_plugins.readers.text.faults import FULL
 from vibro_plugins.readers.text.lines import excerpt
 from vibro_plugins.readers.text.numbers import BadNumber, parse_list, parse_text
 
@@ -26,7 +23,7 @@ def plain(data: bytes, start: int, stop: int, numbers: Numbers | None = None, **
 
 def compiled() -> Numbers:
     numbers = Numbers(worth=0)
-    numbers._compiled = machine
+    numbers._compiled = digits
     return numbers
 
 
@@ -203,8 +200,8 @@ def test_every_number_is_found_whatever_the_room_and_its_neighbours():
             expected = [np.float32(float(token)) for token in tokens]
             for room in range(n + 3):
                 guarded = np.full(room + 8, 7, np.float32)
-                count = machine.parse(text, 24, stop, True, guarded[:room])
-                assert count == (n if room >= n else FULL), (n, room)
+                count = digits.parse(text, 24, stop, True, guarded[:room])
+                assert count == (n if room >= n else digits.FULL), (n, room)
                 assert np.all(guarded[room:] == 7)
                 assert count < 0 or same(guarded[:n], expected), tokens
 
@@ -244,32 +241,7 @@ def test_the_compiled_parser_is_loaded_for_large_input_only(tmp_path, monkeypatc
     monkeypatch.setattr(fast, "WORTH", 1)
     numbers = Numbers(worth=10)
     numbers.expect(path)
-    assert numbers._compiled is machine
-
-
-def test_the_compiled_parser_is_kept_and_loaded_without_numba():
-    assert parse_text("1.5,2.5").tolist() == Numbers(worth=0).text("1.5,2.5").tolist()
-    machine._code()
-    assert machine.is_kept()
-    code = (
-        "import sys, numpy as np\n"
-        "from vibro_plugins.readers.text import machine\n"
-        "out = np.empty(2, np.float32)\n"
-        "text = np.frombuffer(b' ' * 24 + b'1.5,-2 ', np.uint8)\n"
-        "assert machine.parse(text, 24, 30, False, out) == 2 and out.tolist() == [1.5, -2]\n"
-        "assert 'numba' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_machine_code_that_is_damaged_is_made_anew(tmp_path, monkeypatch):
-    files = (tmp_path / "no" / "such" / "a.o", tmp_path / "b" / "a.o")
-    (tmp_path / "no").write_text("a file where a folder should be")
-    monkeypatch.setattr(machine, "_files", lambda: files)
-    machine._keep(b"code")
-    assert machine._kept(files[0]) == b"" and machine._kept(files[1]) == b"code" and machine.is_kept()
-    files[1].write_bytes(files[1].read_bytes()[:-1] + b"?")
-    assert machine._kept(files[1]) == b""
+    assert numbers._compiled is digits
 
 
 def test_an_excerpt_is_short_and_printable():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vibro.api import Context
+from vibro_plugins.detectors.local import Local
 from vibro_plugins.detectors.pyod_models import PyOD
 from vibro_plugins.stats import neighbours
 from vibro_plugins.stats.neighbours import Neighbours
@@ -40,3 +41,22 @@ def test_of_many_rows_some_are_kept_evenly_and_the_detector_says_so(monkeypatch)
     far = rows(50, seed=3) + 4.0
     assert np.array_equal(again.score(far), knn.score(far))
     assert knn.score(far).min() > np.quantile(knn.score(rows(200, seed=4)), 0.9)
+
+
+def test_lof_of_many_rows_is_that_of_the_rows_kept(monkeypatch):
+    monkeypatch.setattr(neighbours, "MOST_ROWS", 200)
+    x, asked = rows(1000), rows(50, seed=5)
+    some, kept = neighbours.LocalOutlierFactor(20), neighbours.LocalOutlierFactor(20)
+    some.fit(x)
+    kept.fit(some.state()["rows"])
+    assert len(some.state()["reach"]) == len(some.state()["density"]) == 200
+    assert np.array_equal(some.score(asked), kept.score(asked))
+
+
+def test_local_says_how_many_rows_it_compares_with(monkeypatch):
+    monkeypatch.setattr(neighbours, "MOST_ROWS", 200)
+    local = Local.make({}, Context())
+    local.fit(rows(150))
+    assert local.health() == {}
+    local.fit(rows(1000))
+    assert local.health() == {"rows_used": 200.0}

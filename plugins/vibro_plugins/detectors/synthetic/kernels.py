@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from vibro_plugins.compiled import compiled
 
 
-@njit(cache=True, nogil=True, boundscheck=True)
+@compiled(nogil=True, boundscheck=True)
 def walk(x, depth, root, left, right, feature, cut, leaf):
     """The leaf (rows, trees) that each row of x (rows, p) ends in, after ``depth`` steps at most; a leaf points to itself."""
     for r in range(len(x)):

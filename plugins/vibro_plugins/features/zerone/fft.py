@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from vibro_plugins.compiled import compiled
 from vibro_plugins.dsp.kernels import REORDER
 
 SIDE = 64
@@ -58,7 +59,7 @@ def _rotated(a, b, cos, sin):
     return a * cos - b * sin, a * sin + b * cos
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _transform(re, im, cos, sin):
     """64-point transforms, in place, of the columns of a flat matrix; frequency q + 8 p ends in row 8 q + p."""
     s = 8 * PITCH
@@ -90,7 +91,7 @@ def _transform(re, im, cos, sin):
 # fmt: on
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _turn(re, im, to_re, to_im, cos, sin):
     """Turns the transformed matrix, column n into row n in order of frequency, and twiddles it."""
     for n in range(SIDE):
@@ -116,7 +117,7 @@ def _mirror(r):
     return 8 - r if r < 8 else 71 - r
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _pack_segment(y, even, odd, re, im):
     """Windowed samples without their mean, in pairs, as the upper half of a matrix; zeros below."""
     sums = np.zeros(SIDE)
@@ -133,7 +134,7 @@ def _pack_segment(y, even, odd, re, im):
     im[SIDE // 2 * PITCH :] = 0.0
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _add_power(re, im, out, cos, sin):
     """Adds abs(X)^2 of the real samples whose pairs were transformed, bins 0..4096, to ``out``."""
     out[0] += (re[0] + im[0]) ** 2
@@ -155,7 +156,7 @@ def _matrices(count):
     return [np.zeros(SIDE * PITCH) for _ in range(count)]
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _segments(rows, hop, even, odd, out, re, im, to_re, to_im, cos, sin, turn_cos, turn_sin, last_cos, last_sin):
     for r in range(len(rows)):
         for start in range(0, rows.shape[1] - SEGMENT + 1, hop):
@@ -175,7 +176,7 @@ def segment_power(rows, hop, window):
     return out
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _pack_frames(y, window, lanes, re, im):
     """One windowed frame a column, its samples in pairs."""
     for lane in range(lanes):
@@ -185,7 +186,7 @@ def _pack_frames(y, window, lanes, re, im):
             im[n * PITCH + lane] = frame[2 * n + 1] * window[2 * n + 1]
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _amplitudes(re, im, values, first, pitch, cos, sin):
     """abs(X) of bins 1..64 of the 64 frames whose pairs were transformed, to columns from ``first`` of ``values``."""
     for r in range(1, SIDE):
@@ -201,7 +202,7 @@ def _amplitudes(re, im, values, first, pitch, cos, sin):
         line[m] = abs(re[m] - im[m])
 
 
-@njit(cache=True, fastmath=REORDER)
+@compiled(fastmath=REORDER)
 def _over_time(values, pitch, count, out):
     """Mean and standard deviation of each bin over the frames, to (64, 2), in two passes."""
     for k in range(SIDE):
@@ -216,7 +217,7 @@ def _over_time(values, pitch, count, out):
         out[k, 0], out[k, 1] = middle, np.sqrt(square / count)
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _over_bins(values, pitch, count, out):
     """Mean of each frame over its bins, to (frames,)."""
     for k in range(SIDE):
@@ -225,7 +226,7 @@ def _over_bins(values, pitch, count, out):
             out[i] += row[i] / SIDE
 
 
-@njit(cache=True, fastmath=FUSE)
+@compiled(fastmath=FUSE)
 def _frames(rows, window, by_bin, by_frame, values, re, im, cos, sin, last_cos, last_sin):
     count, pitch = by_frame.shape[1], len(values) // SIDE
     for r in range(len(rows)):

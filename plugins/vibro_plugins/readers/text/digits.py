@@ -1,7 +1,7 @@
 """The compiled path of ``numbers``: the plain case of its grammar at the speed of memory, "not sure" for all the rest.
 
 Commas are found 64 characters at a time; the numbers between them are then read eight side by side in vectors
-(``lanes``). What is not plain there is looked at one by one: a token is loaded as right-aligned 64-bit words;
+(``_text.lanes``). What is not plain there is looked at one by one: a token is loaded as right-aligned 64-bit words;
 flipping the bits of ``0`` and of the point leaves the digits' values, adding 0x76 marks every byte that is none, and three
 multiplications join eight digits (D. Lemire, "Quickly parsing eight digits", 2018). An integer of at most 2**53 scaled by
 at most 10**22 is exact in float64 (W. Clinger, "How to read floating point numbers accurately", PLDI 1990); any other
@@ -12,14 +12,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from vibro_plugins.readers.text.faults import FULL, UNSURE
+from vibro_plugins.compiled import compiled
 from vibro_plugins.readers.text.lanes import eight_of_8, eight_of_16, eight_of_24, widest
+
+UNSURE = -1
+FULL = -2
+PADDING = 24  # characters that may be looked at before the first token
+BLOCK = 64  # characters in which commas are looked for together
+LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 
 _U = np.uint64
 _ZEROS = _U(0x3030303030303030)
@@ -34,11 +39,12 @@ _TENS = np.array([10**i for i in range(20)], dtype=np.uint64)
 _SIGNS = np.array([1.0, -1.0])
 
 
-_compile = numba.njit(_nrt=False)  # nothing here allocates: what is compiled runs without numba
+_compile = compiled(nogil=True)
 
 
-def _load(builder: Any, args: Any, kind: Any) -> Any:
-    start = builder.gep(args[0], [args[1]])
+def _load(context: Any, builder: Any, signature: Any, args: Any, kind: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    start = builder.gep(array.data, [args[1]])
     loaded = builder.load(builder.bitcast(start, kind.as_pointer()))
     loaded.align = 1
     return loaded
@@ -49,7 +55,7 @@ def _word(typingctx: Any, text: Any, index: Any) -> Any:
     """``text[index:index + 8]`` as one little-endian uint64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _load(builder, args, ir.IntType(64))
+        return _load(context, builder, signature, args, ir.IntType(64))
 
     return types.uint64(text, index), codegen
 
@@ -61,7 +67,7 @@ def _places_of(mark: str) -> Any:
     def places(typingctx: Any, text: Any, index: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             vector = ir.VectorType(ir.IntType(8), 64)
-            loaded = _load(builder, args, vector)
+            loaded = _load(context, builder, signature, args, vector)
             equal = builder.icmp_unsigned("==", loaded, ir.Constant(vector, [ord(mark)] * 64))
             return builder.bitcast(equal, ir.IntType(64))
 
@@ -218,16 +224,16 @@ def _before_point(text: Any, at: int) -> int:
 
 
 @_compile
-def _split(text: Any, size: int, start: int, stop: int, cuts: Any, room: int) -> int:
+def _split(text: Any, start: int, stop: int, cuts: Any) -> int:
     """The places before and behind every token of ``text[start:stop]`` (commas, and its two ends) into ``cuts`` (int32).
 
-    Returns how many tokens there are, FULL if more than ``room``; ``cuts`` has one place more, and BLOCK to spare.
+    Returns how many tokens there are, or FULL where ``cuts`` does not hold them, one place more, and BLOCK to spare.
     """
     cuts[0] = start - 1
-    count, at = 1, start
+    count, at, room = 1, start, len(cuts) - BLOCK - 1
     while at < stop:
         commas = _U(0)
-        if at + 64 <= size:
+        if at + 64 <= len(text):
             commas = _commas(text, at)
         else:
             for k in range(stop - at):
@@ -248,15 +254,23 @@ def _split(text: Any, size: int, start: int, stop: int, cuts: Any, room: int) ->
 
 
 @_compile
-def parse(text: Any, size: int, start: int, stop: int, as_json: int, out: Any, room: int, cuts: Any) -> int:
-    """``machine.parse`` with the lengths of ``text`` and ``out``, and ``cuts`` as ``_split`` wants them."""
-    count = _split(text, size, start, stop, cuts, room)
+def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
+    """Comma-separated numbers of ``text[start:stop]`` (uint8) into ``out`` (float32); returns how many there are.
+
+    UNSURE where anything is not plain, FULL where ``out`` is too short; ``out`` then means nothing. ``start`` is at least
+    PADDING, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
+    follow a comma.
+    """
+    if stop >= LONGEST:
+        return UNSURE
+    cuts = np.empty(len(out) + 1 + BLOCK, np.int32)
+    count = _split(text, start, stop, cuts)
     if count == FULL:
         return FULL
     done, whole = 0, 1
     while done < count:
         behind = min(done + 8, count)
-        if behind == done + 8 and np.int64(cuts[_U(done + 7)]) + 25 <= size:
+        if behind == done + 8 and np.int64(cuts[_U(done + 7)]) + 25 <= len(text):
             longest = widest(cuts, done)
             plain = False  # until they are read, best with the point where it stood before
             if longest <= 8:
@@ -272,7 +286,7 @@ def parse(text: Any, size: int, start: int, stop: int, as_json: int, out: Any, r
                 done = behind
                 continue
         for k in range(done, behind):
-            value, sure = _token(text, np.int64(cuts[_U(k)]) + 1, np.int64(cuts[_U(k + 1)]), as_json != 0)
+            value, sure = _token(text, np.int64(cuts[_U(k)]) + 1, np.int64(cuts[_U(k + 1)]), as_json)
             if not sure:
                 return UNSURE
             out[_U(k)] = np.float32(value)
@@ -281,11 +295,14 @@ def parse(text: Any, size: int, start: int, stop: int, as_json: int, out: Any, r
 
 
 @_compile
-def lines(text: Any, size: int, start: int, stop: int, width: int) -> int:
-    """``machine.lines`` with the length of ``text``."""
+def lines(text: Any, start: int, stop: int, width: int) -> int:
+    """How many lines ``text[start:stop]`` (uint8, writable) has; their ends become commas.
+
+    UNSURE where a line has another number of cells, parted by commas, than ``width``; the last line needs no end.
+    """
     rows, cells, at = 1, 1, start
     while at < stop:
-        if at + 64 <= size:
+        if at + 64 <= len(text):
             commas, ends = _commas(text, at), _ends(text, at)
         else:
             commas = ends = _U(0)
@@ -309,12 +326,15 @@ def lines(text: Any, size: int, start: int, stop: int, width: int) -> int:
 
 
 @_compile
-def column(text: Any, size: int, start: int, stop: int, width: int, place: int, out: Any, rows: int, cuts: Any) -> int:
-    """``machine.column`` with the lengths of ``text`` and ``out``, and ``cuts`` as ``_split`` wants them."""
-    count = _split(text, size, start, stop, cuts, width * rows)
-    if count != width * rows:
+def column(text: Any, start: int, stop: int, width: int, place: int, out: Any) -> int:
+    """Every ``width``-th number of ``text[start:stop]`` from ``place`` on, exact in float64, into ``out``; else as ``parse``."""
+    if stop >= LONGEST:
         return UNSURE
-    for row in range(rows):
+    cuts = np.empty(width * len(out) + 1 + BLOCK, np.int32)
+    count = _split(text, start, stop, cuts)
+    if count != width * len(out):
+        return UNSURE
+    for row in range(len(out)):
         k = row * width + place
         mantissa, exponent, negative, sure = _parts(text, np.int64(cuts[_U(k)]) + 1, np.int64(cuts[_U(k + 1)]), False)
         if not sure or mantissa > _U(1 << 53) or not -_EXACT <= exponent <= _EXACT:
@@ -322,12 +342,4 @@ def column(text: Any, size: int, start: int, stop: int, width: int, place: int, 
         wide = np.float64(mantissa)
         value = wide / _POWERS[-exponent] if exponent < 0 else wide * _POWERS[exponent]
         out[_U(row)] = value * _SIGNS[_U(negative)]
-    return rows
-
-
-_TEXT, _INT32, _INT64 = types.CPointer(types.uint8), types.CPointer(types.int32), types.int64
-SIGNATURES = {
-    parse: (_TEXT, *[_INT64] * 4, types.CPointer(types.float32), _INT64, _INT32),
-    lines: (_TEXT, *[_INT64] * 4),
-    column: (_TEXT, *[_INT64] * 5, types.CPointer(types.float64), _INT64, _INT32),
-}
+    return len(out)

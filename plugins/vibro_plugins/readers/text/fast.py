@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro_plugins.readers.text.faults import FULL
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, parse_list, parse_text, shown
 
-WORTH = 32 << 20  # bytes of text from which on compiling the parser pays
-KEPT = 1 << 19  # bytes of text from which on it pays to load it where it was compiled before
+WORTH = 32 << 20  # bytes of text from which on loading the compiled parser pays
 PADDING = 24  # bytes that the compiled parser may look back
 
 
@@ -28,11 +26,10 @@ class Numbers:
     def expect(self, path: Path) -> None:
         """A file of this size comes next."""
         self._expected += path.stat().st_size * (4 if path.name.lower().endswith(".gz") else 1)
-        if self._compiled is None and self._expected >= min(KEPT, self._worth):
-            from vibro_plugins.readers.text import machine
+        if self._compiled is None and self._expected >= self._worth:
+            from vibro_plugins.readers.text import digits
 
-            if self._expected >= self._worth or machine.is_kept():
-                self._compiled = machine
+            self._compiled = digits
 
     def plain(
         self, text: NDArray[np.uint8], start: int, stop: int, *, as_json: bool = False
@@ -45,7 +42,7 @@ class Numbers:
         for room in (self._room, (stop - start) // 2 + 1):
             out = np.empty(room, np.float32)
             count = self._compiled.parse(text, start, stop, as_json, out)
-            if count != FULL:
+            if count != self._compiled.FULL:
                 break
         if count < 0:
             return None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-UNSURE = -1  # the compiled parser's answer where it must be looked at more closely
-FULL = -2  # and where there is no room for all numbers
-
 
 class BadField(ValueError):
     """A field that is missing or wrong, with its reason code."""

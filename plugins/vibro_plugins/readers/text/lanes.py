@@ -4,6 +4,8 @@ A token is loaded from its first digit on into one to three 64-bit words; what l
 every token counts as many decimals as its words can hold, and one constant power of ten serves for each place of the
 point. Pairs of digits, then of pairs, then of fours are joined by multiplications in lanes of 16, 32 and 64 bits (W. Muła,
 "SIMD-ized atoi", 2014).
+
+numba keeps what it compiled under the date of ``digits.py`` alone: after a change here that file must be touched.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def _bytes(value: int) -> Any:
 
 
 def _at(builder: Any, data: Any, index: Any, kind: Any, align: int) -> Any:
-    """A value of another kind loaded from memory."""
+    """A value of another kind loaded from an array's memory."""
     found = builder.load(builder.bitcast(builder.gep(data, [index]), kind.as_pointer()))
     found.align = align
     return found
@@ -43,6 +45,10 @@ def _call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
     kind = ir.FunctionType(result, [arg.type for arg in args])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
     return builder.call(function, args)
+
+
+def _data(context: Any, builder: Any, signature: Any, args: Any, i: int) -> Any:
+    return context.make_array(signature.args[i])(context, builder, args[i]).data
 
 
 def _widths(builder: Any, cuts: Any, first: Any) -> Any:
@@ -58,7 +64,7 @@ def widest(typingctx: Any, cuts: Any, first: Any) -> Any:
     """Characters of the longest of the eight tokens between ``cuts[first]`` and ``cuts[first + 8]`` (int32)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        found = _widths(builder, args[0], args[1])
+        found = _widths(builder, _data(context, builder, signature, args, 0), args[1])
         return builder.zext(_call(builder, f"llvm.vector.reduce.umax.v{LANES}i32", _I32, [found]), _I64)
 
     return types.int64(cuts, first), codegen
@@ -194,7 +200,7 @@ def _reader(words: int) -> Callable[..., Any]:
         """
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            data = args[0], args[1], args[4]
+            data = [_data(context, builder, signature, args, i) for i in (0, 1, 4)]
             loaded, negative = _words(builder, data[0], data[1], args[2], words)
             sign = builder.zext(negative, loaded[0].type)
             width = builder.sub(builder.zext(_widths(builder, data[1], args[2]), sign.type), sign)
