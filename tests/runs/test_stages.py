@@ -337,7 +337,15 @@ def test_a_student_of_types_is_judged_by_those_that_could_be_held_out():
     right = np.eye(4)[y]
     wrong = np.eye(4)[np.where(y > 1, 1, y)]  # every fault a crack
     every, some = np.ones(24, bool), y < 3
-    for p, able, kept in ((right, every, True), (right, some, True), (wrong, every, False), (wrong, some, False)):
+    lucky = np.eye(4)[np.where(y == 2, 1, y)]  # right about the type that no student can have named
+    cases = (
+        (right, every, True),
+        (right, some, True),
+        (wrong, every, False),
+        (wrong, some, False),
+        (lucky, some, False),
+    )
+    for p, able, kept in cases:
         truth, lesson = lesson_on(y, p, able)
         decision = decide(truth, [lesson])
         assert (decision.lesson is not None) == kept and decision.decides == "teacher"
