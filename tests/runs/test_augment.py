@@ -27,6 +27,9 @@ def test_copies_like_their_records_are_not_told_from_them_and_others_are(recipe)
     like = (x[of] + 0.5 * RNG.normal(size=(70, 6))).astype(np.float32)
     assert told_apart(recipe, Context(), x, np.arange(10), like, of) < APART
     assert told_apart(recipe, Context(), x, np.arange(10), like + 3, of) > 0.95
+    for pair in ([0, 1], [2, 7], [4, 9]):  # copies of two records: one in each half
+        few = np.isin(of, pair)
+        assert np.isfinite(told_apart(recipe, Context(), x, np.arange(10), like[few], of[few]))
 
 
 def test_copies_are_taught_with_their_record_weigh_as_much_as_it_and_never_without(recipe, monkeypatch):
@@ -52,7 +55,7 @@ def test_copies_are_taught_with_their_record_weigh_as_much_as_it_and_never_witho
 
 
 def judged(precision, f1):
-    return Judged(np.zeros((3, 1, 2)), np.array(precision), np.zeros(3), np.array(f1))
+    return Judged(np.zeros((3, 1, 2)), np.ones((3, 1), bool), np.array(precision), np.zeros(3), np.array(f1))
 
 
 @pytest.mark.parametrize(

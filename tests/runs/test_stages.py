@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import vibro.runs.finetune as finetuning
 import vibro.runs.teach as teaching
 from vibro.api import Classifier
 from vibro.benchmark.metrics import score_table
 from vibro.cli import run as vibro
+from vibro.cli.run_tables import show_finetuning
 from vibro.context import Context
 from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
+from vibro.report.messages import known
 from vibro.runs.finetune import finetune
+from vibro.runs.lessons import Lesson, decide
 from vibro.runs.stored import open_run
 from vibro.runs.student import fit_student, make_recipe
 from vibro.runs.truth import Truth
@@ -258,14 +263,20 @@ def test_copies_of_rare_faults_are_told_class_by_class_and_kept_or_not_with_a_re
     assert students == ["with labels", "with labels and copies"] and "macro F1" in made["reason"]
     assert made["kept"] == told["students"][1]["kept"]
     assert vibro([*line, str(tmp_path / "other"), "--augment", "magic"]) == 2
-    assert "--augment 'magic' is not known" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert "'magic' is not one of 'inject'" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    told["augmentation"]["classes"][0]["auc"] = 0.123456
+    show_finetuning({**told, "path": "model"})
+    assert re.search(r"\b0\.12\b", capsys.readouterr().out)
 
 
-def test_a_fine_tuning_says_which_macro_f1_is_which(plant, student, tmp_path, capsys):
+def test_a_fine_tuning_shows_one_macro_f1_beside_that_of_always_saying_normal(plant, student, tmp_path, capsys):
     line = ["finetune", str(plant / "run"), "--labels", str(plant / "first.csv"), "-o", str(tmp_path / "m")]
     assert vibro([*line, "--seeds", "2"]) == 0
-    said = capsys.readouterr().out
-    assert "macro F1 of a student: mean over the seeds" in said and "of the kept model: one calibrated answer" in said
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("macro F1") == 1
+    told = bundle.read_manifest(student)["meta"]["supervised"]["held_out"]
+    assert f"macro F1 {told['macro_f1']:.3f}; always saying normal has {told['always_normal']:.3f}" in shown.out
+    assert told["macro_f1"] > told["always_normal"]
 
 
 def wrong_labels(truth):
@@ -290,18 +301,73 @@ def test_labels_of_which_none_can_be_held_out_are_refused():
     recipe = make_recipe(PluginHost.create(), {"use": "logistic"}, ())
     rng = np.random.default_rng(0)
     x, of = rng.standard_normal((60, 5)).astype(np.float32), np.repeat(np.arange(6), 10)
-    none, edge = np.zeros(60, bool), np.zeros(60, bool)
+    edge = np.zeros(60, bool)
 
-    def judged(faults):
-        y = np.full(60, -1, np.int16)
+    def judged(faults, lone=()):
+        y, untyped = np.full(60, -1, np.int16), np.isin(np.arange(60), lone)
         y[::3], y[faults] = 0, 1
-        real = y >= 0
-        truth = Truth(("normal", "fault"), y, none, real, real.astype(float))
-        return teaching.judge(recipe, Context(), x, truth, Groups(of, edge, ""), rng.random(60), 0.1, 0, 2)
+        y[untyped] = -1
+        real = (y >= 0) | untyped
+        truth = Truth(("normal", "crack", "looseness"), y, untyped, real, real.astype(float))
+        return truth, teaching.judge(recipe, Context(), x, truth, Groups(of, edge, ""), rng.random(60), 0.1, 0, 2)
 
-    with pytest.raises(ConfigError, match="none can be held out"):
+    with pytest.raises(ConfigError, match="no fault can be held out"):
         judged(slice(1, 5))  # all of one group
-    assert np.isfinite(judged([1, 2, 11, 12]).gain).all()
+    _, found = judged([1, 2, 11, 12])
+    assert np.isfinite(found.gain).all() and found.able.all()
+    truth, found = judged([1, 2], lone=[11, 21, 31, 41])  # beside those of one group there are faults without a type
+    assert np.isfinite(found.gain).all()
+    y = truth.y[truth.real]
+    assert (
+        found.counted[y == 0].any() and not found.counted[y != 0].any()
+    )  # no student saw a crack but in its own group
+
+
+def lesson_on(y, p, able, gain=(0.0, 0.0, 0.0)):
+    """A lesson of three seeds that all give ``p`` (m, classes), and its truth."""
+    truth = Truth(
+        ("normal", "crack", "looseness", "rub"), y, np.zeros(len(y), bool), np.ones(len(y), bool), np.ones(len(y))
+    )
+    told = teaching.Judged(np.stack([p] * 3), np.stack([able] * 3), np.array(gain), np.zeros(3), np.zeros(3))
+    return truth, Lesson("with labels", 0, told)
+
+
+def test_a_student_of_types_is_judged_by_those_that_could_be_held_out():
+    y = np.repeat(np.arange(4), 6).astype(np.int16)
+    right = np.eye(4)[y]
+    wrong = np.eye(4)[np.where(y > 1, 1, y)]  # every fault a crack
+    every, some = np.ones(24, bool), y < 3
+    lucky = np.eye(4)[np.where(y == 2, 1, y)]  # right about the type that no student can have named
+    cases = (
+        (right, every, True),
+        (right, some, True),
+        (wrong, every, False),
+        (wrong, some, False),
+        (lucky, some, False),
+    )
+    for p, able, kept in cases:
+        truth, lesson = lesson_on(y, p, able)
+        decision = decide(truth, [lesson])
+        assert (decision.lesson is not None) == kept and decision.decides == "teacher"
+    half = np.where((y == 3)[:, None], np.eye(4)[1], right)  # wrong only about the type that could not be held out
+    truth, lesson = lesson_on(y, half, some)
+    assert decide(truth, [lesson]).lesson is not None
+    truth, lesson = lesson_on(y, right, ~every, gain=(1.0, 1.1, 1.2))
+    assert decide(truth, [lesson]).lesson is None  # nothing tells how good it is
+
+
+def test_a_student_that_answers_no_better_than_always_normal_is_not_kept(plant, student, tmp_path, monkeypatch):
+    """The same labels as of the student that is kept, where no probability reaches the cut."""
+    monkeypatch.setattr(finetuning, "fault_cut", lambda *_: 2.0)
+    told = finetune(PluginHost.create(), plant / "run", plant / "first.csv", tmp_path / "model", seeds=2)
+    assert told["kept"] == "teacher" and not told["classifies"] and told["held_out"] is None
+    assert not any(row["kept"] for row in told["students"])
+    assert re.fullmatch(
+        r"its answers on held-out labels have macro F1 (0\.\d+), always saying normal has \1", told["reason"]
+    )
+    assert known(told["reason"])
+    assert "classifier" not in bundle.read_manifest(tmp_path / "model")["meta"]
+    assert bundle.read_manifest(student)["meta"]["supervised"]["held_out"]["always_normal"] < 0.5
 
 
 def test_other_wrong_finetunings_are_refused(plant, binary, tmp_path, capsys):

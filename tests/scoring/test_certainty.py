@@ -27,14 +27,15 @@ def off(p, y):
 
 def test_a_classifier_that_is_too_sure_becomes_calibrated():
     p, y = two_classes(4000, 0.5, 0, sharp=3.0)
-    fitted = Calibrated.fit(p, y)
+    fitted = Calibrated.fit(p, y, y)
     new, truth = two_classes(20_000, 0.5, 1, sharp=3.0)
     assert off(new[:, 1], truth) > 0.08 and off(fitted(new)[:, 1], truth) < 0.02
     assert abs(fitted.power - 1 / 3) < 0.05
 
 
 def test_shares_come_from_records_without_labels_and_not_from_who_was_labelled():
-    fitted = Calibrated.fit(*two_classes(4000, 0.5, 0))
+    p, y = two_classes(4000, 0.5, 0)
+    fitted = Calibrated.fit(p, y, y)
     everyday, truth = two_classes(20_000, 0.05, 1)
     adapted = fitted.among(everyday)
     assert abs(adapted.share[1] - 0.05) < 0.01
@@ -52,7 +53,7 @@ def test_types_that_are_hard_to_tell_apart_keep_the_shares_of_their_labels():
         return np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
 
     labelled, everyday = np.repeat(np.arange(4), 60).astype(np.int16), rng.choice(4, 5000, p=[0.7, 0.1, 0.1, 0.1])
-    fitted = Calibrated.fit(found(labelled), labelled)
+    fitted = Calibrated.fit(found(labelled), labelled, labelled)
     adapted = fitted.among(found(everyday))
     assert abs(adapted.share[0] - 0.7) < 0.05
     assert np.allclose(adapted.share[1:], (1 - adapted.share[0]) / 3, atol=1e-3)

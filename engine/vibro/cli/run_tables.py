@@ -216,30 +216,30 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
     held_out = found["validation"]["held_out_by"]
-    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "", "")]
+    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "")]
+    kept = "kept" if found["kept"] == "student" else "kept for types"
     for student in found["students"]:
-        gain, f1 = student["gain"], student["macro_f1"]
-        figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}", *_figures(f1))
-        rows.append((f"student {student['taught']}", *figures, "kept" if student["kept"] else ""))
+        gain = student["gain"]
+        figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}")
+        rows.append((f"student {student['taught']}", *figures, kept if student["kept"] else ""))
     table(
-        ("", "average precision", "gain", "macro F1", ""),
+        ("", "average precision", "gain", ""),
         rows,
         title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
         f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
-    line("macro F1 of a student: mean over the seeds, each record given its most probable class")
     if made := found["augmentation"]:
         line()
-        shown = [(c["class"], c["labels"], c["copies"], _number(c.get("auc")), c["reason"]) for c in made["classes"]]
+        shown = [
+            (c["class"], c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
+            for c in made["classes"]
+        ]
         table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
         line(f"copies: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)
-        line(
-            f"macro F1 {held_out['macro_f1']:.3f} of the kept model: one calibrated answer, the mean over the seeds, and faulty"
-            " above its own cut"
-        )
+        line(f"macro F1 {held_out['macro_f1']:.3f}; always saying normal has {held_out['always_normal']:.3f}")
     what = "the student is kept" if found["kept"] == "student" else "the teacher stays"
     if found["kept"] == "teacher" and found["classifies"]:
         what += "; the student names the types of faults"
@@ -253,10 +253,15 @@ def show_classes(judged: Mapping[str, Any]) -> None:
     table(
         ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
         [
-            (row["class"], row["records"], f"{row['precision']:.2f}", f"{row['recall']:.2f}", *counts)
+            (row["class"], row["records"], *_shares(row), *counts)
             for row, counts in zip(judged["classes"], judged["confusion"], strict=True)
         ],
     )
+
+
+def _shares(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Precision and recall of a class, of which nothing is known without a record."""
+    return (f"{row['precision']:.2f}", f"{row['recall']:.2f}") if row["records"] else ("-", "-")
 
 
 def _figures(figure: Mapping[str, float]) -> tuple[str]:

@@ -13,14 +13,12 @@ from vibro.benchmark.metrics import roc_auc
 from vibro.context import Context
 from vibro.core.copies import Copies
 from vibro.data import SignalBatch
-from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.injection.variants import FILL, fault_copies, within_class
 from vibro.runs.student import Recipe, Rows, fit_student, read_rows
 from vibro.runs.teach import Taught
 from vibro.runs.truth import Truth
 
-WAYS = ("inject",)
 FEWEST = 4  # labelled records of a class, below which a copy cannot be held against any but its own record
 APART = 0.8  # AUC of telling copies from records, above which they are not taught
 
@@ -33,12 +31,6 @@ class Augmented:
 
     taught: Taught | None
     classes: list[dict[str, Any]]
-
-
-def check_way(way: str) -> None:
-    """ConfigError for anything but a known way to augment."""
-    if way not in WAYS:
-        raise ConfigError(f"--augment {way!r} is not known", hint=f"use {', '.join(WAYS)}")
 
 
 def augment(
@@ -77,8 +69,8 @@ def augment(
         for c in np.unique(kind[made.row]):
             mine = np.flatnonzero((kind[made.row] == c) & inside)
             told[c]["out_of_band"] = int((kind[made.row] == c).sum() - len(mine))
-            if not len(mine):
-                reason[c] = "no spectrum of a copy lies in the band of its class"
+            if len(np.unique(made.row[mine])) < 2:  # one for each half
+                reason[c] = "no spectrum of a copy lies in the band of its class, or those of one record alone"
                 continue
             auc = told[c]["auc"] = told_apart(recipe, ctx, rows.x, np.flatnonzero(kind == c), x[mine], made.row[mine])
             if auc > APART:
@@ -102,9 +94,12 @@ def told_apart(
 ) -> float:
     """AUC of the recipe's classifier taught to tell copies (m, *item) of ``of`` (m,) from the ``records`` of their class.
 
-    Each half of the records is judged, with its copies, by a classifier that was taught with the other half.
+    Each half of the records is judged, with its copies, by a classifier that was taught with the other half. Records with
+    copies are spread over both.
     """
-    half = np.random.default_rng(ctx.child("halves").seed).permutation(len(records)) % 2
+    place = np.random.default_rng(ctx.child("halves").seed).permutation(len(records))
+    half = np.zeros(len(records), np.intp)
+    half[np.lexsort((place, ~np.isin(records, of)))] = np.arange(len(records)) % 2
     values, copied = np.concatenate([x[records], copies]), np.r_[np.zeros(len(records)), np.ones(len(copies))]
     side = np.r_[half, half[np.searchsorted(records, of)]]
     score = np.zeros(len(values))

@@ -14,15 +14,14 @@ from vibro.context import Context, resolve_device
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
 from vibro.runs.augment import augment as copied
-from vibro.runs.augment import check_way
-from vibro.runs.lessons import STUDENT, Decision, Lesson, decide, plan, which_copies
+from vibro.runs.lessons import STUDENT, TEACHER, Decision, Lesson, decide, plan, which_copies
 from vibro.runs.model import MODEL
 from vibro.runs.stored import StoredRun, open_run
 from vibro.runs.student import Recipe, read_rows, start_recipe
 from vibro.runs.teach import Taught, judge, teach
 from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
 from vibro.scoring.certainty import Calibrated, Known, decided, fault_cut, logistic_curve
-from vibro.scoring.holdout import Groups, class_table, confusion, make_groups
+from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make_groups
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
@@ -46,7 +45,7 @@ def finetune(
     device: str = "auto",
     data: Path | None = None,
     labels_partial: bool = False,
-    augment: str = "",
+    augment: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Teaches a classifier on a finished run and writes a model: that of the run, with the student if it is kept.
@@ -59,8 +58,6 @@ def finetune(
     for option, table in (("--labels", labels), ("--pseudolabels", pseudolabels)):
         if table is not None and not table.is_file():
             raise ConfigError(f"{option}: no such file: {table}")
-    if augment:
-        check_way(augment)
     run = open_run(path)
     if not (path / MODEL).is_dir():
         raise StateError(f"{path} holds no model", hint="name a run that vibro ensemble run wrote")
@@ -93,20 +90,23 @@ def finetune(
             if made.taught is not None:
                 lessons.insert(1, lesson("with labels and copies", 0, made.taught))
             kept, augmented = which_copies(lessons, made)
-        decision = decide(truth, kept)
+        decision, answers = decide(truth, kept), None
+        if (chosen := decision.lesson) is not None:
+            everyone = np.ones(len(batch), np.bool_)
+            final = teach(recipe, ctx.child("final"), rows.x, truth, chosen.rounds, everyone, chosen.copies)
+            sure, answers = certainty(run, truth, groups, decision, final.predict(rows.x[batch.valid]))
+            if answers["macro_f1"] <= answers["always_normal"]:
+                figures = (f"{answers[name]:.3f}" for name in ("macro_f1", "always_normal"))
+                reason = "its answers on held-out labels have macro F1 {}, always saying normal has {}".format(*figures)
+                decision, answers = Decision(None, TEACHER, reason), None
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
         if augmented is not None:
             augmented["kept"] = decision.lesson is not None and decision.lesson.copies is not None
-        told["augmentation"] = augmented
+        told |= {"augmentation": augmented, "held_out": answers}
         told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:
-            everyone = np.ones(len(batch), np.bool_)
-            chosen = decision.lesson
-            final = teach(recipe, ctx.child("final"), rows.x, truth, chosen.rounds, everyone, chosen.copies)
             told["curves"] = {name: list(curve) for name, curve in final.classifier.curves().items()}
-            everyday = final.predict(rows.x[batch.valid])
-            sure, told["held_out"] = certainty(run, truth, groups, decision, everyday)
             meta["classifier"] = {
                 "recipe": recipe.table,
                 "names": list(truth.names),
@@ -153,15 +153,19 @@ def certainty(
     assert decision.lesson is not None
     rows = np.flatnonzero(truth.real)
     score, faulty = run.verdict.persistent[rows], truth.faulty[rows]
-    p, typed = decision.lesson.judged.p.mean(axis=0), truth.y[rows] >= 0
-    y = truth.y[rows][typed]
-    labelled = Calibrated.fit(p[typed], y)
-    calibrated = labelled.among(everyday)
     curve = logistic_curve(score, faulty)
-    final = combined(calibrated(p), score, curve, decision.decides)
+    judged = decision.lesson.judged
+    able = judged.counted
+    answers = np.where(able, judged.able, judged.p.any(axis=2))  # (seeds, m) those that are averaged
+    said = np.asarray(answers.any(axis=0))
+    p = np.einsum("smc,sm->mc", judged.p, answers)[said] / answers.sum(axis=0)[said, None]
+    typed, y = able[said], truth.y[rows][able]
+    labelled = Calibrated.fit(p[typed], y, truth.y[truth.real & (truth.y >= 0)])
+    calibrated = labelled.among(everyday)
+    final = combined(calibrated(p), score[said], curve, decision.decides)
     often = np.array([calibrated.share[0] / labelled.share[0], calibrated.share[1:].sum() / labelled.share[1:].sum()])
-    cut = fault_cut(1.0 - final[:, 0], faulty, often[faulty])
-    matrix = confusion(y, decided(final[typed], cut), len(truth.names))
+    cut = fault_cut(1.0 - final[:, 0], faulty[said], often[faulty[said]])
+    called = decided(final[typed], cut)
     known = Known.fit(run.look.take(rows), groups.of[rows])
     state: dict[str, NDArray[Any]] = {
         "power": np.asarray(calibrated.power),
@@ -175,8 +179,13 @@ def certainty(
         "group": known.look.group,
         "near": known.near,
     }
-    table = class_table(matrix, truth.names)
-    told = {"classes": table, "confusion": matrix, "macro_f1": float(np.mean([row["f1"] for row in table]))}
+    matrix = confusion(y, called, len(truth.names))
+    told = {
+        "classes": class_table(matrix, truth.names),
+        "confusion": matrix,
+        "macro_f1": macro_f1(y, called),
+        "always_normal": macro_f1(y, np.zeros_like(y)),
+    }
     return state, told
 
 
@@ -205,6 +214,11 @@ def _told(
         return {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
 
     pseudo = ~truth.real & (truth.weight > 0)
+    lost = np.sum(~lessons[0].judged.counted & (truth.y[truth.real] >= 0))
+    alone = (
+        f"figures of classes lack {lost} labels: no label of their class is left to learn from where their machine, recording"
+        " or time is held out"
+    )
     return {
         "kept": decision.decides,
         "classifies": decision.lesson is not None,
@@ -231,8 +245,7 @@ def _told(
             }
             for lesson in lessons
         ],
-        "held_out": None,
-        "warnings": [*truth.warnings, *groups.warnings],
+        "warnings": [*truth.warnings, *groups.warnings, *([alone] if lost else [])],
     }
 
 

@@ -66,6 +66,8 @@ def decide(truth: Truth, lessons: list[Lesson]) -> Decision:
     Where no lesson beats the teacher at telling faults from normal records, but the student tells types of faults better
     than always naming the most frequent one, the teacher decides whether and the student which.
     """
+    if not lessons[0].judged.able.any():
+        return Decision(None, TEACHER, "no class has labels both to learn from and to hold out")
     kept: Lesson | None = None
     for lesson in lessons:
         before = lesson.judged.teacher if kept is None else kept.judged.precision
@@ -82,21 +84,21 @@ def decide(truth: Truth, lessons: list[Lesson]) -> Decision:
         for lesson in lessons[1:]:
             if better(_type_f1(truth, lesson.judged) - _type_f1(truth, typed.judged)):
                 typed = lesson
-        if better(_type_f1(truth, typed.judged) - _usual_f1(truth)):
+        if better(_type_f1(truth, typed.judged) - _usual_f1(truth, typed.judged)):
             return Decision(typed, TEACHER, reason)
     return Decision(None, TEACHER, reason)
 
 
 def _type_f1(truth: Truth, judged: Judged) -> Floats:
-    """(seeds,) macro F1 over the types of faults among known faults."""
+    """(seeds,) macro F1 over the types of faults among known faults of a type that the student had seen."""
     y = truth.y[truth.real]
-    rows = y > 0
-    types = range(1, len(truth.names))
-    return np.array([macro_f1(y[rows], (1 + p[rows, 1:].argmax(axis=1)).astype(np.int16), types) for p in judged.p])
+    rows = judged.able & (y > 0)
+    named = (1 + judged.p[:, :, 1:].argmax(axis=2)).astype(np.int16)
+    return np.array([macro_f1(y[row], names[row]) for row, names in zip(rows, named, strict=True)])
 
 
-def _usual_f1(truth: Truth) -> float:
-    """The same of a rule that always names the most frequent type."""
-    y = truth.y[truth.real & (truth.y > 0)]
-    usual = np.full(len(y), np.bincount(y).argmax(), np.int16)
-    return macro_f1(y, usual, range(1, len(truth.names)))
+def _usual_f1(truth: Truth, judged: Judged) -> Floats:
+    """The same of a rule that always names the type that is most frequent among them."""
+    y = truth.y[truth.real]
+    known = [y[row] for row in judged.able & (y > 0)]
+    return np.array([macro_f1(t, np.full_like(t, np.bincount(t).argmax() if len(t) else 0)) for t in known])

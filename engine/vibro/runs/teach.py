@@ -90,11 +90,16 @@ def _bounded(y: NDArray[np.int16], weight: Floats, real: Mask) -> Floats:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a student shows on real labels that were held out: ``p`` (seeds, m, classes); ``precision`` (seeds,) the average
-    precision of its fault score and ``teacher`` (seeds,) that of the ensemble's on the same records; ``f1`` (seeds,) macro F1
-    over the classes."""
+    """What a student shows on m real labels that were held out: ``p`` (seeds, m, classes), all 0 where no student could be
+    taught; ``able`` (seeds, m) whether the student that judged the record had seen others of its class; ``precision``
+    (seeds,) the average precision of its fault score and ``teacher`` (seeds,) that of the ensemble's on the same records;
+    ``f1`` (seeds,) macro F1 over the classes.
+
+    Figures of classes are those of the able records alone: no student names a type that it has not seen.
+    """
 
     p: NDArray[np.float64]
+    able: Mask
     precision: Floats
     teacher: Floats
     f1: Floats
@@ -103,6 +108,11 @@ class Judged:
     def gain(self) -> Floats:
         """(seeds,) what it adds to the teacher."""
         return self.precision - self.teacher
+
+    @property
+    def counted(self) -> Mask:
+        """(m,) the records that are in the figures of classes, by one seed or more."""
+        return np.asarray(self.able.any(axis=0))
 
 
 def judge(
@@ -125,26 +135,27 @@ def judge(
     (n,), the ensemble's score, NaN for bad data; of these ``share`` counts as faulty. Neither labels nor pseudo-labels of
     these groups were learned from. People label more faults than come every day, and few of the normal records that come
     near a cut: what comes without a label tells that better. Each fold is ranked by itself, since another student judges it;
-    one whose other folds have labels of one side alone is not. ConfigError if that holds for all.
+    one whose other folds have no normal record, or no fault of a known type, is not. ConfigError if that holds for all.
     """
     rows = np.flatnonzero(truth.real)
     kind = np.where(truth.y >= 0, truth.y, len(truth.names))
     kind = np.where(truth.real, kind, -1).astype(np.int16)
     valid, faulty = np.isfinite(teacher), truth.real & (truth.faulty == 1)
-    found: list[tuple[Floats, float, float, float]] = []
+    found: list[tuple[Floats, Mask, float, float, float]] = []
     for seed in range(seeds):
         fold, rng = make_folds(groups.of, kind, seed), np.random.default_rng([seed, len(rows)])
-        p = np.zeros((len(x), len(truth.names)))
+        p, able = np.zeros((len(x), len(truth.names))), np.zeros(len(x), np.bool_)
         parts: list[tuple[int, float, float]] = []
         for k in np.unique(fold[rows]):
             held = fold == k
             learned = ~held & ~groups.edge
-            if len(np.unique(truth.faulty[learned & truth.real])) < 2:  # nothing to learn from: it cannot say anything
-                p[held] = 1.0 / len(truth.names)
+            known = truth.y[learned & truth.real]
+            if not ((known == 0).any() and (known > 0).any()):  # nothing to learn from
                 continue
             student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned, copies)
             everyone = np.flatnonzero(held & (valid | truth.real))
             p[everyone] = student.predict(x[everyone])
+            able[everyone] = np.isin(truth.y[everyone], student.present)
             faults = np.flatnonzero(held & faulty)
             if len(faults):
                 drawn, among = rng.choice(faults, len(faults)), rng.choice(everyone, len(everyone))
@@ -152,15 +163,16 @@ def judge(
                 parts.append((len(faults), mine, theirs))
         if not parts:
             raise ConfigError(
-                "all labels of normal records, or all of faults, lie in one stretch of one recording: none can be held out",
-                hint="label records of another machine, recording or time too",
+                "no fault can be held out: the records outside its machine, recording or time have no labelled normal record,"
+                " or no fault of a type with two labels",
+                hint="label more records: vibro suggest RUN -o FILE names some",
             )
         weight, *figures = map(np.array, zip(*parts, strict=True))
         mine, theirs = (float(np.average(figure, weights=weight)) for figure in figures)
-        typed = rows[truth.y[rows] >= 0]
-        f1 = macro_f1(truth.y[typed], p[typed].argmax(axis=1).astype(np.int16), range(len(truth.names)))
-        found.append((p[rows], mine, theirs, f1))
-        say(f"seed {seed}: average precision {mine:.3f}, the teacher's {theirs:.3f}, macro F1 {f1:.3f}")
+        typed = rows[able[rows]]
+        f1 = macro_f1(truth.y[typed], p[typed].argmax(axis=1).astype(np.int16))
+        found.append((p[rows], able[rows], mine, theirs, f1))
+        say(f"seed {seed}: average precision {mine:.3f}, the teacher's {theirs:.3f}")
     stacked = [np.array(column) for column in zip(*found, strict=True)]
     return Judged(*stacked)
 

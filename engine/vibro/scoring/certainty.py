@@ -28,9 +28,10 @@ class Calibrated:
     share: Floats
 
     @classmethod
-    def fit(cls, p: Floats, y: Labels) -> Calibrated:
-        """From probabilities (n, classes) of labelled records that were held out."""
-        share = np.maximum(np.bincount(y, minlength=p.shape[1]) / len(y), FLOOR)
+    def fit(cls, p: Floats, y: Labels, labels: Labels) -> Calibrated:
+        """From probabilities (n, classes) and classes (n,) of labelled records that were held out; shares are those of
+        all ``labels`` (m,), which may know classes that could not be held out."""
+        share = np.maximum(np.bincount(labels, minlength=p.shape[1]) / len(labels), FLOOR)
         rows = np.arange(len(y))
         loss = [-np.log(cls(float(power), share)(p)[rows, y]).mean() for power in POWERS]
         return cls(float(POWERS[int(np.argmin(loss))]), share)

@@ -129,8 +129,9 @@ def class_table(matrix: NDArray[np.int64], names: Sequence[str]) -> list[dict[st
     return rows
 
 
-def macro_f1(y: Labels, predicted: Labels, classes: Sequence[int]) -> float:
-    """The mean F1 of these classes."""
+def macro_f1(y: Labels, predicted: Labels, classes: Sequence[int] | None = None) -> float:
+    """The mean F1 of these classes, by default those that ``y`` (n,) has; 0 of none."""
+    classes = np.unique(y).tolist() if classes is None else classes
     right = [int(((y == c) & (predicted == c)).sum()) for c in classes]
     size = [int((y == c).sum() + (predicted == c).sum()) for c in classes]
-    return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, size, strict=True)]))
+    return float(np.mean([2 * r / s if s else 0.0 for r, s in zip(right, size, strict=True)])) if right else 0.0
