@@ -25,6 +25,7 @@ from vibro.core.executors import make_executor
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
 from vibro.core.scheduler import FarExecutor, SerialExecutor
+from vibro.core.view_work import ViewTask, view_task
 from vibro.core.worker import ArrayRef, FitTask, fit_task
 from vibro.data import make_batch
 from vibro.errors import ConfigError, ResourceError
@@ -278,6 +279,51 @@ def test_an_extractor_that_fails_at_a_worker_fails_as_it_does_here(more, ensembl
         results = engine.fit_detectors(make_plan(more, "toy", given), loud, make_rows(loud)).results
         found.append((results["far"].status, results["far"].reason, results["distance"].scores.tobytes()))
     assert found[0] == found[1] and found[0][:2] == ("failed", "view sorted: ValueError: too loud")
+
+
+class Elsewhere(Here):
+    """The same, with an extractor that fails there alone."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def submit(self, fn, /, task):
+        if fn is not view_task:
+            return super().submit(fn, task)
+        with pytest.MonkeyPatch.context() as there:
+            there.setattr(Sorted, "transform", self.transform)
+            return super().submit(fn, task)
+
+    def transform(self, inputs):
+        raise self.error
+
+
+def fit_with(executor, more, ensemble, batch, folder):
+    given = ensemble({"use": "distance"}, {"use": "distance", "id": "far", "view": "sorted"})
+    engine = Engine(more, Context(fs=1000.0), executor=executor, folder=folder)
+    return engine.fit_detectors(make_plan(more, "toy", given), batch, make_rows(batch)).results
+
+
+def test_views_that_workers_cannot_make_are_made_here_and_told_once(more, ensemble, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr("vibro.core.views.CHUNK_BYTES", 256 * 4 * 10)
+    lines = []
+    monkeypatch.setattr(more, "log", lines.append)
+    alone = fit_with(SerialExecutor(), more, ensemble, batch, tmp_path / "a")
+    assert lines == []
+    found = fit_with(Elsewhere(ValueError("not here")), more, ensemble, batch, tmp_path / "b")
+    assert found["far"].scores.tobytes() == alone["far"].scores.tobytes()
+    chunks = -(-len(batch) // 10)
+    said = f"{chunks} of {chunks} chunks were made here, since the workers could not: ValueError: not here"
+    assert lines == [f"warning: view sorted: {said}"]
+
+
+def test_short_memory_and_files_out_of_reach_are_not_made_up_for(more, ensemble, batch, tmp_path, monkeypatch):
+    monkeypatch.setattr("vibro.core.views.CHUNK_BYTES", 256 * 4 * 10)
+    with pytest.raises(ResourceError, match="memory ran out in view sorted"):
+        fit_with(Elsewhere(MemoryError()), more, ensemble, batch, tmp_path / "a")
+    task = ViewTask("sorted", Sorted, Sorted.make({}, Context()).params, Context(), {}, None, [(0, 1)])
+    with pytest.raises(ResourceError, match="cannot read what view sorted is made from: No such file"):
+        view_task(replace(task, inputs={"raw": ArrayRef(path=tmp_path / "gone.npy")}))
 
 
 def test_no_scheduler_is_one_sentence(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from concurrent.futures import BrokenExecutor, Executor, Future
 from multiprocessing import parent_process
 
 import numpy as np
@@ -124,8 +125,26 @@ class Failing(Table):
 def test_the_caller_meets_what_a_worker_failed_on(folder, tmp_path):
     job = Job(((Failing, Failing.make({}, Context()).params),), OPTIONS[0], "in")
     paths = [folder / "m0" / "normal" / name for name in ("id_3_3.csv", "id_1_9.csv")]
-    assert take_files(job, [(path, path.name, 0) for path in paths], tmp_path / "s") is None
-    assert take_files(job, [(paths[0], paths[0].name, 0)], tmp_path / "s") is not None
+    assert take_files(job, [(path, path.name, 0) for path in paths], tmp_path / "s").endswith("nothing there")
+    assert not isinstance(take_files(job, [(paths[0], paths[0].name, 0)], tmp_path / "s"), str)
+
+
+class Hungry(Table):
+    """Runs out of memory in a worker process alone."""
+
+    def read(self, path):
+        if parent_process() is not None:
+            raise MemoryError
+        return super().read(path)
+
+
+def test_what_only_workers_fail_on_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(ahead_module, "worth", lambda readers, sizes: 1)
+    files = [path for path in sorted((folder / "m0").rglob("*.csv")) if path.name != "latin.csv"]
+    reader = Hungry.make({}, Context())
+    got = ingest(files, [reader], IngestOptions(need_fs=False), tmp_path / "w", lambda event: None, side_by_side=True)
+    assert "worker processes could not read some files, which were then read without them: MemoryError" in got.warnings
+    assert len(got.batch)
 
 
 def dies(paths):
@@ -138,6 +157,28 @@ def dies(paths):
 def test_a_worker_that_dies_is_done_without(tmp_path):
     with ahead_module._Pool(made(), tmp_path / "ahead", 2) as pool:
         assert list(pool._in_order(dies, ((range(i),) for i in range(40)))) == list(range(40))
+
+
+class Dead(Executor):
+    """Worker processes that died: before they were given anything, or with it."""
+
+    def __init__(self, at_once):
+        self.at_once = at_once
+
+    def submit(self, fn, /, *args):
+        if self.at_once:
+            raise BrokenExecutor
+        future = Future()
+        future.set_exception(BrokenExecutor())
+        return future
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_that_a_worker_died_is_told(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(ahead_module, "make_executor", lambda spec: Dead(at_once))
+    with ahead_module._Pool(made(), tmp_path / "ahead", 1) as pool:
+        assert list(pool._in_order(dies, ((range(i),) for i in range(1)))) == [0]
+        assert pool.failed == ahead_module.DIED
 
 
 def test_workers_only_where_they_pay(monkeypatch):

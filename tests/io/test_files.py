@@ -40,6 +40,14 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, call, code):
     assert names(tmp_path) == {"summary.json"}
 
 
+def test_the_folder_one_is_in_has_a_name_too(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with files.new_folder(Path()) as building:
+        (building / "a").write_text("whole")
+    assert names(tmp_path) == {"here"} and names(tmp_path / "here") == {"a"}
+
+
 WRITER = """
 import sys, time
 from pathlib import Path

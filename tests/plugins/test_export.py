@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from vibro.api import Component
+from vibro.context import Context
+from vibro.core.planning import make_plan
 from vibro.errors import NotApplicableError
+from vibro.host.manager import PluginHost
+from vibro.host.registry import read_registry
 from vibro.testing.exported import check_export
 from vibro.testing.runner import case_for
 from vibro_plugins.detectors.contrastive import Contrastive
@@ -14,6 +19,7 @@ from vibro_plugins.features.cwt_image import CwtImage
 from vibro_plugins.features.joined import Joined
 from vibro_plugins.fusers.auditioned import Auditioned
 from vibro_plugins.fusers.robust import TrimmedMean
+from vibro_plugins.stats import neighbours
 
 EXPORTED = [
     (PyOD, {"model": "ECOD", "pca": 3}),
@@ -51,8 +57,38 @@ def test_heads_of_a_network(head):
     check_export(case)
 
 
+@pytest.mark.parametrize("head", ["knn", "knn_cosine"])
+def test_heads_that_keep_some_codes_export_these(head, monkeypatch):
+    monkeypatch.setattr(neighbours, "MOST_ROWS", 16)
+    case = case_for(Contrastive, settings={**Contrastive.test_settings, "epochs": 1, "head": head})
+    assert len(case.fitted.export().arrays["head.codes"]) == 16
+    check_export(case)
+
+
+def refuses(component):
+    """Whether a component that has learned nothing yet says already that it is not exported."""
+    try:
+        component.export()
+    except NotApplicableError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+def test_members_of_quick_and_default_and_all_below_them_export():
+    registry, host = read_registry(), PluginHost.create(autoload=False, environ={})
+    for name in ("quick", "default"):
+        plan = make_plan(host, name, registry.ensemble(name))
+        parts = [*((d.cls, d.params) for d in plan.detectors), *((v.cls, v.params) for v in plan.extractors.values())]
+        parts.append((plan.fuser, plan.fuser_params))
+        for cls, params in parts:
+            assert cls.export is not Component.export and not refuses(cls(params, Context())), f"{name}: {cls.name}"
+
+
 @pytest.mark.parametrize(("cls", "settings"), OWN_CODE, ids=shown)
 def test_what_is_not_exported_says_why(cls, settings):
     component = case_for(cls, settings=settings).make()
+    assert refuses(component)
     with pytest.raises(NotApplicableError, match="own code|layout v2"):
         component.export()

@@ -127,4 +127,4 @@ def test_a_scored_run_is_no_model(run, tmp_path, capsys):
     assert vibro(["score", str(tmp_path / "out"), data, "-o", scored, "--quiet", "--no-report"]) == 0
     capsys.readouterr()
     assert vibro(["score", scored, data, "-o", str(tmp_path / "again")]) == 2
-    assert "holds no model: it was scored with the one of another run" in capsys.readouterr().err
+    assert "holds no model: it was scored with another one" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,31 @@ def test_the_script_refuses_what_it_was_not_taught(place, tmp_path):
     (tmp_path / "no.jsonl").write_text('{"signal_value": "1,x"}\n')
     for name in ("no.jsonl", "absent.npz"):
         assert "cannot be read" in started(place, str(tmp_path / name), code=3)[1]
+
+
+def test_the_script_fails_in_one_sentence_and_writes_no_formula(place, tmp_path):
+    shutil.copytree(place / "student", tmp_path / "student")
+    (tmp_path / "a.csv").write_text("1,2\n")
+    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 and no more")
+    row = {"fs": FS, "signal_value": records()["signals"][0].tolist(), "covariates": {"load": 1.0}}
+    lines = [json.dumps({**row, "sensor_id": name}) + "\n" for name in ("=cmd|calc", "\x1b[2J\n")]
+    (tmp_path / "odd.jsonl").write_text("".join(lines))
+    told, said = started(tmp_path, str(tmp_path / "odd.jsonl"))
+    assert [line["sensor_id"] for line in csv.DictReader(io.StringIO(told))] == ["'=cmd|calc", "\\x1b[2J\\n"]
+    assert "\x1b" not in said and len(said.splitlines()) == 1
+    (tmp_path / "student" / "student-int8.safetensors").write_bytes(b"no")
+    for name, code, text in (("a.csv", 2, "is none of"), ("a.npz", 3, "cannot be read")):
+        told, said = started(tmp_path, str(tmp_path / name), code=code)
+        assert text in said and len(said.splitlines()) == 1 and not told
+    said = started(tmp_path, str(tmp_path / "odd.jsonl"), "--int8", code=2)[1]
+    assert "student-int8.safetensors is missing or damaged" in said and len(said.splitlines()) == 1
+
+
+def test_a_reader_that_ends_early_ends_the_script(place):
+    command = [sys.executable, str(place / "student" / "score.py"), str(place / "data.npz")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 141
 
 
 def test_what_cannot_be_distilled_is_an_error(place, tmp_path, capsys):

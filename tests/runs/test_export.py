@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib import util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,7 +133,8 @@ def test_the_script_gives_the_scores_and_levels_of_vibro_score(place, tmp_path, 
     assert {row["level"] for row in now} >= {"normal", "alarm"}
     capsys.readouterr()
     assert vibro(["export", str(tmp_path / "scored"), "--onnx", str(tmp_path / "out")]) == 2
-    assert "holds no model: it was scored with the one of another run" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds no model: it was scored with another one" in said and f"name that one: {place / 'run'}" in said
 
 
 def test_what_is_left_out_is_named_with_its_reason(place, capsys, tmp_path):
@@ -182,6 +184,67 @@ def test_records_that_do_not_fit_are_refused(place, tmp_path, change, said):
     np.savez(tmp_path / "bad.npz", **{**records(), **change})
     found = alone(place / "out", str(tmp_path / "bad.npz"))
     assert found.returncode == 3 and said in found.stderr and "Traceback" not in found.stderr and not found.stdout
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "model.json", "lstm_ae.onnx"])
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no such thing", None])
+def test_a_damaged_file_of_the_export_is_one_sentence(place, tmp_path, name, damage):
+    for file in (place / "out").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).unlink()
+    if damage:
+        (tmp_path / name).write_bytes(damage(content))
+    found = alone(tmp_path, str(place / "data.npz"))
+    assert (found.returncode, found.stdout) == (2, "")
+    assert f"{name} is missing or damaged" in found.stderr and len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "said"),
+    [
+        ("records.csv", b"1,2,3\n", 2, "is none of .npy, .npz, .jsonl"),
+        ("records.npz", b"PK\x03\x04 and no more", 3, "cannot be read"),
+        ("records.jsonl", b"1,2,3\n", 3, "cannot be read"),
+    ],
+)
+def test_a_file_that_holds_no_records_is_one_sentence(place, tmp_path, name, content, code, said):
+    (tmp_path / name).write_bytes(content)
+    found = alone(place / "out", str(tmp_path / name))
+    assert found.returncode == code and said in found.stderr and len(found.stderr.splitlines()) == 1
+
+
+def test_names_steer_neither_terminal_nor_spreadsheet(place, tmp_path):
+    row = {"fs": FS, "signal_value": records()["signals"][0].tolist(), "covariates": {"load": 1.0}}
+    names = ["=cmd|calc", "\x1b[2J", 'two\nlines "quoted"']
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps({**row, "sensor_id": name}) + "\n" for name in names))
+    found = alone(place / "out", str(tmp_path / "odd.jsonl"))
+    assert found.returncode == 0 and len(found.stdout.splitlines()) == 1 + len(names)
+    told = [line["sensor_id"] for line in csv.DictReader(io.StringIO(found.stdout))]
+    assert told == ["'=cmd|calc", "\\x1b[2J", 'two\\nlines "quoted"']
+    assert len(found.stderr.splitlines()) == 1 and "\x1b" not in found.stderr
+
+
+def test_a_reader_that_ends_early_ends_the_script(place):
+    command = [sys.executable, "-I", "-c", ALONE, str(place / "out" / "score.py"), str(place / "data.npz")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 141
+
+
+def test_the_folder_one_is_in_can_be_written(place, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert vibro(["export", str(place / "run"), "--onnx", ".", "--quiet"]) == 0
+    assert alone(tmp_path / "here", "--check").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_classifier_that_is_not_in_the_script_is_said():
+    fitted = SimpleNamespace(persistence=SimpleNamespace(on=False), marks=SimpleNamespace(ids=[]))
+    assert export_module._notes(fitted, {}) == []
+    (note,) = export_module._notes(fitted, {"classifier": {}})
+    assert "classifier is not in the script" in note
 
 
 def test_unknown_sensors_and_missing_covariates_are_said(place, tmp_path):

@@ -224,6 +224,7 @@ class Engine:
             cache=None if name else self.cache,
             workers=self.executor if isinstance(self.executor, FarExecutor) else None,
             emit=self.host.emit,
+            log=self.host.log,
             **options,
         )
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vibro.api import FeatureExtractor, Params, State, ViewKey
 from vibro.context import Context
-from vibro.core.worker import ArrayRef
-from vibro.errors import ContractError
+from vibro.core.worker import ArrayRef, said
+from vibro.errors import ContractError, ResourceError, short_of_memory
 
 
 def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
@@ -54,17 +54,30 @@ class ViewTask:
     chunks: Sequence[Sequence[int]]
 
 
-def view_task(task: ViewTask) -> NDArray[np.float32] | None:
-    """The rows of the chunks, or None where the extractor fails: whoever handed out the task then sees how, by its own try."""
+def view_task(task: ViewTask) -> NDArray[np.float32] | str:
+    """The rows of the chunks, or why the extractor fails here: whoever handed out the task then makes them by itself.
+
+    ResourceError where memory is short or the inputs cannot be opened.
+    """
+    try:
+        inputs = {name: ref.open() for name, ref in task.inputs.items()}
+    except OSError as error:
+        raise ResourceError(
+            f"a worker cannot read what view {task.key} is made from: {error.strerror or error}",
+            hint="check that disk, or use --executor serial",
+        ) from error
     try:
         extractor = task.cls(task.params, task.ctx)
         if task.state is not None:
             extractor.load_state(task.state)
-        inputs = {name: ref.open() for name, ref in task.inputs.items()}
         parts = []
         for start, stop in task.chunks:
             part = {name: read_only(a[start:stop]) for name, a in inputs.items()}
             parts.append(check_view(extractor.transform(part), len(next(iter(part.values()))), task.key))
         return np.concatenate(parts)
-    except (Exception, SystemExit):
-        return None
+    except (Exception, SystemExit) as error:
+        if short_of_memory(error):
+            raise ResourceError(
+                f"memory ran out in view {task.key}", hint="use --executor serial, fewer records, or smaller views"
+            ) from error
+        return said(error)

@@ -62,6 +62,7 @@ class ViewStore:
         cache: Cache | None = None,
         workers: Executor | None = None,
         emit: Callable[[Event], None] = lambda event: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.batch = batch
         self.extractors = dict(extractors)
@@ -76,6 +77,7 @@ class ViewStore:
         self.cache = cache
         self.workers = workers
         self.emit = emit
+        self.log = log
         self.kept: dict[ViewKey, NDArray[np.bool_] | None] = {}
         self._arrays: dict[ViewKey, NDArray[np.float32]] = {}
         self._failed: dict[ViewKey, Exception] = {}
@@ -258,12 +260,19 @@ class ViewStore:
             groups = [chunks[i : i + AT_ONCE] for i in range(0, len(chunks), AT_ONCE)]
             spans = [[(rows.start, rows.stop) for rows in group] for group in groups]
             jobs = [self.workers.submit(view_task, ViewTask(*what, span)) for span in spans]
+            here, why = 0, ""
             for group, job in zip(groups, jobs, strict=True):
                 values = job.result()
-                if values is None:
+                if isinstance(values, str):
                     yield from self._made(key, extractor, inputs, group)
+                    here, why = here + len(group), why or values
                 else:
                     yield slice(group[0].start, group[-1].stop), values
+            if here:
+                self.log(
+                    f"warning: view {key}: {here} of {len(chunks)} chunks were made here,"
+                    f" since the workers could not: {why}"
+                )
         finally:
             files.clear()
 

@@ -160,7 +160,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         if short_of_memory(error):
             raise _too_large(task.id) from error
         return DetectorResult(
-            task.id, "failed", _message(error), type(error).__name__, phase, fit_seconds=time.perf_counter() - clock
+            task.id, "failed", said(error), type(error).__name__, phase, fit_seconds=time.perf_counter() - clock
         )
     status, reason = "ok", ""
     if health.get("failed", 0.0) > 0:
@@ -194,7 +194,7 @@ def score_task(task: ScoreTask) -> DetectorResult:
     except (Exception, SystemExit) as error:
         if short_of_memory(error):
             raise _too_large(task.id) from error
-        return DetectorResult(task.id, "failed", _message(error), type(error).__name__, "score")
+        return DetectorResult(task.id, "failed", said(error), type(error).__name__, "score")
     return DetectorResult(task.id, scores=scores, score_seconds=time.perf_counter() - clock)
 
 
@@ -291,7 +291,8 @@ def check_scores(values: object, n: int, name: str) -> NDArray[np.float64]:
     return scores
 
 
-def _message(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """The kind of an error and what it says, in one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:

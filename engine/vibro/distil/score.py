@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ CLIP = 12.0  # scales at which a feature is clipped
 BLOCK = 1 << 19  # samples worked on at a time
 LOWEST = 1e-30  # smallest amplitude, in any unit
 LARGEST = 20.0  # asinh of the largest score
+KINDS = (".npy", ".npz", ".jsonl")
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # what a spreadsheet takes for the beginning of one
 
 Floats = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
@@ -212,7 +215,21 @@ def read_records(path: Path, known: Sequence[str]) -> tuple[NDArray[Any], list[s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes row, sensor, score and level of every record to stdout; exit code 3 and one line for a file that does not fit."""
+    """Writes row, sensor, score and level of every record to stdout; the exit code.
+
+    0; 2 where files beside the script are missing or damaged, or RECORDS is of no kind that is read; 3 where the records do
+    not fit; 141 (128 + SIGPIPE) where whoever read the scores has ended.
+    """
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        return 141
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("records", type=Path)
     parser.add_argument("--int8", action="store_true", help="the weights of one byte each")
@@ -220,10 +237,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sensor", default="", help="sensor of a file that states none")
     asked = parser.parse_args(argv)
     folder = Path(__file__).parent
-    about = json.loads((folder / "student.json").read_text("utf-8"))
+    file = folder / "student.json"
+    try:
+        about = json.loads(file.read_text("utf-8"))
+        file = folder / ("student-int8.safetensors" if asked.int8 else "student.safetensors")
+        weights = read_weights(file)
+    except Exception as error:  # whatever is wrong with a file
+        return refuse(f"{file} is missing or damaged: {error}", 2)
+    if asked.records.suffix not in KINDS:
+        return refuse(f"{asked.records} is none of {', '.join(KINDS)}", 2)
     try:
         x, names, covariates, fs = read_records(asked.records, about["covariates"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # likewise
         return refuse(f"{asked.records} cannot be read: {error}")
     fs = fs or asked.fs
     if x.ndim != 3 or x.shape[1:] != (about["channels"], about["length"]):
@@ -235,30 +260,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(f"record {bad[0]} holds values that are no numbers")
     names = names or [asked.sensor] * len(x)
     code = {name: i for i, name in enumerate(about["sensors"])}
-    weights = read_weights(folder / ("student-int8.safetensors" if asked.int8 else "student.safetensors"))
     found = score(weights, x, np.array([code.get(name, -1) for name in names], np.intp), covariates)
     lacking = ~np.isfinite(covariates).all(axis=1)
     if lacking.any():
         said = f"{lacking.sum()} of {len(x)} records lack {', '.join(about['covariates'])} and get no level"
-        sys.stderr.write(f"warning: {said}: what these explain stays in their scores\n")
+        warn(f"{said}: what these explain stays in their scores")
     if strange := sorted(set(names) - set(about["sensors"])):
-        sys.stderr.write(
-            f"warning: the student does not know sensor {', '.join(strange)}: scored as usual for all its sensors\n"
-        )
+        warn(f"the student does not know sensor {', '.join(strange)}: scored as usual for all its sensors")
     lines = ["row,sensor_id,score,level"]
     for row, (name, value) in enumerate(zip(names, found.tolist(), strict=True)):
         level = next((cut for cut in ("alarm", "attention") if value > about["cuts"][cut]), "normal")
         level = "indeterminate" if lacking[row] else level
-        quoted = '"' + name.replace('"', '""') + '"'
-        lines.append(f"{row},{quoted},{value:.6g},{level}")
+        lines.append(f"{row},{cell(name)},{value:.6g},{level}")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 
 
-def refuse(message: str) -> int:
-    """One line on stderr and the exit code of input that cannot be used."""
-    sys.stderr.write(f"error: {message}\n")
-    return 3
+def cell(text: str) -> str:
+    """A quoted cell of the table, which no spreadsheet takes for a formula."""
+    safe = ("'" if text.startswith(FORMULA) else "") + printable(text)
+    return '"' + safe.replace('"', '""') + '"'
+
+
+def printable(text: str) -> str:
+    """The text in one line, with control and other invisible characters as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"warning: {printable(message)}\n")
+
+
+def refuse(message: str, code: int = 3) -> int:
+    """One line on stderr; gives the exit code, by default that of input that cannot be used."""
+    sys.stderr.write(f"error: {printable(message)}\n")
+    return code
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ MANY = 1000  # files, likewise
 _BLOCK = 16  # files of a task
 _BYTES = 2 << 20  # text of a task
 _AHEAD = 8  # tasks a worker has waiting
+DIED = "one died (out of memory, or a crash in a library)"
 
 
 class ReadAhead:
@@ -51,6 +52,11 @@ class ReadAhead:
         """Runs of small files whose readers parse: the entry that each begins with, what it holds, where its samples lie."""
         return iter(()) if self._pool is None else self._pool.take(entries, Job(self._pool.made, options, root))
 
+    def told(self) -> Iterator[str]:
+        """What deserves to be said of the workers."""
+        if self._pool is not None and self._pool.failed:
+            yield f"worker processes could not read some files, which were then read without them: {self._pool.failed}"
+
 
 class _Pool:
     """Worker processes that take files; everything stays in order."""
@@ -60,10 +66,11 @@ class _Pool:
         self._readers = readers
         self._workers = workers
         self._folder = folder
+        self.failed = ""  # how the first worker failed
         folder.mkdir()
         self._pool: Executor = make_executor(f"processes:{workers}")
         for _ in range(workers):
-            self._pool.submit(prepare, self.made)  # they start while the readers of the files are chosen
+            self._submitted(prepare, (self.made,))  # they start while the readers of the files are chosen
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +87,9 @@ class _Pool:
         slots = _AHEAD * self._workers + 1  # tasks that wait, and the one whose samples are taken
         tasks = ((job, block, self._slot(k % slots)) for k, (_, block) in enumerate(blocks))
         for k, part in enumerate(self._in_order(take_files, tasks)):
-            if part is not None:
+            if isinstance(part, str):
+                self.failed = self.failed or part
+            else:
                 yield blocks[k][0], part, self._slot(k % slots)
 
     def _slot(self, k: int) -> Path:
@@ -106,13 +115,18 @@ class _Pool:
                 args = waiting[free][1]
                 waiting[free] = (SerialExecutor().submit(task, *args), args)
             future, args = waiting.popleft()
-            yield task(*args) if isinstance(future.exception(), BrokenExecutor) else future.result()
+            if isinstance(future.exception(), BrokenExecutor):
+                self.failed = self.failed or DIED
+                yield task(*args)
+            else:
+                yield future.result()
             fill()
 
     def _submitted(self, task: Callable[..., T], args: tuple[Any, ...]) -> Future[T]:
         try:
             return self._pool.submit(task, *args)
         except BrokenExecutor:
+            self.failed = self.failed or DIED
             return SerialExecutor().submit(task, *args)
 
 

@@ -120,6 +120,7 @@ def ingest(
         *without_effect(listing, options),
         *_grouped(taken.notes),
         *shaper.told(),
+        *ahead.told(),
         *sift.warnings,
     ]
     if sift.taken:

@@ -94,7 +94,7 @@ class Memory:
 
 
 def plain(item: Record | Rejected) -> Item:
-    """Shape, time and all other fields of a record; the fields of a rejected item behind two nothings.
+    """Shape, time and all other fields of a record; of a rejected item its fields, with None for shape and time.
 
     TypeError for a value that is neither text nor a number.
     """

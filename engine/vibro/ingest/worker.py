@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from vibro.api import Reader
 from vibro.context import Context
+from vibro.core.worker import said
 from vibro.data import Rejected
 from vibro.ingest.files import Found
 from vibro.ingest.intake import Intake, Part
@@ -32,10 +33,10 @@ def prepare(made: Made) -> int:
     return len(made)
 
 
-def take_files(job: Job, files: Files, into: Path) -> Part | None:
+def take_files(job: Job, files: Files, into: Path) -> Part | str:
     """What these files hold, their samples in the file ``into``: through a pipe they would wait for the caller.
 
-    None if anything goes wrong: the caller then takes the files itself and says what it was.
+    If anything goes wrong, what it was: the caller then takes the files itself.
     """
     readers, shaper = _tools(job)
     refused = _Refused()
@@ -44,8 +45,8 @@ def take_files(job: Job, files: Files, into: Path) -> Part | None:
             intake = Intake(refused, samples, lambda event: None, shaper)
             for path, source, i in files:
                 intake.take(source, Found(path, source, readers[i]))
-    except Exception:
-        return None
+    except Exception as error:
+        return said(error)
     return Part([source for _, source, _ in files], intake.taken, refused.items)
 
 

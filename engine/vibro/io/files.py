@@ -111,6 +111,7 @@ def new_folder(path: Path, *, need: int = 0, replace: bool = False) -> Iterator[
     mount point.
     """
     refuse_mount(path)
+    path = path.absolute()  # "." has no name, but a place
     building = _unfinished(path)
     with disk_errors(path, need):
         path.parent.mkdir(parents=True, exist_ok=True)

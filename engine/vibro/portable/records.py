@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+KINDS = (".npy", ".npz", ".jsonl")
 NO_TIME = np.datetime64("NaT", "ns")
 
 
@@ -27,7 +28,7 @@ class Records(NamedTuple):
 
 
 def read_records(path: Path, known: Sequence[str]) -> Records:
-    """The records of a file, of their covariates the ``known`` ones; ValueError, KeyError or OSError if it cannot be read."""
+    """The records of a file, of their covariates the ``known`` ones; whatever numpy or json raise if it cannot be read."""
     rows: list[Mapping[str, Any]] = []
     if path.suffix == ".npy":
         x = np.load(path, allow_pickle=False)

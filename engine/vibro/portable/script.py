@@ -14,21 +14,29 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.portable.records import Records, read_records
+from vibro.portable.output import cell, refuse, warn
+from vibro.portable.records import KINDS, Records, read_records
 from vibro.portable.verdict import LEVELS, beyond, calibrated, decided, instants
 
 Floats = NDArray[np.float64]
 Inputs = dict[str, NDArray[Any]]
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of the members and views, by name; the script holds them
 TOLERANCE = 1e-5  # of a score, or of the member's usual deviation where the score is smaller
+NO_MORE = 141  # exit code where whoever read the scores has ended: 128 + SIGPIPE
+
+
+class UnusableError(Exception):
+    """Why the files beside the script cannot be used, in one sentence."""
 
 
 class Scores(NamedTuple):
@@ -46,9 +54,10 @@ class Model:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.about: dict[str, Any] = json.loads((folder / "model.json").read_text("utf-8"))
+        with _opening(folder / "model.json") as path:
+            self.about: dict[str, Any] = json.loads(path.read_text("utf-8"))
         self.arrays: dict[str, dict[str, NDArray[Any]]] = {}
-        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+        with _opening(folder / "arrays.npz") as path, np.load(path, allow_pickle=False) as file:
             for name in file.files:
                 part, _, own = name.rpartition("/")
                 self.arrays.setdefault(part, {})[own] = file[name]
@@ -127,15 +136,26 @@ class Model:
 
     def _graph(self, name: str) -> Callable[..., Any]:
         if name not in self._graphs:
-            import onnxruntime
-
+            try:
+                import onnxruntime
+            except ImportError as error:
+                raise UnusableError(f"onnxruntime cannot be imported ({error}): pip install onnxruntime") from None
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
-            path = str(self.folder / name)
-            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            with _opening(self.folder / name) as path:
+                session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             names = [given.name for given in session.get_inputs()]
             self._graphs[name] = lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))[0]
         return self._graphs[name]
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[Path]:
+    """A file of the export; UnusableError for whatever its reader raises."""
+    try:
+        yield path
+    except Exception as error:
+        raise UnusableError(f"{path} is missing or damaged: {error}") from None
 
 
 def difference(found: Floats, then: Floats, usual: float) -> float:
@@ -147,7 +167,23 @@ def difference(found: Floats, then: Floats, usual: float) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the scores of a file's records to stdout; exit code 3 and one line for a file that does not fit, 1 for --check."""
+    """Writes the scores of a file's records to stdout; the exit code.
+
+    0; 1 where --check finds other scores; 2 where files beside the script are missing or damaged, or RECORDS is of no kind
+    that is read; 3 where the records do not fit; 141 where whoever read the scores has ended.
+    """
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except UnusableError as error:
+        return refuse(str(error), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        return NO_MORE
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(description="Scores vibration records with the model beside this file.")
     parser.add_argument("records", type=Path, nargs="?", help=".npy, .npz or .jsonl")
     parser.add_argument("--check", action="store_true", help="score the records that the model keeps, and compare")
@@ -162,9 +198,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.records is None:
         parser.error("RECORDS or --check is needed")
     about = model.about
+    if asked.records.suffix not in KINDS:
+        return refuse(f"{asked.records} is none of {', '.join(KINDS)}", 2)
     try:
         records = read_records(asked.records, about["covariates"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever is wrong with a file
         return refuse(f"{asked.records} cannot be read: {error}")
     if (problem := unfit(about, records, asked.fs)) is not None:
         return refuse(problem)
@@ -173,10 +211,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         machine = np.where(records.machine != "", records.machine, asked.sensor)
         records = records._replace(sensor=np.where(given, records.sensor, asked.sensor), machine=machine)
     if strange := sorted(set(records.sensor.tolist()) - set(about["sensors"])):
-        sys.stderr.write(f"warning: the model does not know sensor {', '.join(strange)}: judged as usual for all\n")
+        warn(f"the model does not know sensor {', '.join(strange)}: judged as usual for all")
     if lacking := int((~np.isfinite(records.covariates)).any(axis=1).sum()):
         said = f"{lacking} of {len(records.x)} records lack {' or '.join(about['covariates'])}"
-        sys.stderr.write(f"warning: {said}: calibrated without covariates\n")
+        warn(f"{said}: calibrated without covariates")
     write(about, records, model.score(records))
     return 0
 
@@ -202,11 +240,4 @@ def write(about: Mapping[str, Any], records: Records, found: Scores) -> None:
     for row, name in enumerate(records.sensor.tolist()):
         numbers = [found.fused[row], found.p_value[row], *found.z[row]]
         texts = ["" if np.isnan(v) else f"{v:.9g}" for v in numbers]
-        quoted = '"' + name.replace('"', '""') + '"'
-        sys.stdout.write(",".join([str(row), quoted, *texts[:2], LEVELS[found.level[row]], *texts[2:]]) + "\n")
-
-
-def refuse(message: str) -> int:
-    """One line on stderr and the exit code of input that cannot be used."""
-    sys.stderr.write(f"error: {message}\n")
-    return 3
+        sys.stdout.write(",".join([str(row), cell(name), *texts[:2], LEVELS[found.level[row]], *texts[2:]]) + "\n")

@@ -94,6 +94,10 @@ _TRUST: Pairs = (
         "--{name} has no effect: files of this kind ({kinds}) do not take it",
         "--{name} 不起作用：此类文件（{kinds}）不接受该选项",
     ),
+    (
+        "worker processes could not read some files, which were then read without them: {why}",
+        "工作进程未能读取部分文件，改为不用工作进程读取：{why}",
+    ),
     ("no sensor_id: all records share one baseline", "没有 sensor_id：所有记录共用一个基线"),
     (
         "sensors are named after their {parts}, the machine after the folder {folder}",

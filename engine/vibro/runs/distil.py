@@ -62,6 +62,7 @@ def distil(
     ConfigError for an OUT that is not empty, fewer than ``FEWEST`` scored records, records that are gone, and a ``kb`` too
     small; the errors of ``vibro score`` for a model that cannot be used.
     """
+    out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already", hint="choose another -o")
     run = open_run(path)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,6 +45,7 @@ def export(host: PluginHost, path: Path, out: Path) -> dict[str, Any]:
     that is not empty or a missing extra; ParityError, and nothing is written, where too few members are left for a
     verdict, or calibration and fusion give other scores or levels.
     """
+    out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already", hint="choose another folder")
     fitted, _, meta = load_model(host, path)
@@ -67,10 +67,7 @@ def export(host: PluginHost, path: Path, out: Path) -> dict[str, Any]:
         "quorum": fitted.plan.ensemble.quorum,
     }
     add_verdict(engine, fitted, parts, about)
-    building = out.with_name(f".tmp-{os.getpid()}-{out.name}")
-    try:
-        with files.disk_errors(out):
-            building.mkdir(parents=True)
+    with files.new_folder(out) as building:
         write(building, about, parts)
         worst = _compare(building, fitted, parts, probes)
         _check_quorum(fitted, parts)
@@ -79,11 +76,6 @@ def export(host: PluginHost, path: Path, out: Path) -> dict[str, Any]:
         parts.arrays["probes"] = expected
         write(building, {**about, "left_out": parts.left_out}, parts)
         worst["fused"] = _check_verdict(building)
-        files.sync_tree(building)
-        building.replace(out)  # takes the place of an empty folder
-        files.sync_folder(out.parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     members = [{"id": m["id"], "graph": m["graph"], "difference": worst[m["id"]]} for m in parts.members]
     return {
         "path": out,
@@ -92,7 +84,7 @@ def export(host: PluginHost, path: Path, out: Path) -> dict[str, Any]:
         "difference": worst["fused"],
         "probes": len(probes.batch),
         "bytes": {file.name: file.stat().st_size for file in sorted(out.iterdir())},
-        "notes": _notes(fitted),
+        "notes": _notes(fitted, meta),
     }
 
 
@@ -187,9 +179,11 @@ def _check_verdict(folder: Path) -> float:
     return worst
 
 
-def _notes(fitted: FittedEnsemble) -> list[str]:
-    """What of the run's verdicts needs other records, and is not in the script."""
+def _notes(fitted: FittedEnsemble, meta: Mapping[str, Any]) -> list[str]:
+    """What the model says of records and the script does not."""
     notes = []
+    if "classifier" in meta:
+        notes.append("the fine-tuned classifier is not in the script: classes come from vibro classify alone")
     if fitted.persistence.on:
         notes.append(
             "levels of the run follow each score with its neighbours in time; those of the script the score alone"

@@ -41,11 +41,8 @@ def model_folder(path: Path) -> Path:
     if (path / MODEL).is_dir():
         return path / MODEL
     if is_run(path):
-        manifest.verify(path)
-        raise ConfigError(
-            f"{path} holds no model: it was scored with the one of another run",
-            hint="name the run of vibro ensemble run",
-        )
+        model = manifest.verify(path)["settings"]["model"]["path"]
+        raise ConfigError(f"{path} holds no model: it was scored with another one", hint=f"name that one: {model}")
     return path
 
 

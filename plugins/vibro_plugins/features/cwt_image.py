@@ -104,8 +104,10 @@ class CwtImage(FeatureExtractor):
 
     def export(self) -> Exported:
         """The bank of wavelets and the sensors' levels, with numpy alone; NotApplicableError for the classic picture."""
-        if self.params.layout == "classic" or self._bank is None:
-            raise NotApplicableError("of cwt_image only layout v2 is exported, after it has seen a record")
+        if self.params.layout == "classic":
+            raise NotApplicableError("of cwt_image only layout v2 is exported")
+        if self._bank is None:
+            raise NotFittedError("cwt_image has seen no record yet")
         return Exported({**self.state(), **_bank_arrays(self._bank, self.params.size)}, pictures.wavelet_image)
 
     def load_state(self, state: State) -> None:

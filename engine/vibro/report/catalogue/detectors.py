@@ -60,6 +60,6 @@ DETECTORS: Sequence[tuple[str, str]] = (
     ("{model} is PyOD's own code; {names} are exported", "{model} 是 PyOD 自己的代码；可导出的有 {names}"),
     ("{model} is scikit-learn's own code or builds on it", "{model} 是 scikit-learn 自己的代码或建立在其上"),
     ("its head {head} is not exported; {names} are", "其打分头 {head} 不能导出；可导出的有 {names}"),
-    ("of cwt_image only layout v2 is exported, after it has seen a record", "cwt_image 只导出版式 v2，且须先处理过一条记录"),
+    ("of cwt_image only layout v2 is exported", "cwt_image 只导出版式 v2"),
     ("torch cannot export the network: {why}", "torch 无法导出该网络：{why}"),
 )  # fmt: skip

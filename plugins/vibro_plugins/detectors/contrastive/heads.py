@@ -51,8 +51,10 @@ def head_of(name: str, arrays: State) -> Head:
 
 
 def store_codes(codes: Floats, neighbours: int, seed: int) -> State:
-    """Codes for ``knn``."""
-    return {"codes": codes.astype(np.float32), "neighbours": np.array(neighbours)}
+    """Codes for ``knn``: those that a score is compared with."""
+    found = Neighbours(neighbours)
+    found.store(codes.astype(np.float32))
+    return {"codes": found.rows, "neighbours": np.array(neighbours)}
 
 
 def knn(arrays: State) -> Scorer:

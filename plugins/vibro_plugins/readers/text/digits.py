@@ -22,7 +22,6 @@ from vibro_plugins.readers.text.lanes import eight_of_8, eight_of_16, eight_of_2
 
 UNSURE = -1
 FULL = -2
-PADDING = 24  # characters that may be looked at before the first token
 BLOCK = 64  # characters in which commas are looked for together
 LONGEST = 1 << 31  # characters that places of 32 bits can tell apart
 
@@ -258,8 +257,8 @@ def parse(text: Any, start: int, stop: int, as_json: bool, out: Any) -> int:
     """Comma-separated numbers of ``text[start:stop]`` (uint8) into ``out`` (float32); returns how many there are.
 
     UNSURE where anything is not plain, FULL where ``out`` is too short; ``out`` then means nothing. ``start`` is at least
-    PADDING, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``). Blanks may
-    follow a comma.
+    ``fast.PADDING``, and ``stop`` lies inside the text. ``as_json`` keeps to the numbers of JSON (no ``+``, no ``01``).
+    Blanks may follow a comma.
     """
     if stop >= LONGEST:
         return UNSURE

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vibro_plugins.readers.text.numbers import BadNumber, Constant, parse_list, parse_text, shown
 
 WORTH = 32 << 20  # bytes of text from which on loading the compiled parser pays
-PADDING = 24  # bytes that the compiled parser may look back
+PADDING = 24  # bytes before the first number that the compiled parser may look at
 
 
 class Numbers:
