@@ -12,8 +12,9 @@ from torch import Tensor
 
 from vibro.api import NotApplicableError, State
 from vibro_plugins.deep.detector import require_trainable
-from vibro_plugins.stats.columns import one_thread
+from vibro_plugins.stats.columns import BLOCK, evenly_spaced, one_thread
 from vibro_plugins.stats.covariance import Scatter, concentrate
+from vibro_plugins.stats.neighbours import MOST_ROWS, smallest
 
 LIMIT = 20.0  # channel values are clipped here
 CLIP = 12.0  # standardised values are clipped here
@@ -26,7 +27,7 @@ class Channels:
     """Medians and scales of a vector's columns, the scatter of the fit rows, and the rows that neighbours are sought among.
 
     Fit rows lie nearer to themselves than new ones would: so where rows are trained on, ``own`` names the fit row that each
-    is, or was made from, and both channels are computed as if that one had been left out.
+    is, or was made from, and both channels are computed as if that one had been left out. Of many rows ``MOST_ROWS`` are kept.
     """
 
     centre: NDArray[np.float64]  # (d,)
@@ -50,7 +51,8 @@ class Channels:
         z = np.clip((x - middle) * factor, -CLIP, CLIP)[:, varies]
         with one_thread():
             scatter, inside = concentrate(z, TRIM, ROUNDS)
-        return cls(middle, factor, scatter, z[inside], inside)
+        kept = inside[evenly_spaced(len(inside), MOST_ROWS)]
+        return cls(middle, factor, scatter, z[kept], kept)
 
     @property
     def width(self) -> int:
@@ -61,12 +63,19 @@ class Channels:
         """(n, d) -> (n, 3, columns that vary); ValueError for vectors of another length."""
         if x.shape[1:] != self.centre.shape:
             raise ValueError(f"vectors of {x.shape[1:]} values, but those of the fit had {self.centre.shape}")
+        out = np.empty((len(x), 3, self.width), np.float32)
+        for i in range(0, len(x), BLOCK):
+            out[i : i + BLOCK] = self._block(x[i : i + BLOCK], None if own is None else own[i : i + BLOCK])
+        return out
+
+    def _block(self, x: NDArray[Any], own: NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """Rows few enough to be compared with all others at once."""
         z = np.clip((x - self.centre) * self.factor, -CLIP, CLIP)[:, self.factor > 0]
         white = (z - self.scatter.centre) @ self.scatter.whiten
         if own is not None:
             white = self._left_out(white, own)
         rest = z - self._neighbours(z, own)
-        return np.clip(np.stack([z, white, rest], axis=1), -LIMIT, LIMIT).astype(np.float32)
+        return np.clip(np.stack([z, white, rest], axis=1), -LIMIT, LIMIT)
 
     def _left_out(self, white: NDArray[np.float64], own: NDArray[np.intp]) -> NDArray[np.float64]:
         """The whitened rows moved outwards as far as their own row moves when the scatter is estimated without it."""
@@ -88,7 +97,7 @@ class Channels:
         if own is not None:
             place = self._place(own)
             squared[np.flatnonzero(place >= 0), place[place >= 0]] = np.inf
-        nearest = np.argpartition(squared, count - 1, axis=1)[:, :count]
+        nearest = smallest(squared, count)
         return self.rows[np.sort(nearest, axis=1)].mean(axis=1)
 
     def _place(self, own: NDArray[np.intp]) -> NDArray[np.intp]:

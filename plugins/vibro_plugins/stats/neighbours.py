@@ -45,7 +45,7 @@ class Neighbours:
         asked = rows.astype(np.float64)
         fast = asked @ self._turned
         fast += self._square
-        candidates = np.sort(_smallest(fast, min(self._k + 1 + SPARE, len(self._stored))), axis=1)
+        candidates = np.sort(smallest(fast, min(self._k + 1 + SPARE, len(self._stored))), axis=1)
         exact = np.empty(candidates.shape)
         for i, found in enumerate(candidates):
             difference = self._stored[found] - asked[i]
@@ -57,10 +57,10 @@ class Neighbours:
         return np.sqrt(np.take_along_axis(exact, order, axis=1)), np.take_along_axis(candidates, order, axis=1)
 
 
-def _smallest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def smallest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     """Columns (m, count) of the smallest values of each row (m, n), in any order.
 
-    They lie in the ``count`` groups of columns with the smallest minima, which are found much faster than they are.
+    Each of them lies in one of the ``count`` groups of columns whose smallest values are smallest, and those are quicker to find.
     """
     m, n = values.shape
     groups = n // GROUP

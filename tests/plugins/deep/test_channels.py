@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vibro.api import NotApplicableError
+from vibro_plugins.deep import channels
 from vibro_plugins.deep.channels import Channels
 
 
@@ -54,3 +55,14 @@ def test_a_constant_column_is_left_out():
     x[:, 4] = 2
     channels = Channels.fit(x)
     assert channels.width == 9 and channels.apply(x).shape == (240, 3, 9)
+
+
+def test_of_many_rows_some_are_kept_and_a_row_is_read_alike_in_any_company(monkeypatch):
+    monkeypatch.setattr(channels, "MOST_ROWS", 100)
+    x = np.random.default_rng(0).standard_normal((700, 6)).astype(np.float32)
+    found = Channels.fit(x)
+    assert found.rows.shape == (100, 6) and len(found.index) == 100 and found.scatter.rows > 500
+    whole = found.apply(x, np.arange(700))
+    np.testing.assert_allclose(found.apply(x[300:310], np.arange(300, 310)), whole[300:310], rtol=1e-5, atol=1e-5)
+    again = Channels.load(found.state())
+    assert np.array_equal(again.apply(x), found.apply(x))
