@@ -59,6 +59,10 @@ class Channels:
         """Columns that vary."""
         return self.rows.shape[1]
 
+    def used(self) -> dict[str, float]:
+        """``rows_used``: how many rows others are compared with, where not all; for a detector's health."""
+        return {"rows_used": float(len(self.rows))} if len(self.rows) < self.scatter.rows else {}
+
     def apply(self, x: NDArray[Any], own: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
         """(n, d) -> (n, 3, columns that vary); ValueError for vectors of another length."""
         if x.shape[1:] != self.centre.shape:

@@ -222,7 +222,12 @@ class DeepSvdd(Network):
             apart = self._separation(net, x[holdout], faults.x[faults.of(holdout)])
         self._radius = float(np.quantile(distance[trimming.kept], 1 - p.nu))
         sound = apart > LEAST_SEPARATION and np.ptp(distance) > 0
-        self._set_fitted(net, {"separation": apart, "failed": float(not sound)}, stopping.losses, holdout)
+        health = {
+            "separation": apart,
+            "failed": float(not sound),
+            **(self._pixels.used() if isinstance(self._pixels, Channels) else {}),
+        }
+        self._set_fitted(net, health, stopping.losses, holdout)
 
     def _separation(self, net: nn.Module, x: NDArray[np.float32], faulty: NDArray[np.float32]) -> float:
         """How well the distance tells sound rows x from examples of faults."""

@@ -62,6 +62,7 @@ def test_of_many_rows_some_are_kept_and_a_row_is_read_alike_in_any_company(monke
     x = np.random.default_rng(0).standard_normal((700, 6)).astype(np.float32)
     found = Channels.fit(x)
     assert found.rows.shape == (100, 6) and len(found.index) == 100 and found.scatter.rows > 500
+    assert found.used() == {"rows_used": 100.0} and Channels.fit(x[:90]).used() == {}
     whole = found.apply(x, np.arange(700))
     np.testing.assert_allclose(found.apply(x[300:310], np.arange(300, 310)), whole[300:310], rtol=1e-5, atol=1e-5)
     again = Channels.load(found.state())
