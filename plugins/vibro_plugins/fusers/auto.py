@@ -48,6 +48,8 @@ class AutoParams(Params):
     ``sharpness``: power of the agreement that gives the weights; 0: the prior weights stay
     ``least``: share of the best member's gain over its prior weight below which a member is left out
     ``clone``: rank correlation above which two members share one prior weight
+    ``independent``: detectors that look at what no other member sees, so that agreement cannot tell what they are worth: each
+    counts as much as all others together; absent detectors are ignored
     ``prior_weights``: detector id -> weight before the tails decide; 1 where none is stated, absent detectors are ignored
     """
 
@@ -55,6 +57,7 @@ class AutoParams(Params):
     sharpness: Annotated[float, Field(ge=0)] = 6.0
     least: Annotated[float, Field(ge=0, le=1)] = 0.2
     clone: Annotated[float, Field(gt=0, le=1)] = 0.98
+    independent: tuple[str, ...] = ()
     prior_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = field(default_factory=dict)
 
 
@@ -69,6 +72,7 @@ class Auto(LinearFuser):
     3. They are shrunk towards the prior weights where the tail holds few records, and where the weighted members have tails
        no longer than a Gaussian's: then they agree by chance only.
     4. Members whose weight fell most relative to their prior weight get 0: many small weights blur the top ranks.
+    5. Of members that are said to be ``independent`` of all others agreement tells nothing; they get equal parts beside them.
 
     The mean is quasi-arithmetic, sinh(sum w asinh(z / r)): linear near 0 and logarithmic far out, so that one member with a
     heavy tail does not decide alone; r >= 1 is the upper quartile of a member's reference above its median over a
@@ -99,6 +103,7 @@ class Auto(LinearFuser):
             "prior": np.array([self.params.prior_weights.get(name, 1.0) for name in self.ctx.names]),
             "length": _length(z),
             "silent": dead(order),
+            "independent": np.array([name in self.params.independent for name in self.ctx.names], np.bool_),
             "agreement": correlation(order.rank),
             "tail_agreement": _tail_agreement(z, order, self.params.tail),
         }
@@ -109,6 +114,20 @@ class Auto(LinearFuser):
 
     def _converged(self, study: State, members: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int8]]:
         """Weights and status (m, d) of m sets of members (m, d)."""
+        independent = members & study["independent"] & ~study["silent"]
+        if not independent.any():
+            return self._agreed(study, members)
+        agreed = members & ~study["independent"]
+        weights, status = np.zeros(members.shape), np.where(members, np.where(study["silent"], DEAD, KEPT), ABSENT)
+        some = agreed.any(axis=1)
+        weights[some], found = self._agreed(study, agreed[some])
+        status[some] = np.where(agreed[some], found, status[some])
+        each = 1.0 / (independent.sum(axis=1) + some)
+        weights = weights * (each * some)[:, None] + independent * each[:, None]
+        return weights, status.astype(np.int8)
+
+    def _agreed(self, study: State, members: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.int8]]:
+        """The same for members that can be judged by one another."""
         n, agreement = int(study["rows"][0]), study["agreement"]
         status = _screen(study["silent"], agreement, n, members)
         together = _groups(agreement > self.params.clone, status == KEPT)

@@ -27,6 +27,11 @@ def rise(arrays: Arrays, x: NDArray[Any]) -> Floats:
     return np.asarray(np.clip(standardised(arrays, x), 0.0, arrays["clip"]).mean(axis=1))
 
 
+def root_mean_square(arrays: Arrays, x: NDArray[Any]) -> Floats:
+    """Root mean square of each row (n, *item)."""
+    return np.asarray(np.sqrt(np.mean(np.square(np.asarray(x, np.float64).reshape(len(x), -1)), axis=1)))
+
+
 def local(arrays: Arrays, x: NDArray[Any]) -> Floats:
     """Mean distance of a row's residual from the mean of its neighbours to the nearest residuals."""
     asked, rows = standardised(arrays, x).astype(np.float32), arrays["rows"]
