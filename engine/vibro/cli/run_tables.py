@@ -200,6 +200,10 @@ def _number(value: object) -> str:
 
 
 _METRICS = ("roc_auc", "average_precision", "recall_at_budget")
+MADE = {
+    "inject": ("copies of labelled faults", "copies"),
+    "generate": ("generated records of labelled faults", "generated records"),
+}
 WIDEST = 40  # characters of a name in a table
 CASES = 8  # on the screen
 FEW = 5  # records, where no case is
@@ -228,14 +232,17 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
         title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
         f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
-    if made := found["augmentation"]:
+    for made in found["augmentation"]:
         line()
         shown = [
-            (c["class"], c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
+            (c["class"], c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
             for c in made["classes"]
         ]
-        table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
-        line(f"copies: {made['reason']}")
+        title, what = MADE[made["way"]]
+        table(("class", "labels", "taught", "AUC", "why none"), shown, title=title)
+        if made["note"]:
+            line(f"{what}: {made['note']}")
+        line(f"{what} {'kept' if made['kept'] else 'not kept'}: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)

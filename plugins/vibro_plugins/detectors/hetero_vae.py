@@ -20,7 +20,7 @@ from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
-from vibro_plugins.deep.resnet import Upward, start, trunk
+from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
 from vibro_plugins.deep.training import mixed, scored, seeded, step
@@ -76,6 +76,7 @@ class Vae(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int], p: HeteroVaeParams) -> None:
         super().__init__()
         self.trunk, features, halvings = trunk(channels, p.backbone, p.width, bias=True)
+        self.places = map_size(size, halvings)
         self.moments = nn.Conv2d(features, 2 * p.latent, 1)
         self.into = nn.Conv2d(p.latent, features, 1)
         self.up = Upward(features, halvings, channels, size)
@@ -188,6 +189,23 @@ class HeteroVae(Network):
                 z = self._tensor(x[i : i + 64])
                 out[i : i + 64] = (net.decode(net.encode(z)[0]) - z).abs().cpu().numpy()
         return out
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Latent means (n, k) of images."""
+        net = self._fitted().eval()
+        with torch.no_grad():
+            parts = [net.encode(self._tensor(x[i : i + CHUNK]))[0].flatten(1).cpu() for i in range(0, len(x), CHUNK)]
+        return torch.cat(parts).numpy().astype(np.float64)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Images (n, c, h, w) of latents (n, k); a pixel that did not vary among the fit rows stays as it was."""
+        net, pixels = self._fitted().eval(), self._pixels
+        with torch.no_grad():
+            z = torch.from_numpy(codes.astype(np.float32)).to(self.ctx.device)
+            z = z.unflatten(1, (self.params.latent, *net.places))
+            parts = [net.decode(z[i : i + CHUNK]).cpu() for i in range(0, len(z), CHUNK)]
+        scale = np.divide(1, pixels.factor, out=np.zeros_like(pixels.factor), where=pixels.factor > 0)
+        return torch.cat(parts).numpy().astype(np.float64) * scale + pixels.centre
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)

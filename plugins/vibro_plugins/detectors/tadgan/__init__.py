@@ -176,6 +176,21 @@ class TadGan(Network):
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
 
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Codes (n, k) of vectors; NotApplicableError where a record is more than one window of one channel."""
+        net, windows = self._fitted().eval(), self._windows(x)
+        if x.ndim != 2 or windows.shape[::2] != x.shape:
+            raise NotApplicableError("only vectors of a single window are generated as a whole")
+        with torch.no_grad():
+            return np.asarray(net["encode"](self._tensor(windows)).cpu().numpy(), np.float64)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Vectors (n, values) that the generator makes of codes (n, k)."""
+        net = self._fitted().eval()
+        with torch.no_grad():
+            z = net["generate"](as_tensor(codes.astype(np.float32), self.ctx.device)).cpu().numpy()
+        return np.asarray(z.astype(np.float64) * self._scale + self._centre)[:, 0]
+
     def export(self) -> Exported:
         """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
         p, net = self.params, self._fitted()
