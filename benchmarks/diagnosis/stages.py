@@ -65,12 +65,12 @@ class Pool:
     kind: np.ndarray
 
 
-def simulated(folder: Path, seed: int) -> Pool:
+def simulated(folder: Path, seed: int, ensemble: str = "quick") -> Pool:
     """Eight machines: four without labels, two to label, two to judge by."""
     made = simulate(**SIMULATED, seed=seed)
     write_simulation(made, folder, "npz")
     options = DataOptions((folder / "data.npz",), covariates=folder / "covariates.csv")
-    run = fitted(folder, options, "all", seed)
+    run = fitted(folder, options, "all", seed, ensemble)
     with (folder / "labels.csv").open() as handle:
         truth = {row["record_id"]: row for row in csv.DictReader(handle)}
     rows = [truth[ident] for ident in run.batch.ids.tolist()]
@@ -79,7 +79,7 @@ def simulated(folder: Path, seed: int) -> Pool:
     return Pool(run, np.isin(machine, ("U5", "U6")), np.isin(machine, ("U7", "U8")), y, kind)
 
 
-def real(folder: Path, name: str, seed: int) -> Pool:
+def real(folder: Path, name: str, seed: int, ensemble: str = "quick") -> Pool:
     """One half to label, the other to judge by; fitted are all normal records and a tenth of faults, or as many as it takes.
 
     As in every run, records that were fitted are judged by fits that had not seen them.
@@ -96,7 +96,7 @@ def real(folder: Path, name: str, seed: int) -> Pool:
     with (folder / "splits.csv").open("w") as handle:
         handle.write("source,row,label,split\n")
         handle.writelines(f"{source.name},{i},,{'pool' if p else 'other'}\n" for i, p in enumerate(pool))
-    run = fitted(folder, DataOptions((source,), labels=folder / "splits.csv"), "split:pool", seed)
+    run = fitted(folder, DataOptions((source,), labels=folder / "splits.csv"), "split:pool", seed, ensemble)
     row = run.batch.row
     return Pool(run, ~test[row] & ~gap[row], test[row], y[row], np.where(y == 1, kind, "")[row])
 
@@ -128,8 +128,8 @@ def halved(
     return test, gap
 
 
-def fitted(folder: Path, data: DataOptions, fit_on: str, seed: int) -> StoredRun:
-    options = RunOptions(ensemble="quick", fit_on=fit_on, seed=seed, report=False, executor="serial")
+def fitted(folder: Path, data: DataOptions, fit_on: str, seed: int, ensemble: str = "quick") -> StoredRun:
+    options = RunOptions(ensemble=ensemble, fit_on=fit_on, seed=seed, report=False, executor="serial")
     run_ensemble(PluginHost.create(), data, options, folder / "run")
     return open_run(folder / "run")
 
