@@ -200,10 +200,6 @@ def _number(value: object) -> str:
 
 
 _METRICS = ("roc_auc", "average_precision", "recall_at_budget")
-MADE = {
-    "inject": ("copies of labelled faults", "copies"),
-    "generate": ("generated records of labelled faults", "generated records"),
-}
 WIDEST = 40  # characters of a name in a table
 CASES = 8  # on the screen
 FEW = 5  # records, where no case is
@@ -238,11 +234,12 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
             (c["class"], c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
             for c in made["classes"]
         ]
-        title, what = MADE[made["way"]]
+        copied = made["way"] == "inject"
+        title = "copies of labelled faults" if copied else "generated records of labelled faults"
         table(("class", "labels", "taught", "AUC", "why none"), shown, title=title)
         if made["note"]:
-            line(f"{what}: {made['note']}")
-        line(f"{what} {'kept' if made['kept'] else 'not kept'}: {made['reason']}")
+            line(f"generated records: {made['note']}")
+        line(f"copies: {made['reason']}" if copied else f"generated records: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)

@@ -15,17 +15,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Context, Detector, Exported, Params, State
+from vibro.api import Detector, Exported, Params, State
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.encoder import CHANNELS, Departures
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.training import as_tensor, scored, seeded, step
-from vibro_plugins.detectors.local import Local, LocalParams
-from vibro_plugins.detectors.mahalanobis import Mahalanobis, MahalanobisParams
-from vibro_plugins.detectors.synthetic import SyntheticLinear, SyntheticLinearParams
 from vibro_plugins.dsp.profile import PLACES, VALUES
 from vibro_plugins.portable import network_scores
-from vibro_plugins.stats.columns import Columns, evenly_spaced, in_blocks, one_thread
+from vibro_plugins.stats.columns import evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.neighbours import NearestDistance
 
 SUSPICIOUS = 0.12  # share of the rows, the farthest from the bulk, that others are not compared with
@@ -55,7 +52,11 @@ class StudentParams(Params):
 
 
 class Net(nn.Module):
-    """Departures (b, C, 3, 140) -> (b,): a perceptron of their asinh, its size, and statistics of each of the six lines."""
+    """Departures (b, C, 3, 140) -> (b,): a perceptron of their asinh, its size, and statistics of each of the six lines.
+
+    The perceptron's layers are normalised, so that its answer is bounded; a sum of the mean sizes with positive weights is
+    added, so that what lies beyond all that was taught scores higher, not anyhow.
+    """
 
     def __init__(self, channels: int, hidden: tuple[int, int]) -> None:
         super().__init__()
@@ -63,31 +64,31 @@ class Net(nn.Module):
         given = channels * (lines * (2 * PLACES + 5) + others)
         first, second = hidden
         self.layers = nn.Sequential(
-            nn.LayerNorm(given),
             *(nn.Linear(given, first), nn.LayerNorm(first), nn.GELU(), nn.Dropout(DROPOUT)),
             *(nn.Linear(first, second), nn.LayerNorm(second), nn.GELU(), nn.Dropout(DROPOUT)),
             nn.Linear(second, 1),
         )
+        self.weight = nn.Parameter(torch.zeros(channels * lines))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, C, 3, 140) -> (b,)."""
         z = torch.asinh(x)
         lines, others = z[..., : 2 * PLACES].reshape(len(z), -1, PLACES), z[..., 2 * PLACES :].flatten(1)
         size = lines.abs()
-        told = [
-            *(lines.mean(2), lines.amax(2), lines.amin(2), size.mean(2)),
-            size.topk(LARGEST, dim=2).values.mean(2),
-        ]
-        return self.layers(torch.cat([lines.flatten(1), size.flatten(1), others, *told], 1))[:, 0]
+        mean = size.mean(2)
+        told = [lines.mean(2), lines.amax(2), lines.amin(2), mean, size.topk(LARGEST, dim=2).values.mean(2)]
+        answer = self.layers(torch.cat([lines.flatten(1), size.flatten(1), others, *told], 1))[:, 0]
+        return answer + (mean * F.softplus(self.weight)).sum(1)
 
 
 class Student(Network):
-    """What a perceptron predicts of the mean of four detectors that are fitted within its own fit.
+    """What a perceptron predicts of the mean of three simple detectors that are fitted within its own fit.
 
-    The teacher is the mean of asinh((s - median) / reach) over Mahalanobis distance, kNN, kNN on local residuals and, where
-    there are disturbed copies, logistic regression of records against them; each scores the fit rows as if they had been
-    left out. Of other members of the ensemble it sees nothing. Like any detector it is fitted once more for each fold, teacher
-    and all: a row is scored by a student that has seen neither the row nor what the teacher says of it.
+    The teacher is the mean of Mahalanobis distance, kNN, and kNN on what the nearest records leave unexplained, each in units
+    of its own spread and of a fit row as if that had been left out. Of other members of the ensemble it sees nothing. Like any
+    detector it is fitted once more for each fold, teacher and all: a row is scored by a student that has seen neither the row
+    nor what the teacher says of it. It is also taught what the teacher says of disturbed copies, without which a fit of sound
+    records would have nothing to teach.
 
     What it adds is a smooth function of all statistics where the teacher's members each see some; what the teacher gets
     wrong, it repeats. It sees a profile in units of its sensor's scale, the same whitened, and what the nearest records leave
@@ -95,22 +96,21 @@ class Student(Network):
     """
 
     name = "student"
-    summary = "small network taught by the mean of four simple detectors of its own"
+    summary = "small network taught by the mean of three simple detectors of its own"
     Params = StudentParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "profile"}
     item = str(VALUES)  # for each channel
-    requires: ClassVar[tuple[str, ...]] = ("torch", "sklearn", "numba")
     cross_fit = True
     robust = True
     min_rows = 240  # a fit without a fifth of 300 records; with fewer it follows the teacher's noise
-    seconds = 6.0
+    seconds = 8.0
     test_settings: ClassVar[dict[str, Any]] = {"hidden": (32, 8), "steps": 150}
 
     _seen: Departures
 
     @classmethod
     def wants_copies(cls, params: Any) -> bool:
-        """A member of the teacher learns from them."""
+        """It is taught what its teacher says of them."""
         return True
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
@@ -118,14 +118,14 @@ class Student(Network):
         p, rng = self.params, self.ctx.rng()
         seen = Departures.fit(x)
         taught = evenly_spaced(len(x), MOST_ROWS)
-        target, of_copies = teacher(x, taught, self.ctx)
         shown, copies = seen.apply(x[taught]), self.ctx.disturbed
+        if copies is not None:
+            shown = np.concatenate([shown, seen.shown(copies.x, copies.row)])
+        target = teacher(shown, len(taught))
         groups = None if self.ctx.groups is None else self.ctx.groups[taught]
         holdout, rows = split(len(taught), replace(self.ctx, groups=groups), rng)
         judged, third = holdout, rows
         if copies is not None:
-            shown = np.concatenate([shown, seen.shown(copies.x, copies.row)])
-            target = np.r_[target, of_copies]
             out = np.isin(copies.row, taught[holdout])  # with their rows
             judged, third = np.r_[holdout, len(taught) + np.flatnonzero(out)], len(taught) + np.flatnonzero(~out)
         top = rows[np.argsort(target[rows])[-max(1, int(TOP * len(rows))) :]]
@@ -137,7 +137,7 @@ class Student(Network):
             optimizer = torch.optim.AdamW(net.parameters(), p.lr, weight_decay=DECAY)
             cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, p.lr, total_steps=max(2, p.steps))
             for turn in range(p.steps):
-                part = np.concatenate([rng.choice(of, n) for of, n in zip(sources, DRAWN, strict=True)])
+                part = np.concatenate([rng.choice(source, n) for source, n in zip(sources, DRAWN, strict=True)])
                 wanted = as_tensor(target[part], self.ctx.device)
                 step(optimizer, F.smooth_l1_loss(net(as_tensor(shown[part], self.ctx.device)), wanted), clip=1.0)
                 cycle.step()
@@ -175,40 +175,26 @@ class Student(Network):
         self._seen = Departures.load(state)
 
 
-def teacher(x: NDArray[np.float32], taught: NDArray[np.intp], ctx: Context) -> tuple[Floats, Floats]:
-    """The mean of the references' scores of these rows of x (n, values), each in units of its own spread, and that of the
-    disturbed copies (m,).
+def teacher(shown: NDArray[np.float32], rows: int) -> Floats:
+    """(n,) the mean of three scores of what ``Departures`` shows (n, C, 3, 140) of so many ``rows`` of the fit, and of copies of
+    them.
 
-    kNN and local residuals are taken from rows that the Mahalanobis distance does not find suspicious.
+    Each is asinh in units of how far its upper quartile over the rows lies above its median. Distances are to rows whose
+    Mahalanobis distance is not suspicious; a row's own is none of them.
     """
-    copies = x[:0] if ctx.disturbed is None else ctx.disturbed.x
-    first = Mahalanobis(MahalanobisParams(), ctx.child("mahalanobis"))
-    first.fit(x)
-    suspicion = first.score(x[taught])
-    clean = x[taught[suspicion <= np.quantile(suspicion, 1 - SUSPICIOUS)]]
-    local = Local(LocalParams(NEAREST), ctx.child("local"))
-    local.fit(clean)
-    columns, near = Columns.fit(clean), NearestDistance(NEAREST, "mean")
-    with one_thread():
-        near.fit(columns.apply(clean).astype(np.float32))
-    scorers: list[Callable[[NDArray[np.float32]], Floats]] = [
-        first.score,
-        local.score,
-        partial(in_blocks, lambda rows: near.score(columns.apply(rows).astype(np.float32))),
-    ]
-    if ctx.disturbed is not None:
-        apart = SyntheticLinear(SyntheticLinearParams(), ctx.child("synthetic"))
-        apart.fit(x)
-        scorers.append(apart.score)
-    told = [_in_units(score(x[taught]), score(copies)) for score in scorers]
-    return np.mean([of_rows for of_rows, _ in told], axis=0), np.mean([of_copies for _, of_copies in told], axis=0)
-
-
-def _in_units(score: Floats, other: Floats) -> tuple[Floats, Floats]:
-    """asinh of scores, and of others, in units of how far the upper quartile of the first lies above their median."""
-    middle, high = np.quantile(score, (0.5, 0.75))
-    unit = max(high - middle, 1e-9 * max(1.0, abs(middle)))
-    return np.arcsinh((score - middle) / unit), np.arcsinh((other - middle) / unit)
+    values, white, rest = (shown[:, :, i].reshape(len(shown), -1) for i in range(CHANNELS))
+    told = [np.sqrt(np.mean(white.astype(np.float64) ** 2, axis=1))]
+    clean = told[0][:rows] <= np.quantile(told[0][:rows], 1 - SUSPICIOUS)
+    for part in (values, rest):
+        near = NearestDistance(NEAREST, "mean")
+        with one_thread():
+            near.fit(part[:rows][clean])
+        told.append(in_blocks(near.score, part))
+    found = np.zeros(len(shown))
+    for score in told:
+        middle, high = np.quantile(score[:rows], (0.5, 0.75))
+        found += np.arcsinh((score - middle) / max(high - middle, 1e-9 * max(1.0, abs(middle))))
+    return found / len(told)
 
 
 def _rank_correlation(a: Floats, b: Floats) -> float:
