@@ -88,6 +88,17 @@ def test_what_is_generated_of_rare_classes_passes_for_their_records_and_every_cl
     assert (apart < 3 * x[y == 1].std(axis=0, ddof=1) / np.sqrt(5) + 0.2).mean() > 0.95
 
 
+def test_limits_of_the_view_hold_and_detectors_scores_stay_those_of_a_record():
+    x, y = labelled((30, 8, 8))
+    x[:, :10] = np.minimum(x[:, :10] + 20 * (y == 1)[:, None], 12.0)  # of class 1 all at the limit
+    x[:, 10] = np.minimum(x[:, 10], 1.0)
+    x[:, 58:] = np.round(x[:, 58:], 1)
+    rows, _ = Generator(y >= 0, (1,), scores=2).made(Context(), x, y, 1)
+    assert len(rows) > 20 and (rows[:, :10] == 12.0).all() and rows[:, 10].max() <= 1.0
+    assert {tuple(row) for row in rows[:, 58:]} <= {tuple(row) for row in x[y == 1, 58:]}
+    assert (rows[:, 11:58] >= x[:, 11:58].min(axis=0)).all() and (rows[:, 11:58] <= x[:, 11:58].max(axis=0)).all()
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [

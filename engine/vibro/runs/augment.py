@@ -94,7 +94,7 @@ def generated(
     """
     kind, told = _rare(truth)
     labelled = truth.real & (truth.y >= 0)
-    generator = Generator(labelled, (), network)
+    generator = Generator(labelled, (), network, len(recipe.names))
     few = []
     for c in np.unique(kind[kind >= 0]):
         records, parts, lost = np.flatnonzero(kind == c), [], 0

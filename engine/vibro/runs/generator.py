@@ -82,13 +82,15 @@ class Generator:
 
     The codes of a class are Gaussian around their mean, with the covariance of the class, shrunk towards that of all labelled
     faults around the means of their classes. A row is what the decoder makes of a drawn code, and what it leaves unexplained of a
-    labelled record of the class. ``network`` encodes the first values of a row, and ``Linear`` the others. ``labelled`` (n,):
+    labelled record of the class. ``network`` encodes the first values of a row, and ``Linear`` the others, but for the last,
+    ``scores`` of detectors, which stay those of that record: they end at a limit that no decoder knows. ``labelled`` (n,):
     records of a known class.
     """
 
     labelled: NDArray[np.bool_]
     few: Sequence[int]
     network: Network | None = None
+    scores: int = 0
 
     @property
     def _width(self) -> int:
@@ -113,11 +115,13 @@ class Generator:
         """Rows of class c, which has two or more of the labelled records x (n, *item) of classes y, that lie in the band of the
         class, and how many did not.
 
-        A row lies in it if INSIDE of its values are within the range of the class, REACH standard deviations within classes
-        added on either side.
+        Views end at limits, which severe faults reach: so no value leaves the range of the labelled records, and one that is
+        the same in all records of the class stays. A row lies in the band if INSIDE of its values are within the range of the
+        class, REACH standard deviations within classes added on either side.
         """
         rng = np.random.default_rng(ctx.child(f"generated {c}").seed)
         flat = x.reshape(len(x), -1).astype(np.float64)
+        flat, scores = np.split(flat, [flat.shape[1] - self.scores], axis=1)
         linear = Linear.fit(flat[:, self._width :])
         codes, own, faults = self._encode(linear, flat), np.flatnonzero(y == c), np.flatnonzero(y > 0)
         apart, spread = _within(codes, y), np.sqrt((_within(flat, y)[faults] ** 2).sum(axis=0) / _free(y[faults]))
@@ -129,10 +133,12 @@ class Generator:
         )
         base = own[rng.integers(len(own), size=count)]
         found = flat[base] + self._decode(linear, drawn) - self._decode(linear, codes[base])
-        low, high = flat[own].min(axis=0) - REACH * spread, flat[own].max(axis=0) + REACH * spread
+        low, high = flat[own].min(axis=0), flat[own].max(axis=0)
+        found = np.where(low == high, flat[base], np.clip(found, flat.min(axis=0), flat.max(axis=0)))
+        low, high = low - REACH * spread, high + REACH * spread
         slack = 1e-6 * np.abs(flat[own]).max(axis=0)  # float32
         inside = ((found >= low - slack) & (found <= high + slack)).mean(axis=1) >= INSIDE
-        rows = found[inside].astype(np.float32)
+        rows = np.hstack([found, scores[base]])[inside].astype(np.float32)
         return rows.reshape(-1, *x.shape[1:]), int(count - inside.sum())
 
     def _encode(self, linear: Linear, flat: Floats) -> Floats:
