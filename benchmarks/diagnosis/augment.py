@@ -36,11 +36,11 @@ from vibro.scoring.holdout import macro_f1, make_groups
 from vibro.store import bundle
 
 LABELS = 5
-CLASSIFIERS = ("logistic", "boosting")
+CLASSIFIERS = ["logistic", "boosting"]
 FIRST = 10  # seed of the pool
 
 
-def measured(name: str, seeds: int, ensemble: str) -> Iterator[dict[str, Any]]:
+def measured(name: str, seeds: int, ensemble: str, classifiers: list[str]) -> Iterator[dict[str, Any]]:
     """One row for each classifier and draw of labels."""
     host = PluginHost.create()
     with TemporaryDirectory() as made:
@@ -53,7 +53,7 @@ def measured(name: str, seeds: int, ensemble: str) -> Iterator[dict[str, Any]]:
         sound, steady = sound_records(run), bool(run.summary["signal"].get("mains_hz"))
         parts = bundle.load(run.path / MODEL)
         states = {ident: parts.tensors[f"detectors/{ident}"] for ident in run.matrix.detectors}
-        for way in CLASSIFIERS:
+        for way in classifiers:
             recipe = make_recipe(host, {"use": way}, run.matrix.detectors)
             rows = read_rows(host, recipe, batch, run.matrix.z, Context(fs=batch.fs), folder, sound)
             network = network_of(
@@ -159,13 +159,15 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=[*TYPED, "simulator"])
     parser.add_argument("--seeds", type=int, default=5, help="draws of labels")
     parser.add_argument("--ensemble", default="quick", help="quick or default")
+    parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     given = parser.parse_args()
     file = RESULTS / "augment" / "augment.json"
     found: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.is_file() else []
     for name in given.sets:
         begun = time.monotonic()
-        new = list(measured(name, given.seeds, given.ensemble))
-        found = [row for row in found if (row["set"], row["ensemble"]) != (name, given.ensemble)] + new
+        new = list(measured(name, given.seeds, given.ensemble, given.classifiers))
+        done = {(row["set"], row["ensemble"], row["classifier"]) for row in new}
+        found = [row for row in found if (row["set"], row["ensemble"], row["classifier"]) not in done] + new
         print(f"{name} done in {time.monotonic() - begun:.0f} s", flush=True)
         write("augment", {"rows": found}, shown(found))
 

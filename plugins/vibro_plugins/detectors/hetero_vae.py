@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from vibro_plugins.deep.images import PICTURE, Pixels, placed
 from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
-from vibro_plugins.deep.training import mixed, scored, seeded, step
+from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 from vibro_plugins.portable import network_scores
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before training
@@ -192,20 +193,16 @@ class HeteroVae(Network):
 
     def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Latent means (n, k) of images."""
-        net = self._fitted().eval()
-        with torch.no_grad():
-            parts = [net.encode(self._tensor(x[i : i + CHUNK]))[0].flatten(1).cpu() for i in range(0, len(x), CHUNK)]
-        return torch.cat(parts).numpy().astype(np.float64)
+        net = self._fitted()
+        return scored(net, x, lambda rows: net.encode(rows)[0].flatten(1), self._tensor)
 
     def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Images (n, c, h, w) of latents (n, k); a pixel that did not vary among the fit rows stays as it was."""
-        net, pixels = self._fitted().eval(), self._pixels
-        with torch.no_grad():
-            z = torch.from_numpy(codes.astype(np.float32)).to(self.ctx.device)
-            z = z.unflatten(1, (self.params.latent, *net.places))
-            parts = [net.decode(z[i : i + CHUNK]).cpu() for i in range(0, len(z), CHUNK)]
+        net, pixels = self._fitted(), self._pixels
+        shape, tensor = (self.params.latent, *net.places), partial(as_tensor, device=self.ctx.device)
+        found = scored(net, codes, lambda rows: net.decode(rows.unflatten(1, shape)), tensor)
         scale = np.divide(1, pixels.factor, out=np.zeros_like(pixels.factor), where=pixels.factor > 0)
-        return torch.cat(parts).numpy().astype(np.float64) * scale + pixels.centre
+        return found * scale + pixels.centre
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)
