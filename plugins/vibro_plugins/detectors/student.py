@@ -15,20 +15,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vibro import hookimpl
-from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro.api import Detector, Exported, Params, State
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.encoder import CHANNELS, Departures
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.training import as_tensor, scored, seeded, step
 from vibro_plugins.dsp.profile import PLACES, VALUES
 from vibro_plugins.portable import network_scores
-from vibro_plugins.stats.apart import Linear, told_apart
 from vibro_plugins.stats.columns import evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.neighbours import NearestDistance
 
 SUSPICIOUS = 0.12  # share of the rows, the farthest from the bulk, that others are not compared with
 NEAREST = 3  # rows whose mean distance counts
-PARTS, PENALTY = 5, 300.0  # of the logistic regression of rows against copies
 MOST_ROWS = 4_096  # that are taught
 TOP = 0.1  # share of the rows, the highest
 DRAWN = (64, 32, 32)  # rows of a step: of all, of the highest, of copies
@@ -84,11 +82,10 @@ class Net(nn.Module):
 
 
 class Student(Network):
-    """What a perceptron predicts of the mean of simple detectors that are fitted within its own fit.
+    """What a perceptron predicts of the mean of three simple detectors that are fitted within its own fit.
 
-    The teacher is the mean of Mahalanobis distance, kNN, kNN on what the nearest records leave unexplained and, where records
-    could be disturbed, logistic regression of rows against copies, each in units of its own spread and of a fit row as if
-    that had been left out. Of other members of the ensemble it sees nothing. Like any
+    The teacher is the mean of Mahalanobis distance, kNN, and kNN on what the nearest records leave unexplained, each in units
+    of its own spread and of a fit row as if that had been left out. Of other members of the ensemble it sees nothing. Like any
     detector it is fitted once more for each fold, teacher and all: a row is scored by a student that has seen neither the row
     nor what the teacher says of it. It is also taught what the teacher says of disturbed copies, without which a fit of sound
     records would have nothing to teach.
@@ -99,11 +96,10 @@ class Student(Network):
     """
 
     name = "student"
-    summary = "small network taught by the mean of simple detectors of its own"
+    summary = "small network taught by the mean of three simple detectors of its own"
     Params = StudentParams
     view: ClassVar[dict[str, Any]] = {"use": "per_sensor", "of": "profile"}
     item = str(VALUES)  # for each channel
-    requires: ClassVar[tuple[str, ...]] = ("torch", "sklearn")
     cross_fit = True
     robust = True
     min_rows = 240  # a fit without a fifth of 300 records; with fewer it follows the teacher's noise
@@ -122,11 +118,10 @@ class Student(Network):
         p, rng = self.params, self.ctx.rng()
         seen = Departures.fit(x)
         taught = evenly_spaced(len(x), MOST_ROWS)
-        shown, own, copies = seen.apply(x[taught]), taught, self.ctx.disturbed
+        shown, copies = seen.apply(x[taught]), self.ctx.disturbed
         if copies is not None:
             shown = np.concatenate([shown, seen.shown(copies.x, copies.row)])
-            own = np.r_[own, copies.row]
-        target = teacher(shown, len(taught), rng.permutation(len(x))[own] % PARTS)
+        target = teacher(shown, len(taught))
         groups = None if self.ctx.groups is None else self.ctx.groups[taught]
         holdout, rows = split(len(taught), replace(self.ctx, groups=groups), rng)
         judged, third = holdout, rows
@@ -180,41 +175,26 @@ class Student(Network):
         self._seen = Departures.load(state)
 
 
-def teacher(shown: NDArray[np.float32], rows: int, part: NDArray[np.intp]) -> Floats:
-    """(n,) the mean of the scores of what ``Departures`` shows (n, C, 3, 140) of so many ``rows`` of the fit, and of copies.
+def teacher(shown: NDArray[np.float32], rows: int) -> Floats:
+    """(n,) the mean of three scores of what ``Departures`` shows (n, C, 3, 140) of so many ``rows`` of the fit, and of copies of
+    them.
 
     Each is asinh in units of how far its upper quartile over the rows lies above its median. Distances are to rows whose
-    Mahalanobis distance is not suspicious; a row's own is none of them. Log-odds are those of a regression without the
-    row's ``part`` (n,), the rows and their copies.
+    Mahalanobis distance is not suspicious; a row's own is none of them.
     """
     values, white, rest = (shown[:, :, i].reshape(len(shown), -1) for i in range(CHANNELS))
     told = [np.sqrt(np.mean(white.astype(np.float64) ** 2, axis=1))]
     clean = told[0][:rows] <= np.quantile(told[0][:rows], 1 - SUSPICIOUS)
-    for channel in (values, rest):
+    for part in (values, rest):
         near = NearestDistance(NEAREST, "mean")
         with one_thread():
-            near.fit(channel[:rows][clean])
-        told.append(in_blocks(near.score, channel))
-    if rows < len(shown):
-        told.append(_odds(told_apart(values, white), np.arange(len(shown)) >= rows, part))
+            near.fit(part[:rows][clean])
+        told.append(in_blocks(near.score, part))
     found = np.zeros(len(shown))
     for score in told:
         middle, high = np.quantile(score[:rows], (0.5, 0.75))
         found += np.arcsinh((score - middle) / max(high - middle, 1e-9 * max(1.0, abs(middle))))
     return found / len(told)
-
-
-def _odds(features: Floats, copied: NDArray[np.bool_], part: NDArray[np.intp]) -> Floats:
-    """(n,) log-odds of being a copy, by logistic regressions that have not seen the part."""
-    odds = np.zeros(len(features))
-    for k in range(PARTS):
-        others, made = part != k, Linear(PENALTY)
-        if len(np.unique(copied[others])) < 2:
-            raise NotApplicableError("too few records could be disturbed to tell records from their copies")
-        with one_thread():
-            made.fit(features[others], copied[others], 0)
-        odds[~others] = in_blocks(made.answer, features[~others])
-    return odds
 
 
 def _rank_correlation(a: Floats, b: Floats) -> float:

@@ -12,9 +12,8 @@ from pydantic import Field
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
-from vibro_plugins.detectors.synthetic.classifiers import Trees
+from vibro_plugins.detectors.synthetic.classifiers import Linear, Trees, told_apart
 from vibro_plugins.portable import distances
-from vibro_plugins.stats.apart import Linear, told_apart
 from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.covariance import WINSOR, Scatter
 
