@@ -3,13 +3,14 @@
 Each pool is fitted by ``quick`` without labels. Labels come from one half of its machines or recordings (of the simulator:
 from the two machines of which 40 % of the records are faulty; suggested are records of all but the two that are judged), every
 figure from the other half. ``hetero_cnn`` starts from random weights, for ``quick`` has no network. Real sets are read
-from VIBRO_TEST_DATA.
+from VIBRO_TEST_DATA. Pools are kept in ``benchmarks/results/stages``; one measured again replaces the old one.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import table, write
+from benchmarks.common import RESULTS, table, write
 from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.host.manager import PluginHost
@@ -354,12 +355,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="draws of labels")
     parser.add_argument("--pools", type=int, default=2, help="simulated plants, and halves of the real sets")
     given = parser.parse_args()
-    found = []
+    file = RESULTS / "stages" / "stages.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())["pools"] if file.is_file() else []
     for name in given.sets:
         for seed in range(FIRST, FIRST + given.pools):
-            found.append(measured(name, seed, given.seeds))
+            new = measured(name, seed, given.seeds)
+            place = next((i for i, p in enumerate(found) if (p["pool"], p["seed"]) == (name, seed)), len(found))
+            found[place : place + 1] = [new]
             print(f"{name} {seed} done", flush=True)
-            write("stages", {"pools": found, "seeds": given.seeds}, shown(found))
+            write("stages", {"pools": found}, shown(found))
 
 
 if __name__ == "__main__":

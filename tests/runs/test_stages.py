@@ -15,6 +15,7 @@ import vibro.runs.finetune as finetuning
 import vibro.runs.teach as teaching
 from vibro.api import Classifier
 from vibro.benchmark.metrics import score_table
+from vibro.cli import console
 from vibro.cli import run as vibro
 from vibro.cli.run_tables import show_finetuning
 from vibro.context import Context
@@ -251,7 +252,9 @@ def few(plant, truth):
     return write_table(plant / "few.csv", [*by_type[""][:: len(by_type[""]) // 60], *rows])
 
 
-def test_what_is_made_of_rare_faults_is_told_class_by_class_and_kept_or_not_with_a_reason(plant, few, tmp_path, capsys):
+def test_what_is_made_of_rare_faults_is_told_class_by_class_and_kept_or_not_with_a_reason(
+    plant, few, tmp_path, capsys, monkeypatch
+):
     line = ["finetune", str(plant / "run"), "--labels", str(few), "--seeds", "2", "-o"]
     assert vibro([*line, str(tmp_path / "model"), "--augment", "generate,inject", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -275,6 +278,14 @@ def test_what_is_made_of_rare_faults_is_told_class_by_class_and_kept_or_not_with
     assert re.search(r"\b0\.12\b", shown) and "generated records of labelled faults" in shown
     for made in told["augmentation"]:
         assert any(made["reason"] in text and known(text) for text in shown.splitlines())
+    monkeypatch.setitem(console.shown, "lang", "zh")
+    told["augmentation"][1]["classes"][0]["reason"] = (
+        "the classifier tells generated records from measured ones (AUC 0.91 above 0.8)"
+    )
+    show_finetuning({**told, "path": "model"})
+    shown = capsys.readouterr().out
+    assert "分类器能区分生成记录与实测记录（AUC 0.91，高于 0.8）" in shown and "以线性解码器代替" in shown
+    assert "student" not in shown and "classifier" not in shown and "学生模型：标签与副本" in shown
 
 
 def test_a_fine_tuning_shows_one_macro_f1_beside_that_of_always_saying_normal(plant, student, tmp_path, capsys):
