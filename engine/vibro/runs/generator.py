@@ -81,10 +81,10 @@ class Generator:
     sees nothing.
 
     The codes of a class are Gaussian around their mean, with the covariance of the class, shrunk towards that of all labelled
-    faults around the means of their classes. A row is what the decoder makes of a drawn code, and what it leaves unexplained of a
-    labelled record of the class. ``network`` encodes the first values of a row, and ``Linear`` the others, but for the last,
-    ``scores`` of detectors, which stay those of that record: they end at a limit that no decoder knows. ``labelled`` (n,):
-    records of a known class.
+    faults around the means of their classes (Friedman, JASA 1989, shrinks it so to classify). A row is what the decoder makes
+    of a drawn code, and what it leaves unexplained of a labelled record of the class. ``network`` encodes the first values of a
+    row, and ``Linear`` the others, but for the last, ``scores`` of detectors, which stay those of that record: they end at a
+    limit that no decoder knows. ``labelled`` (n,): records of a known class.
     """
 
     labelled: NDArray[np.bool_]

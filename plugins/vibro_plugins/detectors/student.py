@@ -82,7 +82,8 @@ class Net(nn.Module):
 
 
 class Student(Network):
-    """What a perceptron predicts of the mean of three simple detectors that are fitted within its own fit.
+    """What a perceptron predicts of the mean of three simple detectors that are fitted within its own fit: a teacher distilled
+    (Hinton, Vinyals and Dean, arXiv 1503.02531).
 
     The teacher is the mean of Mahalanobis distance, kNN, and kNN on what the nearest records leave unexplained, each in units
     of its own spread and of a fit row as if that had been left out. Of other members of the ensemble it sees nothing. Like any
