@@ -1,4 +1,4 @@
-"""``means``: where each channel stands and how much it moves about that, for pressures, temperatures, flows and the like."""
+"""``means``: where slow quantities stand and how much they move about that: pressures, temperatures, flows and the like."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotApplicableError, ViewKey
+from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, State, ViewKey
+from vibro_plugins.portable import levels
+from vibro_plugins.stats.columns import evenly_spaced
+
+SOME = 64  # records of a sensor that tell what it measures
 
 
 class Means(FeatureExtractor):
-    """Mean of each channel and log10 of its standard deviation, of records of slow quantities.
+    """Mean of each channel and log10 of its standard deviation, for the sensors of slow quantities.
 
     The other views leave the mean of a record out: of an accelerometer it is an offset that says nothing of the machine. A
-    pressure, a temperature or a flow is little else. Records are taken for such where the mean of a channel moves more from
-    record to record of a sensor than the samples do within a record. NotApplicableError where no channel does.
+    pressure, a temperature or a flow is little else. A sensor is taken for such where the mean of a channel moves more from
+    record to record than the samples do within one. NaN: the records of all other sensors, and of one unknown at fit.
+    NotApplicableError where no sensor is slow.
     """
 
     name = "means"
@@ -25,32 +30,47 @@ class Means(FeatureExtractor):
     item = "f"
     seconds = 0.05
 
+    _slow: NDArray[np.intp] | None = None  # codes of sensors
+
     @classmethod
     def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:
         """The records and the sensor codes."""
         return ("raw", "sensor")
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Looks whether raw (n, C, T) of sensors (n, 1) holds slow quantities; NotApplicableError where it does not."""
-        mean, spread = _moments(inputs["raw"])
-        sensor = np.asarray(inputs["sensor"]).reshape(-1)
-        for code in np.unique(sensor):
-            low, high = np.quantile(mean[sensor == code], [0.25, 0.75], axis=0)
-            if ((high - low) / 1.349 > np.median(spread[sensor == code], axis=0)).any():
-                return
-        raise NotApplicableError("the means of the records hardly move beside what moves within them: no slow quantities")
+        """Learns from raw (n, C, T) and sensor codes (n, 1) which sensors are slow."""
+        x, sensor = inputs["raw"], np.asarray(inputs["sensor"]).reshape(-1)
+        order = np.argsort(sensor, kind="stable")
+        of_sensor = np.split(order, np.flatnonzero(np.diff(sensor[order])) + 1)
+        slow = [int(sensor[rows[0]]) for rows in of_sensor if _is_slow(x[np.sort(rows[evenly_spaced(len(rows), SOME)])])]
+        if not slow:
+            raise NotApplicableError("no sensor measures a slow quantity, whose mean moves more than the samples of a record")
+        self._slow = np.array(slow)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """raw (n, C, T) -> (n, 2 C)."""
-        mean, spread = _moments(inputs["raw"])
-        tiny = np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny)
-        return np.concatenate([mean, np.log10(np.maximum(spread, tiny))], axis=1).astype(np.float32)
+        """raw (n, C, T) and (n, 1) -> (n, 2 C): the means, then the logarithms."""
+        return levels.means(self.state(), inputs["raw"], inputs["sensor"])
+
+    def state(self) -> State:
+        """Codes of the slow sensors."""
+        if self._slow is None:
+            raise NotFittedError("means is not fitted")
+        return {"slow": self._slow}
+
+    def export(self) -> Exported:
+        """The same with numpy alone."""
+        return Exported(self.state(), levels.means)
+
+    def load_state(self, state: State) -> None:
+        """Restores what ``state`` gave."""
+        self._slow = state["slow"]
 
 
-def _moments(x: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (n, C) of (n, C, T)."""
-    mean = x.mean(axis=2, dtype=np.float64)
-    return mean, np.sqrt(np.square(x - mean[..., None], dtype=np.float64).mean(axis=2))
+def _is_slow(x: NDArray[Any]) -> bool:
+    """Whether the mean of a channel moves more over the records (n, C, T) of a sensor than samples do within them."""
+    values, channels = levels.moments(x), x.shape[1]
+    low, high = np.quantile(values[:, :channels], [0.25, 0.75], axis=0)
+    return bool(((high - low) / 1.349 > 10.0 ** np.median(values[:, channels:], axis=0)).any())
 
 
 @hookimpl

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import BLOCK, in_blocks, one_thread
 from vibro_plugins.stats.neighbours import Neighbours
 
 SHARE, LEAST, MOST = 0.1, 8, 100  # of a sensor's fit rows are near, and at least and at most so many
-ENOUGH = 4 * LEAST  # fit rows from which on a sensor is its own norm; below, all sensors are
+ENOUGH = 4 * LEAST  # fit rows that a sensor must have
 FINEST = 0.02  # of a column's standard deviation: the finest unit that neighbours are looked for in
 STILL = 0.05  # of that unit: the least scatter that counts
 
@@ -25,7 +26,7 @@ STILL = 0.05  # of that unit: the least scatter that counts
 class ModesParams(Params):
     """Settings of ``modes``.
 
-    ``of``: the vector view, in units of each sensor's own scale
+    ``of``: the vector view
     ``clip``: units at which values are clipped
     """
 
@@ -39,7 +40,8 @@ class Modes(FeatureExtractor):
     Near are a tenth of the sensor's fit rows (8 to 100), in units in which every column scatters alike among them. Each
     operating mode is thus its own norm: of two flows far apart, a small change at either counts as much as it would alone.
     Scatter is the median absolute deviation, at least what is usual among neighbours of the column. A fit row is treated as
-    if it had been left out. A sensor with few fit rows, or unknown at fit, is compared with those of all sensors.
+    if it had been left out. NaN: rows that are NaN, or of a sensor with fewer than 32 others, for a sensor is its own norm.
+    NotApplicableError where that is so of all.
     """
 
     name = "modes"
@@ -49,7 +51,7 @@ class Modes(FeatureExtractor):
     seconds = 0.3
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
-    _norms: dict[int, _Norm] | None = None  # by sensor code; -1: all sensors
+    _norms: dict[int, _Norm] | None = None  # by sensor code
 
     @classmethod
     def inputs(cls, params: ModesParams) -> tuple[str | ViewKey, ...]:
@@ -59,19 +61,22 @@ class Modes(FeatureExtractor):
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns from a view (n, f) and sensor codes (n, 1)."""
         x, sensor = self._split(inputs)
-        codes, counts = np.unique(sensor, return_counts=True)
-        own = codes[counts >= ENOUGH].tolist() if len(codes) > 1 else []
+        given = np.isfinite(x).all(axis=1)
+        codes, counts = np.unique(sensor[given], return_counts=True)
+        own = codes[(counts >= ENOUGH) & (codes >= 0)].tolist()
+        if not own:
+            raise NotApplicableError(f"no sensor has {ENOUGH} records to tell its operating modes from")
         with one_thread():
-            self._norms = {-1: _Norm.fit(x), **{code: _Norm.fit(x[sensor == code]) for code in own}}
+            self._norms = {code: _Norm.fit(x[given & (sensor == code)]) for code in own}
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f) and (n, 1) -> (n, f) within +-clip."""
         norms = self._fitted()
         x, sensor = self._split(inputs)
-        code = np.where(np.isin(sensor, list(norms)), sensor, -1)
-        out = np.zeros(x.shape)
-        for one in np.unique(code).tolist():
-            out[code == one] = in_blocks(norms[one].residual, x[code == one])
+        out, given = np.full(x.shape, np.nan), np.isfinite(x).all(axis=1)
+        for code in np.intersect1d(sensor[given], list(norms)).tolist():
+            rows = np.flatnonzero(given & (sensor == code))
+            out[rows] = in_blocks(norms[code].residual, x[rows])
         return np.clip(out, -self.params.clip, self.params.clip).astype(np.float32)
 
     def state(self) -> State:
@@ -85,6 +90,11 @@ class Modes(FeatureExtractor):
             int(code): _Norm(state[f"{code}.rows"], state[f"{code}.unit"], state[f"{code}.usual"])
             for code in sorted(codes, key=int)
         }
+
+    def export(self) -> Exported:
+        """What was learned, with numpy alone."""
+        near = {f"{code}.near": np.array(norm.near) for code, norm in self._fitted().items()}
+        return Exported({**self.state(), **near, "clip": np.array(self.params.clip)}, relative.modes)
 
     def _fitted(self) -> dict[int, _Norm]:
         if self._norms is None:
@@ -101,7 +111,8 @@ class _Norm:
 
     def __init__(self, rows: NDArray[np.float32], unit: NDArray[np.float64], usual: NDArray[np.float64]) -> None:
         self.unit, self.usual = unit, usual
-        self._near = Neighbours(int(np.clip(SHARE * len(rows), LEAST, MOST)))
+        self.near = int(np.clip(SHARE * len(rows), LEAST, MOST))
+        self._near = Neighbours(self.near)
         self._near.store(rows)
 
     @classmethod

@@ -46,6 +46,25 @@ def profile(arrays: Arrays, x: NDArray[Any]) -> NDArray[np.float32]:
     return _by_channel(x, values)
 
 
+def means(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
+    """Records (n, C, T) of slow sensors -> ``moments``; NaN for those of other sensors."""
+    slow = np.isin(np.asarray(sensor).reshape(-1), arrays["slow"])
+    out = np.full((len(x), 2 * x.shape[1]), np.nan, np.float32)
+    out[slow] = moments(x[slow])
+    return out
+
+
+def moments(x: NDArray[Any]) -> Rows:
+    """Means of the channels of records (n, C, T), then log10 of their standard deviations (n, 2 C)."""
+    found, step = [np.empty((0, 2 * x.shape[1]))], max(1, BLOCK // max(1, x.shape[1] * x.shape[2]))
+    for start in range(0, len(x), step):
+        rows = x[start : start + step].astype(np.float64)
+        mean = rows.mean(axis=2)
+        spread = np.sqrt(np.square(rows - mean[:, :, None]).mean(axis=2))
+        found.append(np.concatenate([mean, _log10(np.maximum(spread, 1e-6 * np.abs(mean) + 1e-30))], axis=1))
+    return np.concatenate(found)
+
+
 def _by_channel(x: NDArray[Any], values: Callable[[NDArray[Any]], Rows]) -> NDArray[np.float32]:
     n, channels, length = x.shape
     rows, step = x.reshape(n * channels, length), max(1, BLOCK // length)

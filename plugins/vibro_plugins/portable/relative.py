@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.portable.covariates import or_pool, residual
-from vibro_plugins.portable.rows import Arrays, Floats, codes_of, flat, place_of
+from vibro_plugins.portable.rows import Arrays, Floats, codes_of, flat, nearest, place_of
 
 HUBER = 1.5
 REACH = 5.0
@@ -43,6 +43,24 @@ def context(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any], instant: NDAr
     place = place_of(arrays, np.concatenate([values, codes[:, None]], axis=1).astype(np.float32))
     out *= np.where(place < 0, np.float32(1), arrays["leverage"][place])[:, None]
     out[:, ~arrays["kept"].astype(bool)] *= 0
+    return np.clip(out, -arrays["clip"], arrays["clip"]).astype(np.float32)
+
+
+def modes(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
+    """(value - median of the sensor's nearest fit rows) / their scatter, for each column; NaN where it has none."""
+    values, codes = flat(x), codes_of(sensor)
+    out, given = np.full(values.shape, np.nan), np.isfinite(values).all(axis=1)
+    for code in np.unique(codes[given]):
+        if f"{code}.rows" not in arrays:
+            continue
+        mine = given & (codes == code)
+        unit, usual, rows = (arrays[f"{code}.{name}"] for name in ("unit", "usual", "rows"))
+        asked = (values[mine] / unit).astype(np.float32)
+        _, index = nearest(rows, int(arrays[f"{code}.near"]), asked)
+        found = rows[index].astype(np.float64)
+        centre = np.median(found, axis=1)
+        scatter = 1.4826 * np.median(np.abs(found - centre[:, None]), axis=1)
+        out[mine] = (asked - centre) / np.maximum(scatter, usual)
     return np.clip(out, -arrays["clip"], arrays["clip"]).astype(np.float32)
 
 
