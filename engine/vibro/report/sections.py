@@ -17,6 +17,7 @@ from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
+from vibro.report.unlike import Unlikes
 from vibro.store.tables import printable
 
 TOP = 20  # records with the highest scores
@@ -28,11 +29,11 @@ WORST = 5  # machines named in the verdict
 _BINS = 72
 
 
-def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[str, Any]:
+def sections(run: RunData, lang: str, signals: Signals | None = None, unlikes: Unlikes | None = None) -> dict[str, Any]:
     """All values of the template."""
     t = texts(lang)
     order = worst_first(run)
-    found, notes = cases.cards(run, t, lang, signals)
+    found, notes = cases.cards(run, t, lang, signals, unlikes)
     drawn = trends.trends(run, order)
     said = messages.remarks(run.summary.get("warnings") or [], lang)
     return {

@@ -25,6 +25,7 @@ from vibro.runs import summary
 from vibro.runs.choice import Cutting, advice
 from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
+from vibro.runs.unlike import unlikes_of
 from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
 from vibro.scoring.thresholds import Cuts
@@ -110,7 +111,9 @@ def finish(
     if options.report:
         work.write_manifest("interrupted")
         with work.stage("report"):
-            write_report(run.path, run.path / "report.html", options.lang, samples_of(batch))
+            write_report(
+                run.path, run.path / "report.html", options.lang, samples_of(batch), unlikes_of(work.host, fitted)
+            )
         found["timings"]["report"] = work.timings["report"]
         run.write_json("summary.json", found)
     work.end("complete")

@@ -159,6 +159,17 @@ class LstmAe(Network):
         net = self._fitted()
         return self._errors(net, self._standardised(self._sequences(x)))
 
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Squared error of each value, same shape as x."""
+        net = self._fitted()
+        z = self._standardised(self._sequences(x))
+        error = scored(net, z, lambda part: (net(part) - part) ** 2, lambda part: as_tensor(part, self.ctx.device))
+        if self.params.patch == 0:
+            return error
+        channels = x.size // (len(x) * x.shape[-1])
+        lines = error.reshape(*error.shape[:2], channels, -1).transpose(0, 2, 1, 3).reshape(len(x), channels, -1)
+        return lines[..., : x.shape[-1]].reshape(x.shape)
+
     def export(self) -> Exported:
         """The network with its error as a graph, the sequences with numpy alone."""
         patch = -1 if self.params.patch is None else self.params.patch

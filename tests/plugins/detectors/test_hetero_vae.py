@@ -65,9 +65,9 @@ def test_the_error_map_shows_where():
     detector = trained("hetero_vae")
     spoilt = CALM[:20].copy()
     spoilt[:, 0, 4:7, 10:14] += 4
-    found = detector.error_map(spoilt)
-    assert found.shape == spoilt.shape and found.dtype == np.float32
-    rise = (found - detector.error_map(CALM[:20])).mean(axis=(0, 1))
+    found = detector.attribution(spoilt)
+    assert found.shape == spoilt.shape and found.dtype == np.float64
+    rise = (found - detector.attribution(CALM[:20])).mean(axis=(0, 1))
     inside = np.zeros((16, 24), bool)
     inside[4:7, 10:14] = True
     assert rise[inside].mean() > 10 * abs(rise[~inside].mean())

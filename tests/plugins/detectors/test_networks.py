@@ -81,7 +81,7 @@ def test_trap_44_labels_are_not_looked_at(name):
 
 TRIMMED = {  # anomalies of which the first stand among the fit rows, settings, what is compared, and by how much
     "deep_svdd": (lambda: pictures(96, 3, odd=4.0), 16, {"epochs": 14}, "score", 1.2),
-    "hetero_vae": (lambda: pictures(96, 3, odd=4.0), 16, {"epochs": 14}, "error_map", 1.1),
+    "hetero_vae": (lambda: pictures(96, 3, odd=4.0), 16, {"epochs": 14}, "attribution", 1.1),
     "tadgan": (lambda: 3 * task("tadgan").odd, 24, {"alpha": 1.0, "epochs": 14, "patience": 40}, "errors", 1.0),
     "lstm_ae": (lambda: bursts(80), 36, {}, "score", 2.0),
 }

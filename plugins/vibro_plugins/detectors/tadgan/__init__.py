@@ -23,7 +23,7 @@ from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.sampling import BatchSampler, Trimming, nearest
 from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
-from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
+from vibro_plugins.deep.windows import MOST_SAMPLES, cut, put_back, windows_of
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, latent_critic, penalty
 from vibro_plugins.portable import network_scores
 
@@ -175,6 +175,15 @@ class TadGan(Network):
             both = positive(1 + z_error) * positive(1 + z_critic)
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Squared error of each value, same shape as x; what the critic adds is left out."""
+        net = self._fitted()
+        error = scored(
+            net, self._windows(x), lambda rows: (rows - net["generate"](net["encode"](rows))) ** 2, self._tensor
+        )
+        lines = x.reshape(len(x), -1, x.shape[-1]).shape
+        return put_back(error, lines, self.params.hop or error.shape[2]).reshape(x.shape)
 
     def export(self) -> Exported:
         """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
