@@ -1,4 +1,4 @@
-"""Where a network finds a record unlike: at the time and frequency of a planted tone burst or impact, the same from the bundle."""
+"""Where a network finds a record unlike: where a tone burst or an impact was planted, the same from the bundle."""
 
 from __future__ import annotations
 
@@ -22,13 +22,32 @@ IMPACT_S = (0.70, 0.75)
 ENSEMBLE = """
 [ensembles.mapped]
 summary = "one network that reads a picture, one that reads a spectrum, and a detector that says nothing"
-detectors = [
-  { use = "mahalanobis", view = { use = "per_sensor", of = "spectrum" } },
-  { use = "hetero_vae", objective = "exposure", margin = 10.0, epochs = 4, view = { use = "joined", size = 20, of = [{ use = "cwt_image", size = 20 }, { use = "zerone_image", of = { use = "spectrum", bands = 256 } }] } },
-  { use = "deep_svdd", objective = "exposure", epochs = 4, view = { use = "per_sensor", of = "spectrum" } },
-]
 thresholder = { use = "quantile" }
 budgets = { attention = 0.1, alarm = 0.03 }
+
+[[ensembles.mapped.detectors]]
+use = "mahalanobis"
+view = { use = "per_sensor", of = "spectrum" }
+
+[[ensembles.mapped.detectors]]
+use = "hetero_vae"
+objective = "exposure"
+margin = 10.0
+epochs = 4
+
+[ensembles.mapped.detectors.view]
+use = "joined"
+size = 20
+of = [
+  { use = "cwt_image", size = 20 },
+  { use = "zerone_image", of = { use = "spectrum", bands = 256 } },
+]
+
+[[ensembles.mapped.detectors]]
+use = "deep_svdd"
+objective = "exposure"
+epochs = 4
+view = { use = "per_sensor", of = "spectrum" }
 """
 
 
@@ -189,7 +208,8 @@ def test_the_view_of_a_plugin_may_say_nothing(tmp_path, monkeypatch, capsys, cas
     page = (tmp_path / "r.html").read_text("utf-8")
     assert "Traceback" not in said.err and ('"unlike":' in page) == (case == "placed")
     if case == "placed":
-        assert [(r["from_s"], r["to_s"], r["low_hz"]) for r in found[0]["regions"]][0] == (0.5, 0.625, None)
+        first = found[0]["regions"][0]
+        assert (first["from_s"], first["to_s"], first["low_hz"]) == (0.5, 0.625, None)
     else:
         assert found == []
     assert ("what makes the score of far cannot be said" in page) == (case == "wrong")
