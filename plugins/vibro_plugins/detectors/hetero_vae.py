@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -105,7 +106,7 @@ class HeteroVae(Network):
     same for any size of image and map. Pixels are standardised one by one over the fit rows. A tenth of the rows is held
     out: training stops when their loss no longer falls, and the best weights after the warm-up are kept. Rows are trimmed,
     so that anomalies are not learned: at first those of the largest norm, after the warm-up those of the largest error,
-    chosen again every fifth epoch. ``attribution`` is the error of each pixel.
+    chosen again every fifth epoch. ``attribution`` locates the error in the picture.
 
     exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
     the network learns to rebuild records and not faults. The KL term of the score is then left out.
@@ -180,9 +181,21 @@ class HeteroVae(Network):
         return Exported({**self._statistics(), "weight": weight}, network_scores.vae_score, graph)
 
     def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Error map: the absolute error of every pixel of images (n, c, h, w), in units of its scale over the fit rows."""
+        """Error map: the absolute error of every pixel of images (n, c, h, w), in units of its scale over the fit rows.
+
+        exposure: integrated gradients of the mean error, from the median of the fit rows on. Such a network has learned to
+        rebuild faults badly, and does so all over the image, not where they are.
+        """
         net = self._fitted()
-        return scored(net, x, lambda rows: (net.decode(net.encode(rows)[0]) - rows).abs(), self._tensor)
+
+        def error(rows: Tensor) -> Tensor:
+            return (net.decode(net.encode(rows)[0]) - rows).abs()
+
+        if self.params.objective == "plain":
+            return scored(net, x, error, self._tensor)
+        rows = self._tensor(x)
+        slope = slope_of(lambda part: error(part).mean(dim=(1, 2, 3)))
+        return integrated_gradients(net, slope, rows, torch.zeros_like(rows[:1]))
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)

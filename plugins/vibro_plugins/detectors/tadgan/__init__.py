@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -177,13 +178,23 @@ class TadGan(Network):
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
 
     def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Squared error of each value, same shape as x; what the critic adds is left out."""
-        net = self._fitted()
-        error = scored(
-            net, self._windows(x), lambda rows: (rows - net["generate"](net["encode"](rows))) ** 2, self._tensor
-        )
+        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, as in ``hetero_vae``.
+
+        What the critic adds to the score is left out.
+        """
+        net, windows = self._fitted(), self._windows(x)
+
+        def rest(rows: Tensor) -> Tensor:
+            return rows - net["generate"](net["encode"](rows))
+
+        if self.params.objective == "plain":
+            parts = scored(net, windows, lambda rows: rest(rows) ** 2, self._tensor)
+        else:
+            rows = self._tensor(windows)
+            slope = slope_of(lambda part: self._length(rest(part)))
+            parts = integrated_gradients(net, slope, rows, torch.zeros_like(rows[:1]))
         lines = x.reshape(len(x), -1, x.shape[-1]).shape
-        return put_back(error, lines, self.params.hop or error.shape[2]).reshape(x.shape)
+        return put_back(parts, lines, self.params.hop or parts.shape[2]).reshape(x.shape)
 
     def export(self) -> Exported:
         """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
