@@ -16,9 +16,9 @@ from vibro.runs.model import load_model
 from vibro.runs.occlusion import batch_of
 from vibro.simulate import simulate
 
-RECORDS, BURST, IMPACT = 200, 60, 61
-BURST_S, BURST_HZ = (0.30, 0.35), (1200.0, 1700.0)
-IMPACT_S = (0.70, 0.75)
+RECORDS, BURST, IMPACT, TONE = 180, 60, 61, 62
+BURST_S, BURST_HZ = (0.20, 0.25), (600.0, 900.0)
+IMPACT_AT, TONE_HZ = 0.33, 430.0
 ENSEMBLE = """
 [ensembles.mapped]
 summary = "one network that reads a picture, one that reads a spectrum, and a detector that says nothing"
@@ -56,13 +56,14 @@ def run(tmp_path_factory):
     """A fitted run over simulated records, one with a tone burst, one with an impact, each of half the record's RMS."""
     folder = tmp_path_factory.mktemp("unlike")
     (folder / "registry.toml").write_text(ENSEMBLE)
-    made = simulate(records=RECORDS, units=1, sensors=1, faults=0.0, fs=4096, seed=4, tap_changes=0.0)
+    made = simulate(records=RECORDS, units=1, sensors=1, faults=0.0, fs=4096, length=2048, seed=4, tap_changes=0.0)
     x = made.x[:, 0].astype(np.float64)
     t = np.arange(x.shape[1]) / made.fs
     inside = (t >= BURST_S[0]) & (t < BURST_S[1])
-    x[BURST, inside] += 0.5 * x[BURST].std() * np.sqrt(2) * np.sin(2 * np.pi * 1430.0 * t[inside])
-    after = np.clip(t - 0.72, 0, None)
-    x[IMPACT] += 2 * x[IMPACT].std() * (t >= 0.72) * np.exp(-after / 0.004) * np.sin(2 * np.pi * 900.0 * after)
+    x[BURST, inside] += 0.2 * x[BURST].std() * np.sin(2 * np.pi * 740.0 * t[inside])
+    after = np.clip(t - IMPACT_AT, 0, None)
+    x[IMPACT] += 2 * x[IMPACT].std() * (after > 0) * np.exp(-after / 0.004) * np.sin(2 * np.pi * 900.0 * after)
+    x[TONE] += 0.1 * x[TONE].std() * np.sin(2 * np.pi * TONE_HZ * t)
     np.savez(folder / "a.npz", signals=x.astype(np.float32), fs=made.fs)
     line = ["ensemble", "run", str(folder / "a.npz"), "-o", str(folder / "run"), "--ensemble", "mapped", "--quiet"]
     assert vibro([*line, "--registry", str(folder / "registry.toml")]) == 0
@@ -92,31 +93,44 @@ def share_and_area(one, inside, seconds, hz):
     return one[inside].sum() / one.sum(), weight[inside].sum() / weight.sum()
 
 
-def test_the_error_of_the_vae_is_where_a_burst_was_planted(run):
+def test_what_makes_the_score_of_the_vae_lies_where_a_burst_was_planted(run):
     found = of_record(run, BURST)["hetero_vae"]
     seconds, hz = found.extent.seconds[0], found.extent.hz[0]  # the wavelet map; the band levels have no time
     assert np.isnan(found.extent.seconds[1]).all()
     inside = (seconds[..., 0] < BURST_S[1] - 1e-9) & (seconds[..., 1] > BURST_S[0] + 1e-9)
     inside &= (hz[..., 0] < BURST_HZ[1]) & (hz[..., 1] > BURST_HZ[0])
-    share, area = share_and_area(found.values[0, 0], inside, seconds, hz)
-    other, _ = share_and_area(of_record(run, BURST + 5)["hetero_vae"].values[0, 0], inside, seconds, hz)
-    assert area < 0.01 and share > 8 * area and share > 4 * other
+    share, area = share_and_area(np.maximum(found.values[0, 0], 0), inside, seconds, hz)
+    usual = of_record(run, BURST + 10)["hetero_vae"].values[0, 0]
+    other, _ = share_and_area(np.maximum(usual, 0), inside, seconds, hz)
+    assert area < 0.02 and share > 5 * area and share > 3 * other
 
 
-@pytest.mark.parametrize(("record", "span"), ((BURST, BURST_S), (IMPACT, IMPACT_S)))
-def test_the_strongest_region_covers_what_was_planted(run, record, span, capsys):
-    first = next(a for a in told(run, record, capsys)["attributions"] if a["detector"] == "hetero_vae")["regions"][0]
-    assert first["from_s"] <= np.mean(span) <= first["to_s"] and first["to_s"] - first["from_s"] < 0.2
-    if record == BURST:
-        assert first["low_hz"] < 1430 < first["high_hz"] and first["high_hz"] < 2 * first["low_hz"]
-    assert first["share"] > 4 * first["area"]
+def strongest(run, record, capsys):
+    return next(a for a in told(run, record, capsys)["attributions"] if a["detector"] == "hetero_vae")["regions"][0]
+
+
+def test_the_strongest_region_is_that_of_a_burst(run, capsys):
+    first = strongest(run, BURST, capsys)
+    assert first["from_s"] <= np.mean(BURST_S) <= first["to_s"] and first["to_s"] - first["from_s"] <= 0.1
+    assert first["low_hz"] < 740 < first["high_hz"] and first["share"] > 4 * first["area"]
+
+
+def test_the_strongest_region_is_that_of_an_impact(run, capsys):
+    first = strongest(run, IMPACT, capsys)
+    assert first["from_s"] <= IMPACT_AT + 0.005 <= first["to_s"] and first["to_s"] - first["from_s"] <= 0.1
+
+
+def test_a_steady_tone_is_there_throughout(run, capsys):
+    first = strongest(run, TONE, capsys)
+    assert (first["from_s"], first["to_s"]) == (0.0, 0.5)
+    assert first["low_hz"] < TONE_HZ < first["high_hz"] and first["share"] > 4 * first["area"]
 
 
 def test_a_network_on_a_spectrum_names_the_band_without_a_time(run, capsys):
-    found = {a["detector"]: a["regions"] for a in told(run, BURST, capsys)["attributions"]}
+    found = {a["detector"]: a["regions"] for a in told(run, TONE, capsys)["attributions"]}
     assert set(found) == {"hetero_vae", "deep_svdd"}  # mahalanobis says nothing
     first = found["deep_svdd"][0]
-    assert first["from_s"] is None and 1000 < first["low_hz"] < 1430 * 1.2 and first["high_hz"] < 2200
+    assert first["from_s"] is None and 0.8 * TONE_HZ < first["low_hz"] and first["high_hz"] < 1.25 * TONE_HZ
 
 
 def test_the_model_of_a_run_gives_the_same_as_when_it_was_fitted(run, tmp_path):
@@ -141,7 +155,7 @@ def test_the_page_of_a_record_says_it_in_both_languages(run, tmp_path, capsys):
 SILENT = """
 import numpy as np
 from vibro import hookimpl
-from vibro.api import Detector, FeatureExtractor
+from vibro.api import Detector, Extent, FeatureExtractor
 
 class Rough(FeatureExtractor):
     name, item = "rough", "8"
@@ -173,23 +187,23 @@ def register_detectors(register):
 """
 WRONG = """
     def extent(self, inputs):
-                return Extent(np.zeros((3, 2)), np.zeros((3, 2)))
+        return Extent(np.zeros((3, 2)), np.zeros((3, 2)))
 """
 PLACED = """
     def extent(self, inputs):
-                parts = np.array_split(inputs["raw"].seconds[0], 8)
+        parts = np.array_split(inputs["raw"].seconds[0], 8)
         return Extent(np.array([(part[0, 0], part[-1, 1]) for part in parts]), np.full((8, 2), np.nan))
 """
 
 
-@pytest.mark.parametrize("trusted", (False, True))
-@pytest.mark.parametrize(("case", "more"), (("silent", ""), ("wrong", WRONG), ("placed", PLACED)))
-def test_the_view_of_a_plugin_may_say_nothing(tmp_path, monkeypatch, capsys, case, more, trusted):
-    """In this process or, as third parties' plugins are, in another: no traceback, and the page is made."""
+@pytest.mark.parametrize("case", ("silent", "wrong", "placed"))
+def test_the_view_of_a_plugin_may_say_nothing(tmp_path, monkeypatch, capsys, case):
+    """No traceback, and the page is made; one that says where its values lie does so from a process of its own."""
+    more, trusted = {"silent": ("", True), "wrong": (WRONG, True), "placed": (PLACED, False)}[case]
     x = np.random.default_rng(0).standard_normal((80, 512)).astype(np.float32)
-    x[7, 256:320] += 30
+    x[7, 256:320] *= 30
     np.savez(tmp_path / "a.npz", signals=x, fs=512.0)
-    module = f"far_{case}_{trusted}".lower()
+    module = f"far_{case}"
     (tmp_path / f"{module}.py").write_text(SILENT.replace("\nclass Far", more + "\nclass Far"))
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "registry.toml").write_text(

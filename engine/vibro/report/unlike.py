@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.core.attribution import Attribution
 from vibro.report.data import RunData
 from vibro.report.packing import packed_codes
+from vibro.report.page import number
 
 ROWS, COLUMNS = 160, 240  # of the raster on which regions are found
 HALF = 0.5  # share of the largest value from which on a region goes
@@ -42,9 +43,9 @@ class Region:
 
 @dataclass(frozen=True)
 class Unlike:
-    """What makes the score of one detector for one record: ``values`` (k,) > 0 with places ``seconds`` and ``hz`` (k, 2).
+    """What makes the score of one detector for one record: ``values`` (k,) with places ``seconds`` and ``hz`` (k, 2).
 
-    All have a time, or none has; so with frequencies. ``length``: of the record in seconds.
+    All have a time, or none has; so with frequencies. Only positive values are unlike. ``length``: of the record in seconds.
     """
 
     detector: str
@@ -57,6 +58,23 @@ class Unlike:
     def timed(self) -> bool:
         """Whether the values have a time."""
         return not np.isnan(self.seconds).any()
+
+    @property
+    def passing(self) -> bool:
+        """Whether half of what is unlike in the frequencies of the strongest region, or more, lies in its time."""
+        first, values = self.regions[0], np.maximum(self.values, 0)
+        band = (self.hz[:, 0] < first.hz[1]) & (self.hz[:, 1] > first.hz[0])
+        then = (self.seconds[:, 0] < first.seconds[1]) & (self.seconds[:, 1] > first.seconds[0])
+        return bool(values[band & then].sum() >= HALF * values[band].sum())
+
+    @property
+    def throughout(self) -> Unlike | None:
+        """The same with all values of a frequency added up; None where nothing is unlike then."""
+        hz, place = np.unique(self.hz, axis=0, return_inverse=True)
+        values = np.bincount(place.ravel(), self.values)
+        if not (values > 0).any():
+            return None
+        return replace(self, values=values, hz=hz, seconds=np.tile([0.0, self.length], (len(hz), 1)))
 
     @property
     def regions(self) -> list[Region]:
@@ -95,10 +113,10 @@ class Unlike:
             _cells(self.seconds, (seconds[:-1] + seconds[1:]) / 2),
         )
         cells = (rows[:, 1] - rows[:, 0]) * (columns[:, 1] - columns[:, 0])
-        shape = len(hz) - 1, len(seconds) - 1
+        shape, values = (len(hz) - 1, len(seconds) - 1), np.maximum(self.values, 0)
         total, count, mass = (
             _covered(rows, columns, weight, shape)
-            for weight in (self.values, np.ones(len(cells)), self.values / np.maximum(cells, 1))
+            for weight in (values, np.ones(len(cells)), values / np.maximum(cells, 1))
         )
         return np.where(count > 0.5, total / np.maximum(count, 1), 0.0), np.maximum(mass, 0.0)
 
@@ -111,26 +129,26 @@ _OPEN = (float("nan"), float("nan"))
 def unlike(found: Attribution, row: int, length: float) -> Unlike | None:
     """What an attribution tells of one of its records: of the values with both places, else those with a frequency, else a time.
 
-    None where nothing is unlike, or where the view does not say where its values lie.
+    Where less than half of what is unlike in the strongest region's frequencies lies in its time, it is there throughout, and
+    the values of a frequency are added up over the whole record. None where nothing is unlike, or nothing has a place.
     """
     values = found.values[row].ravel()
     seconds, hz = (np.reshape(ends, (-1, 2)) for ends in (found.extent.seconds, found.extent.hz))
     timed, tuned = ~np.isnan(seconds).any(axis=1), ~np.isnan(hz).any(axis=1)
-    for chosen in (timed & tuned, tuned, timed):
-        if chosen.any():
-            chosen = chosen & (values > 0)
-            break
-    if not chosen.any():
+    chosen = next((some for some in (timed & tuned, tuned, timed) if some.any()), timed)
+    told = Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
+    if not (told.values > 0).any():
         return None
-    return Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
+    return told.throughout if (timed & tuned).any() and not told.passing else told
 
 
 def sentence(found: Unlike, *, exceeds: bool) -> str:
     """Where the detector finds the record most unlike what it learned; ``exceeds``: whether its score is above its own cut."""
     region = found.regions[0]
     times = _span(region.seconds, *((0.001, "ms") if found.length < 2 else (1.0, "s")))  # as on the charts' axes
-    pitches = _span(region.hz, *((1000.0, "kHz") if region.hz[0] >= 1000 else (1.0, "Hz")))
-    where = f"{times}, {pitches}" if times and pitches else times or pitches
+    pitches = _span(region.hz, *((1000.0, "kHz") if region.hz[1] >= 1000 else (1.0, "Hz")))
+    whole = region.seconds == (0.0, found.length) and pitches
+    where = f"{pitches} throughout" if whole else f"{times}, {pitches}" if times and pitches else times or pitches
     share, area = (f"{100 * part:.2g} %" for part in (region.share, region.area))
     much = f"{share} of all that is unlike, on {area} of the picture"
     below = "" if exceeds else "; its score is below its own cut"
@@ -143,7 +161,8 @@ def legend(found: Unlike) -> str:
 
 
 def _span(ends: tuple[float, float], unit: float, name: str) -> str:
-    return "" if np.isnan(ends[0]) else f"{ends[0] / unit:.3g} to {ends[1] / unit:.3g} {name}"
+    low, high = (number(end / unit) for end in ends)
+    return "" if np.isnan(ends[0]) else f"{low} to {high} {name}"
 
 
 def _log_edges(hz: Array, rows: int) -> Array:

@@ -12,6 +12,7 @@ EVIDENCE: Sequence[tuple[str, str]] = (
      "{detector}：与所学最不相似处在 {where}：占全部差异的 {x}，占图面的 {y}"),
     ("{detector}: most unlike what it learned at {where}: {x} of all that is unlike, on {y} of the picture; its score is below its own cut",
      "{detector}：与所学最不相似处在 {where}：占全部差异的 {x}，占图面的 {y}；其评分低于自身界限"),
+    ("{range} throughout", "{range}（全程）"),
     ("{time}, {a} to {b} Hz", "{time}、{a} 至 {b} Hz"),
     ("{time}, {a} to {b} kHz", "{time}、{a} 至 {b} kHz"),
     ("{a} to {b} ms", "{a} 至 {b} ms"),
