@@ -53,16 +53,26 @@ def test_the_picture_stands_on_the_grid_of_the_page():
 def test_values_for_the_record_and_values_without_a_place_are_not_drawn():
     extent = Extent(np.full((4, 2), np.nan), np.array([[np.nan] * 2, [10, 20], [20, 40], [40, 80]]))
     found = unlike(Attribution("net", np.array([[9.0, -5.0, 1.0, 3.0]]), extent), 0, LENGTH)
-    assert not found.timed and found.values.tolist() == [1.0, 3.0]
+    assert not found.timed
     assert found.regions[0].table == {
         "from_s": None,
         "to_s": None,
         "low_hz": 40.0,
         "high_hz": 80.0,
         "share": pytest.approx(0.75),
-        "area": pytest.approx(0.5, abs=0.01),
+        "area": pytest.approx(1 / 3, abs=0.01),
     }
     json.dumps(found.regions[0].table, allow_nan=False)
+
+
+def test_what_is_there_at_all_times_is_told_to_be():
+    noise = np.random.default_rng(0).standard_normal((16, 25))
+    noise[8] += 4  # everywhere about as large, with a largest value by chance
+    found = unlike(image(noise), 0, LENGTH)
+    assert found.regions[0].seconds == (0.0, LENGTH) and found.regions[0].hz == pytest.approx((160, 160 * 2**0.5))
+    assert "at 160 to 226 Hz throughout: " in sentence(found, exceeds=True)
+    noise[8, 12:14] += 60
+    assert unlike(image(noise), 0, LENGTH).regions[0].seconds == pytest.approx((1.2, 1.4))
 
 
 def test_samples_have_a_time_and_no_frequency():

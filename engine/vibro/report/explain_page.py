@@ -90,10 +90,11 @@ def by_weight(found: Explanation) -> list[Unlike]:
 
 
 def unlike_words(found: Explanation) -> list[str]:
-    """The same in sentences, the first of which says what the lines in the image are."""
-    exceeds = {d["id"]: d["exceeds"] for d in detectors(found.run, found.row)}
-    ordered = by_weight(found)
-    return [*map(legend, ordered[:1]), *(sentence(one, exceeds=bool(exceeds[one.detector])) for one in ordered)]
+    """The same in sentences: what the lines in the image are, whose they are, and detectors whose score is above their cut."""
+    exceeds = {d["id"]: bool(d["exceeds"]) for d in detectors(found.run, found.row)}
+    first, others = by_weight(found)[:1], by_weight(found)[1:]
+    told = [*first, *(one for one in others if exceeds[one.detector])]
+    return [*map(legend, first), *(sentence(one, exceeds=exceeds[one.detector]) for one in told)]
 
 
 def _for_script(found: Explanation, charts: Mapping[str, Any] | None, t: Texts, lang: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vibro.core.attribution import Attribution
 from vibro.report.data import RunData
 from vibro.report.packing import packed_codes
-from vibro.report.page import number
 
 ROWS, COLUMNS = 160, 240  # of the raster on which regions are found
+LEAST = 0.05  # share of all that is unlike that values must hold to be told of
 HALF = 0.5  # share of the largest value from which on a region goes
 MOST = 3  # regions told
 
@@ -61,17 +61,19 @@ class Unlike:
 
     @property
     def passing(self) -> bool:
-        """Whether half of what is unlike in the frequencies of the strongest region, or more, lies in its time."""
-        first, values = self.regions[0], np.maximum(self.values, 0)
+        """Whether no frequency adds up to more at all other times than the strongest region does."""
+        first = self.regions[0]
         band = (self.hz[:, 0] < first.hz[1]) & (self.hz[:, 1] > first.hz[0])
         then = (self.seconds[:, 0] < first.seconds[1]) & (self.seconds[:, 1] > first.seconds[0])
-        return bool(values[band & then].sum() >= HALF * values[band].sum())
+        place = np.unique(self.hz, axis=0, return_inverse=True)[1].ravel()
+        others = np.bincount(place, np.where(then, 0.0, self.values))
+        return bool(others.max() <= np.maximum(self.values, 0)[band & then].sum())
 
     @property
     def throughout(self) -> Unlike | None:
         """The same with all values of a frequency added up; None where nothing is unlike then."""
         hz, place = np.unique(self.hz, axis=0, return_inverse=True)
-        values = np.bincount(place.ravel(), self.values)
+        values = np.bincount(place.ravel(), self.values).astype(np.float64)
         if not (values > 0).any():
             return None
         return replace(self, values=values, hz=hz, seconds=np.tile([0.0, self.length], (len(hz), 1)))
@@ -129,17 +131,18 @@ _OPEN = (float("nan"), float("nan"))
 def unlike(found: Attribution, row: int, length: float) -> Unlike | None:
     """What an attribution tells of one of its records: of the values with both places, else those with a frequency, else a time.
 
-    Where less than half of what is unlike in the strongest region's frequencies lies in its time, it is there throughout, and
-    the values of a frequency are added up over the whole record. None where nothing is unlike, or nothing has a place.
+    They must hold a twentieth of all that is unlike. What is not passing is there throughout: the values of a frequency are
+    added up over the record. None where nothing is unlike, or nothing has a place.
     """
     values = found.values[row].ravel()
     seconds, hz = (np.reshape(ends, (-1, 2)) for ends in (found.extent.seconds, found.extent.hz))
     timed, tuned = ~np.isnan(seconds).any(axis=1), ~np.isnan(hz).any(axis=1)
-    chosen = next((some for some in (timed & tuned, tuned, timed) if some.any()), timed)
-    told = Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
-    if not (told.values > 0).any():
-        return None
-    return told.throughout if (timed & tuned).any() and not told.passing else told
+    least = LEAST * np.maximum(values, 0).sum()
+    for chosen in (timed & tuned, tuned & ~timed, timed & ~tuned):
+        if least > 0 and np.maximum(values[chosen], 0).sum() >= least:
+            told = Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
+            return told if not (told.timed and tuned[chosen].all()) or told.passing else told.throughout
+    return None
 
 
 def sentence(found: Unlike, *, exceeds: bool) -> str:
@@ -161,7 +164,7 @@ def legend(found: Unlike) -> str:
 
 
 def _span(ends: tuple[float, float], unit: float, name: str) -> str:
-    low, high = (number(end / unit) for end in ends)
+    low, high = (f"{end / unit:.0f}" if end >= 1000 * unit else f"{end / unit:.3g}" for end in ends)
     return "" if np.isnan(ends[0]) else f"{low} to {high} {name}"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
-from vibro_plugins.deep.attribution import integrated_gradients, slope_of
+from vibro_plugins.deep.attribution import by_themselves
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -183,7 +183,7 @@ class HeteroVae(Network):
     def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Error map: the absolute error of every pixel of images (n, c, h, w), in units of its scale over the fit rows.
 
-        exposure: integrated gradients of the mean error, from the median of the fit rows on. Such a network has learned to
+        exposure: the mean error that each pixel by itself causes in the median of the fit rows. Such a network has learned to
         rebuild faults badly, and does so all over the image, not where they are.
         """
         net = self._fitted()
@@ -193,9 +193,7 @@ class HeteroVae(Network):
 
         if self.params.objective == "plain":
             return scored(net, x, error, self._tensor)
-        rows = self._tensor(x)
-        slope = slope_of(lambda part: error(part).mean(dim=(1, 2, 3)))
-        return integrated_gradients(net, slope, rows, torch.zeros_like(rows[:1]))
+        return by_themselves(net, lambda rows: error(rows).mean(dim=(1, 2, 3)), self._tensor(x))
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)

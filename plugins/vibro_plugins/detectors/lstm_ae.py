@@ -161,7 +161,7 @@ class LstmAe(Network):
         return self._errors(net, self._standardised(self._sequences(x)))
 
     def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, as in ``hetero_vae``."""
+        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, see ``hetero_vae``."""
         net = self._fitted()
         z = self._standardised(self._sequences(x))
         if self.params.objective == "plain":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vibro_plugins.deep.attribution import integrated_gradients, slope_of
+from vibro_plugins.deep.attribution import by_themselves, integrated_gradients, slope_of
 from vibro_plugins.deep.channels import Channels
 
 
@@ -48,3 +48,21 @@ def test_parts_of_channels_go_to_the_columns_that_make_them():
     only = np.zeros((1, 3, 4))
     only[0, 1] = np.abs(channels.apply(x)[0, 1])  # all from the whitened values
     assert np.argmax(channels.by_column(only, x)[0]) == 2
+
+
+@pytest.mark.parametrize("size", (12, 50))
+def test_a_place_by_itself_is_found_though_the_score_explodes(size):
+    torch.manual_seed(0)
+    mixed = torch.randn(size * size, size * size) / size  # of the length of x
+
+    def score(x):  # no sum of parts: the more is unusual, the more everything counts
+        flat = x.flatten(1)
+        return torch.sinh(torch.linalg.vector_norm(flat @ mixed, dim=1))
+
+    x = 0.01 * torch.randn(2, 1, size, size)
+    x[0, 0, 3:5, 6:9] += 6
+    found = by_themselves(nn.Identity(), score, x)
+    inside = np.zeros((size, size), bool)
+    inside[2:6, 5:11] = True  # of the larger image two pixels or three are tried together
+    assert found.shape == x.shape and found[0, 0][inside].sum() > 0.6 * found[0].sum()
+    assert np.array_equal(found[1:], by_themselves(nn.Identity(), score, x[1:]))

@@ -178,7 +178,7 @@ class TadGan(Network):
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
 
     def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, as in ``hetero_vae``.
+        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, see ``hetero_vae``.
 
         What the critic adds to the score is left out.
         """
