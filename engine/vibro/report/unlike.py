@@ -136,12 +136,13 @@ def unlike(found: Attribution, row: int, length: float) -> Unlike | None:
     """
     values = found.values[row].ravel()
     seconds, hz = (np.reshape(ends, (-1, 2)) for ends in (found.extent.seconds, found.extent.hz))
-    timed, tuned = ~np.isnan(seconds).any(axis=1), ~np.isnan(hz).any(axis=1)
+    timed, tuned = np.isfinite(seconds[:, 0]), np.isfinite(hz[:, 0])
     least = LEAST * np.maximum(values, 0).sum()
-    for chosen in (timed & tuned, tuned & ~timed, timed & ~tuned):
+    both = timed & tuned
+    for chosen in (both, tuned & ~timed, timed & ~tuned):
         if least > 0 and np.maximum(values[chosen], 0).sum() >= least:
             told = Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
-            return told if not (told.timed and tuned[chosen].all()) or told.passing else told.throughout
+            return told.throughout if chosen is both and not told.passing else told
     return None
 
 
