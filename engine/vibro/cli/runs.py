@@ -164,18 +164,18 @@ def explain(
     from vibro.cli import console
     from vibro.cli.run_tables import show_explanation
     from vibro.report.explain import explain as explain_record
-    from vibro.report.explain_page import unlike_words, write_explanation
+    from vibro.report.explain_page import attribution_words, write_explanation
+    from vibro.runs.attribution import with_attributions
     from vibro.runs.occlusion import with_occlusion
-    from vibro.runs.unlike import with_unlike
 
     host = session.host()
-    found = with_unlike(host, with_occlusion(host, explain_record(host, run, record, data=data)))
+    found = with_attributions(host, with_occlusion(host, explain_record(host, run, record, data=data)))
     if out is not None:
         write_explanation(found, out, session.lang)
     if not session.result(found.table):
         for text in found.notes:
             console.note(f"warning: {text}")
-        show_explanation(found.table, session.lang, unlike_words(found)[1:])
+        show_explanation(found.table, session.lang, attribution_words(found)[1:])
         if out is not None:
             console.line(f"page: {out}")
 

@@ -99,6 +99,7 @@ def checked(extent: Extent, item: tuple[int, ...], view: str) -> Extent:
     for name, ends in (("seconds", extent.seconds), ("hz", extent.hz)):
         if np.shape(ends) != (*item, 2):
             raise ContractError(f"view {view} gave {name} of shape {np.shape(ends)} for rows of {item}")
-        if not ((ends[..., 0] <= ends[..., 1]) | np.isnan(ends).all(axis=-1)).all():
+        ordered = (ends[..., 0] >= 0) & (ends[..., 0] <= ends[..., 1]) & np.isfinite(ends[..., 1])
+        if not (ordered | np.isnan(ends).all(axis=-1)).all():
             raise ContractError(f"view {view} gave {name} that do not run from low to high")
     return extent

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from vibro.diagnosis.diagnose import Diagnosis
 from vibro.report import explain, explain_page
+from vibro.report.attribution import AttributionMaps
 from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.explain import Explanation
 from vibro.report.messages import translate
 from vibro.report.page import number
 from vibro.report.texts import Texts
-from vibro.report.unlike import Unlikes
 from vibro.store.tables import printable
 
 USUAL = 40  # baseline records of a card at most
@@ -30,7 +30,7 @@ FAST = 24.0  # dB a day, from which a rise is told by the hour
 
 
 def cards(
-    run: RunData, t: Texts, lang: str, signals: Signals | None, unlikes: Unlikes | None = None
+    run: RunData, t: Texts, lang: str, signals: Signals | None, maps: AttributionMaps | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """A card for every case of the summary, and notes on signals that could not be read, or networks that could not be asked."""
     row_of = {ident: i for i, ident in enumerate(run.scores["record_id"].tolist())}
@@ -39,8 +39,8 @@ def cards(
     courses = {row: _course(run, row, _span(case)) for case, row in zip(cases, rows, strict=True)}
     found, levels, notes = _explanations(run, rows, courses, signals)
     read = {row: one.signal for row, one in found.items() if one.signal.size}
-    by_row, failed = unlikes(run, read) if unlikes else ({}, [])
-    found = {row: replace(one, unlike=by_row.get(row, ())) for row, one in found.items()}
+    by_row, failed = maps(run, read) if maps else ({}, [])
+    found = {row: replace(one, maps=by_row.get(row, ())) for row, one in found.items()}
     shown = []
     for case, row in zip(cases, rows, strict=True):
         grown = growth(run.x[courses[row]], np.array([levels.get(i, np.nan) for i in courses[row]]))
@@ -120,7 +120,7 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> di
         "pooled": not found.baseline_of,
         "detectors": bars(explain.detectors(run, row)),
         "charts": charts,
-        "unlike": explain_page.unlike_words(found)[:2],
+        "attribution": explain_page.attribution_words(found)[:2],
         "lines": marked(explain.lines(found)),
         "code": int(run.sensor[row]),
         "x": float(run.x[row]) if np.isfinite(run.x[row]) else None,

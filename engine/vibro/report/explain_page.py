@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vibro.diagnosis.hypothesis import NONE
 from vibro.io import files
 from vibro.report import charts, indicators
+from vibro.report.attribution import AttributionMap, legend, sentence
 from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS
 from vibro.report.evidence import COLUMNS, ROWS, evidence
@@ -24,7 +25,6 @@ from vibro.report.page import fill, number
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
 from vibro.report.texts import Texts, texts
-from vibro.report.unlike import Unlike, legend, sentence
 
 ENVELOPE = 900  # columns of the waveform's envelope
 CHANNELS = 4  # drawn
@@ -50,7 +50,7 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "occlusion": table.get("occlusion"),
         "occluded": _occluded(table.get("occlusion")),
         "charts": zoomed,
-        "unlike": unlike_words(found),
+        "attribution": attribution_words(found),
         "block": data_block(_for_script(found, zoomed, t, lang)),
         "named": [h.table for h in found.diagnosis.named],
         "unnamed": [h.name for h in found.diagnosis.hypotheses if h.grade == NONE],
@@ -70,27 +70,27 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
 
 
 def evidence_of(found: Explanation) -> dict[str, Any] | None:
-    """The charts of a record, in the image the part that the detector of ``shown_unlike`` finds unlike; None without samples."""
+    """The charts of a record, in the image the map of one detector; None without samples."""
     if not found.signal.size:
         return None
     charts = evidence(found.signal, found.baseline, found.fs)
-    if found.unlike and "image" in charts:
-        charts["image"]["unlike"] = by_weight(found)[0].picture(tuple(charts["image"]["hz"]), ROWS, COLUMNS)
+    if found.maps and "image" in charts:
+        charts["image"]["attribution"] = by_weight(found)[0].picture(tuple(charts["image"]["hz"]), ROWS, COLUMNS)
     return charts
 
 
-def by_weight(found: Explanation) -> list[Unlike]:
-    """What detectors find unlike, those first that can say when, of these the one with the highest z."""
+def by_weight(found: Explanation) -> list[AttributionMap]:
+    """The maps of the detectors, those with a time first, of these the one with the highest z."""
 
-    def key(one: Unlike) -> tuple[bool, float]:
+    def key(one: AttributionMap) -> tuple[bool, float]:
         z = float(found.run.scores[f"z_{one.detector}"][found.row])
         return one.timed, z if np.isfinite(z) else -np.inf
 
-    return sorted(found.unlike, key=key, reverse=True)
+    return sorted(found.maps, key=key, reverse=True)
 
 
-def unlike_words(found: Explanation) -> list[str]:
-    """The same in sentences: what the lines in the image are, whose they are, and detectors whose score is above their cut."""
+def attribution_words(found: Explanation) -> list[str]:
+    """Sentences on the lines in the image, on the map that they are from, and on those of detectors above their own cut."""
     exceeds = {d["id"]: bool(d["exceeds"]) for d in detectors(found.run, found.row)}
     first, others = by_weight(found)[:1], by_weight(found)[1:]
     told = [*first, *(one for one in others if exceeds[one.detector])]

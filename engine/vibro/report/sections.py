@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.report import background, cases, charts, messages, trends
+from vibro.report.attribution import AttributionMaps
 from vibro.report.charts import ALARM, ATTENTION, INVALID
 from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.explain_page import script_words
@@ -17,7 +18,6 @@ from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
-from vibro.report.unlike import Unlikes
 from vibro.store.tables import printable
 
 TOP = 20  # records with the highest scores
@@ -29,11 +29,13 @@ WORST = 5  # machines named in the verdict
 _BINS = 72
 
 
-def sections(run: RunData, lang: str, signals: Signals | None = None, unlikes: Unlikes | None = None) -> dict[str, Any]:
+def sections(
+    run: RunData, lang: str, signals: Signals | None = None, maps: AttributionMaps | None = None
+) -> dict[str, Any]:
     """All values of the template."""
     t = texts(lang)
     order = worst_first(run)
-    found, notes = cases.cards(run, t, lang, signals, unlikes)
+    found, notes = cases.cards(run, t, lang, signals, maps)
     drawn = trends.trends(run, order)
     said = messages.remarks(run.summary.get("warnings") or [], lang)
     return {

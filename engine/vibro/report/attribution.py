@@ -42,7 +42,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Unlike:
+class AttributionMap:
     """What makes the score of one detector for one record: ``values`` (k,) with places ``seconds`` and ``hz`` (k, 2).
 
     All have a time, or none has; so with frequencies. Only positive values are unlike. ``length``: of the record in seconds.
@@ -70,7 +70,7 @@ class Unlike:
         return bool(others.max() <= np.maximum(self.values, 0)[band & then].sum())
 
     @property
-    def throughout(self) -> Unlike | None:
+    def throughout(self) -> AttributionMap | None:
         """The same with all values of a frequency added up; None where nothing is unlike then."""
         hz, place = np.unique(self.hz, axis=0, return_inverse=True)
         values = np.bincount(place.ravel(), self.values).astype(np.float64)
@@ -123,12 +123,14 @@ class Unlike:
         return np.where(count > 0.5, total / np.maximum(count, 1), 0.0), np.maximum(mass, 0.0)
 
 
-Unlikes = Callable[[RunData, Mapping[int, NDArray[np.float32]]], tuple[dict[int, tuple[Unlike, ...]], list[str]]]
+AttributionMaps = Callable[
+    [RunData, Mapping[int, NDArray[np.float32]]], tuple[dict[int, tuple[AttributionMap, ...]], list[str]]
+]
 
 _OPEN = (float("nan"), float("nan"))
 
 
-def unlike(found: Attribution, row: int, length: float) -> Unlike | None:
+def attribution_map(found: Attribution, row: int, length: float) -> AttributionMap | None:
     """What an attribution tells of one of its records: of the values with both places, else those with a frequency, else a time.
 
     They must hold a twentieth of all that is unlike. What is not passing is there throughout: the values of a frequency are
@@ -136,17 +138,17 @@ def unlike(found: Attribution, row: int, length: float) -> Unlike | None:
     """
     values = found.values[row].ravel()
     seconds, hz = (np.reshape(ends, (-1, 2)) for ends in (found.extent.seconds, found.extent.hz))
-    timed, tuned = np.isfinite(seconds[:, 0]), np.isfinite(hz[:, 0])
+    timed, tuned = np.isfinite(seconds[:, 0]), hz[:, 1] > 0
     least = LEAST * np.maximum(values, 0).sum()
     both = timed & tuned
     for chosen in (both, tuned & ~timed, timed & ~tuned):
         if least > 0 and np.maximum(values[chosen], 0).sum() >= least:
-            told = Unlike(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
+            told = AttributionMap(found.detector, values[chosen], seconds[chosen], hz[chosen], length)
             return told.throughout if chosen is both and not told.passing else told
     return None
 
 
-def sentence(found: Unlike, *, exceeds: bool) -> str:
+def sentence(found: AttributionMap, *, exceeds: bool) -> str:
     """Where the detector finds the record most unlike what it learned; ``exceeds``: whether its score is above its own cut."""
     region = found.regions[0]
     times = _span(region.seconds, *((0.001, "ms") if found.length < 2 else (1.0, "s")))  # as on the charts' axes
@@ -159,7 +161,7 @@ def sentence(found: Unlike, *, exceeds: bool) -> str:
     return f"{found.detector}: most unlike what it learned at {where}: {much}{below}"
 
 
-def legend(found: Unlike) -> str:
+def legend(found: AttributionMap) -> str:
     """What the lines in the image are."""
     return f"Outlined: where {found.detector} finds half of its largest difference or more; dotted: a quarter"
 

@@ -10,8 +10,8 @@ import pytest
 
 from vibro.api import Extent
 from vibro.core.attribution import Attribution
+from vibro.report.attribution import attribution_map, legend, sentence
 from vibro.report.messages import known, translate
-from vibro.report.unlike import legend, sentence, unlike
 
 LENGTH = 2.5  # seconds
 EDGES_S, EDGES_HZ = np.linspace(0, LENGTH, 26), np.geomspace(10, 2560, 17)  # 25 columns of 0.1 s, 16 half octaves
@@ -31,7 +31,7 @@ def image(values):
 def test_the_strongest_region_is_where_the_values_are_and_so_is_its_share():
     values = np.full((16, 25), 0.1)
     values[8:10, 12:15], values[2, 3] = 4.0, 3.0
-    found = unlike(image(values), 0, LENGTH)
+    found = attribution_map(image(values), 0, LENGTH)
     first, second = found.regions
     assert first.seconds == pytest.approx((1.2, 1.5)) and first.hz == pytest.approx((160, 320))
     assert second.seconds == pytest.approx((0.3, 0.4)) and second.hz == pytest.approx((20, 20 * 2**0.5))
@@ -44,7 +44,7 @@ def test_the_strongest_region_is_where_the_values_are_and_so_is_its_share():
 def test_the_picture_stands_on_the_grid_of_the_page():
     values = np.zeros((16, 25))
     values[8:10, 12:15] = 4.0
-    found = unlike(image(values), 0, LENGTH)
+    found = attribution_map(image(values), 0, LENGTH)
     told = found.picture((10.0, 2560.0), 32, 50)["values"]["u8"]
     drawn = np.frombuffer(base64.b64decode(told), np.uint8).reshape(32, 50)
     assert (drawn[16:20, 24:30] == 255).all() and drawn.sum() == 255 * 24
@@ -52,7 +52,7 @@ def test_the_picture_stands_on_the_grid_of_the_page():
 
 def test_values_for_the_record_and_values_without_a_place_are_not_drawn():
     extent = Extent(np.full((4, 2), np.nan), np.array([[np.nan] * 2, [10, 20], [20, 40], [40, 80]]))
-    found = unlike(Attribution("net", np.array([[9.0, -5.0, 1.0, 3.0]]), extent), 0, LENGTH)
+    found = attribution_map(Attribution("net", np.array([[9.0, -5.0, 1.0, 3.0]]), extent), 0, LENGTH)
     assert not found.timed
     assert found.regions[0].table == {
         "from_s": None,
@@ -68,31 +68,33 @@ def test_values_for_the_record_and_values_without_a_place_are_not_drawn():
 def test_what_is_there_at_all_times_is_told_to_be():
     noise = np.random.default_rng(0).standard_normal((16, 25))
     noise[8] += 4  # everywhere about as large, with a largest value by chance
-    found = unlike(image(noise), 0, LENGTH)
+    found = attribution_map(image(noise), 0, LENGTH)
     assert found.regions[0].seconds == (0.0, LENGTH) and found.regions[0].hz == pytest.approx((160, 160 * 2**0.5))
     assert "at 160 to 226 Hz throughout: " in sentence(found, exceeds=True)
     noise[8, 12:14] += 60
-    assert unlike(image(noise), 0, LENGTH).regions[0].seconds == pytest.approx((1.2, 1.4))
+    assert attribution_map(image(noise), 0, LENGTH).regions[0].seconds == pytest.approx((1.2, 1.4))
 
 
 def test_samples_have_a_time_and_no_frequency():
     seconds = ends(np.arange(9) / 4)
     extent = Extent(seconds, np.full((8, 2), np.nan))
-    found = unlike(Attribution("net", np.eye(8)[2:3], extent), 0, 2.0)
+    found = attribution_map(Attribution("net", np.eye(8)[2:3], extent), 0, 2.0)
     assert found.regions[0].seconds == (0.5, 0.75) and np.isnan(found.regions[0].hz[0])
 
 
 def test_nothing_is_told_where_nothing_is_known():
     silent = Extent(np.full((4, 2), np.nan), np.full((4, 2), np.nan))
-    assert unlike(Attribution("net", np.ones((1, 4)), silent), 0, LENGTH) is None
-    assert unlike(image(np.zeros((16, 25))), 0, LENGTH) is None
-    assert unlike(image(np.full((16, 25), np.nan)), 0, LENGTH) is None
+    assert attribution_map(Attribution("net", np.ones((1, 4)), silent), 0, LENGTH) is None
+    assert attribution_map(image(np.zeros((16, 25))), 0, LENGTH) is None
+    assert attribution_map(image(np.full((16, 25), np.nan)), 0, LENGTH) is None
 
 
 def test_every_sentence_has_its_chinese():
-    both = unlike(image(np.eye(16, 25)), 0, LENGTH)
-    high = unlike(image(np.eye(16, 25)[::-1]), 0, 1.5)
-    hz = unlike(Attribution("net", np.ones((1, 2)), Extent(np.full((2, 2), np.nan), ends(EDGES_HZ[:3]))), 0, LENGTH)
+    both = attribution_map(image(np.eye(16, 25)), 0, LENGTH)
+    high = attribution_map(image(np.eye(16, 25)[::-1]), 0, 1.5)
+    hz = attribution_map(
+        Attribution("net", np.ones((1, 2)), Extent(np.full((2, 2), np.nan), ends(EDGES_HZ[:3]))), 0, LENGTH
+    )
     said = [legend(both)]
     said += [sentence(one, exceeds=exceeds) for one in (both, high, hz) for exceeds in (True, False)]
     assert all(map(known, said))

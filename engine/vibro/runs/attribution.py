@@ -14,13 +14,13 @@ from vibro.core.attribution import attributions
 from vibro.core.fitted import FittedEnsemble
 from vibro.errors import VibroError
 from vibro.host.manager import PluginHost
+from vibro.report.attribution import AttributionMap, AttributionMaps, attribution_map
 from vibro.report.data import RunData
 from vibro.report.explain import Explanation
-from vibro.report.unlike import Unlike, Unlikes, unlike
 from vibro.runs.occlusion import batch_of, model_of
 
 
-def unlikes_of(host: PluginHost, fitted: FittedEnsemble | None = None) -> Unlikes:
+def maps_of(host: PluginHost, fitted: FittedEnsemble | None = None) -> AttributionMaps:
     """What the report asks for its cases: of the rows of a run, by their samples, and why some could not be had.
 
     ``fitted``: the model, else that of the run is loaded; where no detector says what makes its score, nothing is told.
@@ -28,7 +28,7 @@ def unlikes_of(host: PluginHost, fitted: FittedEnsemble | None = None) -> Unlike
 
     def asked(
         run: RunData, signals: Mapping[int, NDArray[np.float32]]
-    ) -> tuple[dict[int, tuple[Unlike, ...]], list[str]]:
+    ) -> tuple[dict[int, tuple[AttributionMap, ...]], list[str]]:
         try:
             if not signals or not may_say(host, run):
                 return {}, []
@@ -39,7 +39,7 @@ def unlikes_of(host: PluginHost, fitted: FittedEnsemble | None = None) -> Unlike
         except VibroError as error:
             return {}, [f"what makes the scores of the networks cannot be said: {error.message}"]
         length = batch.length / batch.fs
-        placed = {row: [unlike(one, i, length) for one in found] for i, row in enumerate(rows)}
+        placed = {row: [attribution_map(one, i, length) for one in found] for i, row in enumerate(rows)}
         return {row: tuple(one for one in some if one) for row, some in placed.items()}, failed
 
     return asked
@@ -52,11 +52,11 @@ def may_say(host: PluginHost, run: RunData) -> bool:
     return any(cls.attribution is not Detector.attribution for cls in classes)
 
 
-def with_unlike(host: PluginHost, found: Explanation) -> Explanation:
+def with_attributions(host: PluginHost, found: Explanation) -> Explanation:
     """The explanation with where the networks find its record unlike, in its table under ``attributions``."""
     if not found.signal.size:
         return replace(found, table={**found.table, "attributions": []})
-    by_row, failed = unlikes_of(host)(found.run, {found.row: found.signal})
-    unlikes = by_row.get(found.row, ())
-    told = [{"detector": one.detector, "regions": [region.table for region in one.regions]} for one in unlikes]
-    return replace(found, table={**found.table, "attributions": told}, unlike=unlikes, notes=(*found.notes, *failed))
+    by_row, failed = maps_of(host)(found.run, {found.row: found.signal})
+    maps = by_row.get(found.row, ())
+    told = [{"detector": one.detector, "regions": [region.table for region in one.regions]} for one in maps]
+    return replace(found, table={**found.table, "attributions": told}, maps=maps, notes=(*found.notes, *failed))

@@ -51,7 +51,7 @@ view = { use = "per_sensor", of = "spectrum" }
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A fitted run over simulated records, one with a tone burst, one with an impact, each of half the record's RMS."""
-    folder = tmp_path_factory.mktemp("unlike")
+    folder = tmp_path_factory.mktemp("attribution")
     (folder / "registry.toml").write_text(ENSEMBLE)
     made = simulate(records=RECORDS, units=1, sensors=1, faults=0.0, fs=4096, length=2048, seed=4, tap_changes=0.0)
     x = made.x[:, 0].astype(np.float64)
@@ -133,7 +133,7 @@ def test_the_model_of_a_run_gives_the_same_as_when_it_was_fitted(run, tmp_path):
     """The page of the run was made with the model in memory, that of ``vibro report`` with the bundle."""
     assert vibro(["report", str(run), "-o", str(tmp_path / "again.html")]) == 0
     pages = [path.read_text("utf-8") for path in (run / "report.html", tmp_path / "again.html")]
-    pictures = [re.findall(r'"unlike":({[^}]*}})', page) for page in pages]
+    pictures = [re.findall(r'"attribution":({[^}]*}})', page) for page in pages]
     assert pictures[0] and pictures[0] == pictures[1]
     assert "hetero_vae: most unlike what it learned at " in pages[0]
 
@@ -216,7 +216,7 @@ def test_the_view_of_a_plugin_may_say_nothing(tmp_path, monkeypatch, capsys, cas
     said = capsys.readouterr()
     found = json.loads(said.out)["attributions"]
     page = (tmp_path / "r.html").read_text("utf-8")
-    assert "Traceback" not in said.err and ('"unlike":' in page) == (case == "placed")
+    assert "Traceback" not in said.err and ('"attribution":' in page) == (case == "placed")
     if case == "placed":
         first = found[0]["regions"][0]
         assert (first["from_s"], first["to_s"], first["low_hz"]) == (0.5, 0.625, None)
