@@ -66,14 +66,18 @@ def by_themselves(net: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor) 
         for left, right in pairwise(columns.tolist())
     ]
 
-    def rises(image: NDArray[np.float32]) -> NDArray[np.float64]:
-        alone = np.zeros((len(places) + 1, *image.shape), np.float32)  # the last one is the usual image
-        for one, place in zip(alone[:-1], places, strict=True):
-            one[place] = image[place]
-        found = scored(net, alone, score, lambda part: torch.from_numpy(part).to(x.device))
-        out = np.empty(image.shape)
+    def rises(image: Tensor) -> NDArray[np.float64]:
+        def shown(numbers: NDArray[np.intp]) -> Tensor:
+            alone = torch.zeros(len(numbers), *image.shape, device=image.device)
+            for one, number in zip(alone, numbers, strict=True):
+                if number < len(places):  # beyond: the usual image
+                    one[places[number]] = image[places[number]]
+            return alone
+
+        found = scored(net, np.arange(len(places) + 1), score, shown)
+        out = np.empty(tuple(image.shape))
         for rise, place in zip(found[:-1] - found[-1], places, strict=True):
             out[place] = rise / out[place].size
         return out
 
-    return np.stack([rises(image) for image in x.cpu().numpy()])
+    return np.stack([rises(image) for image in x])
