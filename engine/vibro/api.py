@@ -291,6 +291,14 @@ class Detector(Component):
         """
         raise NotApplicableError(f"{self.name} cannot be pre-trained")
 
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Optional, of an auto-encoder after ``fit``: codes (n, k) of rows (n, *item). NotApplicableError where it has none."""
+        raise NotApplicableError(f"{self.name} has no decoder")
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Optional: rows (n, *item) of codes (n, k), from which ``finetune --augment generate`` makes records of a class."""
+        raise NotApplicableError(f"{self.name} has no decoder")
+
 
 class Fuser(Component):
     """Makes one score of the d calibrated columns; ``ctx.names`` holds their ids."""

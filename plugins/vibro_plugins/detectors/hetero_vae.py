@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -21,10 +22,10 @@ from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
-from vibro_plugins.deep.resnet import Upward, start, trunk
+from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
-from vibro_plugins.deep.training import mixed, scored, seeded, step
+from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 from vibro_plugins.portable import network_scores
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before training
@@ -77,6 +78,7 @@ class Vae(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int], p: HeteroVaeParams) -> None:
         super().__init__()
         self.trunk, features, halvings = trunk(channels, p.backbone, p.width, bias=True)
+        self.places = map_size(size, halvings)
         self.moments = nn.Conv2d(features, 2 * p.latent, 1)
         self.into = nn.Conv2d(p.latent, features, 1)
         self.up = Upward(features, halvings, channels, size)
@@ -194,6 +196,19 @@ class HeteroVae(Network):
         if self.params.objective == "plain":
             return scored(net, x, error, self._tensor)
         return by_themselves(net, lambda rows: error(rows).mean(dim=(1, 2, 3)), self._tensor(x))
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Latent means (n, k) of images."""
+        net = self._fitted()
+        return scored(net, x, lambda rows: net.encode(rows)[0].flatten(1), self._tensor)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Images (n, c, h, w) of latents (n, k); a pixel that did not vary among the fit rows stays as it was."""
+        net, pixels = self._fitted(), self._pixels
+        shape, tensor = (self.params.latent, *net.places), partial(as_tensor, device=self.ctx.device)
+        found = scored(net, codes, lambda rows: net.decode(rows.unflatten(1, shape)), tensor)
+        scale = np.divide(1, pixels.factor, out=np.zeros_like(pixels.factor), where=pixels.factor > 0)
+        return found * scale + pixels.centre
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)

@@ -74,6 +74,18 @@ def test_the_error_map_shows_where():
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), detector._l1(detector._net, spoilt), rtol=1e-4)
 
 
+def test_pictures_are_decoded_from_their_codes():
+    detector = trained("hetero_vae")
+    codes = detector.encode(CALM[:20])
+    rebuilt = detector.decode(codes)
+    assert codes.dtype == rebuilt.dtype == np.float64 and len(codes) == 20 and rebuilt.shape == CALM[:20].shape
+    error = np.abs(rebuilt - CALM[:20]) * detector._pixels.factor
+    np.testing.assert_allclose(error, detector.error_map(CALM[:20]), rtol=1e-3, atol=1e-4)
+    two = np.concatenate([FIT, np.full_like(FIT, 2.0)], axis=1)
+    fitted = TASK.fitted(two, epochs=0)
+    assert (fitted.decode(fitted.encode(two[:5]))[:, 1] == 2.0).all()  # a channel that never varies
+
+
 def test_a_dead_sensor_is_no_simple_image():
     """VAEs rebuild blank images well; here pixels are standardised by the fit rows, so that silence is far away."""
     loud = 5 + FIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -195,6 +196,19 @@ class TadGan(Network):
             parts = integrated_gradients(net, slope, rows, torch.zeros_like(rows[:1]))
         lines = x.reshape(len(x), -1, x.shape[-1]).shape
         return put_back(parts, lines, self.params.hop or parts.shape[2]).reshape(x.shape)
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Codes (n, k) of vectors; NotApplicableError where a record is more than one window of one channel."""
+        net, windows = self._fitted(), self._windows(x)
+        if x.ndim != 2 or windows.shape[::2] != x.shape:
+            raise NotApplicableError("only vectors of a single window are generated as a whole")
+        return scored(net, windows, net["encode"], self._tensor)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Vectors (n, values) that the generator makes of codes (n, k)."""
+        net = self._fitted()
+        made = scored(net, codes, net["generate"], partial(as_tensor, device=self.ctx.device))
+        return np.asarray(made * self._scale + self._centre)[:, 0]
 
     def export(self) -> Exported:
         """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
