@@ -80,7 +80,7 @@ def test_pictures_are_decoded_from_their_codes():
     rebuilt = detector.decode(codes)
     assert codes.dtype == rebuilt.dtype == np.float64 and len(codes) == 20 and rebuilt.shape == CALM[:20].shape
     error = np.abs(rebuilt - CALM[:20]) * detector._pixels.factor
-    np.testing.assert_allclose(error, detector.error_map(CALM[:20]), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(error, detector.attribution(CALM[:20]), rtol=1e-3, atol=1e-4)
     two = np.concatenate([FIT, np.full_like(FIT, 2.0)], axis=1)
     fitted = TASK.fitted(two, epochs=0)
     assert (fitted.decode(fitted.encode(two[:5]))[:, 1] == 2.0).all()  # a channel that never varies
