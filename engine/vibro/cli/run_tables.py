@@ -129,8 +129,8 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any], lang: str) -> None:
-    """The answer of ``vibro explain``."""
+def show_explanation(found: Mapping[str, Any], lang: str, attribution: Sequence[str]) -> None:
+    """The answer of ``vibro explain``; ``attribution``: sentences on what makes the scores of detectors."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     t = texts(lang)
@@ -156,6 +156,10 @@ def show_explanation(found: Mapping[str, Any], lang: str) -> None:
             for b in sorted(bands["bands"], key=lambda b: -b["fall"])[:3]
         ]
         table(("band as in normal records", "score then", "change"), shown)
+    if attribution:
+        line()
+    for text in attribution:
+        line(clean(text))
     if found["features"]:
         line()
         from vibro.report.explain_page import label

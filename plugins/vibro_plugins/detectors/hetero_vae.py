@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import by_themselves
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -107,7 +108,7 @@ class HeteroVae(Network):
     same for any size of image and map. Pixels are standardised one by one over the fit rows. A tenth of the rows is held
     out: training stops when their loss no longer falls, and the best weights after the warm-up are kept. Rows are trimmed,
     so that anomalies are not learned: at first those of the largest norm, after the warm-up those of the largest error,
-    chosen again every fifth epoch. ``error_map`` locates the error in the picture.
+    chosen again every fifth epoch. ``attribution`` locates the error in the picture.
 
     exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
     the network learns to rebuild records and not faults. The KL term of the score is then left out.
@@ -181,15 +182,20 @@ class HeteroVae(Network):
         weight = np.array(self.params.weight if self.params.objective == "plain" else 0.0)
         return Exported({**self._statistics(), "weight": weight}, network_scores.vae_score, graph)
 
-    def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""
-        net = self._fitted().eval()
-        out = np.empty(x.shape, np.float32)
-        with torch.no_grad():
-            for i in range(0, len(x), 64):
-                z = self._tensor(x[i : i + 64])
-                out[i : i + 64] = (net.decode(net.encode(z)[0]) - z).abs().cpu().numpy()
-        return out
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Error map: the absolute error of every pixel of images (n, c, h, w), in units of its scale over the fit rows.
+
+        exposure: the mean error that each pixel by itself causes in the median of the fit rows. Such a network has learned to
+        rebuild faults badly, and does so all over the image, not where they are.
+        """
+        net = self._fitted()
+
+        def error(rows: Tensor) -> Tensor:
+            return (net.decode(net.encode(rows)[0]) - rows).abs()
+
+        if self.params.objective == "plain":
+            return scored(net, x, error, self._tensor)
+        return by_themselves(net, lambda rows: error(rows).mean(dim=(1, 2, 3)), self._tensor(x))
 
     def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Latent means (n, k) of images."""
