@@ -14,7 +14,10 @@ from vibro_plugins.portable import distances
 
 
 class Deviation(Detector):
-    """Root mean square of a row. Nothing is learned: the view says what is usual, as ``modes``, ``context`` and ``conditioned`` do."""
+    """Root mean square of a row.
+
+    Nothing is learned here: the view says what is usual, as ``modes``, ``context`` and ``conditioned`` do.
+    """
 
     name = "deviation"
     summary = "root mean square of a view that holds residuals"

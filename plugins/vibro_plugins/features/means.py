@@ -42,9 +42,13 @@ class Means(FeatureExtractor):
         x, sensor = inputs["raw"], np.asarray(inputs["sensor"]).reshape(-1)
         order = np.argsort(sensor, kind="stable")
         of_sensor = np.split(order, np.flatnonzero(np.diff(sensor[order])) + 1)
-        slow = [int(sensor[rows[0]]) for rows in of_sensor if _is_slow(x[np.sort(rows[evenly_spaced(len(rows), SOME)])])]
+        slow = [
+            int(sensor[rows[0]]) for rows in of_sensor if _is_slow(x[np.sort(rows[evenly_spaced(len(rows), SOME)])])
+        ]
         if not slow:
-            raise NotApplicableError("no sensor measures a slow quantity, whose mean moves more than the samples of a record")
+            raise NotApplicableError(
+                "no sensor measures a slow quantity, whose mean moves more than the samples of a record"
+            )
         self._slow = np.array(slow)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

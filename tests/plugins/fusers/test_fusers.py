@@ -382,3 +382,43 @@ def test_order_statistics_equal_those_of_a_plain_sort(d):
     trimmed = fitted(robust.TrimmedMean, z).fuse(z)
     drop = int(0.2 * d)
     assert trimmed == pytest.approx(np.sort(z, axis=1)[:, drop : d - drop].mean(axis=1))
+
+
+# --- members that nobody else can judge -------------------------------------------------------------------------------
+
+
+def test_a_member_that_sees_what_no_other_does_counts_as_much_as_all_others_together():
+    z, y = table(600, 4, seed=5)
+    alone = np.random.default_rng(6).normal(size=600)
+    hidden = np.flatnonzero(y == 0)[:12]
+    alone[hidden] += 12
+    both = np.c_[z, alone]
+    plain, told = fitted(auto.Auto, both), fitted(auto.Auto, both, independent=("m4", "absent"))
+    assert plain.weights()[4] < 0.02  # agreement makes nothing of it
+    assert told.weights()[4] == 0.5 and told.weights().sum() == pytest.approx(1)
+    np.testing.assert_allclose(told.weights()[:4], fitted(auto.Auto, z).weights() / 2)
+    normal = np.flatnonzero(y == 0)
+    found = [precision(np.isin(normal, hidden), fuser.fuse(both)[normal]) for fuser in (told, plain)]
+    assert found[0] > 0.9 and found[1] < 0.2
+
+
+def test_independent_members_among_themselves_dead_and_alone():
+    z, _ = table(300, 3)
+    assert fitted(auto.Auto, z, independent=("m0", "m1")).weights().tolist() == pytest.approx([1 / 3] * 3)
+    assert fitted(auto.Auto, z[:, :1], independent=("m0",)).weights().tolist() == [1.0]
+    z[:, 2] = 1.0
+    dead = fitted(auto.Auto, z, independent=("m2",))
+    assert dead.weights()[2] == 0 and any("m2 is dead" in note for note in dead.notes())
+
+
+def test_sets_of_members_are_weighed_as_their_columns_alone():
+    z, _ = table(300, 4)
+    names = [f"m{j}" for j in range(4)]
+    fuser = make(auto.Auto, names, independent=("m3",))
+    sets = np.array([[1, 1, 1, 1], [1, 1, 0, 1], [0, 0, 0, 1], [1, 1, 1, 0]], bool)
+    weights = fuser.weigh_sets(fuser.study(z), sets)
+    for row, members in zip(weights, sets, strict=True):
+        some = [n for n, m in zip(names, members, strict=True) if m]
+        np.testing.assert_allclose(
+            row[members], fitted(auto.Auto, z[:, members], names=some, independent=("m3",)).weights()
+        )
