@@ -222,7 +222,12 @@ writes(Levels, "fit")
 after(Levels, "check_read_only_memmap", "transform", lambda v, i: (i["raw"].sort(axis=2), v)[1])
 after(Levels, "check_rows_differ", "transform", lambda v, i: np.round(v, 0))
 after(Levels, "check_odd_records", "transform", lambda v, i: v / i["raw"].std(axis=2))
-after(Levels, "check_unknown_sensor", "transform", lambda v, i: np.where(i["sensor"] < 0, np.nan, v).astype(np.float32))
+after(
+    Levels,
+    "check_unknown_sensor",
+    "transform",
+    lambda v, i: np.where((i["sensor"] < 0) & (np.arange(v.shape[1]) == 0), np.nan, v).astype(np.float32),
+)
 after(Levels, "check_channels", "transform", lambda v, i: v * np.float32(np.nan if i["raw"].shape[1] == 2 else 1))
 but(
     Levels,

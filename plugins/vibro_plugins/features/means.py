@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, State, ViewKey
+from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey
 from vibro_plugins.portable import levels
 from vibro_plugins.stats.columns import evenly_spaced
 
 SOME = 64  # records of a sensor that tell what it measures
+
+
+@dataclass(frozen=True)
+class MeansParams(Params):
+    """Settings of ``means``.
+
+    ``least``: movement of the mean from record to record, in units of that within a record, from which a sensor is slow
+    """
+
+    least: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
 
 class Means(FeatureExtractor):
@@ -27,13 +39,15 @@ class Means(FeatureExtractor):
 
     name = "means"
     summary = "mean and spread of slow quantities: pressures, temperatures, flows"
+    Params = MeansParams
     item = "f"
     seconds = 0.05
+    test_settings: ClassVar[dict[str, Any]] = {"least": 0.0}
 
     _slow: NDArray[np.intp] | None = None  # codes of sensors
 
     @classmethod
-    def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:
+    def inputs(cls, params: MeansParams) -> tuple[str | ViewKey, ...]:
         """The records and the sensor codes."""
         return ("raw", "sensor")
 
@@ -42,9 +56,8 @@ class Means(FeatureExtractor):
         x, sensor = inputs["raw"], np.asarray(inputs["sensor"]).reshape(-1)
         order = np.argsort(sensor, kind="stable")
         of_sensor = np.split(order, np.flatnonzero(np.diff(sensor[order])) + 1)
-        slow = [
-            int(sensor[rows[0]]) for rows in of_sensor if _is_slow(x[np.sort(rows[evenly_spaced(len(rows), SOME)])])
-        ]
+        some = [rows[evenly_spaced(len(rows), SOME)] for rows in of_sensor]
+        slow = [int(sensor[rows[0]]) for rows in some if _movement(x[rows]) >= self.params.least]
         if not slow:
             raise NotApplicableError(
                 "no sensor measures a slow quantity, whose mean moves more than the samples of a record"
@@ -70,11 +83,11 @@ class Means(FeatureExtractor):
         self._slow = state["slow"]
 
 
-def _is_slow(x: NDArray[Any]) -> bool:
-    """Whether the mean of a channel moves more over the records (n, C, T) of a sensor than samples do within them."""
+def _movement(x: NDArray[Any]) -> float:
+    """How much the mean of a channel moves over the records (n, C, T) of a sensor, in units of how samples do within them."""
     values, channels = levels.moments(x), x.shape[1]
     low, high = np.quantile(values[:, :channels], [0.25, 0.75], axis=0)
-    return bool(((high - low) / 1.349 > 10.0 ** np.median(values[:, channels:], axis=0)).any())
+    return float(((high - low) / 1.349 / 10.0 ** np.median(values[:, channels:], axis=0)).max())
 
 
 @hookimpl

@@ -17,7 +17,6 @@ from vibro_plugins.stats.columns import BLOCK, in_blocks, one_thread
 from vibro_plugins.stats.neighbours import Neighbours
 
 SHARE, LEAST, MOST = 0.1, 8, 100  # of a sensor's fit rows are near, and at least and at most so many
-ENOUGH = 4 * LEAST  # fit rows that a sensor must have
 FINEST = 0.02  # of a column's standard deviation: the finest unit that neighbours are looked for in
 STILL = 0.05  # of that unit: the least scatter that counts
 
@@ -27,10 +26,12 @@ class ModesParams(Params):
     """Settings of ``modes``.
 
     ``of``: the vector view
+    ``records``: fit rows that a sensor must have
     ``clip``: units at which values are clipped
     """
 
     of: str | dict[str, Any] = "mains"
+    records: Annotated[int, Field(ge=2, le=100_000)] = 32
     clip: Annotated[float, Field(gt=0, le=1000)] = 50.0
 
 
@@ -40,7 +41,7 @@ class Modes(FeatureExtractor):
     Near are a tenth of the sensor's fit rows (8 to 100), in units in which every column scatters alike among them. Each
     operating mode is thus its own norm: of two flows far apart, a small change at either counts as much as it would alone.
     Scatter is the median absolute deviation, at least what is usual among neighbours of the column. A fit row is treated as
-    if it had been left out. NaN: rows that are NaN, or of a sensor with fewer than 32 others, for a sensor is its own norm.
+    if it had been left out. NaN: rows that are NaN, or of a sensor with fewer than ``records`` others, for a sensor is its own norm.
     NotApplicableError where that is so of all.
     """
 
@@ -49,7 +50,7 @@ class Modes(FeatureExtractor):
     Params = ModesParams
     item = "f"
     seconds = 0.3
-    test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
+    test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum", "records": 2}
 
     _norms: dict[int, _Norm] | None = None  # by sensor code
 
@@ -63,9 +64,9 @@ class Modes(FeatureExtractor):
         x, sensor = self._split(inputs)
         given = np.isfinite(x).all(axis=1)
         codes, counts = np.unique(sensor[given], return_counts=True)
-        own = codes[(counts >= ENOUGH) & (codes >= 0)].tolist()
+        own = codes[(counts >= self.params.records) & (codes >= 0)].tolist()
         if not own:
-            raise NotApplicableError(f"no sensor has {ENOUGH} records to tell its operating modes from")
+            raise NotApplicableError(f"no sensor has {self.params.records} records to tell its operating modes from")
         with one_thread():
             self._norms = {code: _Norm.fit(x[given & (sensor == code)]) for code in own}
 

@@ -27,9 +27,9 @@ def rise(arrays: Arrays, x: NDArray[Any]) -> Floats:
     return np.asarray(np.clip(standardised(arrays, x), 0.0, arrays["clip"]).mean(axis=1))
 
 
-def root_mean_square(arrays: Arrays, x: NDArray[Any]) -> Floats:
-    """Root mean square of each row (n, *item)."""
-    return np.asarray(np.sqrt(np.mean(np.square(np.asarray(x, np.float64).reshape(len(x), -1)), axis=1)))
+def deviation(arrays: Arrays, x: NDArray[Any]) -> Floats:
+    """Root mean square of the standardised columns."""
+    return np.asarray(np.sqrt(np.square(standardised(arrays, x)).mean(axis=1)))
 
 
 def local(arrays: Arrays, x: NDArray[Any]) -> Floats:
