@@ -113,6 +113,16 @@ def test_lines_and_headings_of_the_terminal():
     assert len(worded) > 60 and sorted(text for text in worded - same if not known(text)) == []
 
 
+def test_what_was_set_differently_between_two_runs():
+    tree = ast.parse((PACKAGE / "runs" / "stated.py").read_text(encoding="utf-8"))
+    tuples = [node.elts for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 2]
+    said = {text for elts in tuples for text in texts(elts[1]) or [] if " " in text}
+    said |= {f"{key} X1 -> X1" for key in ("calibration", "fuser", "quorum", "method", "budget")}
+    said.discard("thresholder X1")  # its two values come from one call
+    worded = {text for text in said if re.search("[a-z]{2}", text)}
+    assert len(worded) > 10 and sorted(text for text in worded if not known(text)) == []
+
+
 def test_titles_and_notes_of_a_benchmarks_report():
     said = set()
     for where, name, node in calls():
