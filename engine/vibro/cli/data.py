@@ -50,7 +50,7 @@ def check(
             batch, more = read_sensors(tables.sensors, batch)
             read_machines(tables.sensors)
             warnings += more
-        warnings += machines_unnamed(batch)
+        warnings += machines_unnamed(batch, got.unnamed)
         if tables.covariates is not None:
             batch, more = read_covariates(tables.covariates, batch, tables.covariate_tolerance)
             warnings += more
@@ -161,7 +161,7 @@ def convert(
             **paths,
             "records": got.accounting.summary(),
             "signal": signal,
-            "warnings": [*got.warnings, *machines_unnamed(batch)],
+            "warnings": [*got.warnings, *machines_unnamed(batch, got.unnamed)],
         }
 
     found = _with_ingested(session, data, options, write)

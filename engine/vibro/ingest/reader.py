@@ -38,7 +38,8 @@ class Ingested:
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
     file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
     ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
-    every kind was understood; ``window`` is one that all recordings could be cut into.
+    every kind was understood; ``window`` is one that all recordings could be cut into; ``unnamed`` says whether there are records
+    whose machine nothing names, so that their sensor stands for it.
     """
 
     batch: SignalBatch
@@ -52,6 +53,7 @@ class Ingested:
     options: IngestOptions = field(default_factory=IngestOptions)
     preview: list[dict[str, Any]] = field(default_factory=list)
     window: int = 0
+    unnamed: bool = False
 
 
 def ingest(
@@ -137,6 +139,7 @@ def ingest(
         options=options,
         preview=preview,
         window=window,
+        unnamed=bool(sift.index.unnamed(keep).any()),
     )
 
 
