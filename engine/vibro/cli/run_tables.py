@@ -216,12 +216,12 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
     held_out = found["validation"]["held_out_by"]
-    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "")]
+    rows = [(told("teacher"), *_figures(found["teacher"]["average_precision"]), "", "")]
     kept = "kept" if found["kept"] == "student" else "kept for types"
     for student in found["students"]:
         gain = student["gain"]
         figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}")
-        rows.append((f"student {student['taught']}", *figures, kept if student["kept"] else ""))
+        rows.append((told(f"student {student['taught']}"), *figures, told(kept) if student["kept"] else ""))
     table(
         ("", "average precision", "gain", ""),
         rows,
@@ -231,7 +231,7 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     if made := found["augmentation"]:
         line()
         shown = [
-            (c["class"], c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
+            (told(c["class"]), c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
             for c in made["classes"]
         ]
         table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
@@ -253,7 +253,7 @@ def show_classes(judged: Mapping[str, Any]) -> None:
     table(
         ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
         [
-            (row["class"], row["records"], *_shares(row), *counts)
+            (told(row["class"]), row["records"], *_shares(row), *counts)
             for row, counts in zip(judged["classes"], judged["confusion"], strict=True)
         ],
     )
