@@ -92,7 +92,7 @@ def render_difference(found: Difference, lang: str = "en") -> str:
         found.changed, key=lambda row: (-rank[row["level_b"]], -np.nan_to_num(row["persistent_score_b"], nan=-np.inf))
     )
     values = {
-        "runs": found.runs,
+        "runs": [printable(name) for name in found.runs],
         "found": found,
         "headline": headline(found, t),
         "moves": moves(found),
