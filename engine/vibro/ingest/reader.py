@@ -27,6 +27,7 @@ from vibro.ingest.preview import first_of_kinds
 from vibro.ingest.settings import with_settings
 from vibro.ingest.shaping import Shaper
 from vibro.ingest.sift import Sift
+from vibro.io.files import disk_errors
 
 SIGNALS = "signals.npy"
 
@@ -80,7 +81,8 @@ def ingest(
     check_paths(paths)
     options, told = with_settings(paths if root is None else [root], options)
     check_options(options)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with disk_errors(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         ahead = ReadAhead(configured(readers, options), workdir, stack, side_by_side)
         listing = find_files(paths, ahead.readers, ahead.start, root)

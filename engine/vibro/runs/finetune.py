@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.context import Context, resolve_device
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
+from vibro.io.files import scratch_folder
 from vibro.runs.augment import augment as copied
 from vibro.runs.lessons import STUDENT, TEACHER, Decision, Lesson, decide, plan, which_copies
 from vibro.runs.model import MODEL
@@ -71,10 +71,10 @@ def finetune(
     groups = make_groups(run.batch, np.where(truth.real, truth.y, -1).astype(np.int16), truth.names)
     ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs, groups=groups.of)
     ctx = ctx.child(f"classifier:{recipe.cls.name}")
-    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
-        batch = run.records(host, data, Path(scratch) / "ingest")
+    with scratch_folder() as scratch:
+        batch = run.records(host, data, scratch / "ingest")
         sound = sound_records(run)
-        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound)
+        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, scratch, sound)
 
         def lesson(name: str, number: int, copies: Taught | None = None) -> Lesson:
             say(f"{recipe.cls.name} {name}")
@@ -86,7 +86,7 @@ def finetune(
         kept, augmented = lessons, None
         if augment:
             steady = bool(run.summary["signal"].get("mains_hz"))
-            made = copied(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, Path(scratch))
+            made = copied(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, scratch)
             if made.taught is not None:
                 lessons.insert(1, lesson("with labels and copies", 0, made.taught))
             kept, augmented = which_copies(lessons, made)
