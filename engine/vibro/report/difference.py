@@ -99,7 +99,7 @@ def render_difference(found: Difference, lang: str = "en") -> str:
         "parts": [(cause_words(part, t), printable(what)) for part, what in found.parts],
         "scatter": scatter(found, t) if found.both else None,
         "unseen": int((~np.isfinite(found.judged)).any(axis=0).sum()),
-        "undrawn": max(0, len(found.changed) - MARKS),
+        "undrawn": max(0, int(np.isfinite(found.judged[:, found.moved]).all(axis=0).sum()) - MARKS),
         "bars": cause_bars(found, t) if found.changed else None,
         "rows": [
             {
