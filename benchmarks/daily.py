@@ -230,8 +230,9 @@ def memory(size: int, folder: Path) -> tuple[dict[str, Any], list[str]]:
     own = [mb["RssAnon"] for mb in held]
     found = {"files": size, "mb": held, "growth_mb": own[-1] - own[1], "files_per_second": size / seconds}
     return found, [
-        f"{size} files: {own[0]:.0f} MB of its own after a tenth, {own[1]:.0f} after two, {own[-1]:.0f} MB at the end, with"
-        f" files mapped into memory (libraries) {held[-1]['VmRSS']:.0f} MB ({size / seconds:.0f} files a second of {SHORT} samples)"
+        f"{size} files: {own[0]:.1f} MB of its own after a tenth, {own[1]:.1f} after two, {own[-1]:.1f} MB at the end,"
+        f" {held[-1]['VmRSS']:.0f} MB with mapped files such as libraries"
+        f" ({size / seconds:.0f} files a second of {SHORT} samples)"
     ]
 
 
