@@ -129,8 +129,8 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any], lang: str) -> None:
-    """The answer of ``vibro explain``."""
+def show_explanation(found: Mapping[str, Any], lang: str, attribution: Sequence[str]) -> None:
+    """The answer of ``vibro explain``; ``attribution``: sentences on what makes the scores of detectors."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     t = texts(lang)
@@ -156,6 +156,10 @@ def show_explanation(found: Mapping[str, Any], lang: str) -> None:
             for b in sorted(bands["bands"], key=lambda b: -b["fall"])[:3]
         ]
         table(("band as in normal records", "score then", "change"), shown)
+    if attribution:
+        line()
+    for text in attribution:
+        line(clean(text))
     if found["features"]:
         line()
         from vibro.report.explain_page import label
@@ -228,14 +232,18 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
         title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
         f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
-    if made := found["augmentation"]:
+    for made in found["augmentation"]:
         line()
         shown = [
-            (told(c["class"]), c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
+            (told(c["class"]), c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
             for c in made["classes"]
         ]
-        table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
-        line(f"copies: {made['reason']}")
+        copied = made["way"] == "inject"
+        title = "copies of labelled faults" if copied else "generated records of labelled faults"
+        table(("class", "labels", "taught", "AUC", "why none"), shown, title=title)
+        if made["note"]:
+            line(f"generated records: {made['note']}")
+        line(f"copies: {made['reason']}" if copied else f"generated records: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)
