@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vibro.api import Context, Reader, Record, Rejected
 from vibro.data import Quality, record_id
-from vibro.errors import ConfigError, ContractError, DataError, PluginError, StateError
+from vibro.errors import ConfigError, ContractError, DataError, PluginError, ResourceError, StateError
 from vibro.ingest import Accounting, IngestOptions, NothingAccepted, find_files, ingest, open_batch, save_batch
 from vibro.ingest.cutting import Cutter, resampled
 from vibro.ingest.matrix import SampleFile
@@ -368,6 +371,14 @@ def test_the_books_do_not_balance_by_themselves(tmp_path):
     books.files["a"].read += 1
     with pytest.raises(AssertionError):
         books.check()
+
+
+def test_a_disk_that_takes_no_finding_is_told_by_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: Path("/dev/full").open("w+b"))
+    books = Accounting(tmp_path)
+    books.reject("a", Rejected("Q001", "x", row=1))
+    with pytest.raises(ResourceError, match=re.escape(f"cannot write {tmp_path}")):
+        books.rows()
 
 
 # --- storage and cutting ----------------------------------------------------------------------------------------------

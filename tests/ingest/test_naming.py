@@ -164,6 +164,7 @@ def test_clips_of_one_name_case_10(check, tmp_path):
     sensors, warnings = check(tmp_path / "in", "--fs", 4096)
     assert {name.partition(":")[0] for name in sensors} == {"fan/id_00", "pump/id_02"}
     assert [(s["machine_id"], s["records"]) for s in sensors.values()] == [("fan/id_00", 4), ("pump/id_02", 4)]
+    assert not [text for text in warnings if "no machine_id" in text]  # the folders name the machines
     assert any("tell a state name no machine: abnormal, normal" in text for text in warnings)
 
 

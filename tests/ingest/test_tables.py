@@ -187,9 +187,10 @@ def test_sensors_belong_to_machines(batch, table):
 
 
 def test_machines_are_called_unnamed_only_where_nothing_names_them(batch, table):
-    assert "--sensors" in machines_unnamed(batch)[0]
+    assert "--sensors" in machines_unnamed(batch, unnamed=True)[0]
+    assert machines_unnamed(batch, unnamed=False) == []  # a folder that names machine and sensor alike
     joined, _ = read_sensors(table("sensor_id,machine_id", "a,T1", "b,T1"), batch)
-    assert machines_unnamed(joined) == []
+    assert machines_unnamed(joined, unnamed=True) == []
 
 
 def test_sensor_tables_that_are_none(batch, table):

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,16 @@ def test_what_a_killed_writer_leaves_goes_with_the_next_one_and_that_of_a_living
     write()
     assert names(tmp_path) == {"a[1]", ".tmp-1-other"}
     assert "whole" in ((target / "a") if kind == "folder" else target).read_text()
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with files.scratch_folder() as folder:
+        (folder / "x").write_text("x")
+    assert names(tmp_path) == set()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ResourceError, match="cannot write .*gone"), files.scratch_folder():
+        pass
 
 
 def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):

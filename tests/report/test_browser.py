@@ -100,18 +100,21 @@ def test_the_time_frequency_image_is_painted_and_zooms(opened, report):
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory):
-    """The page of one record, and of a benchmark."""
+    """The page of one record, of a benchmark, and of two runs compared."""
     from vibro.benchmark.report import html
+    from vibro.report.difference import write_difference
     from vibro.report.explain import explain
     from vibro.report.explain_page import write_explanation
 
     from ..benchmark.test_report import whole
+    from .test_difference import made
     from .test_explain import ODD, Host
     from .test_explain import made_run as explained
 
     folder = tmp_path_factory.mktemp("others")
     write_explanation(explain(Host(), explained(folder / "run"), f"a.npz:{ODD}"), folder / "explain.html")
     (folder / "benchmark.html").write_text(html(whole(), "zh"), "utf-8")
+    write_difference(made(), folder / "difference.html")
     return folder
 
 
@@ -126,7 +129,7 @@ def test_the_page_of_a_record_zooms_too(opened, others):
     page.wait_for_selector("[data-plot='image:1'] canvas")
 
 
-@pytest.mark.parametrize("name", ("explain.html", "benchmark.html"))
+@pytest.mark.parametrize("name", ("explain.html", "benchmark.html", "difference.html"))
 @pytest.mark.parametrize("width", (1400, 390))
 def test_axe_finds_nothing_serious_on_the_other_pages(opened, others, name, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")

@@ -113,6 +113,28 @@ def test_lines_and_headings_of_the_terminal():
     assert len(worded) > 60 and sorted(text for text in worded - same if not known(text)) == []
 
 
+def test_notes_of_long_work_and_reasons_of_suggestions():
+    said = set()
+    for where, name, node in calls():
+        if where.parts[0] == "runs" and name in ("say", "_say", "_once") and node.args:
+            said |= set(texts(node.args[0]) or [])
+    tree = ast.parse((PACKAGE / "scoring" / "suggestions.py").read_text(encoding="utf-8"))
+    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
+    said |= {text for value in returned for text in texts(value) or []}
+    filled = {text.replace("X1", "1") for text in said if re.search("[a-z]{2} ", text)}
+    assert len(filled) > 15 and sorted(text for text in filled if not known(text)) == []
+
+
+def test_what_was_set_differently_between_two_runs():
+    tree = ast.parse((PACKAGE / "runs" / "stated.py").read_text(encoding="utf-8"))
+    tuples = [node.elts for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 2]
+    said = {text for elts in tuples for text in texts(elts[1]) or [] if " " in text}
+    said |= {f"{key} X1 -> X1" for key in ("calibration", "fuser", "quorum", "method", "budget")}
+    said.discard("thresholder X1")  # its two values come from one call
+    worded = {text for text in said if re.search("[a-z]{2}", text)}
+    assert len(worded) > 10 and sorted(text for text in worded if not known(text)) == []
+
+
 def test_titles_and_notes_of_a_benchmarks_report():
     said = set()
     for where, name, node in calls():

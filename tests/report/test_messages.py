@@ -29,6 +29,14 @@ def test_what_the_catalogue_does_not_know_stays_english_and_is_not_lost():
     assert [remark.text for remark in remarks([strange, ALONE], "zh")] == [translate(ALONE, "zh"), strange]
 
 
+def test_paths_are_never_translated_and_a_sentence_with_and_is_no_list():
+    assert translate("results: fit", "zh") == "结果：fit" and translate("fit", "zh") == "拟合"
+    assert (
+        translate("harmonics and impacts", "zh") == "谐波 和 冲击" and translate("knn and rise", "zh") == "knn 和 rise"
+    )
+    assert translate("A and B hold other things", "zh") == "A and B hold other things"
+
+
 def test_remarks_come_in_order_of_what_to_do_and_many_of_a_kind_are_counted():
     many = [f"{i} records of sensor S{i} hold the same samples (Q021)" for i in range(2, 32)]
     said = remarks([CLONE, BUDGET, *many, ALONE, ALONE], "en")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -134,16 +135,21 @@ def test_a_comparison_on_the_command_line(place, capsys):
     other = fit(place, "shown", BUDGET="0.07")
     capsys.readouterr()
     line = ["diff", str(place / "usual"), str(other)]
-    assert vibro(line) == 0
+    page = place / "page.html"
+    assert vibro([*line, "-o", str(page)]) == 0
     told = capsys.readouterr().out
-    assert (
-        "cut: budget attention=0.08 alarm=0.02 -> attention=0.08 alarm=0.07" in told
-        and "records change their level" in told
-    )
+    (said,) = re.findall(r"\d+ of 120 verdicts changed; cause: cut \d+\.", told)
+    assert "cut: budget alarm=0.02 -> alarm=0.07\n" in told and f"page: {page}" in told
+    assert said in page.read_text("utf-8")
     assert vibro([*line, "--fail-on-change", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["parts"][0]["part"] == "cut" and found["causes"]["cut"] == len(found["changed"])
     assert vibro(["diff", line[1], line[1], "--fail-on-change"]) == 0
+    assert (
+        capsys.readouterr().out == "Nothing was set differently.\nAll 120 verdicts are equal, and so are the scores.\n"
+    )
+    assert vibro(["diff", line[1], line[1], "--lang", "zh"]) == 0
+    assert capsys.readouterr().out == "没有不同的设置。\n全部 120 个结论相同，分数也相同。\n"
 
 
 def test_what_is_no_finished_run_is_an_error(place, tmp_path):

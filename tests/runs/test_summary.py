@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from vibro.runs.summary import realised
+from vibro.runs.counts import realised
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import INVALID
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vibro.cli.command import command
 from vibro.cli.session import Session
+
+if TYPE_CHECKING:
+    from vibro.report.difference import Difference
 
 SHOWN = 20  # records in the table
 
@@ -18,46 +21,56 @@ def diff(
     session: Session,
     a: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory.", show_default=False)],
     b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The other one.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write a page: FILE.html.")] = None,
     fail_on_change: Annotated[bool, typer.Option("--fail-on-change", help="Exit 1 if a level differs.")] = False,
 ) -> None:
     """Which verdicts two runs give differently, and which part is why: data, view, detector, calibration, weight, cut."""
     from vibro.cli import console
-    from vibro.io.files import iso_time
+    from vibro.report.difference import write_difference
     from vibro.runs.diff import diff_runs
 
     found = diff_runs(session.host(), a, b)
-    parts = [{"part": part, "what": what} for part, what in found.parts]
-    if not session.result({**asdict(found), "parts": parts}):
-        for part, what in found.parts:
-            console.line(f"{part}: {console.clean(what)}")
-        if not found.parts:
-            console.line("nothing was set differently")
-        left = [
-            (found.only_a, f"only in {a}"),
-            (found.only_b, f"only in {b}"),
-            (found.other_samples, "with other samples"),
-        ]
-        said = ", ".join(f"{n} {text}" for n, text in left if n)
-        console.line(f"{found.both} records in both runs" + (f"; {said}" if said else ""))
-        because = ", ".join(f"{part} {n}" for part, n in found.causes.items())
-        console.line(f"{len(found.changed)} records change their level" + (f": {because}" if because else ""))
-        rows = [
-            (
-                row["record_id"],
-                row["sensor_id"],
-                iso_time(row["data_time"]),
-                f"{row['level_a']} -> {row['level_b']}",
-                f"{row['score_a']:.2f} -> {row['score_b']:.2f}",
-                row["cause"],
-            )
-            for row in found.changed[:SHOWN]
-        ]
-        if rows:
-            console.table(("record", "sensor", "time", "level", "score", "cause"), rows)
-        if len(found.changed) > SHOWN:
-            console.line(f"and {len(found.changed) - SHOWN} more (--json lists all)")
+    if out is not None:
+        write_difference(found, out, session.lang)
+    if not session.result(found.table):
+        _show(found, session.lang)
+        if out is not None:
+            console.line(f"page: {out}")
     if fail_on_change and found.changed:
         raise typer.Exit(1)
+
+
+def _show(found: Difference, lang: str) -> None:
+    """What was set differently, what changed in one sentence, the first records."""
+    from vibro.cli.console import clean, line, table, told
+    from vibro.io.files import iso_time
+    from vibro.report.difference import cause_words, headline
+    from vibro.report.texts import texts
+
+    t = texts(lang)
+    for part, what in found.parts:
+        line(f"{cause_words(part, t)}{t['is']}{told(clean(what))}")
+    if not found.parts:
+        line(t["diff_no_parts"])
+    for key in ("only_a", "only_b", "other_samples"):
+        if n := getattr(found, key):
+            line(t[f"diff_{key}"].format(n=n))
+    line(headline(found, t))
+    rows = [
+        (
+            row["record_id"],
+            row["sensor_id"],
+            iso_time(row["data_time"]),
+            f"{t[row['level_a']]} -> {t[row['level_b']]}",
+            f"{row['score_a']:.2f} -> {row['score_b']:.2f}",
+            cause_words(row["cause"], t),
+        )
+        for row in found.changed[:SHOWN]
+    ]
+    if rows:
+        table([t[key] for key in ("record", "sensor", "time", "level", "score", "diff_cause")], rows)
+    if len(found.changed) > SHOWN:
+        line(f"and {len(found.changed) - SHOWN} more (--json lists all)")
 
 
 def reproduce(

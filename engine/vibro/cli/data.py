@@ -50,7 +50,7 @@ def check(
             batch, more = read_sensors(tables.sensors, batch)
             read_machines(tables.sensors)
             warnings += more
-        warnings += machines_unnamed(batch)
+        warnings += machines_unnamed(batch, got.unnamed)
         if tables.covariates is not None:
             batch, more = read_covariates(tables.covariates, batch, tables.covariate_tolerance)
             warnings += more
@@ -161,7 +161,7 @@ def convert(
             **paths,
             "records": got.accounting.summary(),
             "signal": signal,
-            "warnings": [*got.warnings, *machines_unnamed(batch)],
+            "warnings": [*got.warnings, *machines_unnamed(batch, got.unnamed)],
         }
 
     found = _with_ingested(session, data, options, write)
@@ -285,14 +285,13 @@ def _with_ingested(
     body: Callable[[Ingested], Any],
 ) -> Any:
     """The result of ``body`` for the ingested data, which lie in a temporary folder until it returns."""
-    from tempfile import TemporaryDirectory
-
     from vibro.cli.progress import progress
     from vibro.ingest import ingest
+    from vibro.io.files import scratch_folder
 
     host = session.host()
-    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, progress(host):
-        return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
+    with scratch_folder() as folder, progress(host):
+        return body(ingest(paths, _readers(host), options, folder / "ingest", host.emit, side_by_side=True))
 
 
 def _readers(host: PluginHost) -> list[Component]:

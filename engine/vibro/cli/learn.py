@@ -54,9 +54,9 @@ def pseudolabel(
         return
     names = ("normal", "anomalous", "abstained")
     rows = [(s["sensor_id"], s["records"], *(s[name] for name in names)) for s in found["sensors"]]
-    rows.append(("all", found["records"], *(found[name] for name in names)))
+    rows.append((console.told("all"), found["records"], *(found[name] for name in names)))
     console.table(("sensor", "records", *names), rows)
-    why = ", ".join(f"{n} {name}" for name, n in found["abstained_by_reason"].items())
+    why = ", ".join(console.told(f"{n} {name}") for name, n in found["abstained_by_reason"].items())
     console.line(f"abstained: {why}" if why else "no record abstained")
     for name, share in found["raised_too_often"].items():
         console.line(f"{name}: {share:.0%} of its records are raised, too many to take others of it for normal")
@@ -162,7 +162,8 @@ def classify(
         return
     for text in found["warnings"]:
         console.note(f"warning: {console.clean(text)}")
-    console.table(("class", "records"), [*found["classes"].items(), ("not classified", found["not_classified"])])
+    rows = [*found["classes"].items(), ("not classified", found["not_classified"])]
+    console.table(("class", "records"), [(console.told(name), n) for name, n in rows])
     if judged := found["truth"]:
         from vibro.cli.run_tables import show_classes
 
@@ -183,13 +184,17 @@ def suggest(
 ) -> None:
     """Names records that are worth a label: one per event, near the cut, where detectors differ, and normal ones."""
     from vibro.cli import console
+    from vibro.report.texts import texts
     from vibro.runs.suggest import suggest_labels
 
     rows = suggest_labels(run, n, out, labels, labels_partial)
     if session.result({"path": out, "records": rows}):
         return
-    shown = [(r["record_id"], r["sensor_id"], f"{r['score']:.2f}", r["level"], r["reason"]) for r in rows]
-    console.table(("record", "sensor", "held-out score", "level", "why"), shown)
+    t = texts(session.lang)
+    shown = [
+        (r["record_id"], r["sensor_id"], f"{r['score']:.2f}", t[r["level"]], console.told(r["reason"])) for r in rows
+    ]
+    console.table((t["record"], t["sensor"], "held-out score", t["level"], t["why"]), shown)
     console.line("held-out score: by fits that had not seen the record; scores.csv has that of the final model")
     console.line(f"to see one: vibro explain {run} RECORD -o record.html")
     if out is not None:

@@ -235,7 +235,7 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     for made in found["augmentation"]:
         line()
         shown = [
-            (c["class"], c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
+            (told(c["class"]), c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
             for c in made["classes"]
         ]
         copied = made["way"] == "inject"
@@ -261,7 +261,7 @@ def show_classes(judged: Mapping[str, Any]) -> None:
     table(
         ("class", "labels", "precision", "recall", *(f"as {name}" for name in names)),
         [
-            (row["class"], row["records"], *_shares(row), *counts)
+            (told(row["class"]), row["records"], *_shares(row), *counts)
             for row, counts in zip(judged["classes"], judged["confusion"], strict=True)
         ],
     )

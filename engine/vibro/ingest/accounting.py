@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vibro.data import Rejected
+from vibro.io.files import disk_errors
 
 REASONS = {
     "Q001": "decode",
@@ -101,7 +102,9 @@ class Accounting:
 
     def __init__(self, folder: Path) -> None:
         self.files: dict[str, FileCount] = {}
-        self._early: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it lives as long as the books)
+        self._folder = folder  # what an error of the file without a name is told of
+        with disk_errors(folder):
+            self._early: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (it lives as long as the books)
         self._late: list[tuple[tuple[int, int], Finding]] = []
         self._order: dict[str, int] = {}
 
@@ -130,8 +133,9 @@ class Accounting:
             item.detail,
             item.excerpt,
         )
-        self._early.seek(0, 2)
-        self._early.write(json.dumps(astuple(finding)).encode() + b"\n")
+        with disk_errors(self._folder):
+            self._early.seek(0, 2)
+            self._early.write(json.dumps(astuple(finding)).encode() + b"\n")
 
     def decide(self, finding: Finding) -> None:
         """A finding about a record that the reader gave: quarantined now, or accepted with a remark."""
@@ -190,7 +194,8 @@ class Accounting:
 
     def findings(self) -> Iterator[Finding]:
         """Every finding by file and row; a finding about a whole file comes last."""
-        self._early.seek(0)
+        with disk_errors(self._folder):
+            self._early.seek(0)  # writes what waits in memory
         early = (Finding(*json.loads(line)) for line in self._early)
         late = sorted(self._late, key=lambda pair: pair[0])
         keyed = ((self._key(finding), finding) for finding in early)

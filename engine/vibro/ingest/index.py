@@ -71,11 +71,15 @@ class Index:
         """The id of a candidate."""
         return f"{self.ident[i]:016x}"
 
+    def unnamed(self, keep: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Of these candidates the ones that neither their file nor its path names a machine of."""
+        return np.array([not text for text in self.names["machine"]], np.bool_)[self.machine[keep]]
+
     def batch(self, keep: NDArray[np.intp], x: NDArray[np.float32], fs: float, unit: str) -> SignalBatch:
         """The accepted rows as a batch; a missing machine is the sensor, a missing recording the source."""
         sensor, source = self.sensor[keep], self.source[keep]
         machine, recording = self.machine[keep], self.recording[keep]
-        no_machine = np.array([not text for text in self.names["machine"]])[machine]
+        no_machine = self.unnamed(keep)
         no_recording = np.array([not text for text in self.names["recording"]])[recording]
         machine = np.where(no_machine, sensor + len(self.names["machine"]), machine)
         recording = np.where(no_recording, source + len(self.names["recording"]), recording)

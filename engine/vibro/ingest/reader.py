@@ -27,6 +27,7 @@ from vibro.ingest.preview import first_of_kinds
 from vibro.ingest.settings import with_settings
 from vibro.ingest.shaping import Shaper
 from vibro.ingest.sift import Sift
+from vibro.io.files import disk_errors
 
 SIGNALS = "signals.npy"
 
@@ -38,7 +39,8 @@ class Ingested:
     ``mains_hz`` 0 = no clear comb of the mains; ``sources`` holds source, sha256, bytes and accepted records of every
     file; ``ignored`` files that no reader takes, with the reason; ``root`` the folder that sources are relative to;
     ``options`` those of the command with those of a ``vibro.toml`` beside the data; ``preview`` tells how the first file of
-    every kind was understood; ``window`` is one that all recordings could be cut into.
+    every kind was understood; ``window`` is one that all recordings could be cut into; ``unnamed`` says whether there are records
+    whose machine nothing names, so that their sensor stands for it.
     """
 
     batch: SignalBatch
@@ -52,6 +54,7 @@ class Ingested:
     options: IngestOptions = field(default_factory=IngestOptions)
     preview: list[dict[str, Any]] = field(default_factory=list)
     window: int = 0
+    unnamed: bool = False
 
 
 def ingest(
@@ -78,7 +81,8 @@ def ingest(
     check_paths(paths)
     options, told = with_settings(paths if root is None else [root], options)
     check_options(options)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with disk_errors(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         ahead = ReadAhead(configured(readers, options), workdir, stack, side_by_side)
         listing = find_files(paths, ahead.readers, ahead.start, root)
@@ -137,6 +141,7 @@ def ingest(
         options=options,
         preview=preview,
         window=window,
+        unnamed=bool(sift.index.unnamed(keep).any()),
     )
 
 

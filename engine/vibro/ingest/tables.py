@@ -194,10 +194,13 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
     return replace(batch, machine=codes, machines=names), warnings
 
 
-def machines_unnamed(batch: SignalBatch) -> list[str]:
-    """A warning where nothing names a machine, so that each of several sensors is one."""
+def machines_unnamed(batch: SignalBatch, unnamed: bool) -> list[str]:
+    """A warning where nothing names a machine, so that each of several sensors is one.
+
+    ``unnamed``: whether the data have such records; a folder may name a machine just as its only sensor.
+    """
     alone = batch.machines == batch.sensors and np.array_equal(batch.machine, batch.sensor)
-    if len(batch.sensors) < 2 or not alone:
+    if not unnamed or len(batch.sensors) < 2 or not alone:
         return []
     return ["no machine_id: every sensor counts as a machine of its own; --sensors TABLE names the machines"]
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -131,6 +132,15 @@ def new_folder(path: Path, *, need: int = 0, replace: bool = False) -> Iterator[
         finally:
             shutil.rmtree(building, ignore_errors=True)
             os.close(handle)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder that goes when the body ends; ResourceError where none can be made."""
+    with disk_errors(Path(tempfile.gettempdir())):
+        made = tempfile.TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True)
+    with made as folder:
+        yield Path(folder)
 
 
 def refuse_mount(path: Path) -> None:

@@ -22,7 +22,7 @@ from vibro.context import Context
 from vibro.errors import ConfigError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
-from vibro.io.files import new_folder
+from vibro.io.files import new_folder, scratch_folder
 from vibro.python.progress import shown_in_notebook
 from vibro.python.records import Records, records_of
 from vibro.python.show import html, table
@@ -206,9 +206,9 @@ def read(path: str | Path, *, fs: float | None = None, unit: str | None = None) 
 
     What is quarantined is left out, as in every command; ``vibro data check`` tells what and why.
     """
-    with tempfile.TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, _host() as host:
+    with scratch_folder() as folder, _host() as host:
         readers = [cls.make({}, Context()) for cls in host.components("reader")]
-        got = ingest([Path(path)], readers, IngestOptions(fs=fs, unit=unit, need_fs=False), Path(folder), host.emit)
+        got = ingest([Path(path)], readers, IngestOptions(fs=fs, unit=unit, need_fs=False), folder, host.emit)
     batch = got.batch
     return Records(  # a mapped file outlives its name
         x=batch.x[:, 0] if batch.channels == 1 else batch.x,

@@ -19,6 +19,8 @@ from vibro.report.catalogue.help import HELP
 from vibro.report.catalogue.terminal import TERMINAL
 from vibro.report.sentences import PHRASES, SENTENCES
 
+VERBATIM = {"path", "path2", "file", "folder", "run"}  # values that are typed: a folder may be called as a word is
+LISTS = ("{a}, {b} and {c}", "{a} and {b}")  # of names and known phrases; anything else with "and" in it is no list
 OTHERS = (*PHRASES, *DETECTORS, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
@@ -43,6 +45,7 @@ class _Entry:
     group: str
     chinese: str
     fixed: int  # characters that no name stands for: the sentence with the most is the best match
+    list_: bool  # one of LISTS
 
 
 def translate(text: str, lang: str) -> str:
@@ -52,7 +55,8 @@ def translate(text: str, lang: str) -> str:
     entry, values = _find(text)
     if entry is None:
         return text
-    return entry.chinese.format(**{name: translate(value, lang) for name, value in values.items()})
+    told = {name: value if name in VERBATIM else translate(value, lang) for name, value in values.items()}
+    return entry.chinese.format(**told)
 
 
 def known(text: str) -> bool:
@@ -76,7 +80,8 @@ def remarks(sentences: Sequence[str], lang: str) -> list[Remark]:
 @lru_cache(maxsize=4096)
 def _find(text: str) -> tuple[_Entry | None, dict[str, str]]:
     for entry in _entries():
-        if found := entry.pattern.fullmatch(text):
+        found = entry.pattern.fullmatch(text)
+        if found and not (entry.list_ and any(" " in part and not known(part) for part in found.groups())):
             return entry, found.groupdict()
     return None, {}
 
@@ -110,4 +115,4 @@ def _entry(group: str, english: str, chinese: str) -> _Entry:
         else:
             pattern += re.escape(part)
             fixed += len(part)
-    return _Entry(re.compile(pattern, re.DOTALL), group, chinese, fixed)
+    return _Entry(re.compile(pattern, re.DOTALL), group, chinese, fixed, english in LISTS)

@@ -8,10 +8,8 @@ give B's level are told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +18,13 @@ from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble, Floats
 from vibro.host.manager import PluginHost
+from vibro.report.difference import Difference
 from vibro.runs.sides import Side, matched, open_side
 from vibro.runs.stated import stated
 from vibro.scoring.thresholds import Cuts, fuse
 from vibro.scoring.verdict import ALARM, ATTENTION, INDETERMINATE, INVALID, LEVELS, NORMAL
 
-PARTS = ("data", "view", "detector", "calibration", "weight", "cut")
 EARLY = ("data", "view", "detector")  # what raw scores come from
-
-
-@dataclass(frozen=True)
-class Difference:
-    """``parts``: (part, what is different) in the order in which a verdict comes about; ``both``, ``only_a``, ``only_b``,
-    ``other_samples``: records; ``changed``: one entry a record whose level changed; ``causes``: part -> such records."""
-
-    parts: list[tuple[str, str]]
-    both: int
-    only_a: int
-    only_b: int
-    other_samples: int
-    changed: list[dict[str, Any]]
-    causes: Mapping[str, int]
 
 
 def diff_runs(host: PluginHost, a: Path, b: Path) -> Difference:
@@ -52,6 +36,7 @@ def diff_runs(host: PluginHost, a: Path, b: Path) -> Difference:
     level_a, level_b = first.stored["level"][rows_a], second.stored["level"][rows_b]
     moved = np.flatnonzero(level_a != level_b)
     alone = exchanged(host, first, second, rows_a, rows_b) if len(moved) else {}
+    judged = np.stack([first.stored["persistent"][rows_a], second.stored["persistent"][rows_b]]).astype(np.float64)
     changed = []
     for i in moved:
         enough = [part for part, levels in alone.items() if levels[i] == level_b[i]]
@@ -64,12 +49,15 @@ def diff_runs(host: PluginHost, a: Path, b: Path) -> Difference:
                 "level_b": LEVELS[level_b[i]],
                 "score_a": float(first.stored["fused"][rows_a[i]]),
                 "score_b": float(second.stored["fused"][rows_b[i]]),
+                "persistent_score_a": float(judged[0, i]),
+                "persistent_score_b": float(judged[1, i]),
                 "cause": cause([part for part, _ in parts], enough, bool(same[i])),
                 "enough": enough,
             }
         )
     causes = Counter(str(row["cause"]) for row in changed)
     return Difference(
+        (str(a), str(b)),
         parts,
         len(rows_a),
         len(first.batch) - len(rows_a),
@@ -77,6 +65,9 @@ def diff_runs(host: PluginHost, a: Path, b: Path) -> Difference:
         int((~same).sum()),
         changed,
         dict(sorted(causes.items(), key=lambda item: -item[1])),
+        judged,
+        moved,
+        np.stack([_cuts(first), _cuts(second)]),
     )
 
 
@@ -125,6 +116,12 @@ def exchanged(
         found["calibration"] = levels(two.calibrate(a.stored["raw"], other), one)
         found["weight"] = levels(a.stored["z"], two)
     return {part: found[part] for part in ("scores", "calibration", "weight", "cut") if part in found}
+
+
+def _cuts(side: Side) -> NDArray[np.float64]:
+    """(2,) the attention and the alarm cut that a run's verdicts were decided by last."""
+    named = side.manifest["decisions"][-1]["cuts"]
+    return np.array([named[name] for name in ("attention", "alarm")], np.float64)
 
 
 def _levels(score: Floats, cuts: Cuts, kept: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -73,8 +72,8 @@ def distil(
     scored = np.flatnonzero(run.batch.valid & np.isfinite(target))
     if len(scored) < FEWEST:
         raise ConfigError(f"{path} has {len(scored)} scored records; {FEWEST} are needed", hint="fit on more records")
-    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
-        batch = run.records(host, data, Path(scratch))
+    with files.scratch_folder() as scratch:
+        batch = run.records(host, data, scratch)
         batch = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
         say("the teacher scores disturbed copies of its records")
         rows = make_rows(batch, scored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.context import Context, resolve_device
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
+from vibro.io.files import scratch_folder
 from vibro.runs.augment import INJECT, Augmented, copies, generated
 from vibro.runs.generator import network_of
 from vibro.runs.lessons import STUDENT, TEACHER, WAYS, Decision, Lesson, augmented, decide, plan
@@ -76,10 +76,10 @@ def finetune(
     groups = make_groups(run.batch, np.where(truth.real, truth.y, -1).astype(np.int16), truth.names)
     ctx = Context(seed=seed, device=resolve_device(device), fs=run.batch.fs, groups=groups.of)
     ctx = ctx.child(f"classifier:{recipe.cls.name}")
-    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as scratch:
-        batch = run.records(host, data, Path(scratch) / "ingest")
+    with scratch_folder() as scratch:
+        batch = run.records(host, data, scratch / "ingest")
         sound = sound_records(run)
-        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound)
+        rows = read_rows(host, recipe, batch, run.matrix.z, ctx, scratch, sound)
 
         def lesson(name: str, number: int, added: Mapping[str, More]) -> Lesson:
             say(f"{recipe.cls.name} {name}")
@@ -90,8 +90,8 @@ def finetune(
         def make(way: str) -> Augmented:
             if way == INJECT:
                 steady = bool(run.summary["signal"].get("mains_hz"))
-                return copies(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, Path(scratch))
-            network = network_of(host, recipe, batch, rows, rows_of, states, ctx, Path(scratch))
+                return copies(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, scratch)
+            network = network_of(host, recipe, batch, rows, rows_of, states, ctx, scratch)
             return generated(recipe, rows.x, truth, groups.of, network, ctx)
 
         lessons = [lesson(name, number, {}) for name, number in plan(truth, rounds)]

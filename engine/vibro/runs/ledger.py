@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from vibro.core.fitted import FittedEnsemble
 from vibro.ingest.accounting import QUARANTINED, REASONS
 from vibro.io import files
+from vibro.runs.lacking import lacking
 from vibro.runs.outputs import score_columns
 from vibro.runs.scorer import Judged
-from vibro.runs.summary import lacking
 from vibro.runs.window import machine_levels
 from vibro.scoring.drift import ALPHA, BLOCK, drift, reference_of
 from vibro.scoring.machines import N

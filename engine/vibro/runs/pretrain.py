@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +22,7 @@ from vibro.events import StageFinished, StageStarted, TaskProgress, TaskStarted
 from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
 from vibro.injection.pools import LEAST, MOST, disturb_pairs, draw_pools
-from vibro.io.files import write_bytes
+from vibro.io.files import scratch_folder, write_bytes
 
 POOLS, PAIRS = 240, 200  # of all data together; of a pool
 
@@ -78,8 +77,8 @@ def _drawn(
 ) -> tuple[list[Pool], dict[str, Any]]:
     """Pools of one DATA, and what it is, without saying where it lies; DataError where there is nothing to learn from."""
     readers = [cls.make({}, Context()) for cls in host.components("reader")]
-    with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder:
-        batch = ingest([path], readers, reading, Path(folder), host.emit, side_by_side=True).batch
+    with scratch_folder() as folder:
+        batch = ingest([path], readers, reading, folder, host.emit, side_by_side=True).batch
         pools = list(_shown(plan, batch, count, seed))
     records = int(batch.valid.sum())
     if not pools:

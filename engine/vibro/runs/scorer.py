@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, NothingAccepted, ingest
 from vibro.ingest.accounting import Accounting
 from vibro.ingest.tables import Covariates
+from vibro.io.files import scratch_folder
 from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.scoring.verdict import ScoreMatrix, Verdict
 from vibro.store import bundle, manifest
@@ -84,9 +84,9 @@ class Scorer:
 
     def judge(self, path: Path) -> Judged:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""
-        with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder:
+        with scratch_folder() as folder:
             try:
-                got = ingest([path], self._readers, self._reading, Path(folder), self._engine.host.emit, root=self.root)
+                got = ingest([path], self._readers, self._reading, folder, self._engine.host.emit, root=self.root)
             except NothingAccepted as error:
                 return Judged(None, None, None, _findings(error.accounting))
             batch = got.batch

@@ -159,7 +159,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         batch, said = read_sensors(data.sensors, batch)
         machines |= read_machines(data.sensors)
         warnings += said
-    warnings += machines_unnamed(batch)
+    warnings += machines_unnamed(batch, got.unnamed)
     if data.covariates is not None:
         batch, said = read_covariates(data.covariates, batch, data.covariate_tolerance)
         warnings += said

@@ -21,7 +21,7 @@ def stated(a: Side, b: Side, other_samples: int) -> list[tuple[str, str]]:
         found.append(("data", what))
     told, now = one["settings"], two["settings"]
     found += [
-        ("data", f"{name.replace('_', '-')} {_short(told.get(name))} -> {_short(now.get(name))}")
+        ("data", f"{name.replace('_', '-')} {_change(told.get(name), now.get(name))}")
         for name in ("fit_on", "covariates", "sensors")
         if told.get(name) != now.get(name)
     ]
@@ -35,7 +35,7 @@ def stated(a: Side, b: Side, other_samples: int) -> list[tuple[str, str]]:
     found += [("detector", f"{name} is new") for name in later if name not in then]
     for name in [name for name in then if name in later]:
         found += [
-            ("detector", f"{name}.{key} {_short(then[name].get(key))} -> {_short(later[name].get(key))}")
+            ("detector", f"{name}.{key} {_change(then[name].get(key), later[name].get(key))}")
             for key in sorted({*then[name], *later[name]} - {"view"})
             if then[name].get(key) != later[name].get(key)
         ]
@@ -51,16 +51,16 @@ def stated(a: Side, b: Side, other_samples: int) -> list[tuple[str, str]]:
     ]
     for part, key in (("calibration", "calibration"), ("weight", "fuser"), ("weight", "quorum")):
         if one["ensemble"][key] != two["ensemble"][key]:
-            found.append((part, f"{key} {_short(one['ensemble'][key])} -> {_short(two['ensemble'][key])}"))
+            found.append((part, f"{key} {_change(one['ensemble'][key], two['ensemble'][key])}"))
     if not any(part == "calibration" for part, _ in found) and _recalibrated(a, b, found):
         found.append(("calibration", "a sensor has another baseline (vibro accept)"))
     last, latest = one["decisions"][-1], two["decisions"][-1]
     for key in ("method", "budget"):
         if last[key] != latest[key]:
-            found.append(("cut", f"{key} {_short(last[key])} -> {_short(latest[key])}"))
+            found.append(("cut", f"{key} {_change(last[key], latest[key])}"))
     if one["ensemble"]["thresholder"] != two["ensemble"]["thresholder"] and last["method"] == latest["method"]:
         rules = one["ensemble"]["thresholder"], two["ensemble"]["thresholder"]
-        found.append(("cut", f"thresholder {_short(rules[0])} -> {_short(rules[1])}"))
+        found.append(("cut", f"thresholder {_change(rules[0], rules[1])}"))
     if _marks(a) != _marks(b):
         found.append(("cut", "the user has marked other records (vibro label)"))
     return found
@@ -82,7 +82,16 @@ def _recalibrated(a: Side, b: Side, found: Sequence[tuple[str, str]]) -> bool:
     return raw and not np.array_equal(a.stored["z"][rows_a], b.stored["z"][rows_b], equal_nan=True)
 
 
+def _change(a: Any, b: Any) -> str:
+    """``a -> b``; of two tables only what differs."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        keys = [key for key in {**a, **b} if a.get(key) != b.get(key)]
+        a, b = ({key: table.get(key) for key in keys} for table in (a, b))
+    return f"{_short(a)} -> {_short(b)}"
+
+
 def _short(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{key}={_short(item)}" for key, item in value.items() if item not in (None, {}, [], ()))
+        told = " ".join(f"{key}={_short(item)}" for key, item in value.items() if item not in (None, {}, [], ()))
+        return told or "none"
     return "none" if value is None else str(value)

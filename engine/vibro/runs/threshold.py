@@ -23,7 +23,7 @@ from vibro.injection.trial import Trial
 from vibro.io.named import check_plain
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import source_signals, write_report
-from vibro.runs import summary
+from vibro.runs import members, summary
 from vibro.runs.attribution import maps_of
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.diagnosis import with_hypotheses
@@ -139,7 +139,7 @@ def rethreshold(
     injected = None
     if trial is not None:
         names = tuple(map(str, decode_text(stored["model_sensors"])))
-        injected = summary.fault_injection(trial, cuts, ids, names)
+        injected = members.fault_injection(trial, cuts, ids, names)
     machines = machine_rows(batch, verdict, cuts)
     cases = with_hypotheses(case_rows(batch, verdict, machines), found.get("hypotheses", {}))
     judge = None if learned.told is not None else cutting(method)

@@ -94,7 +94,7 @@ def machines_named(listed: Sequence[str]) -> str:
 
 
 def alone(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The sensors of ``summary.sensors`` that deviate alone."""
+    """The sensors of ``counts.sensors`` that deviate alone."""
     lone = [row for row in sensors if row["alone"]]
     if not lone:
         return []

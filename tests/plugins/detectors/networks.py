@@ -64,8 +64,9 @@ def fitted(name, rows=90, seed=0, ctx=None, y=None, **settings):
 
 
 def module_of(name) -> ModuleType:
-    """The module that a network is written in."""
-    return sys.modules[NETWORKS[name][0].__module__]
+    """The module that a network is trained in."""
+    cls = NETWORKS[name][0]
+    return sys.modules[getattr(cls, "_learn", cls).__module__]
 
 
 # --- what each of them must learn -------------------------------------------------------------------------------------

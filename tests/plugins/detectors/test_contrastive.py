@@ -8,9 +8,10 @@ import torch
 from torch import Generator
 
 from vibro.api import Context
+from vibro_plugins.deep import channels
 from vibro_plugins.deep.diagnostics import effective_rank
 from vibro_plugins.detectors import contrastive
-from vibro_plugins.detectors.contrastive import Contrastive
+from vibro_plugins.detectors.contrastive import Contrastive, heads
 from vibro_plugins.detectors.contrastive.augment import (
     MAP_EDITS,
     WAVE_EDITS,
@@ -30,7 +31,9 @@ from vibro_plugins.detectors.contrastive.losses import (
     uniformity,
 )
 from vibro_plugins.detectors.contrastive.networks import encoder
+from vibro_plugins.stats import neighbours
 
+from . import networks
 from .networks import task
 
 TASK = task("contrastive")
@@ -394,3 +397,21 @@ def test_trimmed_rows_are_not_kept_for_scoring():
     kept = detector.state()["head.codes"]
     left = [i for i, code in enumerate(codes) if not (kept == code.astype(np.float32)).all(axis=1).any()]
     assert len(kept) == 180 and sorted(left) == sorted(np.argsort(detector._remoteness(codes))[180:])
+
+
+def test_it_says_how_many_rows_it_compares_with(monkeypatch):
+    monkeypatch.setattr(neighbours, "MOST_ROWS", 50)
+    monkeypatch.setattr(heads, "MOST_ROWS", 40)
+    monkeypatch.setattr(channels, "MOST_ROWS", 60)
+
+    def used(x=90, **settings):
+        detector = networks.fitted("contrastive", x, epochs=0, **settings)
+        again = Contrastive(detector.params, Context())
+        again.load_state(detector.state())
+        assert again.health() == detector.health()
+        return detector.health().get("rows_used")
+
+    assert [used(head=head) for head in ("knn", "knn_cosine", "ocsvm", "mahalanobis")] == [50, 50, 40, None]
+    assert used(head="knn", x=40) is None
+    x = networks.vectors(120, 0)
+    assert used(x=x, ctx=networks.with_copies(x), objective="exposure") == 60

@@ -12,7 +12,10 @@ from torch import nn
 from vibro.api import Context, NotApplicableError
 from vibro_plugins.deep import images as deep_images
 from vibro_plugins.deep import resnet
-from vibro_plugins.detectors.deep_svdd import AWAY, Decoder, DeepSad, DeepSvdd, DeepSvddParams, Encoder, centre_of
+from vibro_plugins.detectors.deep_svdd import DeepSad, DeepSvdd
+from vibro_plugins.detectors.deep_svdd.networks import Decoder, Encoder
+from vibro_plugins.detectors.deep_svdd.one_class import AWAY, centre_of
+from vibro_plugins.detectors.deep_svdd.settings import DeepSvddParams
 
 from .networks import pictures, task, trained
 

@@ -21,6 +21,7 @@ from vibro_plugins.deep import images as deep_images
 from vibro_plugins.deep import sampling
 from vibro_plugins.deep.training import arrays
 from vibro_plugins.detectors.contrastive.heads import HEADS
+from vibro_plugins.detectors.deep_svdd import sphere
 
 from .networks import FIVE, NETWORKS, fitted, module_of, pictures, task, trained, vectors
 
@@ -286,7 +287,7 @@ def test_trap_34_images_are_read_by_minibatch(name, tmp_path, monkeypatch):
         return apply(self, x)
 
     monkeypatch.setattr(deep_images.Pixels, "apply", watched)
-    monkeypatch.setattr(module_of(name), "CHUNK", 64)
+    monkeypatch.setattr(sphere if name == "deep_svdd" else module_of(name), "CHUNK", 64)
     detector = task(name).fitted(mapped, epochs=4)
     assert most <= 64
     assert np.isfinite(detector.score(mapped)).all()

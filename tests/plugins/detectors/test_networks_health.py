@@ -9,11 +9,14 @@ from torch import nn
 from vibro.api import NotApplicableError
 from vibro_plugins.deep import resnet
 from vibro_plugins.deep.training import step
-from vibro_plugins.detectors import contrastive, deep_svdd
+from vibro_plugins.detectors import contrastive
 from vibro_plugins.detectors.contrastive.augment import Augmentation
 from vibro_plugins.detectors.contrastive.losses import moco, nt_xent
 from vibro_plugins.detectors.contrastive.networks import ImageEncoder
-from vibro_plugins.detectors.deep_svdd import Encoder, centre_of
+from vibro_plugins.detectors.deep_svdd import networks as svdd_networks
+from vibro_plugins.detectors.deep_svdd import one_class
+from vibro_plugins.detectors.deep_svdd.networks import Encoder
+from vibro_plugins.detectors.deep_svdd.one_class import centre_of
 from vibro_plugins.detectors.hetero_vae import Vae
 from vibro_plugins.detectors.lstm_ae import AutoEncoder
 from vibro_plugins.detectors.tadgan import TadGan
@@ -132,7 +135,7 @@ DROWNED = (reading(lambda x: x + 100 * torch.randn_like(x)), {})
 
 
 def biased(monkeypatch, name):
-    monkeypatch.setattr(deep_svdd, "trunk", lambda c, b, w, bias: resnet.trunk(c, b, w, bias=True))
+    monkeypatch.setattr(svdd_networks, "trunk", lambda c, b, w, bias: resnet.trunk(c, b, w, bias=True))
     monkeypatch.setattr(resnet.nn.init, "zeros_", lambda bias: bias.data.fill_(0.1))
 
 
@@ -141,7 +144,7 @@ def last_layer_with_bias(net):
 
 
 def centre(change):
-    return replacing(deep_svdd, "centre_of", lambda found: change(centre_of(found)).astype("float32"))
+    return replacing(one_class, "centre_of", lambda found: change(centre_of(found)).astype("float32"))
 
 
 def first_zero(found):
@@ -220,9 +223,12 @@ BROKEN = {
         "records mixed": (MIXED, {}),
         "codes of signs": (giving(torch.sign), {}),
         "saturated codes": (giving(lambda code: torch.tanh(1000 * code)), {}),
-        "dead last layer": (replacing(deep_svdd, "start", lambda layer: nn.init.zeros_(layer.weight)), {"epochs": 1}),
+        "dead last layer": (
+            replacing(svdd_networks, "start", lambda layer: nn.init.zeros_(layer.weight)),
+            {"epochs": 1},
+        ),
         "codes of one direction": (
-            replacing(deep_svdd, "start", lambda layer: nn.init.constant_(layer.weight, 0.05)),
+            replacing(svdd_networks, "start", lambda layer: nn.init.constant_(layer.weight, 0.05)),
             {"epochs": 1, "lr": 1e-5},
         ),
     },

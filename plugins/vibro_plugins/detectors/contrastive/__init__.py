@@ -167,7 +167,7 @@ class Contrastive(Network):
             raise NotApplicableError("training collapsed: the codes of all fit rows are one, or not finite")
         kept = codes[nearest(self._remoteness(codes), p.trim)]
         self._head = fit_head(p.head, kept, p.neighbours, self.ctx.seed % 2**32)
-        health = self._diagnose(net, sample, gain)
+        health = self._diagnose(net, sample, gain) | self._used(len(kept))
         if faults:
             held = np.unique(record[holdout])
             apart = separation(
@@ -370,6 +370,12 @@ class Contrastive(Network):
     def _embedded(self, net: nn.ModuleDict, windows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Codes (m, code)."""
         return scored(net, windows, net["encode"], self._tensor)
+
+    def _used(self, rows: int) -> dict[str, float]:
+        """``rows_used``: how many fit rows records are compared with, where not all."""
+        if (used := self._head.used(rows)) < rows:
+            return {"rows_used": float(used)}
+        return {} if self._channels is None else self._channels.used()
 
     def _diagnose(self, net: nn.ModuleDict, sample: NDArray[np.float32], gain: float) -> dict[str, float]:
         """``gain``: relative fall of the loss on held-out rows. Of two views of each window of ``sample``: ``alignment`` (0 = the

@@ -38,6 +38,11 @@ class Head:
         """(n, d) -> (n,)."""
         return in_blocks(self.scorer, codes)
 
+    def used(self, rows: int) -> int:
+        """How many of so many codes the head was made of."""
+        kept = self.arrays.get("codes")
+        return len(kept) if kept is not None else min(rows, MOST_ROWS) if "vectors" in self.arrays else rows
+
 
 def fit_head(name: str, codes: Floats, neighbours: int, seed: int) -> Head:
     """The named head of the codes (m, d)."""

@@ -1,0 +1,51 @@
+"""What records lack of that which a model was fitted with, and how they are judged without: covariates, companions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vibro.core.fitted import FitReport, FittedEnsemble
+from vibro.data import SignalBatch
+from vibro.scoring.verdict import ScoreMatrix
+
+
+def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> tuple[NDArray[np.bool_], list[str]]:
+    """(n,) records that lack covariates which the model knows, and a sentence on how they are judged."""
+    coded = batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"])
+    rows = fitted.lack_covariates(coded)
+    if not rows.any() or fitted.without_covariates is None:
+        return rows, []
+    columns = fitted.without_covariates.arrays["columns"]
+    missing = np.isnan(coded.covariates[:, columns]).any(axis=0)
+    names = np.array(fitted.schema["covariate_names"])[columns][missing].tolist()
+    return rows, [
+        f"{int(rows.sum())} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
+        " they are judged by its calibration without covariates"
+    ]
+
+
+def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors that judge records by their companions: why they are off, or how many records have none."""
+    off: dict[str, list[str]] = {}
+    for r in report.results:
+        if r.status == "excluded" and fitted.plan.needs_companions(r.id):
+            off.setdefault(r.reason, []).append(r.id)
+    said = [f"{' and '.join(ids)} off: {reason}" for reason, ids in off.items()]
+    on = [j for j, ident in enumerate(matrix.detectors) if fitted.plan.needs_companions(ident)]
+    if not on:
+        return said
+    alone = np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid
+    judged = fitted.reference["sensor"][np.isfinite(fitted.reference["z"][:, on]).any(axis=1)]
+    grouped = np.isin(batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"]).sensor, judged)
+    reasons = {
+        "lack companions, the other sensors of their machine at their instant": alone & grouped,
+        "are of sensors that had too few instants in common with others at the fit": alone & ~grouped,
+    }
+    ids = " and ".join(matrix.detectors[j] for j in on)
+    for reason, rows in reasons.items():
+        if rows.any():
+            said.append(
+                f"{int(rows.sum())} of {len(batch)} records {reason}: {ids} give them no score, the other detectors judge them"
+            )
+    return said
