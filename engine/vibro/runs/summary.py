@@ -33,8 +33,8 @@ def levels(verdict: Verdict) -> dict[str, int]:
     return {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)}
 
 
-def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Counts a sensor; ``own`` tells which are judged by their own calibration, ``alone`` which deviate by themselves."""
+def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, baselines: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Counts a sensor; ``baselines`` tells what each is compared with, ``alone`` which deviate by themselves."""
     rows, alone = [], {sensor for _, sensor in lone_sensors(batch, verdict, cuts)}
     for code in np.unique(batch.sensor):
         rows_of = np.flatnonzero(batch.sensor == code)
@@ -48,7 +48,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
                 "invalid": int((mine == INVALID).sum()),
                 "attention": int((mine == ATTENTION).sum()),
                 "alarm": int((mine == ALARM).sum()),
-                "calibration": "own" if own.get(name, False) else "pooled",
+                "calibration": baselines.get(name, "pooled"),
                 "alone": name in alone,
             }
         )
@@ -132,13 +132,14 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
                 warnings.append(
                     f"{fitted.detectors[j]} and {a} rank the records alike (correlation {correlation[i, j]:.2f})"
                 )
-    own = fitted.calibration.own()
+    baselines, groups = fitted.calibration.baselines().tolist(), fitted.schema.get("groups", {})
     return {
         "fuser": plan.ensemble.fuser["use"],
         "calibration": {
             "method": fitted.calibration.method,
             "linear": fitted.calibration.linear,
-            "groups": {"own": int(own.sum()), "pooled": int((~own).sum())},
+            "groups": {name: baselines.count(name) for name in ("own", "pooled", *(["group"] if groups else []))},
+            **({"alike": {name: len(members) for name, members in groups.items()}} if groups else {}),
         },
         "weights": {i: float(w) for i, w in zip(fitted.detectors, fitted.weights, strict=True)},
         "n_used": int((fitted.weights > 0).sum()),
@@ -198,9 +199,9 @@ def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, b
     return said
 
 
-def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
-    """Which of the model's sensors have a calibration of their own."""
-    return dict(zip(fitted.schema["sensors"], map(bool, fitted.calibration.own()), strict=False))
+def baselines_of(fitted: FittedEnsemble) -> dict[str, str]:
+    """What each of the model's sensors is compared with, as ``Calibration.baselines`` names it."""
+    return dict(zip(fitted.schema["sensors"], fitted.calibration.baselines().tolist(), strict=False))
 
 
 def failures(fitted: FittedEnsemble, report: FitReport) -> list[dict[str, Any]]:
@@ -236,7 +237,7 @@ def decided(
     *,
     method: str,
     budgets: Mapping[str, float],
-    own: Mapping[str, bool],
+    baselines: Mapping[str, str],
     injected: Mapping[str, Any] | None,
     hypotheses: Mapping[str, Any],
     advice: Sequence[str] = (),
@@ -244,11 +245,11 @@ def decided(
     """The parts of a summary that follow from its cuts: levels, thresholds, cases, fault injection, highest records.
 
     ``machines``, ``cases``: rows of ``machines.csv`` and ``cases.csv``; ``details``: what the thresholder told
-    of its alarm cut; ``own``: sensors with a calibration of their own; ``advice``: sentences on what injected faults
+    of its alarm cut; ``baselines``: what each sensor is compared with; ``advice``: sentences on what injected faults
     showed. ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of
     alarms is promised, only counted.
     """
-    by_sensor = sensors(batch, verdict, cuts, own)
+    by_sensor = sensors(batch, verdict, cuts, baselines)
     thresholds: dict[str, Any] = {
         "fallback": None,
         "interval": None,
@@ -362,7 +363,7 @@ def build(
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
-        own=own_calibration(fitted),
+        baselines=baselines_of(fitted),
         injected=fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
         hypotheses=hypotheses,
         advice=advice,
