@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = "torch"
-HEAD = """# constraints.txt with hashes, made by `make hashes`: wheels for Linux on x86-64 and CPython 3.11, and wheels for every platform.
-# Without torch, whose builds share a version: install it first (README), then `pip install --require-hashes --no-deps -r` this.
+HEAD = """# constraints.txt with hashes, made by `make hashes` with CPython 3.11 on Linux, x86-64; other platforms have other files.
+# Without torch, whose builds share a version: install it first (README), then these with --require-hashes --no-deps.
 """
 
 
