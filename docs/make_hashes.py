@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = "torch"
-HEAD = """# constraints.txt with hashes, made by `make hashes` with CPython 3.11 on Linux, x86-64; other platforms have other files.
+HEAD = """# constraints.txt with hashes, made by `make hashes` with CPython 3.11 on Linux, x86-64; other platforms need others.
 # Without torch, whose builds share a version: install it first (README), then these with --require-hashes --no-deps.
 """
 
