@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -225,8 +225,12 @@ def fit_spans(batch: SignalBatch, train: NDArray[np.bool_] | None) -> dict[str, 
 
 def samples_of(batch: SignalBatch) -> Signals:
     """The samples of a batch by record id, for the evidence of its report."""
-    place = {ident: i for i, ident in enumerate(batch.ids.tolist())}
-    return lambda ids: ({ident: np.asarray(batch.x[place[ident]]) for ident in ids if ident in place}, [])
+
+    def read(ids: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+        wanted = set(ids)
+        return {str(ident): np.asarray(batch.x[i]) for i, ident in enumerate(batch.ids) if ident in wanted}, []
+
+    return read
 
 
 def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:
