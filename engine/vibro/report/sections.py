@@ -17,6 +17,7 @@ from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
+from vibro.scoring.regression import sensor_rows
 from vibro.store.tables import printable
 
 TOP = 20  # records with the highest scores
@@ -107,10 +108,11 @@ def for_script(
 
 def worst_first(run: RunData) -> list[int]:
     """Sensor codes, those with the most alarms, then attention, then the highest score first."""
+    judged, of = run.judged, sensor_rows(run.sensor)
 
     def key(code: int) -> tuple[float, ...]:
-        mine = run.sensor == code
-        level, score = run.level[mine], run.judged[mine & (run.level != INVALID)]
+        mine = of[code]
+        level, score = run.level[mine], judged[mine[run.level[mine] != INVALID]]
         highest = float(np.nanmax(score)) if np.isfinite(score).any() else -np.inf
         return (-int((level == ALARM).sum()), -int((level == ATTENTION).sum()), -highest)
 

@@ -27,6 +27,7 @@ from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
 from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
+from vibro.scoring.regression import sensor_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
@@ -216,9 +217,9 @@ def fit_spans(batch: SignalBatch, train: NDArray[np.bool_] | None) -> dict[str, 
     if train is None:
         return {}
     spans = {}
-    for code in np.unique(batch.sensor[train]):
-        time = batch.time[train & (batch.sensor == code)]
-        if not np.isnat(time).any():
+    for code, rows in enumerate(sensor_rows(batch.sensor)):
+        time = batch.time[rows[train[rows]]]
+        if len(time) and not np.isnat(time).any():
             spans[batch.sensors[code]] = [time.min(), time.max()]
     return spans
 

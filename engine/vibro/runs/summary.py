@@ -18,6 +18,7 @@ from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import PER_SENSOR, Trial, judge
 from vibro.runs import voice
 from vibro.scoring.machines import lone_sensors
+from vibro.scoring.regression import sensor_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, ScoreMatrix, Verdict
 
@@ -36,8 +37,9 @@ def levels(verdict: Verdict) -> dict[str, int]:
 def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, baselines: Mapping[str, str]) -> list[dict[str, Any]]:
     """Counts a sensor; ``baselines`` tells what each is compared with, ``alone`` which deviate by themselves."""
     rows, alone = [], {sensor for _, sensor in lone_sensors(batch, verdict, cuts)}
-    for code in np.unique(batch.sensor):
-        rows_of = np.flatnonzero(batch.sensor == code)
+    for code, rows_of in enumerate(sensor_rows(batch.sensor)):
+        if not len(rows_of):
+            continue
         mine = verdict.level[rows_of]
         name = batch.sensors[code]
         rows.append(
