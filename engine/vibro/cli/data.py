@@ -294,7 +294,8 @@ def _with_ingested(
 
     host = session.host()
     with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder, progress(host):
-        return body(ingest(paths, _readers(host), options, Path(folder) / "ingest", host.emit, side_by_side=True))
+        place = Path(folder) / "ingest"
+        return body(ingest(paths, _readers(host), options, place, host.emit, side_by_side=True, hashed=False))
 
 
 def _readers(host: PluginHost) -> list[Component]:

@@ -86,7 +86,8 @@ class Scorer:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""
         with TemporaryDirectory(prefix="vibro-", ignore_cleanup_errors=True) as folder:
             try:
-                got = ingest([path], self._readers, self._reading, Path(folder), self._engine.host.emit, root=self.root)
+                emit, place = self._engine.host.emit, Path(folder)
+                got = ingest([path], self._readers, self._reading, place, emit, hashed=False, root=self.root)
             except NothingAccepted as error:
                 return Judged(None, None, None, _findings(error.accounting))
             batch = got.batch
