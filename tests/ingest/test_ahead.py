@@ -185,13 +185,13 @@ def test_workers_only_where_they_pay(monkeypatch):
     monkeypatch.setattr(ahead_module, "processors", lambda: 3)
     assert worth(made(), [1000] * 5) == 0
     assert worth(made(), [1 << 30]) == 0
-    assert worth(made(), [1000] * 2000) == 2
-    assert worth(made(), [500_000] * 300) == 2
+    assert worth(made(), [1000] * 4000) == 2
+    assert worth(made(), [2_000_000] * 300) == 2
     monkeypatch.setattr(ahead_module, "code_of", lambda cls: "")  # a plugin in a process of its own
-    assert worth(made(), [1000] * 2000) == 0
+    assert worth(made(), [1000] * 4000) == 0
     monkeypatch.undo()
     monkeypatch.setattr(ahead_module, "processors", lambda: 1)
-    assert worth(made(), [1000] * 2000) == 0
+    assert worth(made(), [1000] * 4000) == 0
 
 
 def test_a_file_that_is_gone_when_its_turn_comes(folder, tmp_path, monkeypatch):

@@ -178,3 +178,18 @@ def test_no_damage_passes_the_checksum(tmp_path, harm):
         content[3_000_001] ^= 16
     path.write_bytes(content)
     assert cache.get("k") is None and not path.exists()
+
+
+def test_a_large_folder_is_looked_through_once_as_long_as_there_is_room(tmp_path, monkeypatch):
+    looked = []
+    shrink = ViewCache._shrink
+    monkeypatch.setattr(ViewCache, "_shrink", lambda cache: (looked.append(1), shrink(cache)))
+    roomy, small = ViewCache(tmp_path / "roomy"), ViewCache(tmp_path / "small", limit=5000)
+    for i in range(20):
+        roomy.put(f"{i:02}", np.zeros((10, 10), np.float32), {})
+    assert len(looked) == 1
+    for i in range(20):
+        small.put(f"{i:02}", np.zeros((10, 10), np.float32), {})
+        assert sum(path.stat().st_size for path in (tmp_path / "small").rglob("*.*") if path.is_file()) <= 5000
+    kept = sorted(path.name for path in (tmp_path / "small").iterdir())
+    assert kept and kept[-1] == "19" and len(kept) < 10

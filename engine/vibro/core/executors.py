@@ -37,7 +37,7 @@ def make_executor(spec: str) -> Executor:
     if spec == "serial":
         return SerialExecutor()
     if scheme == "processes" and rest.isdecimal() and int(rest) > 0:
-        return Workers(int(rest), mp_context=get_context("spawn"), initializer=end_with_parent)
+        return Workers(int(rest))
     if scheme == "dask" and rest.startswith("//") and rest != "//":
         from vibro.core.dask import DaskExecutor
 
@@ -49,6 +49,10 @@ def make_executor(spec: str) -> Executor:
 
 class Workers(ProcessPoolExecutor):
     """Worker processes that are ended at once when the work that they belong to fails or is interrupted."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+        self.workers = workers
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

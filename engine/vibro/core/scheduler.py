@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import ViewKey
+from vibro.core.longest import LongestFirst
 from vibro.core.plan import Plan
 from vibro.core.shared import SharedArrays
 from vibro.core.views import ViewStore
@@ -69,6 +71,7 @@ class TaskRunner:
                     copies.release(view_of[ident])
                 self.emit(TaskFinished(stage, ident, result.fit_seconds + result.score_seconds))
 
+        queue = LongestFirst(self.executor, getattr(self.executor, "workers", sys.maxsize))
         shared: dict[tuple[bool, ViewKey], ArrayRef] = {}
         files = SharedArrays(self.folder)
 
@@ -108,7 +111,7 @@ class TaskRunner:
             if disturbed is not None:
                 task = replace(task, copies=ref(disturbed, ident, copied=True))  # type: ignore[call-arg]
             parts = [task] if self.serial or isinstance(task, FitTask) else task.parts(len(x))
-            running[ident] = [self.executor.submit(work, part) for part in parts]
+            running[ident] = [queue.submit(task.cls.seconds, work, part) for part in parts]
             drain(wait=False)
         drain(wait=True)
         files.clear()

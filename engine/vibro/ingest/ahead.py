@@ -23,8 +23,8 @@ from vibro.ingest.remember import SMALL
 from vibro.ingest.worker import Job, Made, prepare, take_files
 
 T = TypeVar("T")
-ENOUGH = 128 << 20  # bytes of text in all, from which on workers are worth their start
-MANY = 1000  # files, likewise
+ENOUGH = 400 << 20  # bytes of text in all, from which on workers are worth their start (benchmarks.speed.tables)
+MANY = 4000  # files, likewise
 _BLOCK = 16  # files of a task
 _BYTES = 2 << 20  # text of a task
 _AHEAD = 8  # tasks a worker has waiting

@@ -38,6 +38,7 @@ class ViewCache:
     def __init__(self, folder: Path, limit: int = LIMIT) -> None:
         self.folder = folder
         self.limit = limit
+        self._room = 0  # bytes to write until the folder, which may hold thousands of entries, is looked through again
 
     def get(self, key: str) -> tuple[NDArray[np.float32], State] | None:
         """The array as a read-only memory map, and the state; None if there is no sound entry."""
@@ -70,7 +71,9 @@ class ViewCache:
             (building / SEAL).write_text(self._seal(key, building), "ascii")
             sync_tree(building)
             building.rename(self.folder / key)
-            self._shrink()
+            self._room -= _size(self.folder / key)
+            if self._room <= 0:
+                self._shrink()
         except (OSError, ResourceError, StateError):  # full, read-only, or another run has made the entry meanwhile
             pass
         finally:
@@ -104,9 +107,10 @@ class ViewCache:
         total = sum(size for _, _, size in entries)
         for _, entry, size in sorted(entries, key=lambda item: item[0]):
             if total <= self.limit:
-                return
+                break
             shutil.rmtree(entry, ignore_errors=True)
             total -= size
+        self._room = (self.limit - total) // 2  # other runs may write there too
 
 
 def _write(path: Path, array: NDArray[np.float32]) -> None:

@@ -116,7 +116,7 @@ class HeteroVae(Network):
     Params = HeteroVaeParams
     view: ClassVar[dict[str, Any]] = PICTURE
     item = "c h w"
-    seconds = 15.0
+    seconds = 8.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "lr": 0.01, "epochs": 6, "latent": 2, "warm_up": 1}
 
     _pixels: Pixels

@@ -98,7 +98,7 @@ class LstmAe(Network):
     summary = "LSTM auto-encoder: root mean squared error of the rebuilt sequence"
     Params = LstmAeParams
     view: ClassVar[dict[str, Any]] = LINES
-    seconds = 17.0
+    seconds = 10.0
     test_settings: Mapping[str, Any] = {"patch": 4, "hidden": 16, "code": 4, "epochs": 30, "batch": 8, "lr": 0.01}
 
     _centre: NDArray[np.float32]  # (steps, values)

@@ -119,7 +119,7 @@ class Contrastive(Network):
     Params = ContrastiveParams
     view: ClassVar[dict[str, Any]] = PICTURE
     requires = ("torch", "sklearn")
-    seconds = 20.0
+    seconds = 6.0
     test_settings: ClassVar[dict[str, Any]] = {"width": 4, "code": 16, "epochs": 3, "batch": 16, "lr": 0.005}
 
     _wave: bool  # rows are records, not vectors or images

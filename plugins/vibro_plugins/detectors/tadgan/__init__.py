@@ -111,7 +111,7 @@ class TadGan(Network):
     summary = "TadGAN: reconstruction error and critic of a generative adversarial auto-encoder"
     Params = TadGanParams
     view: ClassVar[dict[str, Any]] = LINES
-    seconds = 22.0
+    seconds = 6.0
     test_settings: Mapping[str, Any] = {
         "latent": 8,
         "width": 4,
