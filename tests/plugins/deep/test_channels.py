@@ -67,3 +67,4 @@ def test_of_many_rows_some_are_kept_and_a_row_is_read_alike_in_any_company(monke
     np.testing.assert_allclose(found.apply(x[300:310], np.arange(300, 310)), whole[300:310], rtol=1e-5, atol=1e-5)
     again = Channels.load(found.state())
     assert np.array_equal(again.apply(x), found.apply(x))
+    assert np.array_equal(again.apply(x, np.arange(700)), whole) and again.used() == found.used()
