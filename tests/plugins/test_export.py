@@ -12,9 +12,7 @@ from vibro.host.manager import PluginHost
 from vibro.host.registry import read_registry
 from vibro.testing.exported import check_export
 from vibro.testing.runner import case_for
-from vibro_plugins.deep import channels
 from vibro_plugins.detectors.contrastive import Contrastive
-from vibro_plugins.detectors.pretrained import Pretrained
 from vibro_plugins.detectors.pyod_models import PyOD
 from vibro_plugins.detectors.sklearn_models import Sklearn
 from vibro_plugins.features.cwt_image import CwtImage
@@ -64,13 +62,6 @@ def test_heads_that_keep_some_codes_export_these(head, monkeypatch):
     monkeypatch.setattr(neighbours, "MOST_ROWS", 16)
     case = case_for(Contrastive, settings={**Contrastive.test_settings, "epochs": 1, "head": head})
     assert len(case.fitted.export().arrays["head.codes"]) == 16
-    check_export(case)
-
-
-def test_a_network_that_compares_with_some_of_its_rows_exports_what_all_of_them_told(monkeypatch):
-    monkeypatch.setattr(channels, "MOST_ROWS", 20)
-    case = case_for(Pretrained)
-    assert len(case.fitted.export().arrays["channels.rows"]) == 20
     check_export(case)
 
 
