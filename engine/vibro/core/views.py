@@ -26,7 +26,7 @@ from vibro.events import Event, ViewComputed
 from vibro.scoring.instants import instant_numbers
 
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
-GROUP = "group"
+GROUP = "group"  # an input of fits alone
 AT_ONCE = 4  # chunks that a worker is handed
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
 
