@@ -75,6 +75,7 @@ def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[st
         "how": background.how(run),
         "table": TABLE,
         "mapped": ROWS,
+        "charted": trends.DRAWN,
         "run_sensors": len(run.sensors),
     }
 

@@ -13,15 +13,17 @@ from vibro.report.data import RunData
 from vibro.report.packing import packed, packed_codes, packed_places
 from vibro.scoring.regression import sensor_rows
 
+DRAWN = 1_000  # sensors, the worst ones
 POINTS = 60_000  # of all sensors together; above, each stretch keeps its lowest and its highest record
 COVARIATES = 3  # drawn below a trend
 
 
 def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
-    """One row per sensor, those of ``order`` first to last; sensors with a single place in time have none."""
+    """One row per sensor, the first ``DRAWN`` of ``order``; sensors with a single place in time have none."""
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     spans = run.summary.get("fit_spans") or {}
-    each = max(50, POINTS // max(1, len(order)))
+    order = order[:DRAWN]
+    each = POINTS // max(1, len(order))
     found = []
     of = sensor_rows(run.sensor)
     for code in order:
