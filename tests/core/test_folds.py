@@ -69,7 +69,7 @@ def test_many_recordings_of_many_sensors_take_no_table_of_both():
     rows = make_rows(batch)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "recording" in rows.strategy and np.bincount(rows.fold).tolist() == [1200] * 5
+    assert "recording" in rows.strategy and np.ptp(np.bincount(rows.fold)) <= 2
     assert peak < 30 << 20  # a table of both would take 96 MB
 
 
