@@ -3,7 +3,8 @@
     python -m benchmarks.deep_pools [NAME ...] [seed=0] [pools=ecg5000/c10,plant/as_found]
 
 A name is a network of the ensemble ``default``, which is measured as that has it, and plainly as its class has it; ``ensembles``
-adds the ensembles ``quick`` and ``default``. Pools are those of the suite ``pools``, at most 400 records each; data lie below
+adds the ensembles ``quick`` and ``default``, ``student`` that optional member alone and beside those of ``quick``. Pools are
+those of the suite ``pools``, at most 400 records each; data lie below
 the folder VIBRO_TEST_DATA. A pool is fitted and judged in place, as a run does it, and suspicious rows are kept from the networks
 as in ``default``. Rows are kept in ``benchmarks/results/deep_pools``; one measured again replaces the old one.
 """
@@ -28,6 +29,7 @@ POOLS = (
 )
 LARGE = 150  # records from which a pool counts in the means
 NETWORKS = ("deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae")
+STUDENT = {"use": "student", "view": {"use": "conditioned", "of": {"use": "per_sensor", "of": "profile"}}}
 
 
 def drawn(name: str, pool: str, seed: int, limit: int | None = None) -> Any:
@@ -47,6 +49,8 @@ def drawn(name: str, pool: str, seed: int, limit: int | None = None) -> Any:
 def variants(entry: dict[str, Any]) -> list[dict[str, Any]]:
     """The network as ``default`` has it, untrained, and as its class has it: plain objective, own view and settings."""
     name = entry["use"]
+    if name == "student":
+        return [{**entry, "id": name}, {**entry, "id": "student untrained", "steps": 0}]
     untrained = {**entry, "epochs": 0, **({"pretrain": 0} if name == "deep_svdd" else {})}
     return [
         {**entry, "id": f"{name} exposure"},
@@ -68,7 +72,7 @@ def measured(host: Any, names: list[str], name: str, pool: str, seed: int) -> li
     engine, y = Engine(host, Context(seed=seed, fs=data.batch.fs)), data.y[judged]
     about = {"pool": f"{name}/{pool}", "seed": seed, "records": len(rows.fit), "prior": float((y == 1).mean())}
     default = host.registry.ensemble("default")
-    wanted = [dict(e) for e in default["detectors"] if e["use"] in names]
+    wanted = [dict(e) for e in (*default["detectors"], STUDENT) if e["use"] in names]
     suspects = default.get("suspects", [])
     first = [dict(e) for e in default["detectors"] if e.get("id", e["use"]) in suspects]
     entries = [*first, *(variant for entry in wanted for variant in variants(entry))]
@@ -83,8 +87,12 @@ def measured(host: Any, names: list[str], name: str, pool: str, seed: int) -> li
         if result.scores is not None:
             row["ap"] = float(score_table(y, result.scores[None, judged])["average_precision"][0])
         found.append(row)
-    for ensemble in ("quick", "default") if "ensembles" in names else ():
-        plan = make_plan(host, ensemble, host.registry.ensemble(ensemble))
+    quick = host.registry.ensemble("quick")
+    tables = {name: host.registry.ensemble(name) for name in ("quick", "default") if "ensembles" in names}
+    if "student" in names:
+        tables |= {"quick": quick, "quick and student": {**quick, "detectors": [*quick["detectors"], STUDENT]}}
+    for ensemble, entry in tables.items():
+        plan = make_plan(host, ensemble, entry)
         fitted, report, matrix = fit_ensemble(engine, plan, data.batch, rows)
         score = engine.decide(fitted, matrix, data.batch).score[judged]
         row = {**about, "name": ensemble, "status": "ok", "seconds": sum(r.fit_seconds for r in report.results)}
@@ -120,7 +128,7 @@ def main(words: list[str]) -> int:
 
     options = dict(word.split("=", 1) for word in words if "=" in word)
     names = [word for word in words if "=" not in word] or list(NETWORKS)
-    if not set(names) <= {*NETWORKS, "ensembles"}:
+    if not set(names) <= {*NETWORKS, "ensembles", "student"}:
         print(__doc__, file=sys.stderr)
         return 2
     file = RESULTS / "deep_pools" / "deep_pools.json"

@@ -1,70 +1,106 @@
-"""What ``finetune --augment inject`` brings: python -m benchmarks.diagnosis.augment [SET ...] [--seeds N]
+"""What ``finetune --augment inject,generate`` brings: python -m benchmarks.diagnosis.augment [SET ...] [--seeds N] [--ensemble E]
 
 Five labels of each class, drawn anew for each seed, from one half of the recordings (of the simulator: of four machines), taught
-with and without copies; macro F1 over normal and all types of faults on the other half. ``kept`` is what the command decides
-from the labels alone. Real sets are read from VIBRO_TEST_DATA.
+with and without what each way makes; macro F1 over normal and all types of faults on the other half. The command decides from
+the labels alone: generated records are tried beside copies where those were kept. ``quick`` has no network, so that the decoder
+is linear; ``default`` has one for what ``logistic`` and ``boosting`` read. Real sets are read from VIBRO_TEST_DATA. Rows are
+kept in ``benchmarks/results/augment``; a set measured again replaces its old ones.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import table, write
+from benchmarks.common import RESULTS, table, write
 from benchmarks.diagnosis.stages import TYPED, Pool, real, simulated, truth_of
 from vibro.context import Context
 from vibro.host.manager import PluginHost
-from vibro.runs.augment import augment
+from vibro.runs.augment import INJECT, Augmented, copies, generated
 from vibro.runs.finetune import raised_share, sound_records, teacher_score
-from vibro.runs.lessons import Lesson, which_copies
-from vibro.runs.student import make_recipe, read_rows
+from vibro.runs.generator import Network, network_of
+from vibro.runs.lessons import WAYS, Lesson, augmented
+from vibro.runs.model import MODEL
+from vibro.runs.student import Recipe, make_recipe, read_rows
 from vibro.runs.teach import judge, teach
+from vibro.runs.truth import Truth
 from vibro.scoring.holdout import macro_f1, make_groups
+from vibro.store import bundle
 
 LABELS = 5
-WAYS = ("logistic", "boosting")
+CLASSIFIERS = ["logistic", "boosting"]
 FIRST = 10  # seed of the pool
 
 
-def measured(name: str, seeds: int) -> Iterator[dict[str, Any]]:
+def measured(name: str, seeds: int, ensemble: str, classifiers: list[str]) -> Iterator[dict[str, Any]]:
     """One row for each classifier and draw of labels."""
     host = PluginHost.create()
     with TemporaryDirectory() as made:
         folder = Path(made)
-        pool = simulated(folder, FIRST) if name == "simulator" else real(folder, name, FIRST)
+        pool = simulated(folder, FIRST, ensemble) if name == "simulator" else real(folder, name, FIRST, ensemble)
         if name == "simulator":
             machine = np.array([s.split("-")[0] for s in pool.run.batch.sensors])[pool.run.batch.sensor]
             pool = Pool(pool.run, np.isin(machine, ("U3", "U4", "U5", "U6")), pool.test, pool.y, pool.kind)
         run, batch = pool.run, pool.run.records(host, None, folder / "again")
         sound, steady = sound_records(run), bool(run.summary["signal"].get("mains_hz"))
-        for way in WAYS:
+        parts = bundle.load(run.path / MODEL)
+        states = {ident: parts.tensors[f"detectors/{ident}"] for ident in run.matrix.detectors}
+        for way in classifiers:
             recipe = make_recipe(host, {"use": way}, run.matrix.detectors)
             rows = read_rows(host, recipe, batch, run.matrix.z, Context(fs=batch.fs), folder, sound)
+            network = network_of(
+                host, recipe, batch, rows, run.manifest["ensemble"]["detectors"], states, Context(), folder
+            )
+            about = {
+                "set": name,
+                "ensemble": ensemble,
+                "classifier": way,
+                "decoder": network.ident if network else "linear",
+            }
             for seed in range(seeds):
                 ctx, truth = Context(seed=seed, fs=batch.fs), drawn(pool, seed)
-                copies = augment(
-                    host, recipe, batch, rows, run.matrix.z, truth, sound & ~pool.test, steady, ctx, folder
-                )
-                found = {"set": name, "classifier": way, "seed": seed, "classes": copies.classes}
-                everyone = ~pool.test
-                for what, taught in (("plain", None), ("copies", copies.taught)):
-                    student = teach(recipe, ctx, rows.x, truth, 0, everyone, taught)
-                    found[what] = f1(pool, truth.names, student.predict(rows.x))
-                groups = make_groups(run.batch, truth.y, truth.names)
-                teacher, share = teacher_score(run), raised_share(run)
-                lessons = [
-                    Lesson(way, 0, judge(recipe, ctx, rows.x, truth, groups, teacher, share, 0, 5, copies=c), c)
-                    for c in ((None, copies.taught) if copies.taught else (None,))
-                ]
-                remain, told = which_copies(lessons, copies)
-                found |= {"kept": remain[0].copies is not None, "reason": told["reason"]}
-                found["command"] = found["copies" if found["kept"] else "plain"]
-                yield found
+                spare = sound & ~pool.test
+
+                inject = partial(copies, host, recipe, batch, rows, run.matrix.z, truth, spare, steady, ctx, folder)
+                yield {**about, "seed": seed, **augmentations(pool, recipe, rows.x, truth, network, inject, ctx)}
+
+
+def augmentations(
+    pool: Pool,
+    recipe: Recipe,
+    x: np.ndarray,
+    truth: Truth,
+    network: Network | None,
+    inject: Callable[[], Augmented],
+    ctx: Context,
+) -> dict[str, Any]:
+    """Macro F1 without and with what each way makes, and what the command keeps, with the F1 of that."""
+    run = pool.run
+    groups, teacher, share = make_groups(run.batch, truth.y, truth.names), teacher_score(run), raised_share(run)
+
+    def lesson(name: str, rounds: int, added: Any) -> Lesson:
+        more = tuple(added.values())
+        return Lesson(name, rounds, judge(recipe, ctx, x, truth, groups, teacher, share, rounds, 5, added=more), added)
+
+    def make(way: str) -> Augmented:
+        return inject() if way == INJECT else generated(recipe, x, truth, groups.of, network, ctx)
+
+    def figure(added: Any) -> float:
+        student = teach(recipe, ctx, x, truth, 0, ~pool.test, tuple(added.values()))
+        return f1(pool, truth.names, student.predict(x))
+
+    tried, (kept, *_), told = augmented([lesson("with labels", 0, {})], list(WAYS), make, lesson)
+    found: dict[str, Any] = {"augmentation": told, "kept": list(kept.added), "plain": figure({})}
+    found |= {list(other.added)[-1]: figure(other.added) for other in tried}
+    return found | {"command": figure(kept.added)}
 
 
 def drawn(pool: Pool, seed: int) -> Any:
@@ -87,41 +123,53 @@ def f1(pool: Pool, names: tuple[str, ...], p: np.ndarray) -> float:
 
 
 def shown(found: list[dict[str, Any]]) -> list[str]:
-    """One line a set and classifier, and what became of the classes."""
+    """One line a set, classifier and way, and what became of the classes."""
     lines = ["Macro F1 on what is judged, mean over draws of five labels a class (sd).", ""]
     rows, classes = [], []
-    for name, way in dict.fromkeys((row["set"], row["classifier"]) for row in found):
-        mine = [row for row in found if (row["set"], row["classifier"]) == (name, way)]
-        plain, copies, command = (np.array([row[k] for row in mine]) for k in ("plain", "copies", "command"))
-        kept = sum(row["kept"] for row in mine)
-        cells = [f"{f.mean():.3f} ({f.std(ddof=1):.3f})" for f in (plain, copies, copies - plain, command)]
-        rows.append((name, way, *cells, f"{kept} of {len(mine)}"))
-        for kind in dict.fromkeys(c["class"] for row in mine for c in row["classes"]):
-            of = [c for row in mine for c in row["classes"] if c["class"] == kind]
-            why = dict.fromkeys(c["reason"].partition(" (")[0] for c in of if c["reason"])
-            auc = [c["auc"] for c in of if "auc" in c]
-            area = f"{np.mean(auc):.2f}" if auc else "-"
-            taught = f"{np.mean([c['copies'] for c in of]):.0f}"
-            classes.append((name, way, kind, taught, area, "; ".join(why) or "-"))
-    head = ("set", "classifier", "without copies", "with copies", "gain", "as the command decides", "copies kept")
+    for at in dict.fromkeys((row["set"], row["decoder"], row["classifier"]) for row in found):
+        mine = [row for row in found if (row["set"], row["decoder"], row["classifier"]) == at]
+        command = np.array([row["command"] for row in mine])
+        for k, way in enumerate(WAYS):
+            of = [row for row in mine if way in row]  # draws in which some class has any
+            plain, taught = (np.array([row[what] for row in of]) for what in ("plain", way))
+            cells = [
+                f"{f.mean():.3f} ({f.std(ddof=1):.3f})" if len(f) > 1 else "-" for f in (plain, taught, taught - plain)
+            ]
+            kept = f"{sum(way in row['kept'] for row in mine)} of {len(mine)}"
+            rows.append((*at, WAYS[way], *cells, kept, f"{command.mean():.3f}" if k else ""))
+            told = [c for row in mine for c in row["augmentation"][k]["classes"]]
+            for kind in dict.fromkeys(c["class"] for c in told):
+                draws = [c for c in told if c["class"] == kind]
+                why = dict.fromkeys(c["reason"].partition(" (")[0] for c in draws if c["reason"])
+                auc = [c["auc"] for c in draws if "auc" in c]
+                used = f"{sum(c['taught'] > 0 for c in draws)} of {len(draws)}"
+                area = f"{np.mean(auc):.2f}" if auc else "-"
+                classes.append((*at, WAYS[way], kind, used, area, "; ".join(why) or "-"))
+    head = ("set", "decoder", "classifier", "way", "without", "with", "gain", "kept in draws", "as the command decides")
     lines += table(head, rows)
     lines += [
-        "Copies of a class that are taught, the AUC of telling them from records, and why some draws have none.",
+        "Draws in which what is made of a class is taught, the mean AUC of telling it from records, and why it is not.",
         "",
     ]
-    return [*lines, *table(("set", "classifier", "class", "copies", "AUC", "why none"), classes)]
+    return [*lines, *table(("set", "decoder", "classifier", "way", "class", "draws", "AUC", "why not"), classes)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", default=[*TYPED, "simulator"])
     parser.add_argument("--seeds", type=int, default=5, help="draws of labels")
+    parser.add_argument("--ensemble", default="quick", help="quick or default")
+    parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     given = parser.parse_args()
-    found: list[dict[str, Any]] = []
+    file = RESULTS / "augment" / "augment.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())["rows"] if file.is_file() else []
     for name in given.sets:
-        found += measured(name, given.seeds)
-        print(f"{name} done", flush=True)
-        write("augment", {"rows": found, "seeds": given.seeds}, shown(found))
+        begun = time.monotonic()
+        new = list(measured(name, given.seeds, given.ensemble, given.classifiers))
+        done = {(row["set"], row["ensemble"], row["classifier"]) for row in new}
+        found = [row for row in found if (row["set"], row["ensemble"], row["classifier"]) not in done] + new
+        print(f"{name} done in {time.monotonic() - begun:.0f} s", flush=True)
+        write("augment", {"rows": found}, shown(found))
 
 
 if __name__ == "__main__":

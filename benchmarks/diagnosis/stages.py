@@ -3,13 +3,14 @@
 Each pool is fitted by ``quick`` without labels. Labels come from one half of its machines or recordings (of the simulator:
 from the two machines of which 40 % of the records are faulty; suggested are records of all but the two that are judged), every
 figure from the other half. ``hetero_cnn`` starts from random weights, for ``quick`` has no network. Real sets are read
-from VIBRO_TEST_DATA.
+from VIBRO_TEST_DATA. Pools are kept in ``benchmarks/results/stages``; one measured again replaces the old one.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import table, write
+from benchmarks.common import RESULTS, table, write
 from vibro.benchmark.metrics import score_table
 from vibro.context import Context
 from vibro.host.manager import PluginHost
@@ -65,12 +66,12 @@ class Pool:
     kind: np.ndarray
 
 
-def simulated(folder: Path, seed: int) -> Pool:
+def simulated(folder: Path, seed: int, ensemble: str = "quick") -> Pool:
     """Eight machines: four without labels, two to label, two to judge by."""
     made = simulate(**SIMULATED, seed=seed)
     write_simulation(made, folder, "npz")
     options = DataOptions((folder / "data.npz",), covariates=folder / "covariates.csv")
-    run = fitted(folder, options, "all", seed)
+    run = fitted(folder, options, "all", seed, ensemble)
     with (folder / "labels.csv").open() as handle:
         truth = {row["record_id"]: row for row in csv.DictReader(handle)}
     rows = [truth[ident] for ident in run.batch.ids.tolist()]
@@ -79,7 +80,7 @@ def simulated(folder: Path, seed: int) -> Pool:
     return Pool(run, np.isin(machine, ("U5", "U6")), np.isin(machine, ("U7", "U8")), y, kind)
 
 
-def real(folder: Path, name: str, seed: int) -> Pool:
+def real(folder: Path, name: str, seed: int, ensemble: str = "quick") -> Pool:
     """One half to label, the other to judge by; fitted are all normal records and a tenth of faults, or as many as it takes.
 
     As in every run, records that were fitted are judged by fits that had not seen them.
@@ -96,7 +97,7 @@ def real(folder: Path, name: str, seed: int) -> Pool:
     with (folder / "splits.csv").open("w") as handle:
         handle.write("source,row,label,split\n")
         handle.writelines(f"{source.name},{i},,{'pool' if p else 'other'}\n" for i, p in enumerate(pool))
-    run = fitted(folder, DataOptions((source,), labels=folder / "splits.csv"), "split:pool", seed)
+    run = fitted(folder, DataOptions((source,), labels=folder / "splits.csv"), "split:pool", seed, ensemble)
     row = run.batch.row
     return Pool(run, ~test[row] & ~gap[row], test[row], y[row], np.where(y == 1, kind, "")[row])
 
@@ -128,8 +129,8 @@ def halved(
     return test, gap
 
 
-def fitted(folder: Path, data: DataOptions, fit_on: str, seed: int) -> StoredRun:
-    options = RunOptions(ensemble="quick", fit_on=fit_on, seed=seed, report=False, executor="serial")
+def fitted(folder: Path, data: DataOptions, fit_on: str, seed: int, ensemble: str = "quick") -> StoredRun:
+    options = RunOptions(ensemble=ensemble, fit_on=fit_on, seed=seed, report=False, executor="serial")
     run_ensemble(PluginHost.create(), data, options, folder / "run")
     return open_run(folder / "run")
 
@@ -354,12 +355,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="draws of labels")
     parser.add_argument("--pools", type=int, default=2, help="simulated plants, and halves of the real sets")
     given = parser.parse_args()
-    found = []
+    file = RESULTS / "stages" / "stages.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())["pools"] if file.is_file() else []
     for name in given.sets:
         for seed in range(FIRST, FIRST + given.pools):
-            found.append(measured(name, seed, given.seeds))
+            new = measured(name, seed, given.seeds)
+            place = next((i for i, p in enumerate(found) if (p["pool"], p["seed"]) == (name, seed)), len(found))
+            found[place : place + 1] = [new]
             print(f"{name} {seed} done", flush=True)
-            write("stages", {"pools": found, "seeds": given.seeds}, shown(found))
+            write("stages", {"pools": found}, shown(found))
 
 
 if __name__ == "__main__":

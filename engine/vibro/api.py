@@ -32,6 +32,7 @@ __all__ = [
     "Detector",
     "Disturbed",
     "Exported",
+    "Extent",
     "FeatureExtractor",
     "Fuser",
     "Metric",
@@ -140,6 +141,18 @@ class Exported:
     graph: bytes = b""
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Where the values of one row of a view lie in the record: ``seconds`` and ``hz``, from and to, (*item, 2) each.
+
+    NaN: the value has no certain time, or no certain frequency. A band level has a frequency and no time, a pixel of a
+    wavelet map both, a kurtosis neither. Frequencies are those of the signal, not of its envelope.
+    """
+
+    seconds: NDArray[np.float64]
+    hz: NDArray[np.float64]
+
+
 class Component(ABC):
     """Base of every component."""
 
@@ -208,6 +221,14 @@ class FeatureExtractor(Component):
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, *item) float32, finite; called in chunks of rows or of whole instants."""
 
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent | None:
+        """Optional, after ``fit``: where the values of a row lie, for pages that show what a detector found; None: not said.
+
+        ``inputs`` are the extents of what the view is made from, by name as in ``transform``: that of ``raw`` (C, T) holds the
+        time of each sample, that of a view which does not say NaN. A view that keeps another's columns returns its extent.
+        """
+        return None
+
     @property
     def kept(self) -> NDArray[np.bool_] | None:
         """Optional mask over the last axis after ``fit``: False marks a feature that this fs and length cannot give."""
@@ -252,6 +273,14 @@ class Detector(Component):
         """
         return {}
 
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Optional: what each value of (n, *item) adds to the score of its row, same shape; None: not said.
+
+        Of a reconstruction the error of each value; else what an attribution method finds. Larger = more unlike what was learned;
+        negative values speak for the row. Only ratios within a row count.
+        """
+        return None
+
     def training(self) -> Training | None:
         """Optional: the course of the last fit, of a detector that is trained in epochs."""
         return None
@@ -262,6 +291,14 @@ class Detector(Component):
         ``about``, any table that JSON can hold, says where they come from. NotApplicableError where nothing can be learned.
         """
         raise NotApplicableError(f"{self.name} cannot be pre-trained")
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Optional, of an auto-encoder after ``fit``: codes (n, k) of rows (n, *item). NotApplicableError where it has none."""
+        raise NotApplicableError(f"{self.name} has no decoder")
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Optional: rows (n, *item) of codes (n, k), from which ``finetune --augment generate`` makes records of a class."""
+        raise NotApplicableError(f"{self.name} has no decoder")
 
 
 class Fuser(Component):

@@ -27,12 +27,16 @@ def test_every_python_block_parses(page):
         ast.parse(block)
 
 
-def test_the_view_of_the_page_passes_the_kit(tmp_path):
+VIEWS = re.findall(
+    r"^```python\n(.*?)^```$", (ROOT / "docs" / "views.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.parametrize("block", VIEWS, ids=["level", "course"])
+def test_a_view_of_the_page_passes_the_kit(tmp_path, block):
     from vibro.testing.plugin import check_plugin
 
-    text = (ROOT / "docs" / "views.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    path = tmp_path / "level_view.py"
+    path = tmp_path / "a_view.py"
     path.write_text(block)
     report = check_plugin(path.stem, str(path), None, quick=True, seed=0)
     assert [c for c in report["components"][0]["checks"] if c["status"] != "passed"] == []

@@ -43,7 +43,9 @@ def test_the_band_of_an_added_tone_makes_the_score(run, tmp_path, capsys):
     others = [b for b in occlusion["bands"] if b is not top]
     assert all(abs(b["fall"]) < 0.3 * top["fall"] for b in others)
     assert found["record_id"] not in occlusion["normal"] and len(occlusion["normal"]) == 3
-    assert 'id="occlusion"' in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert 'id="occlusion"' in page
+    assert found["attributions"] == [] and '"attribution":' not in page  # no network says where
 
 
 def test_a_run_that_lost_its_model_is_damaged(run, tmp_path, capsys):

@@ -15,6 +15,7 @@ import vibro.runs.finetune as finetuning
 import vibro.runs.teach as teaching
 from vibro.api import Classifier
 from vibro.benchmark.metrics import score_table
+from vibro.cli import console
 from vibro.cli import run as vibro
 from vibro.cli.run_tables import show_finetuning
 from vibro.context import Context
@@ -251,22 +252,40 @@ def few(plant, truth):
     return write_table(plant / "few.csv", [*by_type[""][:: len(by_type[""]) // 60], *rows])
 
 
-def test_copies_of_rare_faults_are_told_class_by_class_and_kept_or_not_with_a_reason(plant, few, tmp_path, capsys):
+def test_what_is_made_of_rare_faults_is_told_class_by_class_and_kept_or_not_with_a_reason(
+    plant, few, tmp_path, capsys, monkeypatch
+):
     line = ["finetune", str(plant / "run"), "--labels", str(few), "--seeds", "2", "-o"]
-    assert vibro([*line, str(tmp_path / "model"), "--augment", "inject", "--json"]) == 0
+    assert vibro([*line, str(tmp_path / "model"), "--augment", "generate,inject", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    made, students = told["augmentation"], [row["taught"] for row in told["students"]]
-    assert {row["class"] for row in made["classes"]} == set(told["labels"]["classes"]) - {"normal"}
-    taught = [row for row in made["classes"] if row["copies"]]
-    assert taught and all(row["auc"] <= 0.8 and not row["reason"] for row in taught)
-    assert all(row["reason"] for row in made["classes"] if not row["copies"])
-    assert students == ["with labels", "with labels and copies"] and "macro F1" in made["reason"]
-    assert made["kept"] == told["students"][1]["kept"]
-    assert vibro([*line, str(tmp_path / "other"), "--augment", "magic"]) == 2
-    assert "'magic' is not one of 'inject'" in capsys.readouterr().err and not (tmp_path / "other").exists()
-    told["augmentation"]["classes"][0]["auc"] = 0.123456
+    assert [made["way"] for made in told["augmentation"]] == ["inject", "generate"]
+    for made in told["augmentation"]:
+        assert {row["class"] for row in made["classes"]} == set(told["labels"]["classes"]) - {"normal"}
+        taught = [row for row in made["classes"] if row["taught"]]
+        assert taught and all(row["auc"] <= 0.8 and not row["reason"] for row in taught)
+        assert all(row["reason"] and known(row["reason"]) for row in made["classes"] if not row["taught"])
+        assert "macro F1" in made["reason"]
+    assert "a linear decoder takes its place" in told["augmentation"][1]["note"]
+    first, copies, generated = [row["taught"] for row in told["students"]]
+    assert (first, copies) == ("with labels", "with labels and copies") and generated.endswith(" and generated records")
+    kept = next((row["taught"] for row in told["students"] if row["kept"]), "")
+    assert [made["kept"] for made in told["augmentation"]] == ["copies" in kept, "generated" in kept]
+    assert vibro([*line, str(tmp_path / "other"), "--augment", "inject,magic"]) == 2
+    assert "no way 'magic' (known: inject, generate)" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    told["augmentation"][1]["classes"][0]["auc"] = 0.123456
     show_finetuning({**told, "path": "model"})
-    assert re.search(r"\b0\.12\b", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search(r"\b0\.12\b", shown) and "generated records of labelled faults" in shown
+    for made in told["augmentation"]:
+        assert any(made["reason"] in text and known(text) for text in shown.splitlines())
+    monkeypatch.setitem(console.shown, "lang", "zh")
+    told["augmentation"][1]["classes"][0]["reason"] = (
+        "the classifier tells generated records from measured ones (AUC 0.91 above 0.8)"
+    )
+    show_finetuning({**told, "path": "model"})
+    shown = capsys.readouterr().out
+    assert "分类器能区分生成记录与实测记录（AUC 0.91，高于 0.8）" in shown and "以线性解码器代替" in shown
+    assert "student" not in shown and "classifier" not in shown and "学生模型：标签与副本" in shown
 
 
 def test_a_fine_tuning_shows_one_macro_f1_beside_that_of_always_saying_normal(plant, student, tmp_path, capsys):

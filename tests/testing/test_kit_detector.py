@@ -52,8 +52,10 @@ class Distance(Detector):
             raise NotFittedError("fit first")
         if x.shape[1:] != self.mean.shape:
             raise ValueError("another number of columns")
-        z = (x.astype(np.float64) - self.mean) / self.sd
-        return (np.abs(z) ** self.params.power).mean(axis=1)
+        return self.attribution(x).mean(axis=1)
+
+    def attribution(self, x):
+        return np.abs((x.astype(np.float64) - self.mean) / self.sd) ** self.params.power
 
     def state(self):
         if not hasattr(self, "mean"):
@@ -284,6 +286,10 @@ around("check_fit_zeros", "fit", after=lambda self, x, r: setattr(self, "sd", np
 around("check_fit_two_rows", "fit", before=lambda self, x: np.linalg.inv(np.cov(x[:, :2].T)))
 around("check_fit_one_row", "fit", before=lambda self, x: x[1])
 around("check_odd_rows", "score", after=lambda self, x, s: s / np.ptp(x, axis=1))
+around("check_attribution", "attribution", after=lambda self, x, parts: parts.mean(axis=1))
+around("check_attribution", "attribution", after=lambda self, x, parts: np.where(parts > parts.mean(), np.nan, parts))
+around("check_attribution", "attribution", after=lambda self, x, parts: parts - parts.mean(axis=0))
+around("check_attribution", "attribution", after=lambda self, x, parts: parts + id(self) % 1009)
 
 
 def _unlike(a: int, b: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 from vibro.api import (
     Classifier,
     Exported,
+    Extent,
     FeatureExtractor,
     Fuser,
     Metric,
@@ -55,6 +56,11 @@ class Levels(FeatureExtractor):
         if len(inputs["raw"][0]) * 2 != len(self.mean):
             raise NotApplicableError("another number of channels")
         return (self.values(inputs) - self.mean).astype(np.float32)
+
+    def extent(self, inputs):
+        channels, samples = inputs["raw"].seconds.shape[:2]
+        whole = np.tile([0.0, samples / self.ctx.fs], (2 * channels, 1))
+        return Extent(whole, np.full_like(whole, np.nan))
 
     def state(self):
         if not hasattr(self, "mean"):
@@ -225,6 +231,11 @@ but(
 )
 but(Levels, "check_kept", kept=property(lambda self: np.ones(99, bool)))
 but(Levels, "check_kept", kept=property(lambda self: np.ones(2)))
+after(Levels, "check_extent", "extent", lambda e, i: (e.seconds, e.hz))
+after(Levels, "check_extent", "extent", lambda e, i: Extent(e.seconds[:, 0], e.hz))
+after(Levels, "check_extent", "extent", lambda e, i: Extent(e.seconds[:, ::-1], e.hz))
+after(Levels, "check_extent", "extent", lambda e, i: Extent(2 * e.seconds, e.hz))
+after(Levels, "check_extent", "extent", lambda e, i: Extent(e.seconds, np.nan_to_num(e.hz, nan=-1.0)))
 
 # --- fuser ------------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,6 @@ from vibro.cli.session import Session
 
 Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
 OutFile = Annotated[Path, typer.Option("-o", "--out", help="Table to write: FILE.csv.", show_default=False)]
-Copies = StrEnum("Copies", ["inject"])
 LabelsPartial = Annotated[bool, typer.Option("--labels-partial", help="Unmatched label rows are a warning.")]
 
 
@@ -80,8 +78,12 @@ def finetune(
     ] = None,
     classifier: Annotated[str, typer.Option("--classifier", help="vibro plugins list --kind classifier")] = "logistic",
     augment: Annotated[
-        Copies | None,
-        typer.Option("--augment", help="inject: also learns from disturbed copies of rare faults, if they help."),
+        str | None,
+        typer.Option(
+            "--augment",
+            help="inject, generate or both (inject,generate): also learns from disturbed copies of rare faults, or from generated"
+            " records of them, if they help.",
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, max=2, help="Rounds of pseudo-labels.")] = 1,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="Cross-validations that the decision rests on.")] = 5,
@@ -104,7 +106,7 @@ def finetune(
         out,
         pseudolabels=pseudolabels,
         classifier={"use": classifier},
-        augment=augment is not None,
+        augment=[way.strip() for way in (augment or "").split(",") if way.strip()],
         rounds=rounds,
         seeds=seeds,
         seed=seed,

@@ -129,8 +129,8 @@ def show_alarms(found: Mapping[str, Any], word: Mapping[str, str]) -> None:
         table((word["level"], word["anomalous_labels"], word["normal_labels"]), rows, title=title)
 
 
-def show_explanation(found: Mapping[str, Any], lang: str) -> None:
-    """The answer of ``vibro explain``."""
+def show_explanation(found: Mapping[str, Any], lang: str, attribution: Sequence[str]) -> None:
+    """The answer of ``vibro explain``; ``attribution``: sentences on what makes the scores of detectors."""
     time = _time(found["data_time"]) or "no time"
     line(f"record {found['record_id']} of sensor {clean(found['sensor_id'])} at {time}")
     t = texts(lang)
@@ -156,6 +156,10 @@ def show_explanation(found: Mapping[str, Any], lang: str) -> None:
             for b in sorted(bands["bands"], key=lambda b: -b["fall"])[:3]
         ]
         table(("band as in normal records", "score then", "change"), shown)
+    if attribution:
+        line()
+    for text in attribution:
+        line(clean(text))
     if found["features"]:
         line()
         from vibro.report.explain_page import label
@@ -216,26 +220,30 @@ def show_finetuning(found: Mapping[str, Any]) -> None:
     for text in found["warnings"]:
         note(f"warning: {clean(text)}")
     held_out = found["validation"]["held_out_by"]
-    rows = [("teacher", *_figures(found["teacher"]["average_precision"]), "", "")]
+    rows = [(told("teacher"), *_figures(found["teacher"]["average_precision"]), "", "")]
     kept = "kept" if found["kept"] == "student" else "kept for types"
     for student in found["students"]:
         gain = student["gain"]
         figures = (*_figures(student["average_precision"]), f"{gain['mean']:+.3f} +- {gain['sd']:.3f}")
-        rows.append((f"student {student['taught']}", *figures, kept if student["kept"] else ""))
+        rows.append((told(f"student {student['taught']}"), *figures, told(kept) if student["kept"] else ""))
     table(
         ("", "average precision", "gain", ""),
         rows,
         title=f"on labels held out by {held_out}, {found['validation']['seeds']} seeds,"
         f" as if {found['validation']['share']:.0%} of the records were faulty",
     )
-    if made := found["augmentation"]:
+    for made in found["augmentation"]:
         line()
         shown = [
-            (c["class"], c["labels"], c["copies"], f"{c['auc']:.2f}" if "auc" in c else "-", c["reason"])
+            (c["class"], c["labels"], c["taught"], f"{c['auc']:.2f}" if "auc" in c else "-", told(c["reason"]))
             for c in made["classes"]
         ]
-        table(("class", "labels", "copies", "AUC", "why none"), shown, title="copies of labelled faults")
-        line(f"copies: {made['reason']}")
+        copied = made["way"] == "inject"
+        title = "copies of labelled faults" if copied else "generated records of labelled faults"
+        table(("class", "labels", "taught", "AUC", "why none"), shown, title=title)
+        if made["note"]:
+            line(f"generated records: {made['note']}")
+        line(f"copies: {made['reason']}" if copied else f"generated records: {made['reason']}")
     if held_out := found["held_out"]:
         line()
         show_classes(held_out)

@@ -164,17 +164,18 @@ def explain(
     from vibro.cli import console
     from vibro.cli.run_tables import show_explanation
     from vibro.report.explain import explain as explain_record
-    from vibro.report.explain_page import write_explanation
+    from vibro.report.explain_page import attribution_words, write_explanation
+    from vibro.runs.attribution import with_attributions
     from vibro.runs.occlusion import with_occlusion
 
     host = session.host()
-    found = with_occlusion(host, explain_record(host, run, record, data=data))
+    found = with_attributions(host, with_occlusion(host, explain_record(host, run, record, data=data)))
     if out is not None:
         write_explanation(found, out, session.lang)
     if not session.result(found.table):
         for text in found.notes:
             console.note(f"warning: {text}")
-        show_explanation(found.table, session.lang)
+        show_explanation(found.table, session.lang, attribution_words(found)[1:])
         if out is not None:
             console.line(f"page: {out}")
 

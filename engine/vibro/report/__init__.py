@@ -13,14 +13,16 @@ from vibro.report.data import Signals
 
 if TYPE_CHECKING:
     from vibro.host.manager import PluginHost
+    from vibro.report.attribution import AttributionMaps
 
 __all__ = ["Signals", "render", "source_signals", "write_report"]
 
 
-def render(run: Path, lang: str = "en", signals: Signals | None = None) -> str:
+def render(run: Path, lang: str = "en", signals: Signals | None = None, maps: AttributionMaps | None = None) -> str:
     """The HTML page of a run directory, from its summary, tables and manifest; ``lang`` is ``en`` or ``zh``.
 
-    ``signals`` gives the samples for the evidence of its cases, which is left out without. StateError if the summary or
+    ``signals`` gives the samples for the evidence of its cases, ``maps`` where networks find them unlike what they
+    learned; without, either is left out. StateError if the summary or
     the scores are missing or damaged; a manifest that is not there yet is left out.
     """
     from vibro.report.data import load
@@ -28,14 +30,16 @@ def render(run: Path, lang: str = "en", signals: Signals | None = None) -> str:
     from vibro.report.sections import sections
 
     data = load(run)
-    return fill("report.html.j2", sections(data, lang, signals), lang)
+    return fill("report.html.j2", sections(data, lang, signals, maps), lang)
 
 
-def write_report(run: Path, out: Path, lang: str = "en", signals: Signals | None = None) -> None:
+def write_report(
+    run: Path, out: Path, lang: str = "en", signals: Signals | None = None, maps: AttributionMaps | None = None
+) -> None:
     """Writes the page of a run directory to a file, atomically."""
     from vibro.io.files import write_text
 
-    write_text(out, render(run, lang, signals))
+    write_text(out, render(run, lang, signals, maps))
 
 
 def source_signals(host: PluginHost, run: Path) -> Signals:

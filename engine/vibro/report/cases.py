@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from vibro.diagnosis.diagnose import Diagnosis
 from vibro.report import explain, explain_page
+from vibro.report.attribution import AttributionMaps
 from vibro.report.data import LEVELS, RunData, Signals
-from vibro.report.evidence import evidence
 from vibro.report.explain import Explanation
 from vibro.report.messages import translate
 from vibro.report.page import number
@@ -28,19 +29,24 @@ FEWEST, RISE = 8, 2.0  # records, and dB over all of them, from which a rise is 
 FAST = 24.0  # dB a day, from which a rise is told by the hour
 
 
-def cards(run: RunData, t: Texts, lang: str, signals: Signals | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """A card for every case of the summary, and notes on signals that could not be read."""
+def cards(
+    run: RunData, t: Texts, lang: str, signals: Signals | None, maps: AttributionMaps | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """A card for every case of the summary, and notes on signals that could not be read, or networks that could not be asked."""
     row_of = {ident: i for i, ident in enumerate(run.scores["record_id"].tolist())}
     cases = [case for case in (run.summary.get("cases") or {}).get("first", []) if case["record_id"] in row_of]
     rows = [row_of[case["record_id"]] for case in cases]
     courses = {row: _course(run, row, _span(case)) for case, row in zip(cases, rows, strict=True)}
     found, levels, notes = _explanations(run, rows, courses, signals)
+    read = {row: one.signal for row, one in found.items() if one.signal.size}
+    by_row, failed = maps(run, read) if maps else ({}, [])
+    found = {row: replace(one, maps=by_row.get(row, ())) for row, one in found.items()}
     shown = []
     for case, row in zip(cases, rows, strict=True):
         grown = growth(run.x[courses[row]], np.array([levels.get(i, np.nan) for i in courses[row]]))
         told = [grows(*grown, moment(run.scores["data_time"][courses[row][0]]), t)] if grown else []
         shown.append({**card(case, found[row], t, lang), "growth": told})
-    return shown, notes
+    return shown, [*notes, *failed]
 
 
 def growth(seconds: NDArray[np.float64], level: NDArray[np.float64]) -> tuple[float, int] | None:
@@ -85,6 +91,7 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> di
     words, looks = explain_page.words(features, t), case.get("hypothesis") or {}
     hypothesis = f"{translate(looks['name'], lang)}, {t['grade_' + looks['grade']]}" if looks else ""
     scores = run.scores
+    charts = explain_page.evidence_of(found)
     return {
         **case,
         "ident": f"case-{case['case']}",
@@ -112,7 +119,8 @@ def card(case: Mapping[str, Any], found: Explanation, t: Texts, lang: str) -> di
         "compared": len(found.baseline),
         "pooled": not found.baseline_of,
         "detectors": bars(explain.detectors(run, row)),
-        "charts": evidence(found.signal, found.baseline, found.fs) if found.signal.size else None,
+        "charts": charts,
+        "attribution": explain_page.attribution_words(found)[:2],
         "lines": marked(explain.lines(found)),
         "code": int(run.sensor[row]),
         "x": float(run.x[row]) if np.isfinite(run.x[row]) else None,

@@ -22,6 +22,7 @@ from vibro.ingest.options import IngestOptions
 from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
 from vibro.report.alike import nearest
+from vibro.report.attribution import AttributionMap
 from vibro.report.data import LEVELS, RunData, load
 from vibro.store import manifest, tables
 from vibro.store.lookup import find_record
@@ -43,7 +44,7 @@ class Explanation:
     samples and ``baseline`` (b, C, T) those of normal records of ``baseline_of`` (the sensor, or "" for all sensors);
     both are empty when the sources could not be read, which ``notes`` say. ``diagnosis`` is what the signal looks like.
     ``alike`` (k, C, T) are the samples of the sensor's normal records in the most similar operating states, the nearest
-    first, and ``alike_ids`` (k,) their ids.
+    first, and ``alike_ids`` (k,) their ids. ``maps``: what makes the scores of detectors that say so.
     """
 
     run: RunData
@@ -56,6 +57,7 @@ class Explanation:
     diagnosis: Diagnosis
     alike: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     alike_ids: tuple[str, ...] = ()
+    maps: tuple[AttributionMap, ...] = ()
 
     @property
     def fs(self) -> float:

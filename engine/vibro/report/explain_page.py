@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from vibro.diagnosis.hypothesis import NONE
 from vibro.io import files
 from vibro.report import charts, indicators
+from vibro.report.attribution import AttributionMap, legend, sentence
 from vibro.report.charts import WIDTH
 from vibro.report.data import LEVELS
-from vibro.report.evidence import evidence
-from vibro.report.explain import Explanation
+from vibro.report.evidence import COLUMNS, ROWS, evidence
+from vibro.report.explain import Explanation, detectors
 from vibro.report.marked_lines import envelope_spectrum, marked, spectrum_marks, with_envelope
 from vibro.report.messages import translate
 from vibro.report.packing import data_block
@@ -25,7 +26,7 @@ from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
 from vibro.report.texts import Texts, texts
 
-COLUMNS = 900  # of the waveform's envelope
+ENVELOPE = 900  # columns of the waveform's envelope
 CHANNELS = 4  # drawn
 STRIKING = 3.0  # robust z from which an indicator is described in a sentence
 _DECIMAL_TICKS = (1, 2, 5)
@@ -35,7 +36,7 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
     """The HTML page of an explained record; ``lang`` is ``en`` or ``zh``."""
     t = texts(lang)
     table = found.table
-    zoomed = evidence(found.signal, found.baseline, found.fs) if found.signal.size else None
+    zoomed = evidence_of(found)
     shown = [c for c in range(min(CHANNELS, found.signal.shape[0])) if zoomed and c != (zoomed["channel"] or 0)]
     drawn = len(found.baseline) >= 3
     seen = with_envelope(found)
@@ -49,6 +50,7 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "occlusion": table.get("occlusion"),
         "occluded": _occluded(table.get("occlusion")),
         "charts": zoomed,
+        "attribution": attribution_words(found),
         "block": data_block(_for_script(found, zoomed, t, lang)),
         "named": [h.table for h in found.diagnosis.named],
         "unnamed": [h.name for h in found.diagnosis.hypotheses if h.grade == NONE],
@@ -65,6 +67,34 @@ def render_explanation(found: Explanation, lang: str = "en") -> str:
         "trend": trend(found, t),
     }
     return fill("explain.html.j2", values, lang)
+
+
+def evidence_of(found: Explanation) -> dict[str, Any] | None:
+    """The charts of a record, in the image the map of one detector; None without samples."""
+    if not found.signal.size:
+        return None
+    charts = evidence(found.signal, found.baseline, found.fs)
+    if found.maps and "image" in charts:
+        charts["image"]["attribution"] = by_weight(found)[0].picture(tuple(charts["image"]["hz"]), ROWS, COLUMNS)
+    return charts
+
+
+def by_weight(found: Explanation) -> list[AttributionMap]:
+    """The maps of the detectors, those with a time first, of these the one with the highest z."""
+
+    def key(one: AttributionMap) -> tuple[bool, float]:
+        z = float(found.run.scores[f"z_{one.detector}"][found.row])
+        return one.timed, z if np.isfinite(z) else -np.inf
+
+    return sorted(found.maps, key=key, reverse=True)
+
+
+def attribution_words(found: Explanation) -> list[str]:
+    """Sentences on the lines in the image, on the map that they are from, and on those of detectors above their own cut."""
+    exceeds = {d["id"]: bool(d["exceeds"]) for d in detectors(found.run, found.row)}
+    first, others = by_weight(found)[:1], by_weight(found)[1:]
+    told = [*first, *(one for one in others if exceeds[one.detector])]
+    return [*map(legend, first), *(sentence(one, exceeds=exceeds[one.detector]) for one in told)]
 
 
 def _for_script(found: Explanation, charts: Mapping[str, Any] | None, t: Texts, lang: str) -> dict[str, Any]:
@@ -137,8 +167,8 @@ def waveform(x: NDArray[np.float32], fs: float, unit: str, t: Texts) -> Svg:
     across = Scale(0.0, seconds * factor, left, WIDTH - 12)
     up = score_scale(np.array([x.min(), x.max()], np.float64), height - bottom, top)
     parts = _frame(across, up, height - bottom)
-    if len(x) > 4 * COLUMNS:
-        starts = np.linspace(0, len(x), COLUMNS, endpoint=False).astype(int)
+    if len(x) > 4 * ENVELOPE:
+        starts = np.linspace(0, len(x), ENVELOPE, endpoint=False).astype(int)
         low, high = np.minimum.reduceat(x, starts), np.maximum.reduceat(x, starts)
         place = across(starts / fs * factor)
         outline = np.concatenate([place, place[::-1]]), np.concatenate([low, high[::-1]])

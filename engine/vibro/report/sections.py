@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.report import background, cases, charts, messages, trends
+from vibro.report.attribution import AttributionMaps
 from vibro.report.charts import ALARM, ATTENTION, INVALID
 from vibro.report.data import LEVELS, RunData, Signals
 from vibro.report.explain_page import script_words
@@ -29,11 +30,13 @@ WORST = 5  # machines named in the verdict
 _BINS = 72
 
 
-def sections(run: RunData, lang: str, signals: Signals | None = None) -> dict[str, Any]:
+def sections(
+    run: RunData, lang: str, signals: Signals | None = None, maps: AttributionMaps | None = None
+) -> dict[str, Any]:
     """All values of the template."""
     t = texts(lang)
     order = worst_first(run)
-    found, notes = cases.cards(run, t, lang, signals)
+    found, notes = cases.cards(run, t, lang, signals, maps)
     drawn = trends.trends(run, order)
     said = messages.remarks(run.summary.get("warnings") or [], lang)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from vibro.context import Context, resolve_device
 from vibro.errors import ConfigError, StateError
 from vibro.host.manager import PluginHost
-from vibro.runs.augment import augment as copied
-from vibro.runs.lessons import STUDENT, TEACHER, Decision, Lesson, decide, plan, which_copies
+from vibro.runs.augment import INJECT, Augmented, copies, generated
+from vibro.runs.generator import network_of
+from vibro.runs.lessons import STUDENT, TEACHER, WAYS, Decision, Lesson, augmented, decide, plan
 from vibro.runs.model import MODEL
 from vibro.runs.stored import StoredRun, open_run
 from vibro.runs.student import Recipe, read_rows, start_recipe
-from vibro.runs.teach import Taught, judge, teach
+from vibro.runs.teach import More, judge, teach
 from vibro.runs.truth import Truth, real_labels, shown, with_pseudolabels
 from vibro.scoring.certainty import Calibrated, Known, decided, fault_cut, logistic_curve
 from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make_groups
@@ -45,14 +46,18 @@ def finetune(
     device: str = "auto",
     data: Path | None = None,
     labels_partial: bool = False,
-    augment: bool = False,
+    augment: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Teaches a classifier on a finished run and writes a model: that of the run, with the student if it is kept.
 
     Neither the run nor its model is changed. What is told of the student is measured on real labels of groups that it did
-    not learn from.
+    not learn from. ``augment``: ways, of WAYS, to make rows of rare classes, each kept or not before the next is tried.
     """
+    if unknown := [way for way in augment if way not in WAYS]:
+        raise ConfigError(
+            f"--augment: no way {unknown[0]!r} (known: {', '.join(WAYS)})", hint=f"--augment {','.join(WAYS)}"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already", hint="choose another -o")
     for option, table in (("--labels", labels), ("--pseudolabels", pseudolabels)):
@@ -76,33 +81,37 @@ def finetune(
         sound = sound_records(run)
         rows = read_rows(host, recipe, batch, run.matrix.z, ctx, Path(scratch), sound)
 
-        def lesson(name: str, number: int, copies: Taught | None = None) -> Lesson:
+        def lesson(name: str, number: int, added: Mapping[str, More]) -> Lesson:
             say(f"{recipe.cls.name} {name}")
-            teacher, share = teacher_score(run), raised_share(run)
-            found = judge(recipe, ctx, rows.x, truth, groups, teacher, share, number, seeds, say, copies)
-            return Lesson(name, number, found, copies)
+            teacher, share, more = teacher_score(run), raised_share(run), tuple(added.values())
+            found = judge(recipe, ctx, rows.x, truth, groups, teacher, share, number, seeds, say, more)
+            return Lesson(name, number, found, added)
 
-        lessons = [lesson(name, number) for name, number in plan(truth, rounds)]
-        kept, augmented = lessons, None
-        if augment:
-            steady = bool(run.summary["signal"].get("mains_hz"))
-            made = copied(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, Path(scratch))
-            if made.taught is not None:
-                lessons.insert(1, lesson("with labels and copies", 0, made.taught))
-            kept, augmented = which_copies(lessons, made)
+        def make(way: str) -> Augmented:
+            if way == INJECT:
+                steady = bool(run.summary["signal"].get("mains_hz"))
+                return copies(host, recipe, batch, rows, run.matrix.z, truth, sound, steady, ctx, Path(scratch))
+            network = network_of(host, recipe, batch, rows, rows_of, states, ctx, Path(scratch))
+            return generated(recipe, rows.x, truth, groups.of, network, ctx)
+
+        lessons = [lesson(name, number, {}) for name, number in plan(truth, rounds)]
+        tried, kept, told_ways = augmented(lessons, [way for way in WAYS if way in augment], make, lesson)
+        lessons = [lessons[0], *tried, *lessons[1:]]
         decision, answers = decide(truth, kept), None
         if (chosen := decision.lesson) is not None:
             everyone = np.ones(len(batch), np.bool_)
-            final = teach(recipe, ctx.child("final"), rows.x, truth, chosen.rounds, everyone, chosen.copies)
+            final = teach(
+                recipe, ctx.child("final"), rows.x, truth, chosen.rounds, everyone, tuple(chosen.added.values())
+            )
             sure, answers = certainty(run, truth, groups, decision, final.predict(rows.x[batch.valid]))
             if answers["macro_f1"] <= answers["always_normal"]:
                 figures = (f"{answers[name]:.3f}" for name in ("macro_f1", "always_normal"))
                 reason = "its answers on held-out labels have macro F1 {}, always saying normal has {}".format(*figures)
                 decision, answers = Decision(None, TEACHER, reason), None
         told = _told(recipe, truth, groups, lessons, decision, labels, pseudolabels, raised_share(run))
-        if augmented is not None:
-            augmented["kept"] = decision.lesson is not None and decision.lesson.copies is not None
-        told |= {"augmentation": augmented, "held_out": answers}
+        for way in told_ways:
+            way["kept"] = decision.lesson is not None and way["way"] in decision.lesson.added
+        told |= {"augmentation": told_ways, "held_out": answers}
         told["warnings"] += [said] if said else []
         meta, tensors = {**parts.meta, "supervised": told}, dict(parts.tensors)
         if decision.lesson is not None:

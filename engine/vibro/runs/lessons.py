@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.runs.augment import Augmented
-from vibro.runs.teach import Judged, Taught, better
+from vibro.runs.augment import GENERATE, INJECT, Augmented
+from vibro.runs.teach import Judged, More, better
 from vibro.runs.truth import Truth
 from vibro.scoring.holdout import macro_f1
 
 TEACHER, STUDENT = "teacher", "student"
+WAYS = {INJECT: "copies", GENERATE: "generated records"}  # to have more rows of rare classes, in this order
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One way to teach: its name, its rounds of pseudo-labels, what came of it, and the copies that were taught too."""
+    """One way to teach: its name, its rounds of pseudo-labels, what came of it, and what was taught besides the
+    records, by the way that made it."""
 
     name: str
     rounds: int
     judged: Judged
-    copies: Taught | None = None
+    added: Mapping[str, More] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,43 @@ def plan(truth: Truth, rounds: int) -> list[tuple[str, int]]:
     return [("with labels", 0), *((f"with pseudo-labels, round {r}", r) for r in range(1, rounds + 1))]
 
 
-def which_copies(lessons: list[Lesson], made: Augmented) -> tuple[list[Lesson], dict[str, Any]]:
-    """The lessons that remain, the first with or without copies by what held-out real labels say, and why so.
+def augmented(
+    lessons: list[Lesson],
+    ways: Sequence[str],
+    make: Callable[[str], Augmented],
+    lesson: Callable[[str, int, Mapping[str, More]], Lesson],
+) -> tuple[list[Lesson], list[Lesson], list[dict[str, Any]]]:
+    """The lessons that were tried, those that remain, and what is told of each way to have more rows of rare classes.
 
-    Copies are kept if macro F1 gains more than one standard deviation over the seeds and average precision does not lose as much.
+    Ways are tried one after another, each beside what was kept before it. ``lesson`` judges one of a name, of so many rounds,
+    with what is added.
     """
-    told: dict[str, Any] = {"way": "inject", "classes": made.classes}
-    if made.taught is None:
-        return lessons, {**told, "reason": "no class has copies that pass for its records"}
-    plain, copies, *rest = lessons
-    gain, change = copies.judged.f1 - plain.judged.f1, copies.judged.precision - plain.judged.precision
+    tried, told = [], []
+    for way in ways:
+        made, other = make(way), None
+        if made.more is not None:
+            other = lesson(f"{lessons[0].name} and {WAYS[way]}", 0, {**lessons[0].added, way: made.more})
+            tried.append(other)
+        lessons, said = which_added(lessons, other, made)
+        told.append(said)
+    return tried, lessons, told
+
+
+def which_added(lessons: list[Lesson], other: Lesson | None, made: Augmented) -> tuple[list[Lesson], dict[str, Any]]:
+    """The lessons that remain, the first with or without what was made by what held-out real labels say, and why so.
+
+    ``other`` is the first lesson with it. It is kept if macro F1 gains more than one standard deviation over the seeds and
+    average precision does not lose as much.
+    """
+    told: dict[str, Any] = {"way": made.way, "classes": made.classes, "note": made.note}
+    if other is None:
+        return lessons, {**told, "reason": "of no class anything passes for its records"}
+    plain, *rest = lessons
+    gain, change = other.judged.f1 - plain.judged.f1, other.judged.precision - plain.judged.precision
     figures = f"macro F1 {gain.mean():+.3f} +- {gain.std(ddof=1):.3f}, average precision {change.mean():+.3f}"
     if better(gain) and not better(-change):
-        return [copies, *rest], {**told, "reason": f"held-out labels are told better: {figures}"}
-    return [plain, *rest], {**told, "reason": f"held-out labels are told no better: {figures}"}
+        return [other, *rest], {**told, "reason": f"held-out labels are told better: {figures}"}
+    return lessons, {**told, "reason": f"held-out labels are told no better: {figures}"}
 
 
 def decide(truth: Truth, lessons: list[Lesson]) -> Decision:

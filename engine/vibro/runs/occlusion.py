@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vibro.context import Context
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble
-from vibro.data import make_batch
+from vibro.data import SignalBatch, make_batch
 from vibro.errors import StateError, VibroError
 from vibro.host.manager import PluginHost
 from vibro.report.data import RunData
@@ -42,18 +42,7 @@ def occlusion(host: PluginHost, found: Explanation) -> tuple[dict[str, Any] | No
     for one in found.alike:
         copies += [as_in(found.signal, one, (hz >= low) & (hz < high)) for low, high in bands]
         copies.append(as_in(found.signal, one, np.ones(len(hz), np.bool_)))
-    names, values = covariates(run)
-    told, n = run.summary["signal"], len(copies)
-    batch = make_batch(
-        np.stack(copies),
-        fs=found.fs,
-        sensor=[run.sensors[run.sensor[row]]] * n,
-        time=[run.scores["data_time"][row]] * n,
-        machine=[str(told_machine(run.summary, run.sensors[run.sensor[row]]))] * n,
-        covariates=np.repeat(values[row][None], n, axis=0),
-        covariate_names=names,
-        unit=str(told["unit"]),
-    )
+    batch = batch_of(run, [row] * len(copies), np.stack(copies))
     try:
         fitted = model_of(host, run)
         engine = Engine(host, Context(seed=fitted.seed))
@@ -97,6 +86,23 @@ def with_occlusion(host: PluginHost, found: Explanation) -> Explanation:
     """The explanation with ``occlusion`` in its table, null where it cannot be had, which a note says."""
     bands, why = occlusion(host, found)
     return replace(found, table={**found.table, "occlusion": bands}, notes=(*found.notes, *([why] if why else [])))
+
+
+def batch_of(run: RunData, rows: Sequence[int], x: NDArray[np.float32]) -> SignalBatch:
+    """Samples x (n, C, T) as records of a run, with all else that its ``rows`` (n,) have."""
+    sensors = [run.sensors[run.sensor[row]] for row in rows]
+    names, values = covariates(run)
+    told = run.summary["signal"]
+    return make_batch(
+        x,
+        fs=float(told["fs"]),
+        sensor=sensors,
+        time=[run.scores["data_time"][row] for row in rows],
+        machine=[told_machine(run.summary, sensor) for sensor in sensors],
+        covariates=values[list(rows)],
+        covariate_names=names,
+        unit=str(told["unit"]),
+    )
 
 
 def band_edges(samples: int, fs: float) -> tuple[Floats, list[tuple[float, float]]]:

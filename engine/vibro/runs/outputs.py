@@ -22,6 +22,7 @@ from vibro.host.manager import PluginHost, PluginInfo
 from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import Signals, write_report
 from vibro.runs import summary
+from vibro.runs.attribution import maps_of
 from vibro.runs.choice import Cutting, advice
 from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
@@ -111,7 +112,9 @@ def finish(
     if options.report:
         work.write_manifest("interrupted")
         with work.stage("report"):
-            write_report(run.path, run.path / "report.html", options.lang, samples_of(batch))
+            write_report(
+                run.path, run.path / "report.html", options.lang, samples_of(batch), maps_of(work.host, fitted)
+            )
         found["timings"]["report"] = work.timings["report"]
         run.write_json("summary.json", found)
     work.end("complete")

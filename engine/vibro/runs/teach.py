@@ -3,8 +3,9 @@ recordings that it did not learn from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +20,30 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
+class More(Protocol):
+    """Rows that are taught besides those of the records, and never judged by."""
+
+    def more(
+        self, ctx: Context, x: NDArray[np.float32], y: NDArray[np.int16], weight: Floats
+    ) -> tuple[NDArray[np.float32], NDArray[np.int16], Floats]:
+        """Rows (m, *item), their classes and weights (m,), from records x (n, *item) of which those of positive weight and
+        a class are taught: of others nothing may be used."""
+
+
 @dataclass(frozen=True)
-class Taught:
-    """Copies ``x`` (m, *item) of the labelled records ``of`` (m,), which are taught with their record and never judged by."""
+class Copied:
+    """Copies ``x`` (m, *item) of the labelled records ``of`` (m,), which are taught with their record."""
 
     x: NDArray[np.float32]
     of: NDArray[np.intp]
 
-    def fit(
-        self, recipe: Recipe, ctx: Context, x: NDArray[np.float32], y: NDArray[np.int16], weight: Floats, classes: int
-    ) -> Student:
-        """Fits on the records of positive weight and on their copies, which together weigh as much as their record."""
-        rows = np.flatnonzero((weight > 0) & (y >= 0))
+    def more(
+        self, ctx: Context, x: NDArray[np.float32], y: NDArray[np.int16], weight: Floats
+    ) -> tuple[NDArray[np.float32], NDArray[np.int16], Floats]:
+        """The copies of the records of positive weight, which together weigh as much as their record."""
         mine = np.flatnonzero((weight > 0)[self.of] & (y >= 0)[self.of])
         of = self.of[mine]
-        share = weight[of] / np.bincount(of, minlength=len(y))[of]
-        both = np.concatenate([x[rows], self.x[mine]])
-        return fit_student(recipe, ctx, both, np.r_[y[rows], y[of]], np.r_[weight[rows], share], classes)
+        return self.x[mine], y[of], weight[of] / np.bincount(of, minlength=len(y))[of]
 
 
 def teach(
@@ -45,22 +53,21 @@ def teach(
     truth: Truth,
     rounds: int,
     rows: Mask,
-    copies: Taught | None = None,
+    added: Sequence[More] = (),
 ) -> Student:
-    """A student taught with these rows (n,): with real labels alone for 0 rounds of pseudo-labels, and with their copies.
+    """A student taught with these rows (n,): with real labels alone for 0 rounds of pseudo-labels, and with what is added.
 
     Faults whose type is not known get the type that the student of the round before gives them, by its share. In a second
     round it also drops the pseudo-labels which it contradicts. All pseudo-labels of a class together weigh no more than its
     real labels.
     """
-    fit = fit_student if copies is None else copies.fit
     classes, real = len(truth.names), rows & truth.real
     used = rows if rounds else real
     open_faults = np.flatnonzero(used & truth.fault)
     student: Student | None = None
     if not rounds or len(open_faults):
         known = np.where(real, truth.y, -1).astype(np.int16)
-        student = fit(recipe, ctx.child("labels"), x, known, truth.weight, classes)
+        student = _fit(recipe, ctx.child("labels"), x, known, truth.weight, classes, added)
     for turn in range(rounds or bool(len(open_faults))):
         y, weight = np.where(used, truth.y, -1).astype(np.int16), truth.weight.copy()
         if student is not None and len(open_faults):
@@ -72,9 +79,27 @@ def teach(
             faulty = student.predict(x[pseudo])[:, 0] < 0.5
             y[pseudo[faulty != (y[pseudo] > 0)]] = -1
         weight = _bounded(y, weight, truth.real)
-        student = fit(recipe, ctx.child(f"round {turn}"), x, y, weight, classes)
+        student = _fit(recipe, ctx.child(f"round {turn}"), x, y, weight, classes, added)
     assert student is not None  # there was a round, or none was asked for
     return student
+
+
+def _fit(
+    recipe: Recipe,
+    ctx: Context,
+    x: NDArray[np.float32],
+    y: NDArray[np.int16],
+    weight: Floats,
+    classes: int,
+    added: Sequence[More],
+) -> Student:
+    """Fits on the records of positive weight and on what is added to them."""
+    if not added:
+        return fit_student(recipe, ctx, x, y, weight, classes)
+    mine = np.flatnonzero((weight > 0) & (y >= 0))
+    parts = [(x[mine], y[mine], weight[mine]), *(one.more(ctx, x, y, weight) for one in added)]
+    rows, classes_of, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return fit_student(recipe, ctx, rows, classes_of, weights, classes)
 
 
 def _bounded(y: NDArray[np.int16], weight: Floats, real: Mask) -> Floats:
@@ -126,7 +151,7 @@ def judge(
     rounds: int,
     seeds: int,
     say: Callable[[str], None] = lambda line: None,
-    copies: Taught | None = None,
+    added: Sequence[More] = (),
 ) -> Judged:
     """Judges a student of so many rounds by cross-validation, once for each seed: other folds, another start, and bootstrap
     samples of the records that are compared, so that the deviation over seeds holds all three.
@@ -152,7 +177,7 @@ def judge(
             known = truth.y[learned & truth.real]
             if not ((known == 0).any() and (known > 0).any()):  # nothing to learn from
                 continue
-            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned, copies)
+            student = teach(recipe, ctx.child(f"seed {seed} fold {k}"), x, truth, rounds, learned, added)
             everyone = np.flatnonzero(held & (valid | truth.real))
             p[everyone] = student.predict(x[everyone])
             able[everyone] = np.isin(truth.y[everyone], student.present)

@@ -24,6 +24,7 @@ from vibro.io.named import check_plain
 from vibro.io.tensors import decode_text, load_tensors, save_tensors
 from vibro.report import source_signals, write_report
 from vibro.runs import summary
+from vibro.runs.attribution import maps_of
 from vibro.runs.choice import AUTO, Cutting, advice, chosen, make_thresholder
 from vibro.runs.diagnosis import with_hypotheses
 from vibro.runs.model import MODEL, recut_model
@@ -181,7 +182,7 @@ def rethreshold(
         kept = manifest.with_decision(kept, decision(method, asdict(budgets), cuts, learned.told))
         manifest.write(run.path, kept)
         if (run.path / "report.html").is_file():
-            write_report(run.path, run.path / "report.html", lang, signals)
+            write_report(run.path, run.path / "report.html", lang, signals, maps_of(host))
         manifest.write(run.path, {**kept, "files": manifest.run_files(run.path)})
     return redecision
 
@@ -263,9 +264,9 @@ def rewrite_report(host: PluginHost, path: Path, out: Path | None, lang: str) ->
     kept = manifest.verify(path)
     signals = source_signals(host, path)
     if out is not None:
-        write_report(path, out, lang, signals)
+        write_report(path, out, lang, signals, maps_of(host))
         return out
     with RunDir.edit(path) as run:
-        write_report(run.path, run.path / "report.html", lang, signals)
+        write_report(run.path, run.path / "report.html", lang, signals, maps_of(host))
         manifest.write(run.path, manifest.refresh(run.path, kept, ["report.html"]))
     return path / "report.html"

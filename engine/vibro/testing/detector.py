@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vibro.errors import VibroError
 from vibro.testing import signals
-from vibro.testing.assertions import close, fail, require, result_or_refusal, same
+from vibro.testing.assertions import close, fail, fresh_copy, overrides, require, result_or_refusal, same
 from vibro.testing.case import Case
 from vibro.testing.exported import check_export
 
@@ -98,6 +98,7 @@ class DetectorCase(Case):
             *(_odd_fit(*row) for row in _ODD_FITS),
             check_odd_rows,
             check_bad_shape,
+            check_attribution,
             check_export,
         )
 
@@ -307,6 +308,24 @@ def check_bad_shape(case: DetectorCase) -> None:
     except (VibroError, ValueError, RuntimeError, IndexError):
         return
     fail(f"fitted on rows {case.data.x.shape[1:]}, it scored rows {x.shape[1:]}: {np.asarray(scores)[:2]}")
+
+
+def check_attribution(case: DetectorCase) -> None:
+    """``attribution`` is None, or a finite number for every value, the same for a row alone and after loading."""
+    if not overrides(case.cls, "attribution"):
+        return
+    x = case.data.x.copy()
+    found = case.fitted.attribution(x)
+    require(np.array_equal(x, case.data.x), "attribution changed its input")
+    if found is None:
+        return
+    require(np.shape(found) == x.shape, f"rows of {x.shape} gave shape {np.shape(found)}")
+    require(bool(np.isfinite(found).all()), "attribution gave values that are not finite")
+    spread = float(np.std(found))
+    close(case.fitted.attribution(x[:1]), np.asarray(found)[:1], "the attribution of a row alone differs", spread)
+    again = case.make()
+    again.load_state(fresh_copy(case.fitted.state()))
+    close(again.attribution(x), np.asarray(found), "loaded, it gives another attribution", spread)
 
 
 def _spread(case: DetectorCase) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import view_key
+from vibro.api import Extent, view_key
 from vibro.errors import ContractError, VibroError
 from vibro.testing import signals
 from vibro.testing.assertions import close, fail, overrides, require, same
@@ -100,6 +100,7 @@ class FeatureCase(Case):
             check_rows_differ,
             check_odd_records,
             check_kept,
+            check_extent,
             check_export,
             *(check for name, found in by_input.items() if name in self.names for check in found),
         )
@@ -258,6 +259,36 @@ def check_kept(case: FeatureCase) -> None:
         require(np.asarray(kept).dtype == bool, f"kept has type {np.asarray(kept).dtype}")
         require(
             np.shape(kept) == case.expected.shape[-1:], f"kept has shape {np.shape(kept)}, rows {case.expected.shape}"
+        )
+
+
+def check_extent(case: FeatureCase) -> None:
+    """``extent`` is None, or gives every value of a row a from and a to within the record, NaN where it has no place."""
+    if not overrides(case.cls, "extent"):
+        return
+    fs, given = case.context().fs, {}
+    for name, array in case.data.items():
+        item = array.shape[1:]
+        steps = np.linspace(0, 1, item[-1] + 1)
+        ends = np.broadcast_to(np.stack([steps[:-1], steps[1:]], axis=1), (*item, 2))
+        nowhere = np.full((*item, 2), np.nan)
+        placed = {"raw": Extent(ends * item[-1] / fs, nowhere)}
+        silent = name in ("covariates", "sensor", "instant")
+        given[name] = placed.get(name, Extent(nowhere, nowhere if silent else ends * fs / 2))
+    said = case.fitted.extent(given)
+    if said is None:
+        return
+    require(isinstance(said, Extent), f"extent gave {type(said).__name__}")
+    longest = case.data["raw"].shape[-1] / fs if "raw" in case.data else np.inf
+    for name, most in (("seconds", longest), ("hz", fs / 2)):
+        found = np.asarray(getattr(said, name), float)
+        wanted = (*case.expected.shape[1:], 2)
+        require(found.shape == wanted, f"{name} has shape {found.shape}, not {wanted}")
+        known = found[~np.isnan(found).all(axis=-1)]
+        right = (known[:, 0] <= known[:, 1]) & (known[:, 0] >= -1e-9) & (known[:, 1] <= most * (1 + 1e-9))
+        require(
+            bool(right.all()),
+            f"{name} of {int((~right).sum())} values do not run from low to high within 0 to {most:g}",
         )
 
 

@@ -72,6 +72,19 @@ class Channels:
             out[i : i + BLOCK] = self._block(x[i : i + BLOCK], None if own is None else own[i : i + BLOCK])
         return out
 
+    def by_column(self, parts: NDArray[np.float64], x: NDArray[Any]) -> NDArray[np.float64]:
+        """Parts of a score that the channels of vectors x make, (n, 3, columns that vary), as parts of the columns (n, d).
+
+        A whitened value is a sum over columns: its part is theirs in proportion to what each adds.
+        """
+        varies = self.factor > 0
+        z = np.clip((x - self.centre) * self.factor, -CLIP, CLIP)[:, varies]
+        moved = z @ self.scatter.whiten
+        share = np.divide(parts[:, 1], moved, out=np.zeros_like(moved), where=np.abs(moved) > 1e-9)
+        out = np.zeros((len(x), len(self.centre)))
+        out[:, varies] = parts[:, 0] + parts[:, 2] + z * (share @ self.scatter.whiten.T)
+        return out
+
     def _block(self, x: NDArray[Any], own: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """Rows few enough to be compared with all others at once."""
         z = np.clip((x - self.centre) * self.factor, -CLIP, CLIP)[:, self.factor > 0]

@@ -53,6 +53,11 @@ class Departures:
         out[:, :, self.channels.factor > 0] = self.channels.apply(x, own)
         return out.reshape(len(x), CHANNELS, -1, VALUES).transpose(0, 2, 1, 3)
 
+    def by_value(self, parts: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Parts of a score that departures make, (n, C, 3, 140), as parts of the values of the profiles x (n, C * 140)."""
+        parts = parts.transpose(0, 2, 1, 3).reshape(len(x), CHANNELS, -1)
+        return self.channels.by_column(parts[:, :, self.channels.factor > 0], x)
+
     def state(self) -> State:
         """Arrays for a component's state."""
         return {**self.channels.state(), **self.own.state(), "row": self.row}

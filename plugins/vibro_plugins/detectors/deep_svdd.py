@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import LEAST_ROWS, Network, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
@@ -168,6 +169,12 @@ class DeepSvdd(Network):
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Distances from the centre (n,)."""
         return scored(self._fitted(), x, self._away, self._tensor)
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Integrated gradients of the distance, from the median of the fit rows on; same shape as x."""
+        usual = self._tensor(self._pixels.centre[None])
+        parts = integrated_gradients(self._fitted(), slope_of(self._away), self._tensor(x), usual)
+        return self._pixels.by_column(parts, x) if isinstance(self._pixels, Channels) else parts
 
     def export(self) -> Exported:
         """The network with its distance as a graph, what it reads with numpy alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,16 +15,17 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import by_themselves
 from vibro_plugins.deep.detector import Network, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, Examples, exposed, margin
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.images import PICTURE, Pixels, placed
-from vibro_plugins.deep.resnet import Upward, start, trunk
+from vibro_plugins.deep.resnet import Upward, map_size, start, trunk
 from vibro_plugins.deep.sampling import Trimming, batch_size, nearest, passes
 from vibro_plugins.deep.standardise import median_and_mad
-from vibro_plugins.deep.training import mixed, scored, seeded, step
+from vibro_plugins.deep.training import as_tensor, mixed, scored, seeded, step
 from vibro_plugins.portable import network_scores
 
 LEAST_FALL = 0.03  # of the error on held-out rows since before training
@@ -76,6 +78,7 @@ class Vae(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int], p: HeteroVaeParams) -> None:
         super().__init__()
         self.trunk, features, halvings = trunk(channels, p.backbone, p.width, bias=True)
+        self.places = map_size(size, halvings)
         self.moments = nn.Conv2d(features, 2 * p.latent, 1)
         self.into = nn.Conv2d(p.latent, features, 1)
         self.up = Upward(features, halvings, channels, size)
@@ -105,7 +108,7 @@ class HeteroVae(Network):
     same for any size of image and map. Pixels are standardised one by one over the fit rows. A tenth of the rows is held
     out: training stops when their loss no longer falls, and the best weights after the warm-up are kept. Rows are trimmed,
     so that anomalies are not learned: at first those of the largest norm, after the warm-up those of the largest error,
-    chosen again every fifth epoch. ``error_map`` locates the error in the picture.
+    chosen again every fifth epoch. ``attribution`` locates the error in the picture.
 
     exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
     the network learns to rebuild records and not faults. The KL term of the score is then left out.
@@ -179,15 +182,33 @@ class HeteroVae(Network):
         weight = np.array(self.params.weight if self.params.objective == "plain" else 0.0)
         return Exported({**self._statistics(), "weight": weight}, network_scores.vae_score, graph)
 
-    def error_map(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Absolute error of every standardised pixel of images (n, c, h, w), same shape."""
-        net = self._fitted().eval()
-        out = np.empty(x.shape, np.float32)
-        with torch.no_grad():
-            for i in range(0, len(x), 64):
-                z = self._tensor(x[i : i + 64])
-                out[i : i + 64] = (net.decode(net.encode(z)[0]) - z).abs().cpu().numpy()
-        return out
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Error map: the absolute error of every pixel of images (n, c, h, w), in units of its scale over the fit rows.
+
+        exposure: the mean error that each pixel by itself causes in the median of the fit rows. Such a network has learned to
+        rebuild faults badly, and does so all over the image, not where they are.
+        """
+        net = self._fitted()
+
+        def error(rows: Tensor) -> Tensor:
+            return (net.decode(net.encode(rows)[0]) - rows).abs()
+
+        if self.params.objective == "plain":
+            return scored(net, x, error, self._tensor)
+        return by_themselves(net, lambda rows: error(rows).mean(dim=(1, 2, 3)), self._tensor(x))
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Latent means (n, k) of images."""
+        net = self._fitted()
+        return scored(net, x, lambda rows: net.encode(rows)[0].flatten(1), self._tensor)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Images (n, c, h, w) of latents (n, k); a pixel that did not vary among the fit rows stays as it was."""
+        net, pixels = self._fitted(), self._pixels
+        shape, tensor = (self.params.latent, *net.places), partial(as_tensor, device=self.ctx.device)
+        found = scored(net, codes, lambda rows: net.decode(rows.unflatten(1, shape)), tensor)
+        scale = np.divide(1, pixels.factor, out=np.zeros_like(pixels.factor), where=pixels.factor > 0)
+        return found * scale + pixels.centre
 
     def _build(self) -> Vae:
         return placed(Vae(len(self._pixels.centre), self._pixels.size, self.params), self.ctx.device)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -158,6 +159,21 @@ class LstmAe(Network):
         """Root mean squared error of the standardised values (n,)."""
         net = self._fitted()
         return self._errors(net, self._standardised(self._sequences(x)))
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, see ``hetero_vae``."""
+        net = self._fitted()
+        z = self._standardised(self._sequences(x))
+        if self.params.objective == "plain":
+            parts = scored(net, z, lambda part: (net(part) - part) ** 2, lambda part: as_tensor(part, self.ctx.device))
+        else:
+            rows = as_tensor(z, self.ctx.device)
+            parts = integrated_gradients(net, slope_of(partial(_rebuilt, net)), rows, torch.zeros_like(rows[:1]))
+        if self.params.patch == 0:
+            return parts
+        channels = x.size // (len(x) * x.shape[-1])
+        lines = parts.reshape(*parts.shape[:2], channels, -1).transpose(0, 2, 1, 3).reshape(len(x), channels, -1)
+        return lines[..., : x.shape[-1]].reshape(x.shape)
 
     def export(self) -> Exported:
         """The network with its error as a graph, the sequences with numpy alone."""

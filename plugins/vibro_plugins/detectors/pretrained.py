@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotFittedError, Params, Pool, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.encoder import CHANNELS, Departures, Encoder, encoder_of
 from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.pretraining import pretrain
@@ -69,6 +70,15 @@ class Pretrained(Detector):
         return scored(
             self._net, self._seen.apply(x), lambda rows: self._net(rows)[1], partial(as_tensor, device=self.ctx.device)
         )
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Integrated gradients of the score, from the median of the fit rows on; same shape as x."""
+        if self._seen is None:
+            raise NotFittedError("pretrained is not fitted")
+        usual = self._seen.channels.centre[None].astype(np.float32)
+        shown, start = (as_tensor(self._seen.apply(rows), self.ctx.device) for rows in (x, usual))
+        parts = integrated_gradients(self._net, slope_of(lambda rows: self._net(rows)[1]), shown, start)
+        return self._seen.by_value(parts, x)
 
     def state(self) -> State:
         """Weights, and what was learned of the fit rows."""

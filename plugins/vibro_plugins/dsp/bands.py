@@ -32,6 +32,19 @@ def even_levels(y: Rows, exponent: NDArray[np.int32], bands: int) -> tuple[Rows,
     return log_level(np.sqrt(mean), exponent), edges
 
 
+def octave_edges(length: int, bands: int) -> Rows:
+    """Edges (b + 1,) of the bands of ``octave_levels`` for rows of this length, in cycles a sample."""
+    segment = segment_length(length)
+    return (log_edges(segment // 2, bands) - 0.5) / segment
+
+
+def even_edges(length: int, bands: int) -> Rows:
+    """Edges (b + 1,) of the bands of ``even_levels`` for rows of this length, in cycles a sample."""
+    segment = min(MOST_SEGMENT, length)
+    lines = segment // 2 if segment > 1 else 1
+    return (np.unique(np.linspace(0, lines, min(bands, lines) + 1).astype(np.intp)) + 0.5) / segment
+
+
 def segment_length(length: int) -> int:
     """Samples of a segment, for the most half-overlapping ones (1 to 15) that have ``LEAST_SEGMENT`` samples each."""
     segments = min(max(2 * length // LEAST_SEGMENT - 1, 1), MOST_SEGMENTS)

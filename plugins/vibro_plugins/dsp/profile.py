@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro_plugins.dsp.bands import even_levels, octave_levels
-from vibro_plugins.dsp.spectrum import Rows, log_level, scaled
+from vibro_plugins.dsp.bands import even_edges, even_levels, octave_levels, segment_length
+from vibro_plugins.dsp.spectrum import Rows, log_edges, log_level, scaled
 from vibro_plugins.dsp.statistics import SHAPE, shape_statistics
 
 PLACES = 64  # of each of the two lines of levels
@@ -26,6 +26,22 @@ def profile(x: NDArray[Any]) -> Rows:
     ]
     rms = np.sqrt(np.mean(y * y, axis=1))
     return np.concatenate([*lines, log_level(rms, exponent)[:, None], shape_statistics(y)], axis=1)
+
+
+def profile_bands(length: int) -> Rows:
+    """(140, 2) from and to in cycles a sample of what each value is made from, NaN for the level and the statistics."""
+    segment, first = segment_length(length), log_edges(segment_length(length) // 2, PLACES)
+    octaves = np.exp(_around(0.5 * (np.log(first[:-1]) + np.log(np.maximum(first[1:] - 1, 1))))) / segment
+    edges = even_edges(length, PLACES)
+    even = _around(0.5 * (edges[:-1] + edges[1:]))
+    return np.concatenate([np.clip(octaves, 0, 0.5), np.clip(even, 0, 0.5), np.full((1 + len(SHAPE), 2), np.nan)])
+
+
+def _around(at: Rows) -> Rows:
+    """Half a place on either side of the 64 places that ``_stretched`` interpolates to."""
+    wanted = np.linspace(at[0], at[-1], PLACES)
+    half = 0.5 * (wanted[1] - wanted[0])
+    return np.stack([wanted - half, wanted + half], axis=1)
 
 
 def _stretched(level: Rows, at: Rows) -> Rows:

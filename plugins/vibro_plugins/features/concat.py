@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import ConfigError, Exported, FeatureExtractor, Params, ViewKey, view_key
+from vibro.api import ConfigError, Exported, Extent, FeatureExtractor, Params, ViewKey, view_key
+from vibro_plugins.dsp.extents import flat, side_by_side
 from vibro_plugins.portable import relative
 
 
@@ -44,6 +45,10 @@ class Concat(FeatureExtractor):
         """(n, f1), (n, f2) ... -> (n, f1 + f2 + ...)."""
         parts = [np.asarray(inputs[str(key)], np.float32) for key in self.inputs(self.params)]
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """Those of the views."""
+        return side_by_side([flat(inputs[str(key)]) for key in self.inputs(self.params)])
 
     def export(self) -> Exported:
         """The same with numpy alone."""

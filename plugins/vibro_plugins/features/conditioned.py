@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro.portable.covariates import or_pool
 from vibro.scoring.regression import HUBER, SHRINKAGE, Regression, robust_scale, sensor_rows, varying
 from vibro_plugins.portable import relative
@@ -98,6 +98,10 @@ class Conditioned(FeatureExtractor):
         z += np.where(place < 0, np.float32(0), self._leverage[place])[:, None] * np.clip(z, -HUBER, HUBER)
         z = np.clip(z, -self.params.clip, self.params.clip)
         return np.where(self._kept, z, 0).astype(np.float32)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """That of the view: its columns stay."""
+        return inputs[str(view_key(self.params.of))]
 
     @property
     def kept(self) -> NDArray[np.bool_] | None:

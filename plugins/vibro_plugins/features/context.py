@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import (
+    Exported,
+    Extent,
+    FeatureExtractor,
+    NotApplicableError,
+    NotFittedError,
+    Params,
+    State,
+    ViewKey,
+    view_key,
+)
 from vibro.scoring.regression import varying
 from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import FitRows
@@ -97,6 +107,10 @@ class Context(FeatureExtractor):
         out *= np.where(place < 0, np.float32(1), self._leverage[place])[:, None]
         out[:, ~kept] *= 0  # NaN stays
         return np.clip(out, -self.params.clip, self.params.clip).astype(np.float32)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """That of the view: its columns stay."""
+        return inputs[str(view_key(self.params.of))]
 
     @property
     def kept(self) -> NDArray[np.bool_] | None:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
+from vibro.api import Exported, Extent, FeatureExtractor, NotApplicableError, NotFittedError, Params, State
+from vibro_plugins.dsp.extents import between, image_of, stacked
 from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
 from vibro_plugins.portable import pictures
 from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
 from vibro_plugins.timefrequency.classic import classic_bank, classic_map
-from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
+from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power, row_edges
 from vibro_plugins.timefrequency.resize import area_weights
 
 
@@ -93,6 +94,16 @@ class CwtImage(FeatureExtractor):
             power = np.matmul(rows, pooled_power(self._bank, unit.reshape(-1, samples), device))
             out[part] = decibel(power, gain, FLOOR).reshape(-1, channels, p.size, p.size)
         return out
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent | None:
+        """Columns in seconds and rows in Hz; the classic picture has scales, which it leaves open."""
+        raw, p = inputs["raw"], self.params
+        if p.layout == "classic":
+            return None
+        channels, samples = raw.seconds.shape[:2]
+        frequencies = log_frequencies(self.ctx.fs, samples, p.f_min, p.per_octave)
+        seconds = between(np.linspace(0, samples / self.ctx.fs, p.size + 1))
+        return stacked([image_of(seconds, between(row_edges(frequencies, p.size)))], channels)
 
     def state(self) -> State:
         """Levels by sensor; NotFittedError before ``fit``."""

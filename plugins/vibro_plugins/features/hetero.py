@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Context, FeatureExtractor, NotFittedError, Params, State
+from vibro.api import Context, Extent, FeatureExtractor, NotFittedError, Params, State
 from vibro_plugins.compiled import compiled
 from vibro_plugins.dsp.cycles import Fold, choose_fold, cycle_map, lock
+from vibro_plugins.dsp.extents import between, image_of, nowhere, stacked
 from vibro_plugins.dsp.reference_level import decibel, fit_sigma, sigma_of, unit_records
 from vibro_plugins.dsp.spectrum import hann
 from vibro_plugins.stats.columns import evenly_spaced
 from vibro_plugins.timefrequency.bank import FLOOR, Bank, ClassicBank, block_size
 from vibro_plugins.timefrequency.classic import classic_bank, classic_map
 from vibro_plugins.timefrequency.device import stft_on
-from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power
+from vibro_plugins.timefrequency.morlet import log_frequencies, morlet_bank, pooled_power, row_edges
 from vibro_plugins.timefrequency.resize import adaptive_weights, area_weights, banded
 
 FIT_ROWS = 512  # records whose images give the ranges, fewer where images are large
@@ -103,6 +104,24 @@ class Hetero(FeatureExtractor):
         images /= state["high"].astype(np.float32)[:, None, None] - low
         return np.clip(images, 0, 1, out=images)
 
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent | None:
+        """Wavelet map and short-time spectrum in seconds and Hz; the cycle map, and the classic layout, are left open."""
+        raw, size, fs = inputs["raw"], self.params.size, self.ctx.fs
+        if self.params.layout == "classic":
+            return None
+        channels, samples = raw.seconds.shape[:2]
+        seconds = between(np.linspace(0, samples / fs, size + 1))
+        length, hop, frames = frames_of(samples, fs)
+        middle = np.linspace(0, frames, size + 1) * hop + (length - hop) / 2
+        middle[[0, -1]] = 0, samples
+        lines = np.clip((np.linspace(length // 2 + 1, 0, size + 1) - 0.5) * fs / length, 0, fs / 2)
+        maps = [
+            image_of(seconds, between(row_edges(log_frequencies(fs, samples), size))),
+            image_of(between(middle / fs), between(lines)),
+            Extent(nowhere(size, size), nowhere(size, size)),
+        ]
+        return stacked(maps, channels)
+
     def state(self) -> State:
         """Levels, fold and ranges; NotFittedError before ``fit``."""
         if self._state is None:
@@ -136,15 +155,19 @@ class Hetero(FeatureExtractor):
         return out.reshape(n, 3 * channels, size, size)
 
 
+def frames_of(samples: int, fs: float) -> tuple[int, int, int]:
+    """Length and hop of the frames of the short-time spectrum in samples, and their number."""
+    length = 2 ** int(np.clip(round(log2(max(fs / 16, 1))), 4, max(log2(samples / 4), 3)))
+    hop = max(length // 8, 1)
+    return length, hop, (samples - length) // hop + 1
+
+
 def stft_power(unit: NDArray[np.float32], fs: float, size: int, device: str = "cpu") -> NDArray[np.float32]:
     """Short-time power a bin, area-resized to (n, size, size), highest frequency first.
 
     The mean over time and sum over the bins before resizing is about the record's power.
     """
-    samples = unit.shape[1]
-    length = 2 ** int(np.clip(round(log2(max(fs / 16, 1))), 4, max(log2(samples / 4), 3)))
-    hop = max(length // 8, 1)
-    frames = (samples - length) // hop + 1
+    length, hop, frames = frames_of(unit.shape[1], fs)
     window = hann(length)
     window *= np.sqrt(2 / (length * np.sum(window**2)))
     window = window.astype(np.float32)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.dsp.extents import as_rows, resized, side_by_side
 from vibro_plugins.portable import pictures
 from vibro_plugins.stats.sensor_scale import SensorScale, group_of
 from vibro_plugins.timefrequency.resize import area_weights
@@ -79,6 +80,16 @@ class Joined(FeatureExtractor):
             return pictures
         return pixels.apply(pictures.reshape(len(pictures), -1), _codes(inputs), CLIP).reshape(pictures.shape)
 
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """Those of the pictures, resized."""
+        parts = []
+        for of in self.params.of:
+            part = inputs[str(view_key(of))]
+            if part.hz.ndim == 2:
+                part = as_rows(part, self._lines)
+            parts.append(resized(part, *(area_weights(side, self.params.size) for side in part.hz.shape[1:3])))
+        return side_by_side(parts)
+
     def state(self) -> State:
         """Location and scale of every pixel."""
         pixels = self._fitted()
@@ -99,13 +110,17 @@ class Joined(FeatureExtractor):
             raise NotFittedError("joined is not fitted")
         return self._pixels
 
+    def _lines(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Vectors (n, f) as pictures (n, 1, h, size)."""
+        full = np.pad(x, ((0, 0), (0, -x.shape[1] % self.params.size)), mode="edge")
+        return full.reshape(len(x), 1, -1, self.params.size)
+
     def _side_by_side(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         parts = []
         for of in self.params.of:
             x = np.asarray(inputs[str(view_key(of))], np.float32)
             if x.ndim == 2:
-                lines = np.pad(x, ((0, 0), (0, -x.shape[1] % self.params.size)), mode="edge")
-                x = lines.reshape(len(x), 1, -1, self.params.size)
+                x = self._lines(x)
             if x.ndim != 4:
                 raise ValueError(f"{view_key(of)} has rows of shape {x.shape[1:]}; joined takes images and vectors")
             rows, columns = (area_weights(side, self.params.size) for side in x.shape[2:])

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, Params
-from vibro_plugins.dsp.bands import even_levels
+from vibro.api import Exported, Extent, FeatureExtractor, Params
+from vibro_plugins.dsp.bands import even_edges, even_levels
+from vibro_plugins.dsp.extents import between, levels_at
 from vibro_plugins.dsp.spectrum import Rows, by_channel, scaled
 from vibro_plugins.portable import levels
 
@@ -50,6 +51,12 @@ class Lin(FeatureExtractor):
     def _values(self, x: NDArray[Any]) -> Rows:
         y, _, exponent = scaled(x)
         return 2.0 * even_levels(y, exponent, self.params.bands)[0]
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """The bands in Hz."""
+        raw = inputs["raw"]
+        channels, samples = raw.seconds.shape[:2]
+        return levels_at(between(np.minimum(even_edges(samples, self.params.bands), 0.5) * self.ctx.fs), channels)
 
     def export(self) -> Exported:
         """The same with numpy alone."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro_plugins.portable import relative
 from vibro_plugins.stats.sensor_scale import SensorScale, group_of
 
@@ -60,6 +60,10 @@ class PerSensor(FeatureExtractor):
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f) and (n, 1) -> (n, f) within +-clip."""
         return self._fitted().apply(*self._split(inputs), self.params.clip)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """That of the view: its columns stay."""
+        return inputs[str(view_key(self.params.of))]
 
     @property
     def kept(self) -> NDArray[np.bool_] | None:

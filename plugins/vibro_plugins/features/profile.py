@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor
-from vibro_plugins.dsp.profile import profile
+from vibro.api import Exported, Extent, FeatureExtractor
+from vibro_plugins.dsp.extents import levels_at
+from vibro_plugins.dsp.profile import profile, profile_bands
 from vibro_plugins.dsp.spectrum import by_channel
 from vibro_plugins.portable import levels
 
@@ -31,6 +32,11 @@ class Profile(FeatureExtractor):
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """raw (n, C, T) -> (n, C * 140)."""
         return by_channel(inputs["raw"], profile)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """Both lines have frequencies, the level and the statistics none."""
+        channels, samples = inputs["raw"].seconds.shape[:2]
+        return levels_at(profile_bands(samples) * self.ctx.fs, channels)
 
     def export(self) -> Exported:
         """The same with numpy alone."""

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, Params
-from vibro_plugins.dsp.bands import octave_levels
+from vibro.api import Exported, Extent, FeatureExtractor, Params
+from vibro_plugins.dsp.bands import octave_edges, octave_levels
+from vibro_plugins.dsp.extents import between, levels_at, nowhere
 from vibro_plugins.dsp.spectrum import Rows, by_channel, log_level, scaled
-from vibro_plugins.dsp.statistics import shape_statistics
+from vibro_plugins.dsp.statistics import SHAPE, shape_statistics
 from vibro_plugins.portable import levels
 
 
@@ -57,6 +58,13 @@ class Spectrum(FeatureExtractor):
         if self.params.statistics:
             columns.append(shape_statistics(y))
         return np.concatenate(columns, axis=1)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """The bands have frequencies, RMS and statistics none."""
+        raw, p = inputs["raw"], self.params
+        channels, samples = raw.seconds.shape[:2]
+        bands = between(np.minimum(octave_edges(samples, p.bands), 0.5) * self.ctx.fs)
+        return levels_at(np.concatenate([nowhere(1), bands, nowhere(len(SHAPE) * p.statistics)]), channels)
 
     def export(self) -> Exported:
         """The same with numpy alone."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
+from vibro_plugins.dsp.extents import as_rows
 from vibro_plugins.portable import pictures
 
 HEIGHT, WIDTH, LEAST_HEIGHT = 30, 40, 4
@@ -65,15 +67,16 @@ class ZeroneImage(FeatureExtractor):
         middle = self._fitted()
         x = self._vector(inputs)
         unit = np.divide(x - middle, self._reach, out=np.zeros_like(x), where=self._reach > 0)
-        shade = self._shade(unit).astype(np.float32)
-        height = max(-(-x.shape[1] // WIDTH), LEAST_HEIGHT) if x.shape[1] % (HEIGHT * WIDTH) else HEIGHT
-        full = np.pad(shade, ((0, 0), (0, -x.shape[1] % (height * WIDTH))))
-        return full.reshape(len(x), -1, height, WIDTH)
+        return _laid_out(self._shade(unit).astype(np.float32))
 
     def _shade(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.params.curve == "arctan":
             return 0.5 + np.arctan(unit) / np.pi
         return np.clip(0.5 + unit / (2 * STRAIGHT), 0, 1)
+
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent:
+        """That of the vector, laid out as its values are."""
+        return as_rows(inputs[str(view_key(self.params.of))], partial(_laid_out, beyond=np.nan))
 
     def state(self) -> State:
         """Middle and reach of each value's range."""
@@ -94,6 +97,14 @@ class ZeroneImage(FeatureExtractor):
 
     def _vector(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         return np.asarray(inputs[str(view_key(self.params.of))], np.float64)
+
+
+def _laid_out(rows: NDArray[Any], beyond: float = 0.0) -> NDArray[Any]:
+    """Vectors (n, values) as pictures (n, C, rows, 40), filled up with ``beyond``."""
+    values = rows.shape[1]
+    height = max(-(-values // WIDTH), LEAST_HEIGHT) if values % (HEIGHT * WIDTH) else HEIGHT
+    full = np.pad(rows, ((0, 0), (0, -values % (height * WIDTH))), constant_values=beyond)
+    return full.reshape(len(rows), -1, height, WIDTH)
 
 
 @hookimpl

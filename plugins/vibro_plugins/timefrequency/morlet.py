@@ -47,6 +47,13 @@ def log_frequencies(fs: float, samples: int, f_min: float = 25.0, per_octave: in
     return top * 2.0 ** (-np.arange(count) / per_octave)
 
 
+def row_edges(frequencies: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """(rows + 1,) in Hz, falling: where the rows of a map of these bands end that is area-resized to so many."""
+    band = np.linspace(-0.5, len(frequencies) - 0.5, rows + 1)
+    step = frequencies[0] / frequencies[1] if len(frequencies) > 1 else 2.0
+    return np.asarray(frequencies[0] * step**-band)
+
+
 def morlet_bank(samples: int, columns: int, frequencies: NDArray[np.float64]) -> Bank:
     """Bank of the complex Morlet ``cmor1.5-1.0`` at centre ``frequencies`` (cycles a sample).
 

@@ -65,13 +65,25 @@ def test_the_error_map_shows_where():
     detector = trained("hetero_vae")
     spoilt = CALM[:20].copy()
     spoilt[:, 0, 4:7, 10:14] += 4
-    found = detector.error_map(spoilt)
-    assert found.shape == spoilt.shape and found.dtype == np.float32
-    rise = (found - detector.error_map(CALM[:20])).mean(axis=(0, 1))
+    found = detector.attribution(spoilt)
+    assert found.shape == spoilt.shape and found.dtype == np.float64
+    rise = (found - detector.attribution(CALM[:20])).mean(axis=(0, 1))
     inside = np.zeros((16, 24), bool)
     inside[4:7, 10:14] = True
     assert rise[inside].mean() > 10 * abs(rise[~inside].mean())
     np.testing.assert_allclose(found.mean(axis=(1, 2, 3)), detector._l1(detector._net, spoilt), rtol=1e-4)
+
+
+def test_pictures_are_decoded_from_their_codes():
+    detector = trained("hetero_vae")
+    codes = detector.encode(CALM[:20])
+    rebuilt = detector.decode(codes)
+    assert codes.dtype == rebuilt.dtype == np.float64 and len(codes) == 20 and rebuilt.shape == CALM[:20].shape
+    error = np.abs(rebuilt - CALM[:20]) * detector._pixels.factor
+    np.testing.assert_allclose(error, detector.attribution(CALM[:20]), rtol=1e-3, atol=1e-4)
+    two = np.concatenate([FIT, np.full_like(FIT, 2.0)], axis=1)
+    fitted = TASK.fitted(two, epochs=0)
+    assert (fitted.decode(fitted.encode(two[:5]))[:, 1] == 2.0).all()  # a channel that never varies
 
 
 def test_a_dead_sensor_is_no_simple_image():

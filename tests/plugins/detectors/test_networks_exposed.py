@@ -54,6 +54,25 @@ def test_it_tells_copies_of_records_that_it_has_not_seen(network):
     assert after.health()["failed"] == 0 and 0.5 < after.health()["separation"] <= 1
 
 
+def test_what_makes_its_score_lies_where_a_row_was_spoilt(network):
+    name, detector = network
+    spoilt = rows_of(name, 20, 1).copy()
+    inside = np.zeros(spoilt.shape[1:], bool)
+    inside[(..., slice(3, 5), slice(6, 10)) if spoilt.ndim == 4 else slice(66, 80)] = True
+    spoilt[:, inside] += 4
+    parts = detector.attribution(spoilt)
+    assert parts.shape == spoilt.shape and parts[:, inside].mean() > 2 * np.abs(parts[:, ~inside]).mean()
+
+
+@pytest.mark.parametrize("name", ("deep_svdd", "contrastive"))
+def test_of_a_vector_the_parts_add_up_to_the_rise_of_the_score(name):
+    x = vectors(120, 0)
+    detector = exposed(name, x, epochs=2)
+    asked, usual = vectors(20, 1, odd=2.0), np.median(x, axis=0)[None]
+    rise = detector.score(asked) - detector.score(usual)
+    assert np.allclose(detector.attribution(asked).sum(axis=1), rise, atol=0.05 * np.abs(rise).max())
+
+
 def test_it_is_restored_and_scores_each_record_by_itself(network):
     name, detector = network
     again = type(detector)(detector.params, Context(seed=9))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from vibro.api import NotApplicableError
 from vibro_plugins.detectors import tadgan
 from vibro_plugins.detectors.tadgan import TadGan, positive
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, penalty
@@ -82,6 +83,19 @@ def test_trap_41_the_score_is_made_of_the_critic_of_the_record_in_frozen_units(m
     before = detector.score(FIT)
     monkeypatch.setattr(TadGan, "_values", lambda *_: mirrored)  # both ends of the critic count alike
     np.testing.assert_allclose(detector.score(FIT), before)
+
+
+def test_vectors_are_generated_from_their_codes():
+    detector = trained("tadgan")
+    codes = detector.encode(FIT[:30])
+    rebuilt = detector.decode(codes)
+    assert codes.dtype == rebuilt.dtype == np.float64 and len(codes) == 30 and rebuilt.shape == FIT[:30].shape
+    rest = np.sqrt((((rebuilt - FIT[:30]) / detector._scale) ** 2).mean(axis=1))
+    error = detector._errors(detector._net, detector._windows(FIT[:30]))
+    np.testing.assert_allclose(rest, error, rtol=1e-3)
+    cut = TASK.fitted(window=24, epochs=0)
+    with pytest.raises(NotApplicableError, match="a single window"):
+        cut.encode(FIT[:5])
 
 
 def test_trap_42_five_critic_steps_for_each_step_of_the_makers(monkeypatch):

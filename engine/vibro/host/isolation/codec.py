@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from vibro.api import Extent
 from vibro.data import Record, Rejected
 from vibro.errors import ContractError
 
-_RECORDS = {"record": Record, "rejected": Rejected}
+_RECORDS = {"record": Record, "rejected": Rejected, "extent": Extent}
 _KINDS = "biufUM"  # of arrays: numbers, bool, text, times
 MOST_DEEP = 16
 

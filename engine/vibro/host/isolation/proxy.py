@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.api import KINDS, Component, Exported, Params, State, ViewKey, settings_of, view_key
+from vibro.api import KINDS, Component, Exported, Extent, Params, State, ViewKey, settings_of, view_key
 from vibro.context import Context
 from vibro.errors import NotApplicableError, NotFittedError
 from vibro.hookspecs import hookimpl
@@ -136,6 +136,10 @@ class RemoteFeature(Remote):
         """Transforms there."""
         return cast(NDArray[np.float32], self._call("transform", dict(inputs)))
 
+    def extent(self, inputs: Mapping[str, Extent]) -> Extent | None:
+        """What it says there of the places of its values."""
+        return cast("Extent | None", self._call("extent", dict(inputs)))
+
     def state(self) -> State:
         """An extractor that was never fitted has nothing to keep."""
         return dict(self._facts.get("state", {}))
@@ -157,6 +161,10 @@ class RemoteDetector(Remote):
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Scores there."""
         return cast(NDArray[np.float64], self._call("score", x))
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """What it says there of the values."""
+        return cast("NDArray[np.float64] | None", self._call("attribution", x))
 
     def health(self) -> Mapping[str, float]:
         """What the fit said of itself."""

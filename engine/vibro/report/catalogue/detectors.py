@@ -25,6 +25,7 @@ DETECTORS: Sequence[tuple[str, str]] = (
      "该视图每条的形状为 {shape}；tadgan 读取向量或（通道，采样点），不读取图像"),
     ("rows of shape {shape} are no images (c, h, w) of {n} pixels or more a side", "形状为 {shape} 的数据不是边长至少 {n} 像素的图像 (c, h, w)"),
     ("no disturbed copies of its records, which the objective 'exposure' learns from", "没有记录的扰动副本，而目标 'exposure' 需要从中学习"),
+    ("only vectors of a single window are generated as a whole", "只有单个窗口的向量可整体生成"),
     ("{n} of {all} disturbed copies differ from their records", "{all} 份扰动副本中只有 {n} 份与原记录不同"),
     ("no record could be disturbed, so there is nothing to tell records from", "没有记录可被扰动，因此无从区分"),
     ("too few records could be disturbed to tell records from their copies", "可被扰动的记录过少，无法与其副本区分"),

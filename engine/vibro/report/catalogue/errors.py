@@ -134,6 +134,7 @@ ERRORS: Sequence[tuple[str, str]] = (
     ("thresholder {name} learns from labels, which a run does not", "定界方法 {name} 需要从标签学习，而 run 不用标签"),
     ("after the run: vibro threshold RUN --method {name} --labels FILE",
      "运行之后：vibro threshold RUN --method {name} --labels FILE"),
+    ("--augment: no way {name} (known: {names})", "--augment：没有方式 {name}（已知：{names}）"),
     ("no {kind} named {name} (known: {names})", "没有名为 {name} 的 {kind}（已知：{names}）"),
     ("no such plugin file: {path}", "没有插件文件：{path}"),
     ("the plugin file {path} has the name of {name}", "插件文件 {path} 与 {name} 同名"),

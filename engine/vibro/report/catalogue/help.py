@@ -102,7 +102,9 @@ HELP: Sequence[tuple[str, str]] = (
     ("Model folder: absent or empty.", "模型文件夹：不存在或为空。"),
     ("Table of vibro pseudolabel; weighs less than labels.", "vibro pseudolabel 的表；权重低于标签。"),
     ("Rounds of pseudo-labels.", "伪标签轮数。"),
-    ("inject: also learns from disturbed copies of rare faults, if they help.", "inject：若有帮助，也从罕见故障的扰动副本学习。"),
+    ("inject, generate or both (inject,generate): also learns from disturbed copies of rare faults, or from generated records of"
+     " them, if they help.",
+     "inject、generate 或两者（inject,generate）：若有帮助，也从罕见故障的扰动副本或生成记录学习。"),
     ("Cross-validations that the decision rests on.", "作为决定依据的交叉验证次数。"),
     ("Names the class of each record, how sure that is, and the classes that cannot be ruled out; or that it is unknown.",
      "给出每条记录的类别、把握程度与不能排除的类别；或指出其未知。"),

@@ -151,6 +151,7 @@ const Charts = (() => {
       if (spec.middle) inside.append(el("path", { d: this.trace(spec.middle, first, last, up), class: "line median" }));
       if (spec.y) inside.append(el("path", { d: this.trace(spec.y, first, last, up), class: `line ${spec.name ?? ""}` }));
       if (spec.levels) this.marks(inside, first, last);
+      if (spec.image?.attribution) this.outline(inside, low, high);
       if (spec.here !== undefined) inside.append(line(this.at(spec.here), this.at(spec.here), box.top, box.base, "here"));
       svg.append(inside, line(box.left, box.right, box.base, box.base, "axis"));
       this.flags(svg, a, b);
@@ -199,6 +200,27 @@ const Charts = (() => {
       brush.drawImage(this.picture, a * scale, 0, (b - a) * scale, rows, 0, 0, canvas.width, canvas.height);
       canvas.style.left = `${box.left}px`;
       canvas.style.top = `${box.top}px`;
+    }
+
+    /* Around the places that a detector finds most unlike what it learned: half of the largest value, and dotted a quarter. */
+    outline(inside, low, high) {
+      const { attribution, columns, values } = this.spec.image, rows = values.length / columns;
+      const x = (i) => this.at(this.u[i]).toFixed(1), y = (r) => this.up(low + (r / rows) * (high - low)).toFixed(1);
+      for (const [least, name] of [[64, "quarter"], [128, "half"]]) {
+        const strong = (r, i) => r >= 0 && r < rows && i >= 0 && i < columns && attribution[r * columns + i] >= least;
+        const path = [];
+        for (let r = 0; r < rows; r++) {
+          for (let i = 0; i < columns; i++) {
+            if (!strong(r, i)) continue;
+            if (!strong(r, i - 1)) path.push(`M${x(i)} ${y(r)}V${y(r + 1)}`);
+            if (!strong(r, i + 1)) path.push(`M${x(i + 1)} ${y(r)}V${y(r + 1)}`);
+            if (!strong(r - 1, i)) path.push(`M${x(i)} ${y(r)}H${x(i + 1)}`);
+            if (!strong(r + 1, i)) path.push(`M${x(i)} ${y(r + 1)}H${x(i + 1)}`);
+          }
+        }
+        const d = path.join("") || "M0 0";
+        inside.append(el("path", { d, class: "outline behind" }), el("path", { d, class: `outline ${name}` }));
+      }
     }
 
     /* The lowest and highest value to be drawn between two indices. */

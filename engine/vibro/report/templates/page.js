@@ -125,7 +125,7 @@ const drawCharts = (data) => {
       return `${Math.round(hz)} Hz ${values[row * columns + i] < 128 ? "" : "+"}${((values[row * columns + i] - 128) / 127 * reach).toFixed(0)} dB`;
     };
     return {
-      x, factor, axis: "linear", height: 190, label: "Hz", unit, image: { ...chart, values },
+      x, factor, axis: "linear", height: 190, label: "Hz", unit, image: { ...chart, values, attribution: Charts.unpack(chart.attribution?.values) },
       say: (i) => `${Charts.short(x[i])} ${unit} · ${loudest(Math.min(i, columns - 1))}`,
     };
   };

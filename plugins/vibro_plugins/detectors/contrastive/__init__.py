@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients
 from vibro_plugins.deep.channels import Channels
 from vibro_plugins.deep.detector import Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import effective_rank, separation
@@ -24,7 +26,7 @@ from vibro_plugins.deep.images import PICTURE
 from vibro_plugins.deep.sampling import Trimming, nearest, passes
 from vibro_plugins.deep.standardise import BLOCK, floor_scale, mean_squares, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
-from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
+from vibro_plugins.deep.windows import MOST_SAMPLES, cut, put_back, windows_of
 from vibro_plugins.detectors.contrastive.augment import Augmentation, edited
 from vibro_plugins.detectors.contrastive.heads import Head, fit_head, head_of
 from vibro_plugins.detectors.contrastive.losses import Queue, alignment, moco, nt_xent, rank_one, uniformity
@@ -42,6 +44,7 @@ LEAST_GAIN = 0.05  # of a sound fit: relative fall of the loss,
 LEAST_RANK, UNIFORM = 1.5, -0.2  # effective rank (low: records of few kinds have codes of few dimensions), uniformity,
 LEAST_FOUND = 0.1  # and share of windows that are recognised in another view
 SAMPLE = 512  # windows that the diagnostics use
+SLOPE_STEP = 1e-3  # of the mean size of a code's values, for the slope of the head
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,28 @@ class Contrastive(Network):
         """Distances (n,)."""
         codes = self._coded(self._fitted(), x)
         return self._head.score(codes)
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Integrated gradients of the distance, from the centre of the fit rows on; same shape as x."""
+        windows = self._windows(x)
+        count = len(windows) // len(x)
+        usual = self._tensor(
+            self._centre[None] if self._channels is None else self._windows(self._channels.centre[None])
+        )
+        parts = integrated_gradients(self._fitted(), partial(self._slope, count), self._tensor(windows), usual, count)
+        if self._channels is not None:
+            return self._channels.by_column(parts, x)
+        return put_back(parts, x.shape, parts.shape[2]) if self._wave else parts.reshape(x.shape)
+
+    def _slope(self, count: int, windows: Tensor) -> Tensor:
+        """Gradient of the distances of records of so many windows; that of the head by central differences."""
+        windows = windows.detach().requires_grad_()
+        codes = self._net["encode"](windows).reshape(-1, count, self.params.code).mean(dim=1)
+        at = codes.detach().cpu().numpy().astype(np.float64)
+        step = SLOPE_STEP * np.eye(at.shape[1]) * max(float(np.abs(at).mean()), 1e-6)
+        there, back = (self._head.scorer((at[:, None] + way).reshape(-1, at.shape[1])) for way in (step, -step))
+        rise = (there - back).reshape(at.shape) / (2 * step[0, 0])
+        return torch.autograd.grad(codes, windows, as_tensor(rise, self.ctx.device))[0]
 
     def export(self) -> Exported:
         """The encoder as a graph, its input and the distance of its codes with numpy alone; some heads are not exported."""

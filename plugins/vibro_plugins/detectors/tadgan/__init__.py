@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
+from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
 from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
 from vibro_plugins.deep.early_stopping import EarlyStopping
@@ -23,7 +25,7 @@ from vibro_plugins.deep.graph import onnx_graph
 from vibro_plugins.deep.sampling import BatchSampler, Trimming, nearest
 from vibro_plugins.deep.standardise import floor_scale, mean_squares, median_and_mad, medians
 from vibro_plugins.deep.training import as_tensor, exact, mixed, scored, seeded, step
-from vibro_plugins.deep.windows import MOST_SAMPLES, cut, windows_of
+from vibro_plugins.deep.windows import MOST_SAMPLES, cut, put_back, windows_of
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, latent_critic, penalty
 from vibro_plugins.portable import network_scores
 
@@ -175,6 +177,38 @@ class TadGan(Network):
             both = positive(1 + z_error) * positive(1 + z_critic)
         both = both.reshape(len(x), -1)
         return both.mean(axis=1) if self.params.pool == "mean" else both.max(axis=1)
+
+    def attribution(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Squared error of each value, same shape as x; exposure: integrated gradients of the error, see ``hetero_vae``.
+
+        What the critic adds to the score is left out.
+        """
+        net, windows = self._fitted(), self._windows(x)
+
+        def rest(rows: Tensor) -> Tensor:
+            return rows - net["generate"](net["encode"](rows))
+
+        if self.params.objective == "plain":
+            parts = scored(net, windows, lambda rows: rest(rows) ** 2, self._tensor)
+        else:
+            rows = self._tensor(windows)
+            slope = slope_of(lambda part: self._length(rest(part)))
+            parts = integrated_gradients(net, slope, rows, torch.zeros_like(rows[:1]))
+        lines = x.reshape(len(x), -1, x.shape[-1]).shape
+        return put_back(parts, lines, self.params.hop or parts.shape[2]).reshape(x.shape)
+
+    def encode(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Codes (n, k) of vectors; NotApplicableError where a record is more than one window of one channel."""
+        net, windows = self._fitted(), self._windows(x)
+        if x.ndim != 2 or windows.shape[::2] != x.shape:
+            raise NotApplicableError("only vectors of a single window are generated as a whole")
+        return scored(net, windows, net["encode"], self._tensor)
+
+    def decode(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Vectors (n, values) that the generator makes of codes (n, k)."""
+        net = self._fitted()
+        made = scored(net, codes, net["generate"], partial(as_tensor, device=self.ctx.device))
+        return np.asarray(made * self._scale + self._centre)[:, 0]
 
     def export(self) -> Exported:
         """Error and critic of windows as a graph, the windows and what is made of both with numpy alone."""
