@@ -211,7 +211,8 @@ class FeatureExtractor(Component):
         return ("raw",)
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``).
+        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``); beside ``sensor`` there is
+        ``group`` (n, 1) where the user has told which sensors are alike, -1 = none: they share what a few rows do not tell.
 
         NotApplicableError where nothing can be learned: the detectors that read the view are then left out with that reason.
         """

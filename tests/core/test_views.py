@@ -75,6 +75,31 @@ def test_a_large_fit_is_thinned_evenly_over_sensors(monkeypatch):
     assert Doubler.fitted_on == 100
 
 
+class Sensors(Doubler):
+    name = "sensors"
+
+    @classmethod
+    def inputs(cls, params):
+        return ("raw", "sensor")
+
+    def fit(self, inputs):
+        type(self).given = {name: a[:, 0].tolist() for name, a in inputs.items() if name != "raw"}
+        super().fit(inputs)
+
+
+def test_groups_of_like_sensors_reach_fits_that_see_sensors_and_no_other():
+    batch = make_batch(np.random.default_rng(0).standard_normal((6, 8)), fs=1.0, sensor=["a", "b", "c"] * 2)
+    alike, plain, mine = np.array([3, -1, 3], np.int32), ViewKey("doubler"), ViewKey("sensors")
+    digests = []
+    for groups in (None, alike):
+        extractors = {plain: Doubler.make({}, Context()), mine: Sensors.make({}, Context())}
+        store = ViewStore(batch, extractors, {plain: 1, mine: 1}, fit_rows=np.arange(6), alike=groups)
+        digests.append((store.digest(plain), store.digest(mine)))
+        store.get(mine)
+        assert Sensors.given == {"sensor": [0, 1, 2] * 2} | ({} if groups is None else {"group": [3, -1, 3] * 2})
+    assert digests[0][0] == digests[1][0] and digests[0][1] != digests[1][1]
+
+
 def resident_files() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("RssFile")).split()[1])
