@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= OUT
 ENSEMBLE ?= default
 
-.PHONY: setup demo test test-slow lint audit check bench docs clean
+.PHONY: setup demo test test-slow lint audit hashes check bench docs clean
 
 setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ lint: setup
 
 audit: setup
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml engine plugins
+
+hashes: setup
+	$(BIN)/python docs/make_hashes.py
 
 check: lint audit test
 

@@ -195,8 +195,9 @@ class Component(ABC):
 class FeatureExtractor(Component):
     """Turns inputs (records or other views) into a view of (n, *item) float32; row i depends on row i alone.
 
-    One that reads the root ``instant`` is handed whole instants, and row i may depend on all rows of its instant; a row that
-    cannot be made because others are missing is NaN throughout, and no detector is asked about it.
+    One that reads the root ``instant`` is handed whole instants, and row i may depend on all rows of its instant. A row that
+    cannot be made, because others are missing or because the sensor is none of its kind, is NaN throughout, and no detector
+    is asked about it.
 
     Multi-channel records: a vector view joins its channels along the last axis, an image view along its first.
     """
@@ -211,7 +212,8 @@ class FeatureExtractor(Component):
         return ("raw",)
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``).
+        """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``); beside ``sensor`` there is
+        ``group`` (n, 1) where the user has told which sensors are alike, -1 = none: they share what a few rows do not tell.
 
         NotApplicableError where nothing can be learned: the detectors that read the view are then left out with that reason.
         """

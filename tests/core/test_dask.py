@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -71,6 +72,8 @@ SECONDS = 1.0  # that the slow detector takes for a fit
 class SlowParams(Params):
     told: str = ""  # a file to which the process writes its number when it begins
     die: bool = False
+    megabytes: int = 0  # that a fit holds for a while
+    once: bool = False  # the first fit of all alone
 
 
 class Slow(Detector):
@@ -88,6 +91,12 @@ class Slow(Detector):
             told.write(f"{os.getpid()}\n")
         if self.params.die:
             os._exit(1)
+        first = self.params.told + ".first"
+        if self.params.megabytes and not (self.params.once and os.path.exists(first)):
+            open(first, "w").close()
+            held = np.ones(self.params.megabytes << 17)
+            time.sleep(3 * SECONDS)
+            del held
         time.sleep(SECONDS)
         self.centre = x.mean(axis=0, dtype=np.float64)
 
@@ -485,6 +494,47 @@ def test_a_task_that_kills_its_workers_ends_the_run(more, ensemble, batch, tmp_p
             tmp_path / "b",
         )
     assert len(begun(tmp_path / "told", 1)) == 4  # tried again three times, which is Dask's own setting
+
+
+LARGE = 2_500  # megabytes that a fit holds
+
+
+@pytest.mark.slow
+def test_a_worker_that_its_nanny_ends_for_memory_costs_a_retry(more, ensemble, batch, tmp_path, expected, cluster):
+    cluster.scheduler()
+    cluster.worker("--memory-limit", "1GB"), cluster.worker("--memory-limit", "1GB")
+    cluster.wait_for_workers(2)
+    told = tmp_path / "told"
+    given = table(ensemble, told, megabytes=LARGE, once=True)
+    assert run(more, given, batch, f"dask://{cluster.address}", tmp_path / "b") == expected
+    assert len(begun(told, 1)) == 5  # the one that was too large was begun again
+
+
+@pytest.mark.slow
+def test_a_task_too_large_for_every_worker_is_one_sentence(more, ensemble, batch, tmp_path, cluster):
+    cluster.scheduler()
+    cluster.worker("--memory-limit", "1GB")
+    given = table(ensemble, tmp_path / "told", 1, megabytes=LARGE)
+    with pytest.raises(ResourceError, match="Dask workers died at one task \\(out of memory") as found:
+        run(more, given, batch, f"dask://{cluster.address}", tmp_path / "b")
+    assert found.value.exit_code == 8 and "memory" in found.value.hint
+
+
+@pytest.mark.slow
+def test_a_worker_without_address_space_is_one_sentence(more, ensemble, batch, tmp_path, cluster):
+    cluster.scheduler()
+    worker = cluster.worker("--no-nanny")
+    cluster.wait_for_workers(1)
+    resource.prlimit(worker.pid, resource.RLIMIT_AS, (used(worker.pid) + (1 << 30),) * 2)
+    given = table(ensemble, tmp_path / "told", 1, megabytes=LARGE)
+    with pytest.raises(ResourceError, match="memory ran out in detector slow0") as found:
+        run(more, given, batch, f"dask://{cluster.address}", tmp_path / "b")
+    assert found.value.exit_code == 8
+
+
+def used(pid: int) -> int:
+    """Bytes of address space."""
+    return os.sysconf("SC_PAGE_SIZE") * int(Path(f"/proc/{pid}/statm").read_text().split()[0])
 
 
 @pytest.mark.slow

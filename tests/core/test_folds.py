@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,17 @@ def test_ten_rows_or_more_always_give_five_folds(names):
         rows = folds_of(n, **{key: value[:n] for key, value in names.items()})
         size = np.bincount(rows.fold, minlength=5)
         assert size.min() >= max(1, n // 10), (n, size, rows.strategy)
+
+
+def test_many_recordings_of_many_sensors_take_no_table_of_both():
+    names = {"sensor": [f"s{i % 2000}" for i in range(6000)], "recording": [f"r{i}" for i in range(6000)]}
+    batch = make_batch(np.zeros((6000, 1)), fs=1.0, **names)
+    tracemalloc.start()
+    rows = make_rows(batch)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "recording" in rows.strategy and np.ptp(np.bincount(rows.fold)) <= 2
+    assert peak < 30 << 20  # a table of both would take 96 MB
 
 
 def test_fewer_than_ten_rows_are_one_fold():

@@ -21,7 +21,8 @@ from vibro.errors import ContractError
         np.zeros((3, 2)),
         np.zeros(3, np.float32),
         np.zeros((2, 2), np.float32),
-        np.full((3, 1), np.nan, np.float32),
+        np.array([[0, 0], [np.nan, 0], [0, 0]], np.float32),
+        np.full((3, 1), np.inf, np.float32),
         [1.0],
     ],
 )
@@ -73,6 +74,31 @@ def test_a_large_fit_is_thinned_evenly_over_sensors(monkeypatch):
     store = ViewStore(batch, {key: Doubler.make({}, Context())}, {key: 1}, fit_rows=np.arange(400))
     store.get(key)
     assert Doubler.fitted_on == 100
+
+
+class Sensors(Doubler):
+    name = "sensors"
+
+    @classmethod
+    def inputs(cls, params):
+        return ("raw", "sensor")
+
+    def fit(self, inputs):
+        type(self).given = {name: a[:, 0].tolist() for name, a in inputs.items() if name != "raw"}
+        super().fit(inputs)
+
+
+def test_groups_of_like_sensors_reach_fits_that_see_sensors_and_no_other():
+    batch = make_batch(np.random.default_rng(0).standard_normal((6, 8)), fs=1.0, sensor=["a", "b", "c"] * 2)
+    alike, plain, mine = np.array([3, -1, 3], np.int32), ViewKey("doubler"), ViewKey("sensors")
+    digests = []
+    for groups in (None, alike):
+        extractors = {plain: Doubler.make({}, Context()), mine: Sensors.make({}, Context())}
+        store = ViewStore(batch, extractors, {plain: 1, mine: 1}, fit_rows=np.arange(6), alike=groups)
+        digests.append((store.digest(plain), store.digest(mine)))
+        store.get(mine)
+        assert Sensors.given == {"sensor": [0, 1, 2] * 2} | ({} if groups is None else {"group": [3, -1, 3] * 2})
+    assert digests[0][0] == digests[1][0] and digests[0][1] != digests[1][1]
 
 
 def resident_files() -> int:
@@ -175,7 +201,7 @@ def test_records_without_an_instant_are_in_none_and_may_be_nan():
     store, key = beside(replace(batch, time=np.where(np.arange(len(batch)) == 9, np.datetime64("NaT"), batch.time)))
     assert np.flatnonzero(np.isnan(store.get(key)[:, 0])).tolist() == [5, 9]
     with pytest.raises(ContractError, match="not finite"):
-        check_view(np.array([[np.nan, 0.0]], np.float32), 1, "v", may_lack_rows=True)
+        check_view(np.array([[np.nan, 0.0]], np.float32), 1, "v")
 
 
 def test_a_large_fit_on_instants_is_thinned_by_whole_instants(monkeypatch):

@@ -12,7 +12,7 @@ from vibro.data import Quality, Record
 from vibro.errors import ConfigError
 from vibro.ingest import IngestOptions, ingest, quality
 from vibro.ingest.quality import judged, moments
-from vibro.ingest.repair import filled, refusal
+from vibro.ingest.repair import filled, longest_run, refusal, runs
 from vibro_plugins.readers.npz import Npz
 
 T = np.arange(4096)
@@ -114,6 +114,13 @@ def test_long_records_are_judged_in_parts(monkeypatch):
     assert verdict(with_run(NOISE, 2500, 40, 0.0))[1] == "samples 2500 to 2539 are all 0 (of 4096)"
     assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spikes, the largest 90 at sample 2500"
     assert verdict(np.minimum(NOISE, 0.8))[0] == Quality.CLIPPED
+
+
+def test_the_longest_run_is_the_first_of_equal_ones():
+    for seed in range(50):
+        marked = np.random.default_rng(seed).random(40) < 0.6
+        found = max(runs(marked), key=lambda run: run[1] - run[0])
+        assert longest_run(marked) == found
 
 
 def test_the_worst_channel_speaks():
@@ -255,9 +262,9 @@ def test_times_before_those_of_the_model_are_told(tmp_path, capsys):
 # --- repair -----------------------------------------------------------------------------------------------------------
 
 
-def holed(*runs, channels=1):
+def holed(*spans, channels=1):
     x = np.tile(np.arange(20, dtype=np.float32), (channels, 1))
-    for start, stop in runs:
+    for start, stop in spans:
         x[channels - 1, start:stop] = np.nan
     return Record(x, "s", row=3, line=7)
 
@@ -269,15 +276,15 @@ def test_short_gaps_are_filled_in_a_straight_line():
 
 
 @pytest.mark.parametrize(
-    ("runs", "detail"),
+    ("spans", "detail"),
     [
         ([(10, 19)], "samples 10 to 18 are not finite"),
         ([(0, 1)], "sample 0 is nan, not a finite float32"),
         ([(19, 20)], "sample 19 is nan"),
     ],
 )
-def test_longer_gaps_and_ends_are_refused_by_their_place(runs, detail):
-    refused = refusal(filled(holed(*runs), 8))
+def test_longer_gaps_and_ends_are_refused_by_their_place(spans, detail):
+    refused = refusal(filled(holed(*spans), 8))
     assert refused.code == "Q007" and detail in refused.detail and (refused.row, refused.line) == (3, 7)
     whole = holed((3, 4))
     assert filled(whole, 0) is whole

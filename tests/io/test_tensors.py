@@ -40,6 +40,19 @@ def test_tensor_round_trip_keeps_shape_type_and_byte_order(tmp_path):
     assert tensors.dump_tensors(shuffled) == tensors.dump_tensors(state)
 
 
+def test_some_arrays_of_a_file_are_those_of_all(tmp_path):
+    path = tmp_path / "x.safetensors"
+    tensors.save_tensors(path, {"a/x": np.arange(4.0), "a/y": np.arange(3), "b": np.zeros(2)})
+    picked = tensors.pick_tensors(path, ("a/y", "a/x"))
+    assert list(picked) == ["a/y", "a/x"] and picked["a/x"].tolist() == [0, 1, 2, 3] and picked["a/y"].dtype == np.int64
+    for broken, names in ((path, ("c",)), (tmp_path / "none.safetensors", ("b",))):
+        with pytest.raises(StateError, match="is not a tensor file"):
+            tensors.pick_tensors(broken, names)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(StateError, match="is not a tensor file"):
+        tensors.pick_tensors(path, ("b",))
+
+
 def test_text_round_trip():
     text = ["", "机", "a" * 20, "x\n"]
     assert list(tensors.decode_text(tensors.encode_text(text))) == text

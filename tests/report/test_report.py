@@ -14,7 +14,7 @@ import pytest
 
 from vibro.errors import ConfigError, StateError
 from vibro.io import files
-from vibro.report import charts, render, write_report
+from vibro.report import charts, render, trends, write_report
 from vibro.report.scale import Scale, score_scale, time_ticks
 from vibro.report.texts import LANGUAGES, texts
 from vibro.store import tables
@@ -110,6 +110,16 @@ def test_same_run_gives_the_same_page(run, html, tmp_path):
     write_report(run, tmp_path / "report.html", signals=made_signals)
     assert (tmp_path / "report.html").read_text("utf-8") == html
     assert len(html) < 600_000
+
+
+def test_of_many_sensors_the_worst_have_a_trend_and_the_page_says_so(run, html, monkeypatch):
+    monkeypatch.setattr(trends, "DRAWN", 3)
+    few = render(run, signals=made_signals)
+    drawn = [re.findall(r'id="(trend-\d+)"', page) for page in (html, few)]
+    assert len(drawn[0]) == 10 and drawn[1] == drawn[0][:3]
+    linked = set(re.findall(r'href="#(trend-\d+)"', few))
+    assert linked <= set(drawn[1])
+    assert "The 3 most urgent of 10 sensors." in Page(few).text and "most urgent of 10" not in Page(html).text
 
 
 def test_chinese_page_has_the_same_sections(run, html):

@@ -49,10 +49,48 @@ def test_an_unknown_sensor_gets_the_pool_and_a_short_one_is_called_pooled():
     raw = rng.normal(size=(300, 2))
     sensor = np.where(np.arange(300) < 290, 0, 1).astype(np.int32)
     c = fitted(raw, sensor, 3)
-    assert c.own().tolist() == [True, False, False]
+    assert c.baselines().tolist() == ["own", "pooled", "pooled"]
     z = c.apply(np.zeros((3, 2)), np.array([-1, 2, 1], np.int32))
     np.testing.assert_allclose(z[0], (0.0 - np.median(raw, axis=0)) / c.arrays["scale"][-1])
     assert np.isfinite(z).all()
+
+
+def groups_apart():
+    """Two groups whose normal scores lie apart, few records a sensor, and sensors of no group."""
+    rng = np.random.default_rng(11)
+    alike = np.repeat([0, 1, -1], [60, 20, 5]).astype(np.int32)
+    sensor = np.repeat(np.arange(85, dtype=np.int32), 6)
+
+    def normal():
+        level, spread = np.where(alike[sensor] == 1, 9.0, 0.0), np.where(alike[sensor] == 1, 3.0, 1.0)
+        return (level + spread * rng.standard_normal(len(sensor)))[:, None]
+
+    return normal(), normal(), sensor, alike
+
+
+def test_sensors_of_a_group_are_shrunk_to_it_and_not_to_all():
+    raw, new, sensor, alike = groups_apart()
+    mine = alike[sensor] == 1
+    far = {"all": fitted(raw, sensor, 85), "group": fitted(raw, sensor, 85, alike=alike)}
+    share = {name: float((c.apply(new, sensor)[mine] > 3).mean()) for name, c in far.items()}
+    assert share["all"] > 0.5 and share["group"] < 0.05
+    alone = fitted(raw[mine], sensor[mine] - 60, 20)
+    for name in ("location", "scale"):
+        assert np.array_equal(far["group"].arrays[name][60:80], alone.arrays[name][:-1])
+        assert np.array_equal(far["group"].arrays[name][80:], far["all"].arrays[name][80:])
+    assert far["group"].baselines().tolist() == ["group"] * 80 + ["pooled"] * 5
+
+
+def test_a_sensor_of_a_group_without_a_score_gets_the_group_and_a_group_of_few_scores_is_none():
+    raw, _, sensor, alike = groups_apart()
+    raw[sensor == 60] = NAN
+    found = fitted(raw, sensor, 85, alike=alike)
+    assert found.arrays["location"][60, 0] == np.median(raw[(alike[sensor] == 1) & (sensor != 60)])
+    raw[alike[sensor] == 1], raw[sensor == 61] = NAN, 9.0
+    assert np.array_equal(
+        fitted(raw, sensor, 85, alike=alike).arrays["location"][60:80],
+        fitted(raw, sensor, 85).arrays["location"][60:80],
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -156,7 +194,7 @@ def test_state_is_enough(method):
     state = {name: array.copy() for name, array in c.state().items()}
     back = Calibration.from_state(c.method, c.linear, state, c.domain)
     assert np.array_equal(back.apply(reference, sensor), c.apply(reference, sensor))
-    assert np.array_equal(back.own(), c.own())
+    assert np.array_equal(back.baselines(), c.baselines())
     assert all(array.dtype.kind in "fiub" for array in state.values())
 
 

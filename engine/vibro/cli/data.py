@@ -35,6 +35,7 @@ def check(
     from vibro.cli import data_tables
     from vibro.errors import QuarantineError
     from vibro.ingest import NothingAccepted
+    from vibro.ingest.groups import read_groups
     from vibro.ingest.machines import read_machines
     from vibro.ingest.survey import failed_survey, survey
     from vibro.ingest.tables import machines_unnamed, read_covariates, read_labels, read_sensors
@@ -49,6 +50,7 @@ def check(
         if tables.sensors is not None:
             batch, more = read_sensors(tables.sensors, batch)
             read_machines(tables.sensors)
+            read_groups(tables.sensors)
             warnings += more
         warnings += machines_unnamed(batch, got.unnamed)
         if tables.covariates is not None:
@@ -291,7 +293,8 @@ def _with_ingested(
 
     host = session.host()
     with scratch_folder() as folder, progress(host):
-        return body(ingest(paths, _readers(host), options, folder / "ingest", host.emit, side_by_side=True))
+        place = folder / "ingest"
+        return body(ingest(paths, _readers(host), options, place, host.emit, side_by_side=True, hashed=False))
 
 
 def _readers(host: PluginHost) -> list[Component]:

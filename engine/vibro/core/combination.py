@@ -136,7 +136,8 @@ def _calibrate_masked(
 ) -> Calibration:
     """The calibration of raw scores (r, d) of fit rows without covariates, in which each detector keeps its own cut (d,)."""
     batch, entry = detectors.batch, detectors.plan.ensemble.calibration
-    found, z = Calibration.fit(raw, batch.sensor[rows], len(batch.sensors), entry.method, entry.linear)
+    sensor, alike = batch.sensor[rows], detectors.rows.alike
+    found, z = Calibration.fit(raw, sensor, len(batch.sensors), entry.method, entry.linear, alike=alike)
     wider = own_cuts(thresholder, z, detectors.plan.ensemble.budgets.alarm) / own
     return found.widened(wider, detectors.calibrated[0].arrays["columns"])
 

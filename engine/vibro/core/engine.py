@@ -69,7 +69,7 @@ class Engine:
         """
         rows = rows.by_id(batch)
         ctx = replace(self.ctx, fs=batch.fs)
-        store = self._store(plan, batch, ctx, fit_rows=rows.fit)
+        store = self._store(plan, batch, ctx, fit_rows=rows.fit, alike=rows.alike)
         wanting = [d.id for d in plan.detectors if d.cls.wants_copies(d.params) and not plan.needs_companions(d.id)]
         all_held_out = plan.ensemble.calibration.on == "held-out"
         tasks = {

@@ -85,6 +85,7 @@ class FittedDetectors:
             entry.method,
             entry.linear,
             batch.covariates[rows],
+            self.rows.alike,
         )
 
     def without(self, reasons: Mapping[str, str]) -> FittedDetectors:

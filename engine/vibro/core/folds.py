@@ -9,6 +9,7 @@ from vibro.core.rows import Rows
 from vibro.data import SignalBatch
 from vibro.scoring.instants import instant_numbers
 from vibro.scoring.instants import instants as instants_of
+from vibro.scoring.regression import sensor_rows
 
 FOLDS = 5
 BLOCKS_PER_FOLD = 4
@@ -59,13 +60,13 @@ def _by_recording(
     """Folds of whole recordings, the largest first, each where its sensors and then all rows are rarest; the recordings."""
     names = np.unique(recording)
     _, sensor = np.unique(batch.sensor[rows], return_inverse=True)
-    held = np.zeros((len(names), int(sensor.max()) + 1))
-    np.add.at(held, (recording, sensor), 1.0)
-    filled = np.zeros((FOLDS, held.shape[1]))
-    fold_of = np.zeros(len(names), np.intp)
-    for r in np.argsort(-held.sum(axis=1), kind="stable"):
-        fold_of[r] = np.lexsort((filled.sum(axis=1), filled @ held[r]))[0]
-        filled[fold_of[r]] += held[r]
+    filled, whole = np.zeros((FOLDS, int(sensor.max()) + 1)), np.zeros(FOLDS)
+    fold_of, parts = np.zeros(len(names), np.intp), sensor_rows(recording)
+    for r in np.argsort([-len(mine) for mine in parts], kind="stable"):
+        own, held = np.unique(sensor[parts[r]], return_counts=True)
+        fold_of[r] = np.lexsort((whole, filled[:, own] @ held))[0]
+        filled[fold_of[r], own] += held
+        whole[fold_of[r]] += len(parts[r])
     return fold_of[recording], recording.astype(np.intp)
 
 
@@ -74,8 +75,9 @@ def _by_time_block(batch: SignalBatch, rows: NDArray[np.intp]) -> tuple[NDArray[
     sensor.
     """
     fold, block = np.zeros(len(rows), np.intp), np.zeros(len(rows), np.intp)
-    for m in np.unique(batch.machine[rows]):
-        mine = np.flatnonzero(batch.machine[rows] == m)
+    for m, mine in enumerate(sensor_rows(batch.machine[rows])):
+        if not len(mine):
+            continue
         instant = instants(batch, rows[mine])
         count = int(instant.max()) + 1
         blocks = min(FOLDS * BLOCKS_PER_FOLD, count)
@@ -104,8 +106,8 @@ def _whole(batch: SignalBatch, rows: NDArray[np.intp], recording: NDArray[np.int
     """
     if len(np.unique(recording)) < FOLDS:
         return False
-    for s in np.unique(batch.sensor[rows]):
-        mine = recording[batch.sensor[rows] == s]
+    for place in sensor_rows(batch.sensor[rows]):
+        mine = recording[place]
         _, count = np.unique(mine, return_counts=True)
         if len(mine) >= 2 * FOLDS and 3 * count.max() > len(mine):
             return False

@@ -17,7 +17,7 @@ class Rows:
     Detectors that cross-fit use every fold in turn as held-out reference; the others are fitted once on all folds but
     fold 0, which is their reference. ``judged_held_out``: fit rows keep the scores that they had when they were held out,
     as a baseline does, which later records are compared with. ``clean``: rows that the user calls normal, of which none is
-    left out of a fit.
+    left out of a fit. ``alike`` (sensors,): the group of like sensors of each sensor of the batch, -1 = none.
     """
 
     fit: NDArray[np.intp]
@@ -26,6 +26,7 @@ class Rows:
     group: NDArray[np.intp]
     judged_held_out: bool = False
     clean: bool = False
+    alike: NDArray[np.int32] | None = None
 
     def by_id(self, batch: SignalBatch) -> Rows:
         """The rows in the order of their record ids, so that the order of the input decides nothing."""

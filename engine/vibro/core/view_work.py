@@ -15,10 +15,10 @@ from vibro.core.worker import ArrayRef, said
 from vibro.errors import ContractError, ResourceError, short_of_memory
 
 
-def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: bool = False) -> NDArray[np.float32]:
+def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
     """The guard at the border: float32, (rows, *item), finite, C order; ContractError says which clause failed.
 
-    ``may_lack_rows``: a row may be NaN throughout, which says that the view cannot be made for that record.
+    A row may be NaN throughout, which says that the view cannot be made for that record.
     """
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         raise ContractError(f"view {key} gave {getattr(values, 'dtype', type(values).__name__)}, not a float32 array")
@@ -26,9 +26,7 @@ def check_view(values: object, rows: int, key: ViewKey | str, *, may_lack_rows: 
         raise ContractError(f"view {key} gave shape {values.shape} for {rows} rows")
     if not np.isfinite(values).all():
         flat = values.reshape(rows, -1)
-        wrong = ~np.isfinite(flat).all(axis=1)
-        if may_lack_rows:
-            wrong &= ~np.isnan(flat).all(axis=1)
+        wrong = ~np.isfinite(flat).all(axis=1) & ~np.isnan(flat).all(axis=1)
         if wrong.any():
             raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
     return np.ascontiguousarray(values)

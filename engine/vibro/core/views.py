@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from hashlib import sha256
@@ -26,6 +26,7 @@ from vibro.events import Event, ViewComputed
 from vibro.scoring.instants import instant_numbers
 
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
+GROUP = "group"  # an input of fits alone
 AT_ONCE = 4  # chunks that a worker is handed
 FIT_BYTES = 96 << 20  # of inputs handed to an extractor's fit: about 3,000 records of 8,192 samples
 
@@ -46,6 +47,7 @@ class ViewStore:
     With ``fit_rows`` an extractor is fitted on (an even sample of) those rows first; without, ``states`` must hold
     what it learned. Arrays above ``memory`` bytes become memory maps in ``folder``. ``instant`` (n,): the number of each
     record's machine and instant, -1 = not known; by default found from the batch. ``workers`` make views of many chunks.
+    ``alike`` (sensors,): groups of like sensors, -1 = none; fits that are given sensor codes are given them as ``group``.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ViewStore:
         fit_rows: NDArray[np.intp] | None = None,
         states: Mapping[ViewKey, State] | None = None,
         instant: NDArray[np.intp] | None = None,
+        alike: NDArray[np.int32] | None = None,
         memory: int = 1 << 30,
         folder: Path | None = None,
         cache: Cache | None = None,
@@ -72,6 +75,7 @@ class ViewStore:
         self.fit_rows = fit_rows
         self.states: dict[ViewKey, State] = dict(states or {})
         self._instant = instant
+        self._alike = alike
         self.memory = memory
         self.folder = folder
         self.cache = cache
@@ -141,7 +145,7 @@ class ViewStore:
             if key in self.states:
                 extractor.load_state(self.states[key])
             elif self.fit_rows is not None:
-                extractor.fit(self._sample(inputs))
+                extractor.fit(self._sample(inputs | self._grouped(below)))
                 self.states[key] = extractor.state()
             self.kept[key] = extractor.kept
             array = self._transform(key, extractor, inputs)
@@ -151,6 +155,12 @@ class ViewStore:
             self.release(k)
         self.emit(ViewComputed(str(key), array.nbytes, time.perf_counter() - start, cached=found is not None))
         return array
+
+    def _grouped(self, below: Iterable[ViewKey]) -> dict[str, NDArray[np.float32]]:
+        """The group (n, 1) of each record's sensor for a fit on these views, where there are groups and it sees sensors."""
+        if self._alike is None or all(key.name != "sensor" for key in below):
+            return {}
+        return {GROUP: np.append(self._alike, -1)[self.batch.sensor].astype(np.float32)[:, None]}
 
     def _restore(self, key: ViewKey) -> None:
         """The states of a view that was not needed itself, and of those below it: new records will need them."""
@@ -198,6 +208,7 @@ class ViewStore:
                     content += [name.encode(), np.ascontiguousarray(array).tobytes()]
             elif self.fit_rows is not None:
                 content.append(b"fit" + np.sort(self.fit_rows).astype("<i8").tobytes())
+                content += [group.tobytes() for group in self._grouped(below).values()]
         for part in content:
             parts.update(len(part).to_bytes(8, "little") + part)
         return parts.hexdigest()
@@ -246,7 +257,7 @@ class ViewStore:
         for rows in chunks:
             part = {name: read_only(a[rows]) for name, a in inputs.items()}
             count = len(next(iter(part.values())))
-            yield rows, check_view(extractor.transform(part), count, key, may_lack_rows=INSTANT in inputs)
+            yield rows, check_view(extractor.transform(part), count, key)
 
     def _made_elsewhere(
         self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]], chunks: Sequence[Any]

@@ -113,8 +113,9 @@ def mains_share(x: NDArray[np.float32], fs: float, mains: float) -> NDArray[np.f
     """
     lags = np.arange(2, 7) * fs / mains
     lag = int(np.rint(lags[np.argmin(np.abs(lags - np.rint(lags)))]))
-    wide = x - x.mean(axis=1, keepdims=True)
-    a, b = wide[:, :-lag], wide[:, lag:]
-    power = np.sqrt(np.einsum("nt,nt->n", a, a, dtype=np.float64) * np.einsum("nt,nt->n", b, b, dtype=np.float64))
-    share: NDArray[np.float64] = np.einsum("nt,nt->n", a, b, dtype=np.float64) / np.where(power > 0, power, 1)
+    share = np.zeros(len(x))
+    for i, row in enumerate(x - x.mean(axis=1, keepdims=True)):  # one by one, in the processor's cache
+        wide = row.astype(np.float64)
+        a, b = wide[:-lag], wide[lag:]
+        share[i] = (a @ b) / (np.sqrt((a @ a) * (b @ b)) or 1.0)
     return share

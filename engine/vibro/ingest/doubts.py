@@ -13,6 +13,7 @@ from vibro.ingest.index import Index
 from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
 from vibro.io.files import iso_time
+from vibro.scoring.regression import sensor_rows
 
 LEVELS = 16  # distinct values from which on equal records are no chance
 PURE = 1e-6  # share of the power outside a few lines below which a record is a computed tone, which repeats by right
@@ -113,12 +114,11 @@ def _usual_step(index: Index, alive: NDArray[np.bool_]) -> float | None:
 def scale_doubts(index: Index, alive: NDArray[np.bool_], samples: SampleFile) -> Iterator[tuple[int, str]]:
     """Records at about 1,000 times, or a thousandth of, their sensor's usual level that look like its others otherwise."""
     rows = np.flatnonzero(alive & (index.level > 0) & (index.samples > 2))
-    for code in np.unique(index.sensor[rows]):
-        own = rows[index.sensor[rows] == code]
+    for own in (rows[place] for place in sensor_rows(index.sensor[rows]) if len(place) >= FEW):
         usual = float(np.median(index.level[own]))
         ratio = index.level[own] / usual
         odd = own[((ratio > SCALE[0]) & (ratio < SCALE[1])) | ((ratio * SCALE[0] < 1) & (ratio * SCALE[1] > 1))]
-        if len(own) < FEW or not len(odd):
+        if not len(odd):
             continue
         near = own[np.argsort(np.abs(index.level[own] - usual), kind="stable")[:FEW]]
         look = {int(i): _shape(samples.look(int(index.start[i]), int(index.samples[i]))) for i in (*near, *odd)}

@@ -139,12 +139,15 @@ class Intake:
         emit: Callable[[Event], None],
         shaper: Shaper,
         cache: Cache | None = None,
+        *,
+        hashed: bool = True,
     ) -> None:
         self.books = books
         self.samples = samples
         self.emit = emit
         self.shaper = shaper
         self.cache = cache
+        self.hashed = hashed
         self.taken = Taken()
 
     def join(self, part: Part, samples: Path) -> None:
@@ -175,13 +178,14 @@ class Intake:
         self.taken.sources.append({"source": source, "sha256": sha256, "bytes": size})
 
     def _read_here(self, found: Found, before: tuple[int, int, int]) -> tuple[str, int, list[str]]:
-        """Reads a file, or recalls what was read of this content; its hash and size, and what the reader says of it.
+        """Reads a file, or recalls what was read of this content; its hash, where wanted, its size, and what the reader says.
 
         ``before`` was taken ahead of the hash: a file that has changed since is not kept under it.
         """
         if self.cache is None or not type(found.reader).parses or found.size < SMALL:
             self._read(found, guarded(found))
-            return *digest(found.path), list(found.reader.notes())
+            sha256, size = digest(found.path) if self.hashed else ("", found.size)
+            return sha256, size, list(found.reader.notes())
         sha256, size = digest(found.path)
         key = key_of(found, sha256)
         kept = self.cache.get(key) if key else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.data import Quality
-from vibro.ingest.repair import runs
+from vibro.ingest.repair import longest_run
 
 CLIP_SHARE = 0.01  # samples at an extreme from which on clipping is looked at
 CLIP_LEVELS = 32  # distinct values; a record of fewer is a slow or coarse channel at rest
@@ -131,7 +131,7 @@ def _gap(x: NDArray[np.float32], low: np.float32, high: np.float32) -> tuple[int
     same = x[1:] == x[:-1]
     if np.count_nonzero(same) < GAP - 1:
         return None
-    start, stop = max(runs(same), key=lambda run: run[1] - run[0])
+    start, stop = longest_run(same)
     stop += 1  # the run of samples, not of pairs
     length = stop - start
     if length < GAP or x[start] in (low, high):

@@ -66,12 +66,14 @@ def ingest(
     cache: Cache | None = None,
     *,
     side_by_side: bool = False,
+    hashed: bool = True,
     root: Path | None = None,
 ) -> Ingested:
     """Reads every file under the paths into ``workdir/signals.npy``; memory grows with the index alone.
 
     ``cache`` keeps what readers that parse have made of a file; a file of the same content is then not parsed again.
     ``side_by_side`` reads many small files of text in worker processes, where it pays. Neither changes the result.
+    Without ``hashed`` the sha256 of sources may be empty: who reads the data once does not need to know their bytes again.
     A ``vibro.toml`` beside the data adds to the options. ``root``: the folder of all data, where the paths are only some of
     its files; sources are named below it, and its ``vibro.toml`` counts.
 
@@ -89,7 +91,7 @@ def ingest(
         samples = stack.enter_context(SampleFile(workdir / SIGNALS))
         shaper = Shaper(options, listing.root.name)
         books = Accounting(workdir)
-        intake = Intake(books, samples, emit, shaper, None if shaper.changes_samples else cache)
+        intake = Intake(books, samples, emit, shaper, None if shaper.changes_samples else cache, hashed=hashed)
         entries = entries_of(listing)
         take_all(intake, entries, ahead.reading(entries, options, listing.root.name))
         taken = intake.taken

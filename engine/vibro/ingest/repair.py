@@ -44,5 +44,17 @@ def refusal(record: Record) -> Rejected | None:
 
 def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Start and end of every run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], marked, [False])).astype(np.int8)))
+    edges = _edges(marked)
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def longest_run(marked: NDArray[np.bool_]) -> tuple[int, int]:
+    """Start and end of the longest run of True, the first of equal ones; at least one must be True."""
+    edges = _edges(marked)
+    k = 2 * int(np.argmax(edges[1::2] - edges[::2]))
+    return int(edges[k]), int(edges[k + 1])
+
+
+def _edges(marked: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Start and end of every run of True, one after the other."""
+    return np.flatnonzero(np.diff(np.concatenate(([False], marked, [False]))))

@@ -16,6 +16,7 @@ from vibro.ingest.doubts import clock_doubts, rate_doubts, same_samples, scale_d
 from vibro.ingest.mains import most_frequent, rates_of
 from vibro.ingest.units import factor, unit_named
 from vibro.io.files import iso_time
+from vibro.scoring.regression import sensor_rows
 
 FS_TOLERANCE = 1e-6  # relative
 CODES = {  # the first that fits names a record's level
@@ -105,8 +106,8 @@ class Sift(Candidates):
         index = self.index
         rows = np.flatnonzero(self.alive & index.waveform & ~np.isnat(index.time))
         stood = []
-        for code in np.unique(index.sensor[rows]):
-            own = rows[index.sensor[rows] == code]
+        for code, place in enumerate(sensor_rows(index.sensor[rows])):
+            own = rows[place]
             several = len(np.unique(index.source[own])) == len(own) > 1
             if several and (index.time[own] == index.time[own[0]]).all():
                 stood.append(f"{index.names['sensor'][code]} ({iso_time(index.time[own[0]])})")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vibro.data import Quality, SignalBatch
 from vibro.ingest.accounting import Accounting
@@ -14,6 +15,7 @@ from vibro.ingest.preview import refusals
 from vibro.ingest.reader import Ingested
 from vibro.ingest.tables import Labels
 from vibro.io.files import iso_time
+from vibro.scoring.regression import sensor_rows
 
 GAP = 2.5  # times the usual step of a sensor
 
@@ -44,7 +46,9 @@ def survey(got: Ingested, batch: SignalBatch, labels: Labels | None, warnings: S
         "files": file_table(got.accounting),
         "ignored": [{"source": source, "reason": reason} for source, reason in got.ignored],
         "records": got.accounting.summary(),
-        "sensors": [_sensor(batch, code) for code in range(len(batch.sensors))],
+        "sensors": [
+            _sensor(batch, code, rows) for code, rows in enumerate(sensor_rows(batch.sensor, len(batch.sensors)))
+        ],
         "machines": len(batch.machines),
         "recordings": len(batch.recordings),
         "time": {
@@ -81,19 +85,19 @@ def failed_survey(error: NothingAccepted) -> dict[str, Any]:
     }
 
 
-def _sensor(batch: SignalBatch, code: int) -> dict[str, Any]:
-    """Records, times and gaps of one sensor."""
-    rows = batch.sensor == code
+def _sensor(batch: SignalBatch, code: int, rows: NDArray[np.intp]) -> dict[str, Any]:
+    """Records, times and gaps of one sensor, of which are these rows."""
     machines = sorted({batch.machines[m] for m in np.unique(batch.machine[rows])})
-    times = np.unique(batch.time[rows & ~np.isnat(batch.time)])
+    time = batch.time[rows]
+    times = np.unique(time[~np.isnat(time)])
     steps = np.diff(times).astype(np.int64) / 1e9
     step = float(np.median(steps)) if len(steps) else None
     gaps = steps[steps > GAP * step] if step else steps[:0]
     return {
         "sensor_id": batch.sensors[code],
         "machine_id": machines[0] if len(machines) == 1 else machines,
-        "records": int(rows.sum()),
-        "invalid": int((rows & ~batch.valid).sum()),
+        "records": len(rows),
+        "invalid": int(np.count_nonzero(batch.quality[rows] & int(Quality.INVALID))),
         "first": iso_time(times[0]) if len(times) else None,
         "last": iso_time(times[-1]) if len(times) else None,
         "step_seconds": step,

@@ -178,7 +178,7 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
             raise ConfigError(f"{table.place(k)}: unit {unit!r} is not known", hint=f"units: {', '.join(UNITS)}")
         if unit and sensor in batch.sensors and unit_named(unit) != batch.unit:
             warnings.append(f"{table.place(k)}: sensor {sensor} is in {unit}, the records are in {batch.unit}")
-        if fs and sensor in batch.sensors and not math.isclose(_number(table, k, "fs", fs), batch.fs, rel_tol=1e-6):
+        if fs and sensor in batch.sensors and not math.isclose(number(table, k, "fs", fs), batch.fs, rel_tol=1e-6):
             warnings.append(f"{table.place(k)}: sensor {sensor} has fs {fs}, the records {batch.fs:g}")
     unknown = sorted(set(machine) - set(batch.sensors))
     if unknown:
@@ -250,10 +250,11 @@ def _not_quarantined(table: Table, rows: list[int], accounting: Books | None) ->
 
 
 def _numbers(table: Table, name: str) -> list[float]:
-    return [_number(table, k, name, cell) if cell else math.nan for k, cell in enumerate(table.column(name))]
+    return [number(table, k, name, cell) if cell else math.nan for k, cell in enumerate(table.column(name))]
 
 
-def _number(table: Table, k: int, name: str, cell: str) -> float:
+def number(table: Table, k: int, name: str, cell: str) -> float:
+    """The number in a cell of row k; ConfigError names its place if it is none of float32."""
     try:
         value = float(cell)
     except ValueError:

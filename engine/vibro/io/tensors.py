@@ -66,6 +66,17 @@ def load_tensors(path: Path) -> dict[str, NDArray[Any]]:
     return parse_tensors(content, path.name)
 
 
+def pick_tensors(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Reads some arrays of a file, and not the others."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise StateError(f"{path.name} is not a tensor file: {error}") from None
+
+
 def encode_text(text: Sequence[str] | NDArray[np.str_]) -> NDArray[np.uint8]:
     """Texts as uint8 (n, width): UTF-8, filled up with zero bytes; a text must not hold NUL."""
     encoded = [str(item).encode("utf-8", "backslashreplace") for item in text]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.errors import StateError
-from vibro.io.tensors import load_tensors
+from vibro.io.tensors import decode_text, pick_tensors
 from vibro.store import manifest, tables
-from vibro.store.index import SCORES, index_of
+from vibro.store.index import SCORES
 
 # record ids -> samples (C, T) of those that could be read, and notes on the others
 Signals = Callable[[Sequence[str]], tuple[dict[str, NDArray[np.float32]], list[str]]]
@@ -71,6 +71,7 @@ def load(folder: Path) -> RunData:
     scores = tables.read_scores(folder)
     names, sensor = np.unique(scores["sensor_id"], return_inverse=True)
     code = {name: i for i, name in enumerate(LEVELS)}
+    levels, level = np.unique(scores["level"], return_inverse=True)
     times = scores["data_time"]
     known = ~np.isnat(times)
     timed = bool(known.sum() > 0.5 * len(times))
@@ -87,7 +88,7 @@ def load(folder: Path) -> RunData:
         codes=codes,
         scores=scores,
         detectors=tuple(name.removeprefix("z_") for name in scores if name.startswith("z_")),
-        level=np.array([code.get(level, len(LEVELS) - 1) for level in scores["level"].tolist()], dtype=np.int8),
+        level=np.array([code.get(name, len(LEVELS) - 1) for name in levels.tolist()], dtype=np.int8)[level],
         sensor=sensor.astype(np.intp),
         sensors=tuple(tables.printable(str(name)) for name in names),
         x=x,
@@ -100,16 +101,13 @@ def _covariates(path: Path, ids: NDArray[np.str_]) -> dict[str, NDArray[np.float
     """The covariates of the records, in the order of their ids; none where the run kept no index."""
     if not path.is_file():
         return {}
-    batch = index_of(load_tensors(path))
-    order = np.argsort(batch.ids)
-    place = (
-        order[np.clip(np.searchsorted(batch.ids, ids, sorter=order), 0, max(0, len(order) - 1))]
-        if len(order)
-        else order
-    )
-    if len(place) != len(ids) or not np.array_equal(batch.ids[place], ids):
+    kept = pick_tensors(path, ("index/ids", "index/covariates", "index/covariate_names"))
+    names, own = decode_text(kept["index/covariate_names"]), decode_text(kept["index/ids"])
+    order = np.argsort(own)
+    place = order[np.clip(np.searchsorted(own, ids, sorter=order), 0, max(0, len(order) - 1))] if len(order) else order
+    if len(place) != len(ids) or not np.array_equal(own[place], ids):
         return {}
-    return {name: batch.covariates[place, j] for j, name in enumerate(batch.covariate_names)}
+    return {str(name): kept["index/covariates"][place, j] for j, name in enumerate(names)}
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from vibro.report.packing import data_block
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts, texts
+from vibro.scoring.regression import sensor_rows
 from vibro.store.tables import printable
 
 TOP = 20  # records with the highest scores
@@ -77,6 +78,7 @@ def sections(
         "how": background.how(run),
         "table": TABLE,
         "mapped": ROWS,
+        "charted": trends.DRAWN,
         "run_sensors": len(run.sensors),
     }
 
@@ -110,10 +112,11 @@ def for_script(
 
 def worst_first(run: RunData) -> list[int]:
     """Sensor codes, those with the most alarms, then attention, then the highest score first."""
+    judged, of = run.judged, sensor_rows(run.sensor)
 
     def key(code: int) -> tuple[float, ...]:
-        mine = run.sensor == code
-        level, score = run.level[mine], run.judged[mine & (run.level != INVALID)]
+        mine = of[code]
+        level, score = run.level[mine], judged[mine[run.level[mine] != INVALID]]
         highest = float(np.nanmax(score)) if np.isfinite(score).any() else -np.inf
         return (-int((level == ALARM).sum()), -int((level == ATTENTION).sum()), -highest)
 

@@ -162,6 +162,10 @@ _TRUST: Pairs = (
         "模型不认识 {who}：{records}按其全部传感器的校准判定",
     ),
     (
+        "{groups} of fewer than 2 sensors or {n#} records to fit on: compared with all sensors",
+        "{groups}不足 2 个传感器或 {n} 条拟合记录：按全体传感器比较",
+    ),
+    (
         "{n#} sensors have no record in the baseline {fit_on} and are judged by the others': {names}",
         "{n} 个传感器在基线 {fit_on} 中没有记录，按其他传感器判定：{names}",
     ),

@@ -229,12 +229,14 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "agreement": ("agreement", "一致度"),
     "h_sensors": ("Sensors", "传感器"),
     "p_sensors": (
-        "Calibration: whether a sensor is compared with its own baseline or, having too few records, with that of all sensors.",
-        "校准栏说明该传感器按自身基线判定，还是因记录太少按全体基线判定。",
+        "Calibration: whether a sensor is compared with its own baseline or, having too few records, with that of its group "
+        "or of all sensors.",
+        "校准栏说明该传感器按自身基线判定，还是因记录太少按同组或全体基线判定。",
     ),
     "calibration": ("calibration", "校准"),
     "own": ("own", "自身"),
     "pooled": ("pooled", "全体"),
+    "group": ("group", "同组"),
     "course": ("course", "走势"),
     "h_detectors": ("Detectors", "检测器"),
     "p_detectors": (

@@ -11,19 +11,23 @@ from numpy.typing import NDArray
 from vibro.report.cases import moment
 from vibro.report.data import RunData
 from vibro.report.packing import packed, packed_codes, packed_places
+from vibro.scoring.regression import sensor_rows
 
+DRAWN = 1_000  # sensors, the worst ones
 POINTS = 60_000  # of all sensors together; above, each stretch keeps its lowest and its highest record
 COVARIATES = 3  # drawn below a trend
 
 
 def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
-    """One row per sensor, those of ``order`` first to last; sensors with a single place in time have none."""
+    """One row per sensor, the first ``DRAWN`` of ``order``; sensors with a single place in time have none."""
     told = {row["sensor_id"]: row for row in run.summary.get("sensors", [])}
     spans = run.summary.get("fit_spans") or {}
-    each = max(50, POINTS // max(1, len(order)))
+    order = order[:DRAWN]
+    each = POINTS // max(1, len(order))
     found = []
+    of = sensor_rows(run.sensor)
     for code in order:
-        rows = np.flatnonzero((run.sensor == code) & np.isfinite(run.x))
+        rows = of[code][np.isfinite(run.x[of[code]])]
         rows = rows[np.argsort(run.x[rows], kind="stable")]
         if len(np.unique(run.x[rows])) < 2:
             continue
@@ -34,7 +38,7 @@ def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
                 "code": code,
                 "name": name or "–",
                 "machine": str((told.get(name) or {}).get("machine_id") or ""),
-                "level": int(max((level for level in run.level[run.sensor == code] if level < 3), default=0)),
+                "level": int(max((level for level in run.level[of[code]] if level < 3), default=0)),
                 "x": packed_places(run.x[rows]),
                 "y": packed(run.judged[rows]),
                 "levels": packed_codes(run.level[rows]),
@@ -48,8 +52,8 @@ def trends(run: RunData, order: Sequence[int]) -> list[dict[str, Any]]:
 def overlapping(run: RunData) -> bool:
     """Whether the sensors were measured at the same time, so that one axis shows them all."""
     spans = []
-    for code in range(len(run.sensors)):
-        x = run.x[(run.sensor == code) & np.isfinite(run.x)]
+    for rows in sensor_rows(run.sensor):
+        x = run.x[rows][np.isfinite(run.x[rows])]
         if len(x):
             spans.append(float(np.ptp(x)))
     known = run.x[np.isfinite(run.x)]

@@ -9,6 +9,7 @@ import numpy as np
 
 from vibro.data import SignalBatch
 from vibro.scoring.machines import lone_sensors
+from vibro.scoring.regression import sensor_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
 
@@ -20,11 +21,12 @@ def levels(verdict: Verdict) -> dict[str, int]:
     return {name: int((verdict.level == code).sum()) for code, name in enumerate(LEVELS)}
 
 
-def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Counts a sensor; ``own`` tells which are judged by their own calibration, ``alone`` which deviate by themselves."""
+def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, baselines: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Counts a sensor; ``baselines`` tells what each is compared with, ``alone`` which deviate by themselves."""
     rows, alone = [], {sensor for _, sensor in lone_sensors(batch, verdict, cuts)}
-    for code in np.unique(batch.sensor):
-        rows_of = np.flatnonzero(batch.sensor == code)
+    for code, rows_of in enumerate(sensor_rows(batch.sensor)):
+        if not len(rows_of):
+            continue
         mine = verdict.level[rows_of]
         name = batch.sensors[code]
         rows.append(
@@ -35,7 +37,7 @@ def sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts, own: Mapping[str, 
                 "invalid": int((mine == INVALID).sum()),
                 "attention": int((mine == ATTENTION).sum()),
                 "alarm": int((mine == ALARM).sum()),
-                "calibration": "own" if own.get(name, False) else "pooled",
+                "calibration": baselines.get(name, "pooled"),
                 "alone": name in alone,
             }
         )

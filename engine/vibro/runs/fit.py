@@ -25,6 +25,7 @@ from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder
 from vibro.runs.fit_rows import rows_to_fit
 from vibro.runs.forecast import forecast, seconds_of
+from vibro.runs.groups import with_groups
 from vibro.runs.hosts import check_address_space
 from vibro.runs.model import MODEL, save_model
 from vibro.runs.options import DataOptions, RunOptions, settings
@@ -67,7 +68,8 @@ def run_ensemble(
         got = read_input(work, data)
         batch = got.batch
         rows, said = rows_to_fit(batch, got.labels, options.fit_on)
-        got = replace(got, warnings=(*got.warnings, *said))
+        rows, groups, small = with_groups(batch, rows, got.groups)
+        got = replace(got, warnings=(*got.warnings, *said, *small))
         options = replace(options, executor=resolve_executor(options.executor, seconds_of(plan, batch), device))
         executor, work.options = executor if options.executor == most else SerialExecutor(), options
         work.parts["settings"]["executor"] = options.executor
@@ -104,7 +106,9 @@ def run_ensemble(
         fitted = replace(fitted, marks=fitted.marks.joined(marks))
         with work.stage("fuse"):
             known = {sensor: machine.table for sensor, machine in got.machines.items()}
-            fitted = replace(fitted, schema={**fitted.schema, "machines": known})
+            fitted = replace(
+                fitted, schema={**fitted.schema, "machines": known, **({"groups": groups} if groups else {})}
+            )
             verdict = engine.decide(fitted, matrix, batch)
             got = replace(got, warnings=(*got.warnings, *contaminated(batch, rows, verdict, fitted)))
             fitted = replace(fitted, schema={**fitted.schema, **taken_along(got.ingested.options, batch.fs)})

@@ -14,6 +14,7 @@ from vibro.core.rows import Rows
 from vibro.data import SignalBatch, parse_time
 from vibro.errors import ConfigError, DataError
 from vibro.ingest.tables import Labels
+from vibro.scoring.regression import sensor_rows
 
 FORMS = "all, normal, split:NAME, first:0.2 (a share of each sensor's time), first:30d or until:2024-03-01"
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
@@ -60,8 +61,7 @@ def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> tuple
 
 def _baseline_rows(batch: SignalBatch, fit_on: str) -> tuple[Rows, list[str]]:
     choose, chosen = _baseline(fit_on), np.zeros(len(batch), np.bool_)
-    for code in range(len(batch.sensors)):
-        mine = np.flatnonzero(batch.sensor == code)
+    for mine in sensor_rows(batch.sensor):
         if len(mine):
             chosen[mine] = choose(batch.time[mine])
     rows = np.flatnonzero(chosen & batch.valid)

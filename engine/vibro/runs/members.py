@@ -92,13 +92,14 @@ def fusion(fitted: FittedEnsemble, report: FitReport, verdict: Verdict) -> dict[
                 warnings.append(
                     f"{fitted.detectors[j]} and {a} rank the records alike (correlation {correlation[i, j]:.2f})"
                 )
-    own = fitted.calibration.own()
+    baselines, groups = fitted.calibration.baselines().tolist(), fitted.schema.get("groups", {})
     return {
         "fuser": plan.ensemble.fuser["use"],
         "calibration": {
             "method": fitted.calibration.method,
             "linear": fitted.calibration.linear,
-            "groups": {"own": int(own.sum()), "pooled": int((~own).sum())},
+            "groups": {name: baselines.count(name) for name in ("own", "pooled", *(["group"] if groups else []))},
+            **({"alike": {name: len(members) for name, members in groups.items()}} if groups else {}),
         },
         "weights": {i: float(w) for i, w in zip(fitted.detectors, fitted.weights, strict=True)},
         "n_used": int((fitted.weights > 0).sum()),
@@ -124,9 +125,9 @@ def rank_correlation(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.clip(found, -1, 1))
 
 
-def own_calibration(fitted: FittedEnsemble) -> dict[str, bool]:
-    """Which of the model's sensors have a calibration of their own."""
-    return dict(zip(fitted.schema["sensors"], map(bool, fitted.calibration.own()), strict=False))
+def baselines_of(fitted: FittedEnsemble) -> dict[str, str]:
+    """What each of the model's sensors is compared with, as ``Calibration.baselines`` names it."""
+    return dict(zip(fitted.schema["sensors"], fitted.calibration.baselines().tolist(), strict=False))
 
 
 def persistence(fitted: FittedEnsemble) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from vibro.runs.diagnosis import first_hypotheses, with_hypotheses
 from vibro.runs.session import Input, Job
 from vibro.scoring.cases import case_rows
 from vibro.scoring.machines import machine_rows
+from vibro.scoring.regression import sensor_rows
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, REASONS, ScoreMatrix, Verdict
 from vibro.store import tables
@@ -219,17 +220,21 @@ def fit_spans(batch: SignalBatch, train: NDArray[np.bool_] | None) -> dict[str, 
     if train is None:
         return {}
     spans = {}
-    for code in np.unique(batch.sensor[train]):
-        time = batch.time[train & (batch.sensor == code)]
-        if not np.isnat(time).any():
+    for code, rows in enumerate(sensor_rows(batch.sensor)):
+        time = batch.time[rows[train[rows]]]
+        if len(time) and not np.isnat(time).any():
             spans[batch.sensors[code]] = [time.min(), time.max()]
     return spans
 
 
 def samples_of(batch: SignalBatch) -> Signals:
     """The samples of a batch by record id, for the evidence of its report."""
-    place = {ident: i for i, ident in enumerate(batch.ids.tolist())}
-    return lambda ids: ({ident: np.asarray(batch.x[place[ident]]) for ident in ids if ident in place}, [])
+
+    def read(ids: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+        wanted = set(ids)
+        return {str(ident): np.asarray(batch.x[i]) for i, ident in enumerate(batch.ids) if ident in wanted}, []
+
+    return read
 
 
 def stored_truth(got: Input, train: NDArray[np.bool_] | None) -> dict[str, Any]:

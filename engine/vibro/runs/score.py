@@ -89,7 +89,8 @@ def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOpt
 
 def unknown_sensors(known: Sequence[str], batch: SignalBatch) -> list[str]:
     """A sentence on sensors that the model has not been fitted on."""
-    codes = [code for code, name in enumerate(batch.sensors) if name not in set(known)]
+    told = set(known)
+    codes = [code for code, name in enumerate(batch.sensors) if name not in told]
     records = int(np.isin(batch.sensor, codes).sum())
     if not records:
         return []

@@ -86,7 +86,8 @@ class Scorer:
         """Reads and judges a file; IncompatibleModelError where its records have other channels, PluginError if a part fails."""
         with scratch_folder() as folder:
             try:
-                got = ingest([path], self._readers, self._reading, folder, self._engine.host.emit, root=self.root)
+                emit = self._engine.host.emit
+                got = ingest([path], self._readers, self._reading, folder, emit, hashed=False, root=self.root)
             except NothingAccepted as error:
                 return Judged(None, None, None, _findings(error.accounting))
             batch = got.batch

@@ -19,6 +19,7 @@ from vibro.events import RunFinished, StageFinished, StageStarted
 from vibro.host.manager import PluginHost
 from vibro.ingest import Ingested, ingest
 from vibro.ingest.files import check_paths
+from vibro.ingest.groups import read_groups
 from vibro.ingest.machines import read_machines
 from vibro.ingest.options import check_options
 from vibro.ingest.settings import as_for_model, with_settings
@@ -43,6 +44,7 @@ class Input:
     labels: Labels | None
     warnings: tuple[str, ...]
     machines: Mapping[str, Machine] = field(default_factory=dict)  # what is known of them, by sensor
+    groups: Mapping[str, str] = field(default_factory=dict)  # of like sensors, by sensor
 
 
 class Job:
@@ -153,11 +155,12 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
             hint=f"{way_out(most, got.window)}; quarantine.csv lists every reason, --max-quarantine allows more",
         )
     batch, warnings = got.batch, [*([told] if told else []), *got.warnings, *work.run.warnings]
-    labels = None
+    labels, groups = None, {}
     machines = {sensor: machine_from(table) for sensor, table in (schema or {}).get("machines", {}).items()}
     if data.sensors is not None:
         batch, said = read_sensors(data.sensors, batch)
         machines |= read_machines(data.sensors)
+        groups = read_groups(data.sensors)
         warnings += said
     warnings += machines_unnamed(batch, got.unnamed)
     if data.covariates is not None:
@@ -169,7 +172,7 @@ def read_input(work: Job, data: DataOptions, schema: Mapping[str, Any] | None = 
         warnings += labels.warnings
     work.parts["fingerprint"] = batch.fingerprint
     machines = {sensor: machines[sensor] for sensor in batch.sensors if sensor in machines}
-    return Input(batch, got, labels, tuple(warnings), machines)
+    return Input(batch, got, labels, tuple(warnings), machines, groups)
 
 
 def check_input(data: DataOptions, fit_on: str) -> None:

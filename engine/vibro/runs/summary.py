@@ -27,7 +27,7 @@ def decided(
     *,
     method: str,
     budgets: Mapping[str, float],
-    own: Mapping[str, bool],
+    baselines: Mapping[str, str],
     injected: Mapping[str, Any] | None,
     hypotheses: Mapping[str, Any],
     advice: Sequence[str] = (),
@@ -35,11 +35,11 @@ def decided(
     """The parts of a summary that follow from its cuts: levels, thresholds, cases, fault injection, highest records.
 
     ``machines``, ``cases``: rows of ``machines.csv`` and ``cases.csv``; ``details``: what the thresholder told
-    of its alarm cut; ``own``: sensors with a calibration of their own; ``advice``: sentences on what injected faults
+    of its alarm cut; ``baselines``: what each sensor is compared with; ``advice``: sentences on what injected faults
     showed. ``thresholds.warnings`` are the sentences that a change of the cuts changes. No share of
     alarms is promised, only counted.
     """
-    by_sensor = counts.sensors(batch, verdict, cuts, own)
+    by_sensor = counts.sensors(batch, verdict, cuts, baselines)
     thresholds: dict[str, Any] = {
         "fallback": None,
         "interval": None,
@@ -96,7 +96,7 @@ def build(
         report.cut_details,
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
-        own=members.own_calibration(fitted),
+        baselines=members.baselines_of(fitted),
         injected=members.fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
         hypotheses=hypotheses,
         advice=advice,

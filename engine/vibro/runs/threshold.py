@@ -152,7 +152,7 @@ def rethreshold(
         {**details, "reason": reason or None},
         method=method,
         budgets=asdict(budgets),
-        own={row["sensor_id"]: row["calibration"] == "own" for row in found["sensors"]},
+        baselines={row["sensor_id"]: row["calibration"] for row in found["sensors"]},
         injected=injected,
         hypotheses=found.get("hypotheses", {}),
         advice=advice(judge, cuts.alarm) if judge else (),

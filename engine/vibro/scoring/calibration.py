@@ -14,7 +14,7 @@ from vibro.errors import ConfigError
 from vibro.scoring.domain import Domain
 from vibro.scoring.growth import growth_of
 from vibro.scoring.pareto import _pareto
-from vibro.scoring.regression import FEWEST, Basis, Regression, sensor_rows
+from vibro.scoring.regression import FEWEST, Basis, Regression, group_rows, sensor_rows
 
 METHODS = ("robust", "z", "ecdf")
 LINEAR = 10.0  # robust deviations up to which z is left as it is
@@ -45,8 +45,9 @@ class Calibration:
 
     ``arrays``: ``location`` and ``scale`` (sensors + 1, d) with the pool as the last row, which the code -1 of an
     unknown sensor reaches; ``count`` (sensors + 1,) reference rows; for ``ecdf`` also ``knots`` and ``quantiles`` (k, d)
-    and ``tail`` (4, d). With covariates: ``columns``, those that half of the reference has, the arrays of the regression,
-    ``left_location`` and ``left_scale`` of what it leaves, and ``growth`` (d,). ``domain``: the states of the fit rows.
+    and ``tail`` (4, d). With groups: ``alike`` (sensors,). With covariates: ``columns``, those that half of the reference
+    has, the arrays of the regression, ``left_location`` and ``left_scale`` of what it leaves, and ``growth`` (d,).
+    ``domain``: the states of the fit rows.
     """
 
     method: str
@@ -63,12 +64,14 @@ class Calibration:
         method: str = "robust",
         linear: float = LINEAR,
         covariates: NDArray[np.floating] | None = None,
+        alike: NDArray[np.int32] | None = None,
     ) -> tuple[Calibration, Floats]:
         """From held-out scores (r, d), NaN where a detector has none, sensor codes (r,), -1 = unknown, covariates (r, k).
 
         Also gives the reference's own z (r, d), measured as if each row had been left out of the regression. A sensor's
         location weighs n / (n + 50) against the pool's, n its rows with a score; its scale likewise against the spread of
-        all rows about their own sensors' locations. A column without any score stays NaN.
+        all rows about their own sensors' locations. A column without any score stays NaN. ``alike`` (sensors,): the group
+        of like sensors of each, -1 = none; the pool of its sensors is the group, where that has 20 scores or more.
         """
         if method not in METHODS:
             raise ConfigError(f"unknown calibration {method!r}", hint=f"known: {', '.join(METHODS)}")
@@ -76,10 +79,12 @@ class Calibration:
         if reference.ndim != 2 or len(reference) != len(sensor):
             raise ConfigError(f"reference {reference.shape} does not fit {len(sensor)} sensor codes")
         robust = method in ("robust", "ecdf")
-        location, scale = _standards(reference, sensor, sensors, robust)
+        location, scale = _standards(reference, sensor, sensors, robust, alike)
         seen = np.isfinite(reference).any(axis=1)
         count = np.append(np.bincount(sensor[seen & (sensor >= 0)], minlength=sensors), seen.sum()).astype(np.int64)
         arrays: State = {"location": location, "scale": scale, "count": count}
+        if alike is not None:
+            arrays["alike"] = alike
         unit = (reference - location[sensor]) / scale[sensor]
         given = np.zeros((len(reference), 0)) if covariates is None else np.asarray(covariates, np.float64)
         domain = Domain.fit(given, sensor, sensors)
@@ -90,11 +95,11 @@ class Calibration:
             within = np.median(scale[sensor], axis=0)  # what an unknown sensor varies by itself
             in_raw = regression.coefficients * np.concatenate([scale[:-1], within[None]])[:, None]
             left = left * scale[sensor[rows]] + location[sensor[rows]]
-            location, scale = _standards(left, sensor[rows], sensors, robust)
+            location, scale = _standards(left, sensor[rows], sensors, robust, alike)
             left, rarity = left - location[sensor[rows]], domain.rarity(given[rows], sensor[rows], fitted=True)
             growth = growth_of(left / scale[sensor[rows]], rarity)
             left /= np.sqrt(1.0 + rarity[:, None] * growth)
-            _, scale = _standards(left, sensor[rows], sensors, robust)
+            _, scale = _standards(left, sensor[rows], sensors, robust, alike)
             unit[rows] = left / scale[sensor[rows]]
             arrays |= {"columns": columns, "left_location": location, "left_scale": scale, "growth": growth}
             arrays |= Regression(regression.basis, in_raw).state()
@@ -156,9 +161,10 @@ class Calibration:
             part[above, j] = -ndtri_exp(np.log(share) + logp)
             part[np.isnan(column), j] = np.nan
 
-    def own(self) -> NDArray[np.bool_]:
-        """(sensors,) whether a sensor's own reference rows weigh at least as much as the pool."""
-        return np.asarray(self.arrays["count"][:-1] >= SHRINKAGE)
+    def baselines(self) -> NDArray[np.str_]:
+        """(sensors,) ``own`` where its own reference rows weigh at least as much as its pool, else ``group`` or ``pooled``."""
+        grouped = self.arrays.get("alike", np.array(-1)) >= 0
+        return np.where(self.arrays["count"][:-1] >= SHRINKAGE, "own", np.where(grouped, "group", "pooled"))
 
     def accepted(self, code: int, raw: Floats, covariates: NDArray[np.floating]) -> Calibration:
         """The same with a new baseline of one sensor: location and scale of its raw scores (r, d), covariates (r, k).
@@ -240,11 +246,28 @@ def _explained(unit: Floats, covariates: Floats, sensor: NDArray[np.int32], sens
     return Regression(basis, coefficients), left
 
 
-def _standards(reference: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:
+def _standards(
+    reference: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool, alike: NDArray[np.int32] | None
+) -> tuple[Floats, Floats]:
     """Location and scale (sensors + 1, d) of every detector."""
-    columns = [_standard(column, sensor, sensors, robust) for column in reference.T]
+    columns = [_standard_of_groups(column, sensor, sensors, robust, alike) for column in reference.T]
     both = np.array(columns).reshape(-1, 2, sensors + 1)
     return both[:, 0].T.copy(), both[:, 1].T.copy()
+
+
+def _standard_of_groups(
+    score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool, alike: NDArray[np.int32] | None
+) -> tuple[Floats, Floats]:
+    """Location and scale of one detector, those of the sensors of a group from its rows alone."""
+    location, scale = _standard(score, sensor, sensors, robust)
+    if alike is not None:
+        known = np.isfinite(score)
+        score, sensor = score[known], sensor[known]
+        for g, rows in group_rows(np.append(alike, -1)[sensor]):
+            members = np.flatnonzero(alike == g)
+            own = _standard(score[rows], np.searchsorted(members, sensor[rows]).astype(np.int32), len(members), robust)
+            location[members], scale[members] = own[0][:-1], own[1][:-1]
+    return location, scale
 
 
 def _standard(score: Floats, sensor: NDArray[np.int32], sensors: int, robust: bool) -> tuple[Floats, Floats]:

@@ -63,7 +63,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
     persistence: each sensor counts by its 80 % quantile and ``since``
     is empty.
     """
-    rows = []
+    rows, held = [], _held(verdict, cuts)
     for name, mine, kept in _by_machine(batch, verdict):
         raised = kept[verdict.level[kept] == ALARM]
         row: dict[str, Any] = {"machine_id": name, "sensors_total": len(np.unique(batch.sensor[mine]))}
@@ -78,7 +78,7 @@ def machine_rows(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[dict[
             level = INVALID if (verdict.level[mine] == INVALID).all() else INDETERMINATE
             rows.append(row | {"level": LEVELS[level], "score": np.nan, "confidence": np.nan})
             continue
-        machine = _gather(batch, _held(verdict, cuts), kept)
+        machine = _gather(batch, held, kept)
         level, score, since = _judge(_worst_two(machine.table, cuts), cuts, machine)
         own = [_judge(machine.table[:, j], cuts, machine, j) for j in range(machine.table.shape[1])]
         keeping = [judged[2] for judged in own if judged[0] == ALARM]
@@ -107,8 +107,9 @@ def lone_sensors(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[tuple
     than a third of a machine's sensors keep up an alarm, together or each in its turn, none of them is alone.
     """
     found: list[tuple[str, str]] = []
+    held = _held(verdict, cuts)
     for name, _, kept in _by_machine(batch, verdict):
-        machine = _gather(batch, _held(verdict, cuts), kept) if len(kept) else None
+        machine = _gather(batch, held, kept) if len(kept) else None
         if machine is None or machine.table.shape[1] < COMPANY:
             continue
         keeping = [j for j, column in enumerate(machine.table.T) if _judge(column, cuts, machine)[0] == ALARM]

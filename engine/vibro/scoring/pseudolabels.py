@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.data import SignalBatch
 from vibro.scoring.instants import instants
+from vibro.scoring.regression import sensor_rows
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL, REASONS, ScoreMatrix, Verdict
 
 LOW = 0.8  # quantile of the fitted records of its sensor below which a record is low for a detector
@@ -66,10 +67,12 @@ def by_consensus(
     """
     judged = np.isfinite(verdict.score) & batch.valid & np.isin(batch.sensor, batch.sensor[fitted])
     low = np.zeros(matrix.z.shape, np.bool_)
-    pool = np.flatnonzero(judged & fitted)
-    for sensor in np.unique(batch.sensor):
-        mine, own = batch.sensor == sensor, pool[batch.sensor[pool] == sensor]
-        low[mine] = matrix.z[mine] <= _quantile(matrix.z[own if len(own) >= LEAST else pool])
+    known = judged & fitted
+    pool = np.flatnonzero(known)
+    of_all = _quantile(matrix.z[pool])
+    for mine in sensor_rows(batch.sensor):
+        own = mine[known[mine]]
+        low[mine] = matrix.z[mine] <= (_quantile(matrix.z[own]) if len(own) >= LEAST else of_all)
     normal_share, over_share = (_share(given, matrix.z, weights) for given in (low, verdict.exceedances))
     raised = judged & np.isin(verdict.level, (ATTENTION, ALARM))
     often = _often(batch, judged, raised)

@@ -17,6 +17,7 @@ HUBER = 1.5  # scales at which residuals are clipped
 INSIDE = 0.866  # share of normal residuals that are not
 ROUNDS = 12
 FEWEST = 20  # rows below which nothing is regressed
+A_GROUP = 20  # rows from which a group of like sensors is the pool of its sensors
 SHRINKAGE = 5.0  # rows that the pooled coefficients count for
 
 
@@ -164,6 +165,11 @@ def sensor_rows(sensor: NDArray[np.signedinteger[Any]], sensors: int | None = No
     count = int(sensor.max(initial=-1)) + 1 if sensors is None else sensors
     order = np.argsort(sensor, kind="stable")
     return np.split(order, np.searchsorted(sensor[order], np.arange(count + 1)))[1:-1]
+
+
+def group_rows(group: NDArray[np.signedinteger[Any]]) -> list[tuple[int, NDArray[np.intp]]]:
+    """Code and rows of each group of like sensors that has 20 or more; ``group`` (n,), -1 = none."""
+    return [(g, rows) for g, rows in enumerate(sensor_rows(group)) if len(rows) >= A_GROUP]
 
 
 def huber_regression(design: Columns, x: Columns, prior: Columns, ridge: NDArray[np.float64]) -> Columns:

@@ -116,23 +116,32 @@ def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
     from pyarrow import parquet
 
     path = folder / "scores.parquet"
+    columns: dict[str, NDArray[Any]] = {}
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:
+            missing = [name for name in SCORE_COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                raise StateError(f"{path} lacks the column(s) {', '.join(missing)}")
+            for (
+                name
+            ) in file.schema_arrow.names:  # some rows of a column at a time: the whole table would lie in memory twice
+                parts = file.iter_batches(_CHUNK, columns=[name], use_threads=False)
+                nothing = pa.array([], file.schema_arrow.field(name).type)
+                columns[name] = np.concatenate(
+                    [_cells(name, nothing), *(_cells(name, part.column(0)) for part in parts)]
+                )
     except (OSError, pa.ArrowException) as error:
         raise StateError(f"cannot read {path}: {error}", hint="score the data again") from None
-    missing = [name for name in SCORE_COLUMNS if name not in table.column_names]
-    if missing:
-        raise StateError(f"{path} lacks the column(s) {', '.join(missing)}")
-    columns: dict[str, NDArray[Any]] = {}
-    for name in table.column_names:
-        column = table.column(name)
-        if name in _TEXT:
-            columns[name] = np.array(column.to_pylist(), dtype=np.str_)
-        elif name == "data_time":
-            columns[name] = column.cast(pa.timestamp("ns")).to_numpy().astype("datetime64[ns]")
-        else:
-            columns[name] = column.to_numpy().astype(np.int64 if name == "row" else np.float64)
     return columns
+
+
+def _cells(name: str, cells: Any) -> NDArray[Any]:
+    """Some cells of a Parquet column as an array of its type."""
+    if name in _TEXT:
+        return np.array(cells.to_pylist(), dtype=np.str_)
+    if name == "data_time":
+        return np.asarray(cells.cast("timestamp[ns]").to_numpy(zero_copy_only=False).astype("datetime64[ns]"))
+    return np.asarray(cells.to_numpy(zero_copy_only=False).astype(np.int64 if name == "row" else np.float64))
 
 
 def write_quarantine(folder: Path, findings: Iterable[Mapping[str, Any]], *, bom: bool = False) -> None:

@@ -140,15 +140,19 @@ class Channels:
             "channels.scatter_centre": s.centre,
             "channels.whiten": s.whiten,
             "channels.rows": self.rows,
-            "channels.shrinkage": np.array(self.scatter.shrinkage),
+            "channels.shrinkage": np.array(s.shrinkage),
+            "channels.scatter_rows": np.array(s.rows),
             "channels.index": self.index,
         }
 
     @classmethod
     def load(cls, state: State) -> Self:
         """Back from ``state``."""
-        rows = state["channels.rows"]
         scatter = Scatter(
-            state["channels.scatter_centre"], state["channels.whiten"], float(state["channels.shrinkage"]), len(rows)
+            state["channels.scatter_centre"],
+            state["channels.whiten"],
+            float(state["channels.shrinkage"]),
+            int(state["channels.scatter_rows"]),
         )
-        return cls(state["channels.centre"], state["channels.factor"], scatter, rows, state["channels.index"])
+        rows, index = state["channels.rows"], state["channels.index"]
+        return cls(state["channels.centre"], state["channels.factor"], scatter, rows, index)

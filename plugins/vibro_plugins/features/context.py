@@ -25,7 +25,7 @@ from vibro.api import (
 from vibro.scoring.regression import varying
 from vibro_plugins.portable import relative
 from vibro_plugins.stats.columns import FitRows
-from vibro_plugins.stats.companions import SENSORS, Group, Instants, groups_of
+from vibro_plugins.stats.companions import SENSORS, Group, Instants, groups_of, rows_by_group
 
 INSTANTS = 40  # that a group must have together
 SHARE = 0.5  # of the instants at which most of a group's sensors measured: those at which all must have
@@ -87,8 +87,8 @@ class Context(FeatureExtractor):
             )
         self._kept, self._groups = varying(x), []
         factor = np.ones(len(x), np.float32)
-        for codes in members:
-            at = Instants.of_group(x, sensor, instant, codes)
+        for codes, mine in zip(members, rows_by_group(sensor, members), strict=True):
+            at = Instants.of_group(x, sensor, instant, codes, mine)
             group, leverage = Group.fit(at, codes, self.params.components, self.ctx.seed)
             factor[at.rows] = leverage
             self._groups.append(group)
@@ -100,8 +100,9 @@ class Context(FeatureExtractor):
         kept = self._fitted()
         x, sensor, instant = self._split(inputs)
         out = np.full(x.shape, np.nan)
-        for group in self._groups:
-            at = Instants.of_group(x, sensor, instant, group.sensors)
+        members = [group.sensors for group in self._groups]
+        for group, mine in zip(self._groups, rows_by_group(sensor, members), strict=True):
+            at = Instants.of_group(x, sensor, instant, group.sensors, mine)
             out[at.rows] = group.residual(at)
         place = self._own.find(_joined(x, sensor))
         out *= np.where(place < 0, np.float32(1), self._leverage[place])[:, None]

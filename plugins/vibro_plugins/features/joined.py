@@ -14,7 +14,7 @@ from vibro import hookimpl
 from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro_plugins.dsp.extents import as_rows, resized, side_by_side
 from vibro_plugins.portable import pictures
-from vibro_plugins.stats.sensor_scale import SensorScale
+from vibro_plugins.stats.sensor_scale import SensorScale, group_of
 from vibro_plugins.timefrequency.resize import area_weights
 
 CLIP, PRIOR = (
@@ -70,7 +70,7 @@ class Joined(FeatureExtractor):
         pictures = self._side_by_side(inputs)
         if self.params.per_sensor:
             flat = pictures.reshape(len(pictures), -1).astype(np.float64)
-            self._pixels = SensorScale.fit(flat, _codes(inputs), PRIOR)
+            self._pixels = SensorScale.fit(flat, _codes(inputs), PRIOR, group_of(inputs))
         self._ready = True
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

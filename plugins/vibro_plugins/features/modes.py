@@ -41,8 +41,8 @@ class Modes(FeatureExtractor):
     Near are a tenth of the sensor's fit rows (8 to 100), in units in which every column scatters alike among them. Each
     operating mode is thus its own norm: of two flows far apart, a small change at either counts as much as it would alone.
     Scatter is the median absolute deviation, at least what is usual among neighbours of the column. A fit row is treated as
-    if it had been left out. NaN: rows that are NaN, or of a sensor with fewer than ``records`` others, for a sensor is its own norm.
-    NotApplicableError where that is so of all.
+    if it had been left out. A sensor is its own norm. NaN: rows that are NaN, or of a sensor with fewer fit rows than
+    ``records``. NotApplicableError where that is so of all.
     """
 
     name = "modes"

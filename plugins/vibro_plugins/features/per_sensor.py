@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Exported, Extent, FeatureExtractor, NotFittedError, Params, State, ViewKey, view_key
 from vibro_plugins.portable import relative
-from vibro_plugins.stats.sensor_scale import SensorScale
+from vibro_plugins.stats.sensor_scale import SensorScale, group_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class PerSensor(FeatureExtractor):
 
     Both are shrunk towards those of all sensors, and no scale is far below what the column usually varies
     (``stats.sensor_scale``). A column that does not vary is 0 and masked in ``kept``.
+    ``group``, where the fit is given it, says which sensors share a pool.
     A sensor unknown at fit (code -1) gets the pooled median and the scale of all rows about it.
     """
 
@@ -54,7 +55,7 @@ class PerSensor(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns location and scale of every sensor code from (n, f) and (n, 1)."""
-        self._learned = SensorScale.fit(*self._split(inputs), self.params.prior)
+        self._learned = SensorScale.fit(*self._split(inputs), self.params.prior, group_of(inputs))
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, f) and (n, 1) -> (n, f) within +-clip."""

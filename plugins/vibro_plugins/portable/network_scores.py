@@ -128,7 +128,7 @@ def _channels(arrays: Arrays, x: NDArray[Any], own: NDArray[np.intp] | None) -> 
         place[index] = np.arange(len(index))
         mine = np.flatnonzero(place[own] >= 0)
         at = place[own[mine]]
-        source, n = (rows[at] - centre) @ whiten, len(rows)
+        source, n = (rows[at] - centre) @ whiten, int(arrays["channels.scatter_rows"])
         part = (1 - float(arrays["channels.shrinkage"])) / (n - 1)
         left = np.maximum(1 - part * np.sum(source**2, axis=1, keepdims=True), 1e-2)
         white[mine] += (n / (n - 1) / np.sqrt(left) - 1) * source

@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 from vibro.errors import NotApplicableError
 
 BLOCK = 256
+SOME = 16  # columns that are measured at a time, so that many rows take no copy of all of them
 KEYS = 4  # projections by which a row is known again
 SAME = 5e-3  # of their spread within which two rows are the same
 STRIP = 1e6  # places from one strip of the first projection to the next
@@ -73,9 +74,10 @@ class Columns:
     def fit(cls, x: NDArray[Any]) -> Self:
         """From (n, *item); NotApplicableError where no column varies."""
         flat = flatten(x)
-        low, middle, high = np.quantile(flat, [0.25, 0.5, 0.75], axis=0)
-        deviation = flat.std(axis=0)
-        keep = deviation > 1e-6 * np.abs(flat).max(axis=0)
+        parts = np.array_split(flat, -(-flat.shape[1] // SOME), axis=1)
+        low, middle, high = np.concatenate([np.quantile(part, [0.25, 0.5, 0.75], axis=0) for part in parts], axis=1)
+        deviation = np.concatenate([part.std(axis=0) for part in parts])
+        keep = deviation > 1e-6 * np.maximum(flat.max(axis=0), -flat.min(axis=0))
         if not keep.any():
             raise NotApplicableError(
                 f"all {flat.shape[1]} columns of the view are constant over the {len(flat)} fit rows"
@@ -84,7 +86,11 @@ class Columns:
 
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(n, *item) -> standardised (n, kept), within +-1e6."""
-        return np.clip((flatten(x)[:, self.keep] - self.centre) / self.scale, -LIMIT, LIMIT)
+        flat = np.asarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
+        z = flat[:, self.keep].astype(np.float64, copy=False)  # a copy in any case, worked on in place
+        z -= self.centre
+        z /= self.scale
+        return np.clip(z, -LIMIT, LIMIT, out=z)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a component's state."""
@@ -174,5 +180,6 @@ def leading_axes(z: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float6
     from sklearn.utils.extmath import randomized_svd
 
     clipped = np.clip(z, -10, 10)
-    _, _, axes = randomized_svd(clipped - clipped.mean(axis=0), n_components=k, random_state=seed % 2**32)
+    clipped -= clipped.mean(axis=0)
+    _, _, axes = randomized_svd(clipped, n_components=k, random_state=seed % 2**32)
     return np.ascontiguousarray(axes.T)

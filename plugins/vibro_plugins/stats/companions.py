@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from vibro.scoring.regression import robust_scale
+from vibro.scoring.regression import robust_scale, sensor_rows
 from vibro_plugins.stats.columns import in_blocks, leading_axes, one_thread
 
 SENSORS = 4  # of a group at least
@@ -36,9 +37,16 @@ class Instants:
     x: Floats
 
     @classmethod
-    def of_group(cls, x: Floats, sensor: NDArray[np.intp], instant: NDArray[np.intp], codes: NDArray[np.intp]) -> Self:
-        """From a view (n, f), sensor codes (n,) and numbers of instants (n,), -1 = not known."""
-        rows = np.flatnonzero(np.isin(sensor, codes) & (instant >= 0))
+    def of_group(
+        cls,
+        x: Floats,
+        sensor: NDArray[np.intp],
+        instant: NDArray[np.intp],
+        codes: NDArray[np.intp],
+        rows: NDArray[np.intp],
+    ) -> Self:
+        """From a view (n, f), sensor codes (n,), numbers of instants (n,), -1 = not known, and the rows of these sensors."""
+        rows = rows[instant[rows] >= 0]
         place = np.searchsorted(codes, sensor[rows])
         numbers, of = np.unique(instant[rows], return_inverse=True)
         count = np.zeros((len(numbers), len(codes)))
@@ -120,6 +128,15 @@ class Group:
         """(K, 1 + q) of the other sensors' values (K, S f) for sensor s."""
         components = (flat - self.centre[s]) @ self.axes[s].astype(np.float64)
         return np.concatenate([np.ones((len(flat), 1)), np.clip(components, -REACH, REACH)], axis=1)
+
+
+def rows_by_group(sensor: NDArray[np.intp], members: Sequence[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """The rows (n,) of the sensors of each group."""
+    highest = max(int(sensor.max(initial=-1)), *(int(codes.max()) for codes in members))
+    group = np.full(highest + 2, -1)  # the last one is that of the code -1
+    for i, codes in enumerate(members):
+        group[codes] = i
+    return sensor_rows(group[sensor], len(members))
 
 
 def groups_of(sensor: NDArray[np.intp], instant: NDArray[np.intp], fewest: int, share: float) -> list[NDArray[np.intp]]:

@@ -13,6 +13,8 @@ from vibro_plugins.stats.columns import BLOCK, evenly_spaced
 MOST_ROWS = 8_192  # kept to be compared with: else the work for all records grows with the square of their number
 SAME = 0.03  # of the distance to the next row within which the nearest is the row itself
 SPARE = 8  # candidates beyond k whose distances are recomputed, since the fast ones are rounded
+ROUNDED = 4 * float(np.finfo(np.float32).eps)  # times terms and squares: more than a product in float32 is rounded by
+AT_ONCE = 1 << 18  # differences held in memory
 GROUP = 32  # values that are looked at together for the smallest
 
 
@@ -38,26 +40,49 @@ class Neighbours:
         self._stored = rows.astype(np.float64)
         self._square = np.einsum("ij,ij->i", self._stored, self._stored)
         self._turned = np.ascontiguousarray(-2 * self._stored.T)
+        self._small = self._turned.astype(np.float32), self._square.astype(np.float32)
         self._k = min(self.k, len(rows) - 1)
 
     def query(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Distances and indices (n, k), nearest first: candidates by inner products, their distances by differences."""
-        asked = rows.astype(np.float64)
-        fast = asked @ self._turned
-        fast += self._square
-        candidates = np.sort(smallest(fast, min(self._k + 1 + SPARE, len(self._stored))), axis=1)
-        exact = np.empty(candidates.shape)
-        for i, found in enumerate(candidates):
-            difference = self._stored[found] - asked[i]
-            exact[i] = np.sum(difference * difference, axis=1)
+        """Distances and indices (n, k), nearest first: candidates by inner products, their distances by differences.
+
+        The products are in float32, and once more in float64 for rows of which a neighbour might hide behind their rounding.
+        """
+        asked, count = rows.astype(np.float64), min(self._k + 1 + SPARE, len(self._stored))
+        turned, square = self._small
+        fast = rows.astype(np.float32) @ turned
+        fast += square
+        candidates = np.sort(smallest(fast, count), axis=1)
+        exact = self._squared(asked, candidates)
+        if count < len(self._stored):
+            size = np.einsum("ij,ij->i", asked, asked)
+            reach = size + np.take_along_axis(fast, candidates, axis=1).max(
+                axis=1
+            )  # no other row is nearer, but for rounding
+            reach -= ROUNDED * (asked.shape[1] + 4) * (size + self._square.max())
+            unsure = np.flatnonzero(~(np.partition(exact, self._k, axis=1)[:, self._k] < reach))
+            if len(unsure):
+                wide = asked[unsure] @ self._turned
+                wide += self._square
+                candidates[unsure] = np.sort(smallest(wide, count), axis=1)
+                exact[unsure] = self._squared(asked[unsure], candidates[unsure])
         order = np.argsort(exact, axis=1, kind="stable")
         first, second = np.take_along_axis(exact, order[:, :2], axis=1).T[..., None]
         itself = (first == 0) | (first < SAME**2 * second)
         order = np.where(itself, order[:, 1 : self._k + 1], order[:, : self._k])
         return np.sqrt(np.take_along_axis(exact, order, axis=1)), np.take_along_axis(candidates, order, axis=1)
 
+    def _squared(self, asked: NDArray[np.float64], candidates: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Squared distances (n, c) of rows (n, p) from their candidates (n, c)."""
+        exact = np.empty(candidates.shape)
+        step = max(1, AT_ONCE // max(1, candidates.shape[1] * asked.shape[1]))
+        for i in range(0, len(asked), step):
+            difference = self._stored[candidates[i : i + step]] - asked[i : i + step, None]
+            exact[i : i + step] = np.sum(difference * difference, axis=2)
+        return exact
 
-def smallest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+
+def smallest(values: NDArray[np.floating[Any]], count: int) -> NDArray[np.intp]:
     """Columns (m, count) of the smallest values of each row (m, n), in any order.
 
     Each of them lies in one of the ``count`` groups of columns whose smallest values are smallest, and those are quicker to find.

@@ -8,6 +8,7 @@ import pytest
 from vibro.api import NotApplicableError
 from vibro_plugins.deep import channels
 from vibro_plugins.deep.channels import Channels
+from vibro_plugins.portable import network_scores
 
 
 def rows(n=240, seed=0):
@@ -67,3 +68,6 @@ def test_of_many_rows_some_are_kept_and_a_row_is_read_alike_in_any_company(monke
     np.testing.assert_allclose(found.apply(x[300:310], np.arange(300, 310)), whole[300:310], rtol=1e-5, atol=1e-5)
     again = Channels.load(found.state())
     assert np.array_equal(again.apply(x), found.apply(x))
+    assert np.array_equal(again.apply(x, np.arange(700)), whole) and again.used() == found.used()
+    exported = network_scores._channels(found.state(), x, np.arange(700))
+    np.testing.assert_allclose(exported, whole, rtol=1e-5, atol=1e-5)

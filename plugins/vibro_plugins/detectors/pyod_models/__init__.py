@@ -115,7 +115,7 @@ class PyOD(Detector):
             if len(z) < axes * recipe.rows_per_axis:
                 axes = min(axes, recipe.few or len(z) // recipe.rows_per_axis)
             self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
-            model.fit(self._reduce(columns, x))
+            model.fit(self._on_axes(z))
         self._columns, self._model, self._given = columns, model, len(x)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -168,7 +168,10 @@ class PyOD(Detector):
         return Refitted(find_class(name), settings, self.ctx.seed % 2**31)
 
     def _reduce(self, columns: Columns, x: NDArray[Any]) -> NDArray[np.float32]:
-        z = columns.apply(x)
+        return self._on_axes(columns.apply(x))
+
+    def _on_axes(self, z: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The standardised columns (n, p), or what of them lies along the axes."""
         return (z @ self._axes if self._axes.size else z).astype(np.float32)
 
     def _fitted(self) -> Columns:
