@@ -10,9 +10,10 @@ import pytest
 
 from vibro.api import FeatureExtractor, ViewKey
 from vibro.context import Context
-from vibro.core.views import CHUNK_BYTES, ViewStore, check_view, let_go
+from vibro.core.view_work import check_view
+from vibro.core.views import CHUNK_BYTES, ViewStore, let_go
 from vibro.data import make_batch
-from vibro.errors import ContractError
+from vibro.errors import ContractError, NotApplicableError
 
 
 @pytest.mark.parametrize(
@@ -218,3 +219,50 @@ def test_the_name_of_a_cached_view_of_instants_changes_with_them():
     later = replace(batch, time=batch.time + np.where(batch.sensor == 0, 2, 0) * np.timedelta64(1, "h"))
     names = {(lambda s: s[0].digest(s[1]))(beside(b, fit_rows=np.arange(9))) for b in (batch, later)}
     assert len(names) == 2 and "" not in names
+
+
+class Some(Doubler):
+    """The records of sensor 0; NaN for all others."""
+
+    name = "some"
+
+    @classmethod
+    def inputs(cls, params):
+        return ("raw", "sensor")
+
+    def transform(self, inputs):
+        return np.where(inputs["sensor"] == 0, inputs["raw"][:, 0], np.nan).astype(np.float32)
+
+
+class Centred(Doubler):
+    """Both columns less their means over the fit rows; would be NaN throughout if it saw one NaN."""
+
+    name = "centred"
+
+    @classmethod
+    def inputs(cls, params):
+        return ("raw", "some")
+
+    def fit(self, inputs):
+        self.mean = inputs["some"].mean(dtype=np.float64)
+
+    def transform(self, inputs):
+        assert np.isfinite(inputs["some"]).all()
+        return np.concatenate([inputs["raw"][:, 0], inputs["some"] - self.mean], axis=1).astype(np.float32)
+
+
+def test_a_view_of_one_that_lacks_rows_is_fitted_on_the_others_and_lacks_them_too(monkeypatch):
+    rng, keys = np.random.default_rng(0), (ViewKey("some"), ViewKey("centred"))
+    extractors = {key: cls.make({}, Context()) for key, cls in zip(keys, (Some, Centred), strict=True)}
+
+    def centred(sensor):
+        batch = make_batch(rng.standard_normal((40, 20)) + 5, fs=1.0, sensor=sensor)
+        return batch, ViewStore(batch, extractors, dict.fromkeys(keys, 2), fit_rows=np.arange(40)).get(keys[1])
+
+    batch, found = centred(["a", "b"] * 20)
+    own = batch.x[::2, 0]
+    np.testing.assert_allclose(found[::2], np.concatenate([own, own - own.mean()], axis=1), rtol=1e-5, atol=1e-5)
+    assert np.isnan(found[1::2]).all()
+    monkeypatch.setattr(Some, "transform", lambda self, inputs: np.full((len(inputs["raw"]), 2), np.nan, np.float32))
+    with pytest.raises(NotApplicableError, match="no record to fit on has a value of some"):
+        centred(["a"] * 40)

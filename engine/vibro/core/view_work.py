@@ -13,6 +13,7 @@ from vibro.api import FeatureExtractor, Params, State, ViewKey
 from vibro.context import Context
 from vibro.core.worker import ArrayRef, said
 from vibro.errors import ContractError, ResourceError, short_of_memory
+from vibro.portable.lacks import filled, lacking
 
 
 def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.float32]:
@@ -30,6 +31,19 @@ def check_view(values: object, rows: int, key: ViewKey | str) -> NDArray[np.floa
         if wrong.any():
             raise ContractError(f"view {key} is not finite (first in row {int(np.flatnonzero(wrong)[0])})")
     return np.ascontiguousarray(values)
+
+
+def view_rows(
+    extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]], key: ViewKey | str
+) -> NDArray[np.float32]:
+    """The checked rows of a view; NaN throughout where a view that it is made from is."""
+    lacks = lacking(inputs)
+    if not lacks.any():
+        return check_view(extractor.transform(inputs), len(lacks), key)
+    given = {name: read_only(a) for name, a in filled(inputs, lacks).items()}
+    values = np.array(check_view(extractor.transform(given), len(lacks), key))
+    values[lacks] = np.nan
+    return values
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -71,7 +85,7 @@ def view_task(task: ViewTask) -> NDArray[np.float32] | str:
         parts = []
         for start, stop in task.chunks:
             part = {name: read_only(a[start:stop]) for name, a in inputs.items()}
-            parts.append(check_view(extractor.transform(part), len(next(iter(part.values()))), task.key))
+            parts.append(view_rows(extractor, part, task.key))
         return np.concatenate(parts)
     except (Exception, SystemExit) as error:
         if short_of_memory(error):

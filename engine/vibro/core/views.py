@@ -19,10 +19,11 @@ from vibro.api import FeatureExtractor, State, ViewKey
 from vibro.core.shared import SharedArrays
 from vibro.core.view_graph import INSTANT, ROOTS, inputs_of
 from vibro.core.view_key import code_of
-from vibro.core.view_work import ViewTask, check_view, read_only, view_task
+from vibro.core.view_work import ViewTask, read_only, view_rows, view_task
 from vibro.data import SignalBatch, let_go, new_map
-from vibro.errors import ContractError
+from vibro.errors import ContractError, NotApplicableError
 from vibro.events import Event, ViewComputed
+from vibro.portable.lacks import WHOLE, lacking
 from vibro.scoring.instants import instant_numbers
 
 CHUNK_BYTES = 8 << 20  # of input samples handed to one transform
@@ -217,6 +218,10 @@ class ViewStore:
         """The fit rows of the inputs, thinned evenly over sensors and time, or over whole instants, to FIT_BYTES."""
         rows = self.fit_rows
         assert rows is not None
+        rows = rows[~lacking(inputs)[rows]]
+        if not len(rows):
+            views = " and ".join(name for name in inputs if name not in WHOLE)
+            raise NotApplicableError(f"no record to fit on has a value of {views}")
         bytes_per_row = sum(a[:1].nbytes for a in inputs.values()) or 1
         most = max(64, FIT_BYTES // bytes_per_row)
         if len(rows) > most and INSTANT in inputs:
@@ -240,8 +245,8 @@ class ViewStore:
             [slice(s, s + step) for s in range(0, n, step)] if together is None else _whole_instants(together, step)
         )
         elsewhere = self.workers is not None and together is None and len(chunks) > AT_ONCE
-        made = self._made_elsewhere if elsewhere else self._made
-        for rows, values in made(key, extractor, inputs, chunks):
+        make = self._made_elsewhere if elsewhere else self._made
+        for rows, values in make(key, extractor, inputs, chunks):
             if out is None:
                 out = self._allocate((n, *values.shape[1:]))
             out[rows] = values
@@ -256,8 +261,7 @@ class ViewStore:
         """Rows and values of the view, chunk by chunk."""
         for rows in chunks:
             part = {name: read_only(a[rows]) for name, a in inputs.items()}
-            count = len(next(iter(part.values())))
-            yield rows, check_view(extractor.transform(part), count, key)
+            yield rows, view_rows(extractor, part, key)
 
     def _made_elsewhere(
         self, key: ViewKey, extractor: FeatureExtractor, inputs: Mapping[str, NDArray[Any]], chunks: Sequence[Any]

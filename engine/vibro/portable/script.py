@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro.portable.lacks import filled, lacking
 from vibro.portable.output import cell, refuse, warn
 from vibro.portable.records import KINDS, Records, read_records
 from vibro.portable.verdict import LEVELS, beyond, calibrated, decided, instants
@@ -122,7 +123,13 @@ class Model:
     def _view(self, name: str, views: Inputs) -> NDArray[Any]:
         if name not in views:
             part = self.about["views"][name]
-            views[name] = self._run(part, *(self._view(of, views) for of in part["inputs"]))
+            inputs = {of: self._view(of, views) for of in part["inputs"]}
+            lacks = lacking(inputs)
+            values = self._run(part, *(filled(inputs, lacks) if lacks.any() else inputs).values())
+            if lacks.any():
+                values = np.array(values)
+                values[lacks] = np.nan
+            views[name] = values
         return views[name]
 
     def _run(self, part: Mapping[str, Any], *inputs: NDArray[Any]) -> NDArray[Any]:

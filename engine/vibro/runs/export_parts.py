@@ -17,6 +17,7 @@ from vibro.core.engine import Engine
 from vibro.core.fitted import FittedEnsemble
 from vibro.core.plan import survivors_of
 from vibro.core.view_graph import ROOTS
+from vibro.core.view_work import view_rows
 from vibro.errors import ConfigError, NotApplicableError
 from vibro.io import files
 from vibro.portable.assemble import assembled, function_name
@@ -51,7 +52,7 @@ def collected(engine: Engine, fitted: FittedEnsemble, roots: Mapping[str, NDArra
                     if key in fitted.views:
                         extractor.load_state(fitted.views[key])
                     inputs = [str(k) for k in plan.extractors[key].inputs]
-                    seen[str(key)] = extractor.transform({name: seen[name] for name in inputs})
+                    seen[str(key)] = view_rows(extractor, {name: seen[name] for name in inputs}, key)
                     parts.views[str(key)] = {**_part(parts, f"views/{key}", extractor), "inputs": inputs}
             detector = d.cls(d.params, ctx.child(d.id))
             detector.load_state(fitted.states[d.id])

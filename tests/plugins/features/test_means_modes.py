@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotApplicableError, NotFittedError
+from vibro.core.planning import make_plan
+from vibro.core.views import ViewStore
+from vibro.data import make_batch
+from vibro.host.manager import PluginHost
 from vibro_plugins.features.means import Means
 from vibro_plugins.features.modes import Modes
 from vibro_plugins.portable import levels, relative
@@ -123,3 +127,24 @@ def test_states_and_plain_numpy_give_the_same():
 def test_before_a_fit(view):
     with pytest.raises(NotFittedError):
         view.state()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"use": "per_sensor", "of": "means"},
+        {"use": "conditioned", "of": {"use": "per_sensor", "of": "means"}},
+        {"use": "concat", "of": ["means", "spectrum"]},
+        {"use": "joined", "size": 8, "of": ["means"], "per_sensor": True},
+        {"use": "zerone_image", "of": "means"},
+        {"use": "modes", "of": "means"},
+    ],
+)
+def test_views_of_means_are_made_of_the_slow_sensor_alone(view):
+    batch = make_batch(np.concatenate([plant(80)[0], vibration(80)]), fs=60.0, sensor=["p"] * 80 + ["v"] * 80)
+    kind = "hetero_vae" if view["use"] in ("joined", "zerone_image") else "deviation"
+    plan = make_plan(PluginHost.create(autoload=False, environ={}), "one", {"detectors": [{"use": kind, "view": view}]})
+    readers = dict.fromkeys(plan.views, 9)
+    store = ViewStore(batch, plan.make_extractors(Context(fs=60.0)), readers, fit_rows=np.arange(160))
+    found = store.get(plan.detectors[0].view).reshape(160, -1)
+    assert np.isnan(found[80:]).all() and np.isfinite(found[:80]).all() and found[:80].std(axis=0).max() > 0

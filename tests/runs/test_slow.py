@@ -1,0 +1,69 @@
+"""A plant of slow quantities and vibration: ``means`` judges the former, and all else gets its verdict without it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vibro.cli import run as vibro
+
+SLOW, FAST, INSTANTS = ("p0", "p1"), ("v0", "v1", "v2", "v3"), 50
+MINE = """
+[ensembles.mine]
+extends = "quick"
+add = [{ use = "deviation", id = "levels", view = { use = "conditioned", of = { use = "per_sensor", of = "means" } } }]
+"""
+
+
+def records(path: Path, sensors=(*SLOW, *FAST), seed=0, renamed="") -> str:
+    rng = np.random.default_rng(seed)
+    with path.open("w") as file:
+        for k in range(INSTANTS):
+            setting = rng.choice([2.0, 9.0])
+            for sensor in sensors:
+                noise = rng.standard_normal(256)
+                x = setting + 0.1 * rng.standard_normal() + 0.02 * noise if sensor in SLOW else noise
+                if (sensor, k % 10) != ("v3", 5):  # the others then lack a companion
+                    time = f"2026-01-{1 + k // 24:02d}T{k % 24:02d}:00:00Z"
+                    about = {"sensor_id": renamed or sensor, "machine_id": "m", "data_time": time, "fs": 1000}
+                    file.write(json.dumps({**about, "signal_value": np.round(x, 4).tolist()}) + "\n")
+    return str(path)
+
+
+def table(run: Path) -> list[dict[str, str]]:
+    with (run / "scores.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "mine.toml").write_text(MINE)
+    line = ["ensemble", "run", records(folder / "fit.jsonl"), "-o", str(folder / "run"), "--ensemble", "mine"]
+    assert vibro([*line, "--registry", str(folder / "mine.toml"), "--no-report", "--quiet"]) == 0
+    return folder / "run"
+
+
+def test_means_judges_slow_sensors_alone_and_every_record_has_a_verdict(run):
+    rows = table(run)
+    assert {row["sensor_id"] for row in rows if row["z_means"]} == set(SLOW)
+    assert {row["sensor_id"] for row in rows if row["z_levels"]} == set(SLOW)
+    assert sum(not row["z_context"] for row in rows) >= 5
+    assert all(row["level"] in ("normal", "attention", "alarm") for row in rows)
+
+
+@pytest.mark.parametrize(("sensor", "renamed"), [("v0", ""), ("v0", "new"), ("p0", "new")])
+def test_a_sensor_alone_and_one_unknown_have_verdicts_without_means(run, tmp_path, sensor, renamed):
+    data = records(tmp_path / "more.jsonl", (sensor,), 1, renamed)
+    assert vibro(["score", str(run), data, "-o", str(tmp_path / "out"), "--no-report", "--quiet"]) == 0
+    assert all(row["level"] in ("normal", "attention", "alarm") for row in table(tmp_path / "out"))
+
+
+def test_views_of_means_are_exported(run, tmp_path, capsys):
+    assert vibro(["export", str(run), "--onnx", str(tmp_path / "out"), "--json"]) == 0
+    found = {member["id"]: member["difference"] for member in json.loads(capsys.readouterr().out)["members"]}
+    assert found["levels"] < 1e-9 and found["means"] < 1e-9
