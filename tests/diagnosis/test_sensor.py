@@ -102,3 +102,16 @@ def test_a_level_names_no_cause():
     found = diagnose(base[0] + 3 * np.sin(np.arange(4096) * 0.7), Known(2000.0), base[1:]).named
     level = next(h for h in found if h.name == "level: risen")
     assert level.grade == "weak" and level.against == ("a level alone names no cause",)
+
+
+def test_a_slow_quantity_at_another_setting_is_no_offset_and_one_sample_at_an_extreme_no_clipping():
+    rng = np.random.default_rng(3)
+    setting = rng.choice([2.0, 9.0], 40, p=[0.6, 0.4])[:, None, None]
+    base = setting + 0.1 * rng.normal(size=(40, 1, 1)) + 0.02 * rng.normal(size=(40, 1, 200))
+    record = 9 + 0.02 * rng.normal(size=(1, 200))
+    known = Known(100.0, "bar")
+    assert not {h.name for h in diagnose(record, known, base).named} & {"sensor: offset", "sensor: clipping"}
+    flat = np.clip(record, *np.quantile(record, [0.05, 0.95]))
+    assert "sensor: clipping" in {h.name for h in diagnose(flat, known, base).named}
+    still = base - base.mean(axis=2, keepdims=True) + 2
+    assert "sensor: offset" in {h.name for h in diagnose(record, known, still).named}

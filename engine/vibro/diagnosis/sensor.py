@@ -11,6 +11,7 @@ from vibro.diagnosis.levels import LOW_TOP, decibel, log_bands
 from vibro.diagnosis.lines import Array, find_lines, strongest_series
 
 FLAT = 0.002  # share of the samples at an extreme value
+FEWEST = 3  # of them, since one in a short record is a large share
 HELD = 0.01  # share of a record that is one value
 SPIKE = 12.0  # robust deviations of a single sample from its neighbours
 RISE = 6.0  # dB
@@ -34,10 +35,11 @@ def sensor_faults(case: Case) -> Finding:
 def clipping(x: Array) -> Hypothesis | None:
     """Many samples at exactly the largest and the smallest value."""
     top, bottom = float(np.mean(x == x.max())), float(np.mean(x == x.min()))
-    if max(top, bottom) < FLAT or len(np.unique(x)) < 32:
+    least = max(FLAT, FEWEST / len(x))
+    if max(top, bottom) < least or len(np.unique(x)) < 32:
         return None
     evidence = f"{top:.1%} of the samples at the largest value, {bottom:.1%} at the smallest"
-    against = () if min(top, bottom) >= FLAT else ("only one side is flat",)
+    against = () if min(top, bottom) >= least else ("only one side is flat",)
     return Hypothesis("sensor: clipping", STRONG if not against else WEAK, (evidence,), against, weight=36)
 
 
@@ -210,11 +212,18 @@ def wrong_rate(case: Case, power: Array, hz: Array) -> Hypothesis | None:
 
 
 def offset(case: Case) -> Hypothesis | None:
-    """The mean has moved by more than the signal's size: the usual one, and that of the record itself."""
+    """The mean has moved by more than the signal's size: the usual one, and that of the record itself.
+
+    Of a pressure, a temperature or a flow, whose mean moves as much among normal records, that is no fault of the sensor.
+    """
     assert case.compared is not None
+    means = case.compared.x.mean(axis=1)
     own, usual = float(case.x.std()), float(np.median(case.compared.x.std(axis=1)))
     size = max(own, usual)
-    moved, z = case.deviation(np.array([case.x.mean()]), case.compared.x.mean(axis=1)[:, None], NEGLIGIBLE * size)
+    low, high = np.quantile(means, [0.25, 0.75])
+    if (high - low) / 1.349 >= usual:
+        return None
+    moved, z = case.deviation(np.array([case.x.mean()]), means[:, None], NEGLIGIBLE * size)
     times = abs(float(moved[0])) / size
     if times < 1 or abs(z[0]) < 8:
         return None
