@@ -114,3 +114,13 @@ def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
 def test_a_mount_point_is_refused_before_any_work():
     with pytest.raises(ConfigError, match="mount point"), files.new_folder(Path("/proc")):
         raise AssertionError("work began")
+
+
+def test_a_page_takes_the_place_of_a_page_and_of_no_other_file(tmp_path):
+    table, page = tmp_path / "scores.csv", tmp_path / "diff.HTML"
+    table.write_text("kept")
+    with pytest.raises(ConfigError, match="scores.csv is there already"):
+        files.write_page(table, "lost")
+    for text in ("first", "second"):
+        files.write_page(page, text)
+    assert (table.read_text(), page.read_text()) == ("kept", "second")

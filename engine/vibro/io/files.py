@@ -185,6 +185,13 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
+def write_page(path: Path, text: str) -> None:
+    """Writes a page, over another one if need be; ConfigError where another kind of file is, such as a table of a run."""
+    if path.is_file() and path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{path} is there already", hint="choose another -o")
+    write_text(path, text)
+
+
 def plain(value: Any) -> Any:
     """The value in terms of JSON: numpy scalars and arrays become plain ones, times ISO 8601, NaN and infinities null."""
     if isinstance(value, Mapping):

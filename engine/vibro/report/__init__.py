@@ -37,9 +37,9 @@ def write_report(
     run: Path, out: Path, lang: str = "en", signals: Signals | None = None, maps: AttributionMaps | None = None
 ) -> None:
     """Writes the page of a run directory to a file, atomically."""
-    from vibro.io.files import write_text
+    from vibro.io.files import write_page
 
-    write_text(out, render(run, lang, signals, maps))
+    write_page(out, render(run, lang, signals, maps))
 
 
 def source_signals(host: PluginHost, run: Path) -> Signals:

@@ -116,7 +116,7 @@ def render_difference(found: Difference, lang: str = "en") -> str:
 
 def write_difference(found: Difference, out: Path, lang: str = "en") -> None:
     """Writes the page to a file, atomically."""
-    files.write_text(out, render_difference(found, lang))
+    files.write_page(out, render_difference(found, lang))
 
 
 def scatter(found: Difference, t: Texts) -> Svg:

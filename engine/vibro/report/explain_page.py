@@ -127,7 +127,7 @@ def script_words(t: Texts) -> dict[str, str]:
 
 def write_explanation(found: Explanation, out: Path, lang: str = "en") -> None:
     """Writes the page to a file, atomically."""
-    files.write_text(out, render_explanation(found, lang))
+    files.write_page(out, render_explanation(found, lang))
 
 
 def label(name: str, t: Texts) -> str:
