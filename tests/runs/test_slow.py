@@ -67,3 +67,16 @@ def test_views_of_means_are_exported(run, tmp_path, capsys):
     assert vibro(["export", str(run), "--onnx", str(tmp_path / "out"), "--json"]) == 0
     found = {member["id"]: member["difference"] for member in json.loads(capsys.readouterr().out)["members"]}
     assert found["levels"] < 1e-9 and found["means"] < 1e-9
+
+
+def test_a_few_slow_sensors_among_many_others_keep_their_member(tmp_path):
+    rng = np.random.default_rng(2)
+    sensors, n = ["p"] * 40 + [f"v{i}" for i in range(40) for _ in range(15)], 640
+    x = rng.standard_normal((n, 64))
+    x[:40] = 3 + 0.3 * rng.standard_normal((40, 1)) + 0.01 * x[:40]
+    np.savez(tmp_path / "fit.npz", signals=x.astype(np.float32), sensor_id=np.array(sensors), fs=100.0)
+    line = ["ensemble", "run", str(tmp_path / "fit.npz"), "-o", str(tmp_path / "run"), "--ensemble", "quick"]
+    assert vibro([*line, "--detectors", "mahalanobis,rise,means", "--no-report", "--quiet"]) == 0
+    found = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert found["fusion"]["weights"]["means"] == pytest.approx(0.5)
+    assert "means" not in found["fault_injection"]["adds_nothing"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from vibro.injection.altered import score_altered
 from vibro.injection.faults import PERTURBATIONS, perturb
 
 ROWS = 48  # of which each detector is judged on the half that the others score lowest
+FEWEST = (
+    12  # of them that a detector must have a score for, or else it is judged by itself on records that it has one for
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,23 @@ class Sensitivity:
 
 def check_sensitivity(engine: Engine, detectors: FittedDetectors) -> dict[str, Sensitivity]:
     """Whether perturbed copies of a few fit records raise the scores of the detectors fitted on them."""
-    chosen = evenly_spaced(detectors.rows.fit, ROWS)
-    rng = (
-        replace(engine.ctx, fs=detectors.batch.fs).child("sentinel").rng()
-    )  # the stream's name is part of every result
-    copies = perturb(detectors.batch, chosen, rng)
-    return judge(score_altered(engine, detectors, detectors.states, copies, "sensitivity check"))
+    if not detectors.survivors:
+        return {}
+    ctx, fit = replace(engine.ctx, fs=detectors.batch.fs), detectors.rows.fit
+
+    def scores(rows: NDArray[np.intp], idents: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        copies = perturb(
+            detectors.batch, rows, ctx.child("sentinel").rng()
+        )  # the stream's name is part of every result
+        states = {ident: detectors.states[ident] for ident in idents}
+        return score_altered(engine, detectors, states, copies, "sensitivity check")
+
+    chosen = evenly_spaced(fit, ROWS)
+    found = judge(scores(chosen, tuple(detectors.states)))
+    for ident, given in zip(detectors.survivors, np.isfinite(detectors.raw).T, strict=True):
+        if ident in found and given[chosen].sum() < min(FEWEST, given[fit].sum()):
+            found |= judge(scores(evenly_spaced(fit[given[fit]], ROWS), [ident]))
+    return found
 
 
 def judge(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, Sensitivity]:

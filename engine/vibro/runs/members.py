@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -138,12 +138,13 @@ def persistence(fitted: FittedEnsemble) -> dict[str, Any]:
 
 
 def fault_injection(
-    trial: Trial | None, cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str]
+    trial: Trial | None, cuts: Cuts, detectors: Sequence[str], sensors: Sequence[str], fuser: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """What a model catches of injected faults: detectors by usefulness (None: not tried), and the least severity caught.
 
     ``detectors``, ``sensors``: those of the model. ``parts``: shares of the faults that raise an alarm only ``with`` and
-    only ``without`` each detector; ``adds_nothing``: those of which the former is not larger by ``LEAST_PART``. ``taught``:
+    only ``without`` each detector; ``adds_nothing``: those of which the former is not larger by ``LEAST_PART``, but for what the
+    ``fuser`` calls independent: no fault moves the mean of a record, so nothing is known of a member that judges it. ``taught``:
     kinds that detectors may have learned from. ``smallest`` has one row per sensor tried on three records and, last, one
     of all records together with ``sensor_id`` null.
     """
@@ -161,7 +162,11 @@ def fault_injection(
             for j in np.argsort(-found.usefulness, kind="stable")
         },
         "parts": {name: {"with": only, "without": lost} for name, (only, lost) in parts.items()},
-        "adds_nothing": [name for name, (only, lost) in parts.items() if only - lost < LEAST_PART],
+        "adds_nothing": [
+            name
+            for name, (only, lost) in parts.items()
+            if only - lost < LEAST_PART and name not in fuser.get("independent", ())
+        ],
         "caught": {kind: found.caught[i, :, -1].tolist() for i, kind in enumerate(KINDS)},
         "smallest": [
             {"sensor_id": name, "records": int(n), **dict(zip(KINDS, row.tolist(), strict=True))}

@@ -97,7 +97,9 @@ def build(
         method=entry.thresholder["use"],
         budgets=settings_of(entry.budgets),
         baselines=members.baselines_of(fitted),
-        injected=members.fault_injection(report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"]),
+        injected=members.fault_injection(
+            report.trial, fitted.cuts, fitted.detectors, fitted.schema["sensors"], entry.fuser
+        ),
         hypotheses=hypotheses,
         advice=advice,
     )

@@ -139,7 +139,7 @@ def rethreshold(
     injected = None
     if trial is not None:
         names = tuple(map(str, decode_text(stored["model_sensors"])))
-        injected = members.fault_injection(trial, cuts, ids, names)
+        injected = members.fault_injection(trial, cuts, ids, names, kept["ensemble"]["fuser"])
     machines = machine_rows(batch, verdict, cuts)
     cases = with_hypotheses(case_rows(batch, verdict, machines), found.get("hypotheses", {}))
     judge = None if learned.told is not None else cutting(method)
