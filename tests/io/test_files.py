@@ -124,3 +124,12 @@ def test_a_page_takes_the_place_of_a_page_and_of_no_other_file(tmp_path):
     for text in ("first", "second"):
         files.write_page(page, text)
     assert (table.read_text(), page.read_text()) == ("kept", "second")
+
+
+def test_a_run_takes_no_page_but_its_own(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is a run, and this page is none of its own"):
+        files.write_page(tmp_path / "report.html", "other")
+    assert not (tmp_path / "report.html").exists()
+    files.write_page(tmp_path / "report.html", "own", tmp_path)
+    assert (tmp_path / "report.html").read_text() == "own"

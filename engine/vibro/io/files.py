@@ -185,10 +185,16 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def write_page(path: Path, text: str) -> None:
-    """Writes a page, over another one if need be; ConfigError where another kind of file is, such as a table of a run."""
+def write_page(path: Path, text: str, run: Path | None = None) -> None:
+    """Writes a page, over another one if need be; ConfigError where another kind of file is, such as a table of a run.
+
+    So is a place inside a run other than ``run``, whose page it is: that run's manifest does not know of it.
+    """
     if path.is_file() and path.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"{path} is there already", hint="choose another -o")
+    folder = path.absolute().parent
+    if (folder / "manifest.json").is_file() and (run is None or folder != run.absolute()):
+        raise ConfigError(f"{folder} is a run, and this page is none of its own", hint="choose another -o")
     write_text(path, text)
 
 

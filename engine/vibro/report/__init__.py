@@ -39,7 +39,7 @@ def write_report(
     """Writes the page of a run directory to a file, atomically."""
     from vibro.io.files import write_page
 
-    write_page(out, render(run, lang, signals, maps))
+    write_page(out, render(run, lang, signals, maps), run)
 
 
 def source_signals(host: PluginHost, run: Path) -> Signals:

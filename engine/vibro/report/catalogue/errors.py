@@ -57,6 +57,7 @@ ERRORS: Sequence[tuple[str, str]] = (
     ("start again", "请重新开始"),
     ("-o {out}: the file is only read under the name {name}", "-o {out}：该文件只在名为 {name} 时才会被读取"),
     ("{path} is there already", "{path} 已存在"),
+    ("{folder} is a run, and this page is none of its own", "{folder} 是一个运行目录，而此页面不属于它"),
     ("{path} is there already and not an empty folder", "{path} 已存在且不是空文件夹"),
     ("{path} exists already", "{path} 已存在"),
     ("{path} is not empty", "{path} 不为空"),
