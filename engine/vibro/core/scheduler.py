@@ -18,7 +18,7 @@ from vibro.core.longest import LongestFirst
 from vibro.core.plan import Plan
 from vibro.core.shared import SharedArrays
 from vibro.core.views import ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, joined
+from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, has_view, joined
 from vibro.errors import NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
@@ -88,6 +88,8 @@ class TaskRunner:
             task, disturbed = tasks[ident], None
             try:
                 x = store.get(view_of[ident])
+                if isinstance(task, FitTask) and not has_view(x, task.rows).any():
+                    raise NotApplicableError(f"view {view_of[ident]} gives no record to fit on a value")
                 if copies is not None and _wants_copies(task):
                     copies.states.update(store.states)
                     disturbed = copies.get(view_of[ident])

@@ -51,6 +51,7 @@ DETECTORS: Sequence[tuple[str, str]] = (
     ("no sensor measures a slow quantity, whose mean moves more than the samples of a record",
      "没有传感器测量缓变量（其均值的变化大于单条记录内采样值的变化）"),
     ("no record to fit on has a value of {views}", "没有拟合记录具有 {views} 的值"),
+    ("view {name} gives no record to fit on a value", "视图 {name} 对用于拟合的记录均无值"),
     ("no sensor has {n} records to tell its operating modes from", "没有传感器拥有足以区分其运行模式的 {n} 条记录"),
     ("no covariate is named {name}; {given}", "没有名为 {name} 的工况量；{given}"),
     ("no shaft speed in covariate {name}", "工况量 {name} 中没有转速"),
