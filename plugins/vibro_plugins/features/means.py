@@ -25,16 +25,16 @@ class MeansParams(Params):
     ``least``: movement of the mean from record to record, in units of that within a record, from which a sensor is slow
     """
 
-    least: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    least: Annotated[float, Field(ge=0, le=1e6)] = 3.0
 
 
 class Means(FeatureExtractor):
     """Mean of each channel and log10 of its standard deviation, for the sensors of slow quantities.
 
     The other views leave the mean of a record out: of an accelerometer it is an offset that says nothing of the machine. A
-    pressure, a temperature or a flow is little else. A sensor is taken for such where the mean of a channel moves more from
-    record to record than the samples do within one. NaN: the records of all other sensors, and of one unknown at fit.
-    NotApplicableError where no sensor is slow.
+    pressure, a temperature or a flow is little else. A sensor is taken for such where the mean of a channel moves three times as
+    much from record to record as the samples do within one: offsets of amplifiers drift too, at a standstill visibly so.
+    NaN: the records of all other sensors, and of one unknown at fit. NotApplicableError where no sensor is slow.
     """
 
     name = "means"
@@ -60,7 +60,7 @@ class Means(FeatureExtractor):
         slow = [int(sensor[rows[0]]) for rows in some if _movement(x[rows]) >= self.params.least]
         if not slow:
             raise NotApplicableError(
-                "no sensor measures a slow quantity, whose mean moves more than the samples of a record"
+                "no sensor measures a slow quantity, whose mean moves much more than the samples of a record"
             )
         self._slow = np.array(slow)
 
