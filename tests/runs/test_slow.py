@@ -54,6 +54,9 @@ def test_means_judges_slow_sensors_alone_and_every_record_has_a_verdict(run):
     assert {row["sensor_id"] for row in rows if row["z_levels"]} == set(SLOW)
     assert sum(not row["z_context"] for row in rows) >= 5
     assert all(row["level"] in ("normal", "attention", "alarm") for row in rows)
+    warnings = json.loads((run / "summary.json").read_text())["warnings"]
+    said = f"195 of {len(rows)} records are of sensors that means is not for: the other detectors judge them"
+    assert [w for w in warnings if "means is not for" in w] == [said]
 
 
 @pytest.mark.parametrize(("sensor", "renamed"), [("v0", ""), ("v0", "new"), ("p0", "new")])
@@ -61,6 +64,8 @@ def test_a_sensor_alone_and_one_unknown_have_verdicts_without_means(run, tmp_pat
     data = records(tmp_path / "more.jsonl", (sensor,), 1, renamed)
     assert vibro(["score", str(run), data, "-o", str(tmp_path / "out"), "--no-report", "--quiet"]) == 0
     assert all(row["level"] in ("normal", "attention", "alarm") for row in table(tmp_path / "out"))
+    warnings = json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"]
+    assert any("means is not for" in w for w in warnings) == ((sensor, renamed) != ("p0", ""))
 
 
 def test_views_of_means_are_exported(run, tmp_path, capsys):

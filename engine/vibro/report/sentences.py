@@ -79,6 +79,10 @@ _TRUST: Pairs = (
         "{all} 条记录中有 {n} 条来自拟合时与其他传感器共同时刻过少的传感器：{names} 对其不给出分数，由其余检测器判定",
     ),
     (
+        "{n#} of {all#} records are of sensors that {name} is not for: the other detectors judge them",
+        "{all} 条记录中有 {n} 条来自 {name} 不适用的传感器：由其余检测器判定",
+    ),
+    (
         "folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)",
         "表示状态的文件夹不作为设备名：{names}（可用 --machine-from PATTERN 另行指定）",
     ),

@@ -49,3 +49,17 @@ def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, b
                 f"{int(rows.sum())} of {len(batch)} records {reason}: {ids} give them no score, the other detectors judge them"
             )
     return said
+
+
+def other_sensors(fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatch) -> list[str]:
+    """Sentences on detectors whose view is for some sensors only: how many records they give no score."""
+    said = []
+    for j, ident in enumerate(matrix.detectors):
+        silent = np.isnan(matrix.z[:, j]) & batch.valid
+        by_nature = np.isnan(fitted.reference["z"][:, j]).any() and not fitted.plan.needs_companions(ident)
+        if by_nature and silent.any():
+            said.append(
+                f"{int(silent.sum())} of {len(batch)} records are of sensors that {ident} is not for:"
+                " the other detectors judge them"
+            )
+    return said
