@@ -1,4 +1,4 @@
-"""What records lack of that which a model was fitted with, and how they are judged without: covariates, companions."""
+"""What records lack of that which a model was fitted with, and how they are judged without: covariates, companions, a kind."""
 
 from __future__ import annotations
 
