@@ -14,7 +14,7 @@ import pytest
 
 from vibro.errors import ConfigError, StateError
 from vibro.io import files
-from vibro.report import charts, render, trends, write_report
+from vibro.report import charts, render, sections, trends, write_report
 from vibro.report.scale import Scale, score_scale, time_ticks
 from vibro.report.texts import LANGUAGES, texts
 from vibro.store import tables
@@ -264,3 +264,13 @@ def test_time_ticks_are_few_and_inside(span):
     assert 1 <= len(ticks) <= 10
     assert all(start <= value <= start + span for value, _ in ticks)
     assert len({label for _, label in ticks}) == len(ticks)
+
+
+@pytest.mark.parametrize(("count", "last"), [(5, "m4: alarm; kept up."), (7, "and 2 more")])
+def test_the_banner_names_five_machines_and_says_how_many_more(monkeypatch, count, last):
+    counted = [("alarm", 9), ("attention", 0), ("invalid", 0), ("indeterminate", 0)]
+    rows = [{"machine_id": f"m{i}", "level": "alarm", "since": "", "why": "kept up"} for i in range(count)]
+    monkeypatch.setattr(sections, "machines", lambda run, t: rows)
+    monkeypatch.setattr(sections, "levels", lambda run: counted)
+    run = type("Run", (), {"machines": range(count), "__len__": lambda self: 9})()
+    assert sections.say(run, texts("en"))["lines"][-1] == last

@@ -173,6 +173,8 @@ def say(run: RunData, t: Texts) -> dict[str, Any]:
         lines.append(
             t[key].format(machine=row["machine_id"], level=t[row["level"]], since=row["since"], why=row["why"])
         )
+    if len(found) > WORST:
+        lines.append(t["and_more"].format(n=len(found) - WORST))
     worst = next((name for name in ("alarm", "attention") if counted[name]), "normal")
     return {"lines": lines, "level": worst}
 
