@@ -1,4 +1,4 @@
-"""Sensors of few records with the column ``group``: fewer false alarms than compared with all sensors, faults still found."""
+"""Sensors of few records in groups, given or found: fewer false alarms than compared with all sensors, faults still found."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vibro.core.folds import make_rows
 from vibro.data import make_batch
 from vibro.report.messages import known
 from vibro.runs.groups import with_groups
+from vibro.simulate.simulate import simulate
 
 FS, SAMPLES = 4096, 448
 SENSORS = {**{f"p{i}": 20 for i in range(20)}, **{f"c{i}": 6 for i in range(8)}, "x": 6}
@@ -42,13 +43,13 @@ def records(path: Path, rng, counts: dict[str, int], tone: float = 0.0) -> str:
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory):
-    """Records to fit on, later ones that are normal, and later ones with a fault; tables without and with groups."""
+    """Records to fit on, later ones that are normal, and later ones with a fault; tables with one group, groups or none."""
     folder, rng = tmp_path_factory.mktemp("groups"), np.random.default_rng(0)
     records(folder / "fit.jsonl", rng, SENSORS)
     records(folder / "normal.jsonl", rng, {**dict.fromkeys(SENSORS, 12), "c9": 3})
     records(folder / "fault.jsonl", rng, dict.fromkeys(SENSORS, 12), tone=1.5)
-    group = {"p": "pumps", "c": "crushers", "x": "lone"}
-    for name, cells in (("without", {}), ("with", group)):
+    given = {"p": "pumps", "c": "crushers", "x": "lone"}
+    for name, cells in (("one", dict.fromkeys(given, "all")), ("given", given), ("found", {})):
         rows = [f"{sensor},{sensor},{cells.get(sensor[0], '')}" for sensor in SENSORS]
         (folder / f"{name}.csv").write_text("\n".join(["sensor_id,machine_id,group", *rows]) + "\n")
     return folder
@@ -56,9 +57,9 @@ def plant(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(plant, two):
-    """The summaries of a run and of its scoring of normal records and of faults, without and with groups."""
+    """The summaries of a run and of its scoring of normal records and of faults: all in one group, groups given or found."""
     told = {}
-    for name in ("without", "with"):
+    for name in ("one", "given", "found"):
         run = plant / name
         line = ["ensemble", "run", str(plant / "fit.jsonl"), "-o", str(run), "--sensors", str(plant / f"{name}.csv")]
         assert vibro([*line, *two]) == 0
@@ -79,35 +80,44 @@ def alarms(summary, kind: str) -> float:
 
 
 def test_false_alarms_on_sensors_of_few_records_fall_and_faults_are_found(found):
-    assert alarms(found["without", "normal"], "c") > 0.5  # compared with pumps
-    assert alarms(found["with", "normal"], "c") < 0.2
-    assert alarms(found["with", "fault"], "c") > 0.8
-    assert alarms(found["with", "normal"], "p") < 0.1 and alarms(found["with", "fault"], "p") > 0.9
+    assert alarms(found["one", "normal"], "c") > 0.5  # compared with pumps
+    for name in ("given", "found"):
+        assert alarms(found[name, "normal"], "c") < 0.2
+        assert alarms(found[name, "fault"], "c") > 0.8
+        assert alarms(found[name, "normal"], "p") < 0.1 and alarms(found[name, "fault"], "p") > 0.9
 
 
 def test_the_summary_tells_who_is_compared_with_whom(found):
-    summary = found["with", "fit"]
+    summary = found["given", "fit"]
     told = summary["fusion"]["calibration"]
     assert told["groups"] == {"own": 0, "pooled": 1, "group": 28} and told["alike"] == {"crushers": 8, "pumps": 20}
     baselines = {row["sensor_id"]: row["calibration"] for row in summary["sensors"]}
     assert baselines == {sensor: "pooled" if sensor == "x" else "group" for sensor in SENSORS}
     lone = "1 group (lone) of fewer than 2 sensors or 20 records to fit on: compared with all sensors"
     assert lone in summary["warnings"] and known(lone)
-    later = found["with", "normal"]
+    later = found["given", "normal"]
     assert later["fusion"]["calibration"] == told
     assert any(
         "does not know 1 sensor (c9): 3 records judged by the calibration of all" in w for w in later["warnings"]
     )
 
 
-def test_without_the_column_nothing_is_told_of_groups(found):
-    told = found["without", "fit"]["fusion"]["calibration"]
-    assert told["groups"] == {"own": 0, "pooled": 29} and "alike" not in told
-    assert not any("group" in text for text in found["without", "fit"]["warnings"])
+def test_groups_that_are_found_are_told_and_those_that_are_given_overrule_them(found):
+    summary = found["found", "fit"]
+    told = summary["fusion"]["calibration"]
+    assert told["groups"] == {"own": 0, "pooled": 0, "group": 29} and told["alike"] == {"like c0": 8, "like p0": 21}
+    sentence = (
+        "2 groups of sensors with like spectra were found, those of c0, p0: sensors with few records borrow from their"
+        " group; a column group of --sensors overrules this"
+    )
+    assert sentence in summary["warnings"] and known(sentence)
+    for name in ("one", "given"):
+        assert not any("were found" in text for text in found[name, "fit"]["warnings"])
+    assert found["found", "normal"]["fusion"]["calibration"] == told
 
 
 def test_new_cuts_leave_the_baselines_as_they_were(found, plant):
-    line = ["threshold", str(plant / "with"), "--method", "quantile", "--budget", "0.05", "--quiet"]
+    line = ["threshold", str(plant / "given"), "--method", "quantile", "--budget", "0.05", "--quiet"]
     assert vibro([*line, "-o", str(plant / "recut")]) == 0
     summary = json.loads((plant / "recut" / "summary.json").read_text())
     assert {row["calibration"] for row in summary["sensors"]} == {"group", "pooled"}
@@ -121,3 +131,28 @@ def test_a_group_that_is_given_but_has_no_records_here_is_no_group():
     assert same is rows and used == {} and said == []
     grouped, used, _ = with_groups(batch, rows, {"a": "g", "b": "g", "z": "g"})
     assert used == {"g": ["a", "b"]} and grouped.alike.tolist() == [0, 0, -1]
+
+
+def fleet(records: int, more=()):
+    """A simulated fleet of 24 machines with a sensor each, and ``more`` machines (name, records) beside it."""
+    made = simulate(records=records, units=24, sensors=1, faults=0, fs=1024, length=256)
+    parts = [made.x, *(x for _, x in more)]
+    sensor = [*made.sensor.tolist(), *(name for name, x in more for _ in x)]
+    return make_batch(np.concatenate(parts), fs=1024.0, sensor=sensor)
+
+
+def test_a_fleet_of_one_kind_has_no_groups_and_its_rows_stay_as_they_were():
+    batch = fleet(240)
+    rows = make_rows(batch)
+    same, used, said = with_groups(batch, rows, {})
+    assert same is rows and used == {} and said == []
+
+
+def test_groups_are_sought_only_where_sensors_have_few_records():
+    rng = np.random.default_rng(3)
+    noise = [(f"n{i}", 50 * rng.standard_normal((10, 1, 256)).astype(np.float32)) for i in range(8)]
+    many = [(name, np.tile(x, (11, 1, 1))) for name, x in noise]
+    for more, records, groups in ((noise, 240, 2), (noise, 24 * 110, 2), (many, 24 * 110, 0)):
+        batch = fleet(records, more)
+        _, used, _ = with_groups(batch, make_rows(batch), {})
+        assert sorted(map(len, used.values())) == [8, 24][:groups]

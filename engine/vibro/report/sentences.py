@@ -220,6 +220,11 @@ _KNOW: Pairs = (
         "detectors that learned from some of the {n#} fit rows, evenly spread: {names}",
         "只用部分训练行（共 {n} 行，均匀抽取）学习的检测器：{names}",
     ),
+    (
+        "{n#} groups of sensors with like spectra were found, those of {names}: sensors with few records borrow from their"
+        " group; a column group of --sensors overrules this",
+        "发现 {n} 组频谱相近的传感器，分别以 {names} 为代表：记录少的传感器参照本组；--sensors 表的 group 列优先于此",
+    ),
     ("{name} repeats another member; they share one prior weight", "{name} 与另一检测器重复；两者共用一份权重"),
     (
         "auditioned: no injected fault was detected or none was tried; the weights are equal",

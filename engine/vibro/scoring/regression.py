@@ -157,7 +157,8 @@ def robust_scale(residual: Columns, otherwise: NDArray[np.float64] | None = None
 
 def varying(x: Columns) -> NDArray[np.bool_]:
     """(f,) columns that differ over the rows by more than float32 noise."""
-    return np.asarray(np.ptp(x, axis=0) > 1e-6 * np.abs(x).max(axis=0))
+    high, low = x.max(axis=0).astype(np.float64), x.min(axis=0).astype(np.float64)
+    return np.asarray(high - low > 1e-6 * np.maximum(high, -low))
 
 
 def sensor_rows(sensor: NDArray[np.signedinteger[Any]], sensors: int | None = None) -> list[NDArray[np.intp]]:

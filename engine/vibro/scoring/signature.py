@@ -71,7 +71,7 @@ def measure(x: NDArray[np.float32]) -> Floats:
 
 def _block(x: NDArray[np.float32]) -> Floats:
     bursts = np.max([_burst(x, lag) for lag in LAGS], axis=0)
-    return np.column_stack([bursts, _bands(x)])
+    return np.column_stack([bursts, band_levels(x)])
 
 
 def _burst(x: NDArray[np.float32], lag: int) -> Floats:
@@ -89,7 +89,7 @@ def _burst(x: NDArray[np.float32], lag: int) -> Floats:
     return np.asarray(np.log((strongest + tiny) / (usual + tiny)).max(axis=-1))
 
 
-def _bands(x: NDArray[np.float32]) -> Floats:
+def band_levels(x: NDArray[np.float32]) -> Floats:
     """(n, channels x bands) log of the power in each band, not less than 100 dB below the whole."""
     from scipy.fft import rfft
 

@@ -51,13 +51,13 @@ class Local(Detector):
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); NotApplicableError with one row or where no column varies."""
         columns = Columns.fit(x)
-        rows = columns.apply(x).astype(np.float32)
+        rows = columns.apply32(x)
         with one_thread():
             near = _neighbours(rows)
             left = np.concatenate([_residual(near, rows[i : i + BLOCK]) for i in range(0, len(rows), BLOCK)])
             units = Columns.fit(left)
             residuals = NearestDistance(self.params.n_neighbors, "mean")
-            residuals.fit(units.apply(left).astype(np.float32))
+            residuals.fit(units.apply32(left))
         self._columns, self._near, self._units, self._residuals = columns, near, units, residuals
         self._given = len(rows)
 
@@ -66,8 +66,8 @@ class Local(Detector):
         columns = self._fitted()
 
         def score(block: NDArray[np.float32]) -> NDArray[np.float64]:
-            left = _residual(self._near, columns.apply(block).astype(np.float32))
-            return self._residuals.score(self._units.apply(left).astype(np.float32))
+            left = _residual(self._near, columns.apply32(block))
+            return self._residuals.score(self._units.apply32(left))
 
         return in_blocks(score, x)
 

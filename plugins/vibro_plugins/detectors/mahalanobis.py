@@ -13,7 +13,7 @@ from pydantic import Field
 from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Params, State
 from vibro_plugins.portable import distances
-from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, flatten, in_blocks, one_thread
+from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, in_blocks, one_thread
 from vibro_plugins.stats.covariance import Scatter, concentrate, reweighted
 
 LEAST_ROWS, MOST_COLUMNS = 5, 4096
@@ -62,7 +62,7 @@ class Mahalanobis(Detector):
 
     def fit(self, x: NDArray[np.float32], y: NDArray[np.int16] | None = None) -> None:
         """Learns from (n, *item); NotApplicableError with too few rows, too many columns or none that varies."""
-        features = flatten(x).shape[1]
+        features = int(np.prod(x.shape[1:]))
         if len(x) < LEAST_ROWS:
             raise NotApplicableError(f"{len(x)} fit rows are too few for a covariance; {LEAST_ROWS} are needed")
         if features > MOST_COLUMNS:

@@ -142,14 +142,14 @@ class Context(FeatureExtractor):
             raise NotFittedError("context is not fitted")
         return self._kept
 
-    def _split(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
-        x = np.asarray(inputs[str(view_key(self.params.of))], np.float64)
+    def _split(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        x = inputs[str(view_key(self.params.of))]
         sensor, instant = (np.asarray(inputs[name]).reshape(-1).astype(np.intp) for name in ("sensor", "instant"))
         return x, sensor, instant
 
 
 def _joined(x: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
-    return np.concatenate([x, sensor[:, None]], axis=1).astype(np.float32)
+    return np.concatenate([x, sensor[:, None].astype(np.float32)], axis=1)
 
 
 @hookimpl

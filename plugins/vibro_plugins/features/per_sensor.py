@@ -87,9 +87,8 @@ class PerSensor(FeatureExtractor):
             raise NotFittedError("per_sensor is not fitted")
         return self._learned
 
-    def _split(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        x = np.asarray(inputs[str(view_key(self.params.of))], np.float64)
-        return x, np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
+    def _split(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        return inputs[str(view_key(self.params.of))], np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
 
 
 @hookimpl

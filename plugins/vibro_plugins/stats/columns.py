@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -17,6 +17,7 @@ from vibro.errors import NotApplicableError
 
 BLOCK = 256
 SOME = 16  # columns that are measured at a time, so that many rows take no copy of all of them
+ROWS = 1 << 16  # rows worked on at a time where a copy of all would be large
 KEYS = 4  # projections by which a row is known again
 SAME = 5e-3  # of their spread within which two rows are the same
 STRIP = 1e6  # places from one strip of the first projection to the next
@@ -73,24 +74,29 @@ class Columns:
     @classmethod
     def fit(cls, x: NDArray[Any]) -> Self:
         """From (n, *item); NotApplicableError where no column varies."""
-        flat = flatten(x)
-        parts = np.array_split(flat, -(-flat.shape[1] // SOME), axis=1)
-        low, middle, high = np.concatenate([np.quantile(part, [0.25, 0.5, 0.75], axis=0) for part in parts], axis=1)
-        deviation = np.concatenate([part.std(axis=0) for part in parts])
-        keep = deviation > 1e-6 * np.maximum(flat.max(axis=0), -flat.min(axis=0))
+        low, middle, high = by_columns(lambda part: np.quantile(part, [0.25, 0.5, 0.75], axis=0), x)
+        deviation = by_columns(lambda part: part.std(axis=0), x)
+        keep = deviation > 1e-6 * by_columns(lambda part: np.maximum(part.max(axis=0), -part.min(axis=0)), x)
         if not keep.any():
-            raise NotApplicableError(
-                f"all {flat.shape[1]} columns of the view are constant over the {len(flat)} fit rows"
-            )
+            raise NotApplicableError(f"all {len(keep)} columns of the view are constant over the {len(x)} fit rows")
         return cls(keep, middle[keep], np.maximum((high - low) / 1.349, deviation / 20)[keep])
 
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(n, *item) -> standardised (n, kept), within +-1e6."""
         flat = np.asarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
-        z = flat[:, self.keep].astype(np.float64, copy=False)  # a copy in any case, worked on in place
+        z = np.empty((len(flat), int(self.keep.sum())), order="F")  # as ``flat[:, keep]`` lies: the order decides how sums round
+        for start in range(0, len(flat), ROWS):
+            z[start : start + ROWS] = flat[start : start + ROWS, self.keep]
         z -= self.centre
         z /= self.scale
         return np.clip(z, -LIMIT, LIMIT, out=z)
+
+    def apply32(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """``apply`` in float32, without a copy of all rows in float64."""
+        z = np.empty((len(x), int(self.keep.sum())), np.float32, order="F")
+        for start in range(0, len(x), ROWS):
+            z[start : start + ROWS] = self.apply(x[start : start + ROWS])
+        return z
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Arrays for a component's state."""
@@ -100,6 +106,19 @@ class Columns:
     def load(cls, state: dict[str, NDArray[Any]]) -> Self:
         """Back from ``state``."""
         return cls(state["columns.keep"].astype(bool), state["columns.centre"], state["columns.scale"])
+
+
+def column_parts(x: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Columns of x (n, *item) and their values (n, few) float64, ``SOME`` or fewer at a time: no copy of all is made."""
+    flat = np.asarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
+    edges = np.linspace(0, flat.shape[1], max(1, -(-flat.shape[1] // SOME)) + 1).astype(np.intp)
+    for columns in map(slice, edges[:-1], edges[1:]):
+        yield columns, np.asarray(flat[:, columns], np.float64)
+
+
+def by_columns(measure: Callable[[NDArray[np.float64]], NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
+    """``measure`` of the columns of x (n, *item), (n, few) -> (few,) or (d, few), as (features,) or (d, features)."""
+    return np.concatenate([measure(part) for _, part in column_parts(x)], axis=-1)
 
 
 def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
@@ -121,7 +140,7 @@ class FitRows:
     @classmethod
     def of(cls, x: NDArray[Any]) -> tuple[Self, NDArray[np.intp]]:
         """From the fit rows (n, *item); also the order (n,) in which they are kept."""
-        spread = flatten(x).std(axis=0)
+        spread = by_columns(lambda part: part.std(axis=0), x)
         rows = cls(np.empty((0, KEYS)), np.where(spread > 0, spread, 1.0))
         rows = replace(rows, keys=rows._keys(x))
         order = np.argsort(rows._places, kind="stable")
@@ -172,7 +191,8 @@ class FitRows:
 
     def _keys(self, x: NDArray[Any]) -> NDArray[np.float64]:
         weights = np.random.default_rng(0).standard_normal((len(self.scale), KEYS)) / self.scale[:, None]
-        return np.nan_to_num(flatten(x)) @ weights
+        parts = [np.nan_to_num(flatten(x[i : i + ROWS])) @ weights for i in range(0, max(1, len(x)), ROWS)]
+        return np.concatenate(parts)
 
 
 def leading_axes(z: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ class Instants:
     @classmethod
     def of_group(
         cls,
-        x: Floats,
+        x: NDArray[Any],
         sensor: NDArray[np.intp],
         instant: NDArray[np.intp],
         codes: NDArray[np.intp],
@@ -54,9 +54,9 @@ class Instants:
         whole = (count > 0).all(axis=1)
         kept = whole[of]
         rows, place, of = rows[kept], place[kept], (np.cumsum(whole) - 1)[of[kept]]
-        values = np.zeros((int(whole.sum()), len(codes), x.shape[1]))
-        np.add.at(values, (of, place), x[rows])
-        return cls(values / count[whole][:, :, None], rows, of, place, x[rows])
+        values, own = np.zeros((int(whole.sum()), len(codes), x.shape[1])), np.asarray(x[rows], np.float64)
+        np.add.at(values, (of, place), own)
+        return cls(values / count[whole][:, :, None], rows, of, place, own)
 
 
 @dataclass(frozen=True)

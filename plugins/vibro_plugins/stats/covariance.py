@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vibro_plugins.stats.columns import by_columns
+
 FLOOR = 0.3  # least deviation of a column among the rows kept, as a share of that among all
 RIDGE = 0.03  # added to every variance of 1: no direction is taken to be known better than that
 REACH = 3.0  # deviations of the log distance within which a row counts as normal
@@ -24,16 +26,19 @@ class Scatter:
     rows: int
 
     @classmethod
-    def fit(cls, z: NDArray[np.float64], deviation: NDArray[np.float64]) -> Scatter:
+    def fit(cls, z: NDArray[np.float64], deviation: NDArray[np.float64], *, overwrite: bool = False) -> Scatter:
         """From the rows kept (n, p) and the standard deviation (p,) of each column among all rows.
 
+        ``overwrite``: the rows are not needed any more, which spares a copy of them.
         Ledoit and Wolf, J. Multivariate Anal. 88 (2004), on columns of unit variance, plus a ridge.
         """
         from scipy.linalg import cholesky, solve_triangular
 
         centre = z.mean(axis=0)
-        scale = np.maximum(z.std(axis=0), FLOOR * deviation)
-        covariance, shrinkage = ledoit_wolf((z - centre) / scale)
+        scale = np.maximum(by_columns(lambda part: part.std(axis=0), z), FLOOR * deviation)
+        unit = np.subtract(z, centre, out=z if overwrite else None)
+        unit /= scale
+        covariance, shrinkage = ledoit_wolf(unit)
         covariance[np.diag_indices(len(scale))] += RIDGE
         lower = cholesky(covariance, lower=True, overwrite_a=True)
         inverse = solve_triangular(lower, np.eye(len(scale)), lower=True, overwrite_b=True)
@@ -71,6 +76,11 @@ def ledoit_wolf(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     return covariance, shrinkage
 
 
+def winsorised(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation (p,) of the columns of z (n, p) clipped to ``WINSOR``."""
+    return by_columns(lambda part: np.clip(part, -WINSOR, WINSOR).std(axis=0), z)
+
+
 def concentrate(z: NDArray[np.float64], trim: float, rounds: int) -> tuple[Scatter, NDArray[np.intp]]:
     """The scatter of the nearest (1 - trim) n rows of z (n, p), and their indices.
 
@@ -78,7 +88,7 @@ def concentrate(z: NDArray[np.float64], trim: float, rounds: int) -> tuple[Scatt
     Rousseeuw and Van Driessen (Technometrics 41, 1999), each kept row measured as if left out.
     """
     keep = len(z) - int(trim * len(z))
-    deviation = np.clip(z, -WINSOR, WINSOR).std(axis=0)
+    deviation = winsorised(z)
     inside = _nearest(np.sqrt(np.abs(z) / deviation).sum(axis=1), keep)
     for _ in range(rounds):
         scatter, fitted = Scatter.fit(z[inside], deviation), inside
@@ -98,7 +108,7 @@ def reweighted(
     the distances. The reweighting step of Rousseeuw and Van Driessen (Technometrics 41, 1999), with a cut from the
     distances themselves, since under shrinkage they do not follow chi squared.
     """
-    deviation = np.clip(z, -WINSOR, WINSOR).std(axis=0)
+    deviation = winsorised(z)
     for _ in range(rounds):
         distance = np.log(np.maximum(scatter.distance(z, inside), 1e-12))
         low, middle = np.quantile(distance, (0.25, 0.5))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vibro.api import State
 from vibro.portable.covariates import or_pool
 from vibro.scoring.regression import group_rows, robust_scale, sensor_rows, varying
+from vibro_plugins.stats.columns import by_columns, column_parts
 from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
 
@@ -40,7 +41,7 @@ class SensorScale:
 
     @classmethod
     def fit(
-        cls, x: NDArray[np.float64], sensor: NDArray[np.intp], prior: float, group: NDArray[np.intp] | None = None
+        cls, x: NDArray[Any], sensor: NDArray[np.intp], prior: float, group: NDArray[np.intp] | None = None
     ) -> Self:
         """From rows (n, f) and sensor codes (n,); the pooled scale counts for ``prior`` rows in a sensor's own.
 
@@ -54,21 +55,21 @@ class SensorScale:
         return found
 
     @classmethod
-    def _of_all(cls, x: NDArray[np.float64], sensor: NDArray[np.intp], prior: float) -> Self:
+    def _of_all(cls, x: NDArray[Any], sensor: NDArray[np.intp], prior: float) -> Self:
         groups = sensor_rows(sensor)
         known = [len(rows) ** 3 / (len(rows) ** 3 + 50) for rows in groups]
-        pool = np.median(x, axis=0)
+        pool = by_columns(lambda part: np.median(part, axis=0), x)
         location = np.tile(pool, (len(groups) + 1, 1))
         for s, rows in enumerate(groups):
             if len(rows):
-                location[s] += known[s] * (np.median(x[rows], axis=0) - pool)
-        residual = x - location[sensor]
-        within, total = robust_scale(residual), robust_scale(x - pool)
+                location[s] += known[s] * (np.median(np.asarray(x[rows], np.float64), axis=0) - pool)
+        within = np.concatenate([robust_scale(part - location[:, own][sensor]) for own, part in column_parts(x)])
+        total = np.concatenate([robust_scale(part - pool[own]) for own, part in column_parts(x)])
         log_scale = np.tile(np.log(total), (len(groups) + 1, 1))
         for s, rows in enumerate(groups):
             if len(rows):
                 log_scale[s] += known[s] * (np.log(within) - np.log(total))
-                log_scale[s] = shrunk_log_scale(residual[rows], within, log_scale[s], prior)
+                log_scale[s] = shrunk_log_scale(x[rows] - location[s], within, log_scale[s], prior)
         return cls(location, np.exp(log_scale), varying(x))
 
     def apply(self, x: NDArray[Any], sensor: NDArray[np.intp], clip: float) -> NDArray[np.float32]:

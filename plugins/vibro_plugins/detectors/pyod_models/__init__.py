@@ -110,12 +110,13 @@ class PyOD(Detector):
             raise NotApplicableError(f"{len(x)} fit rows are too few for {name}; {recipe.min_rows} are needed")
         with one_thread():
             columns = Columns.fit(x)
-            z = columns.apply(x)
             axes = recipe.axes if self.params.pca is None else self.params.pca
-            if len(z) < axes * recipe.rows_per_axis:
-                axes = min(axes, recipe.few or len(z) // recipe.rows_per_axis)
-            self._axes = leading_axes(z, axes, self.ctx.seed) if 0 < axes < z.shape[1] else np.zeros((0, 0))
-            model.fit(self._on_axes(z))
+            if len(x) < axes * recipe.rows_per_axis:
+                axes = min(axes, recipe.few or len(x) // recipe.rows_per_axis)
+            self._axes = np.zeros((0, 0))
+            if 0 < axes < columns.keep.sum():
+                self._axes = leading_axes(columns.apply(x), axes, self.ctx.seed)
+            model.fit(self._reduce(columns, x))
         self._columns, self._model, self._given = columns, model, len(x)
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -168,11 +169,8 @@ class PyOD(Detector):
         return Refitted(find_class(name), settings, self.ctx.seed % 2**31)
 
     def _reduce(self, columns: Columns, x: NDArray[Any]) -> NDArray[np.float32]:
-        return self._on_axes(columns.apply(x))
-
-    def _on_axes(self, z: NDArray[np.float64]) -> NDArray[np.float32]:
         """The standardised columns (n, p), or what of them lies along the axes."""
-        return (z @ self._axes if self._axes.size else z).astype(np.float32)
+        return (columns.apply(x) @ self._axes).astype(np.float32) if self._axes.size else columns.apply32(x)
 
     def _fitted(self) -> Columns:
         if self._columns is None:

@@ -15,7 +15,7 @@ from vibro.api import Detector, Exported, NotApplicableError, NotFittedError, Pa
 from vibro_plugins.detectors.synthetic.classifiers import Linear, Trees, told_apart
 from vibro_plugins.portable import distances
 from vibro_plugins.stats.columns import Columns, FitRows, evenly_spaced, in_blocks, one_thread
-from vibro_plugins.stats.covariance import WINSOR, Scatter
+from vibro_plugins.stats.covariance import Scatter, winsorised
 
 PARTS = 5  # classifiers, each without a fifth of the rows and their copies
 MOST_ROWS = 4_800  # that the classifiers are taught, twice as many as there are copies
@@ -85,7 +85,7 @@ class Synthetic(Detector):
         with one_thread():
             columns = Columns.fit(x)
             z = columns.apply(x)
-            scatter = Scatter.fit(z, np.clip(z, -WINSOR, WINSOR).std(axis=0))
+            scatter = Scatter.fit(z, winsorised(z), overwrite=True)
         self._columns, self._scatter = columns, scatter
         taught = _taught_rows(len(x), given.row)
         rows, copies = self._features(x[taught]), self._features(given.x)
