@@ -213,7 +213,7 @@ class FeatureExtractor(Component):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Optional; sees the fit rows only. Keys are the view names as text (``str(view_key)``); beside ``sensor`` there is
-        ``group`` (n, 1) where the user has told which sensors are alike, -1 = none: they share what a few rows do not tell.
+        ``group`` (n, 1) where it is known which sensors are alike, -1 = none: they share what a few rows do not tell.
 
         NotApplicableError where nothing can be learned: the detectors that read the view are then left out with that reason.
         """

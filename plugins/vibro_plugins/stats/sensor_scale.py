@@ -17,7 +17,7 @@ from vibro_plugins.stats.shrinkage import shrunk_log_scale
 
 
 def group_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.intp] | None:
-    """(n,) group of each row's sensor in what a fit is given; None where the user has told none."""
+    """(n,) group of each row's sensor in what a fit is given; None where there are no groups."""
     return np.asarray(inputs["group"]).reshape(-1).astype(np.intp) if "group" in inputs else None
 
 

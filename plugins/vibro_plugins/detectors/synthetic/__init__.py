@@ -84,8 +84,7 @@ class Synthetic(Detector):
         part = self._split(len(x))
         with one_thread():
             columns = Columns.fit(x)
-            z = columns.apply(x)
-            scatter = Scatter.fit(z, winsorised(z), overwrite=True)
+            scatter = _scatter(columns.apply(x))
         self._columns, self._scatter = columns, scatter
         taught = _taught_rows(len(x), given.row)
         rows, copies = self._features(x[taught]), self._features(given.x)
@@ -177,6 +176,11 @@ class Synthetic(Detector):
         if self._columns is None:
             raise NotFittedError(f"{self.name} is not fitted")
         return self._columns
+
+
+def _scatter(z: Floats) -> Scatter:
+    """That of all rows (n, p), which are overwritten."""
+    return Scatter.fit(z, winsorised(z), overwrite=True)
 
 
 def _taught_rows(n: int, sources: NDArray[np.intp]) -> NDArray[np.intp]:
