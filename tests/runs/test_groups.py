@@ -116,7 +116,6 @@ def test_groups_that_are_found_are_told_and_those_that_are_given_overrule_them(f
     assert found["found", "normal"]["fusion"]["calibration"] == told
 
 
-
 def test_new_cuts_leave_the_baselines_as_they_were(found, plant):
     line = ["threshold", str(plant / "given"), "--method", "quantile", "--budget", "0.05", "--quiet"]
     assert vibro([*line, "-o", str(plant / "recut")]) == 0
