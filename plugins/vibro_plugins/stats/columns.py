@@ -84,7 +84,8 @@ class Columns:
     def apply(self, x: NDArray[Any]) -> NDArray[np.float64]:
         """(n, *item) -> standardised (n, kept), within +-1e6."""
         flat = np.asarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
-        z = np.empty((len(flat), int(self.keep.sum())), order="F")  # as ``flat[:, keep]`` lies, so that sums round alike
+        kept = int(self.keep.sum())
+        z = np.empty((len(flat), kept), order="F")  # as ``flat[:, keep]`` lies, so that sums round alike
         for start in range(0, len(flat), ROWS):
             z[start : start + ROWS] = flat[start : start + ROWS, self.keep]
         z -= self.centre
