@@ -47,6 +47,7 @@ def test_no_copy_of_all_rows_is_made(x, fit, monkeypatch):
 
 def test_the_scatter_of_rows_that_may_be_overwritten_takes_no_other_copy():
     z = np.random.default_rng(1).standard_normal((20_000, 64))
+    Scatter.fit(z[:200], winsorised(z[:200]))  # imports
     assert held(lambda: Scatter.fit(z, winsorised(z), overwrite=True)) < 0.9 * z.nbytes
 
 
