@@ -17,7 +17,7 @@ from vibro.scoring.regression import A_GROUP, sensor_rows
 from vibro.scoring.signature import BLOCK, band_levels
 
 FEW = 2 * SHRINKAGE  # records to fit on, up to which what a sensor borrows weighs a third or more
-SOME = 16  # records of a sensor that its median spectrum is taken from
+SOME = 8  # records of a sensor that its median spectrum is taken from
 
 
 def with_groups(

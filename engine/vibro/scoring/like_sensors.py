@@ -22,7 +22,7 @@ def find_groups(levels: Floats, machine: NDArray[np.signedinteger[Any]]) -> NDAr
 
     The sensors are parted into two to ``PARTS`` by Ward's method (J. Am. Stat. Assoc. 58, 1963). Groups are the parts of
     ``LEAST`` machines or more, of the division with most such parts in which they hold ``COVERED`` of the sensors and any
-    two lie ``APART``.
+    two lie ``APART`` or farther from each other (``_apart``).
     """
     from scipy.cluster.hierarchy import fcluster, ward
 
