@@ -74,9 +74,10 @@ class Columns:
     @classmethod
     def fit(cls, x: NDArray[Any]) -> Self:
         """From (n, *item); NotApplicableError where no column varies."""
-        low, middle, high = by_columns(lambda part: np.quantile(part, [0.25, 0.5, 0.75], axis=0), x)
+        low, middle, high = by_columns(_quartiles, x)
         deviation = by_columns(lambda part: part.std(axis=0), x)
-        keep = deviation > 1e-6 * by_columns(lambda part: np.maximum(part.max(axis=0), -part.min(axis=0)), x)
+        highest, lowest = (np.asarray(end, np.float64).reshape(-1) for end in (x.max(axis=0), x.min(axis=0)))
+        keep = deviation > 1e-6 * np.maximum(highest, -lowest)
         if not keep.any():
             raise NotApplicableError(f"all {len(keep)} columns of the view are constant over the {len(x)} fit rows")
         return cls(keep, middle[keep], np.maximum((high - low) / 1.349, deviation / 20)[keep])
@@ -120,6 +121,11 @@ def column_parts(x: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]
 def by_columns(measure: Callable[[NDArray[np.float64]], NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
     """``measure`` of the columns of x (n, *item), (n, few) -> (few,) or (d, few), as (features,) or (d, features)."""
     return np.concatenate([measure(part) for _, part in column_parts(x)], axis=-1)
+
+
+def _quartiles(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, few) of columns (n, few), each in one piece, which is the quicker way."""
+    return np.quantile(np.array(x.T, order="C"), [0.25, 0.5, 0.75], axis=1, overwrite_input=True)
 
 
 def flatten(x: NDArray[Any]) -> NDArray[np.float64]:
