@@ -18,7 +18,8 @@ from vibro.store import manifest, tables
 from vibro.store.index import SCORES, index_of
 from vibro.store.lookup import find_record
 from vibro.store.marks import NAME, marks_in, read_marks, write_marks
-from vibro.store.rundir import RunDir, is_run
+from vibro.store.place import is_run
+from vibro.store.rundir import RunDir
 
 
 @dataclass(frozen=True)
