@@ -72,7 +72,18 @@ def describe(cls: Any) -> dict[str, Any]:
     plain = {
         name: getattr(cls, name)
         for name in (
-            *("kind", "name", "deterministic", "api", "view", "item", "needs_labels", "exclusive", "cross_fit"),
+            *(
+                "kind",
+                "name",
+                "deterministic",
+                "api",
+                "view",
+                "item",
+                "takes",
+                "needs_labels",
+                "exclusive",
+                "cross_fit",
+            ),
             *("wants_disturbed", "own_held_out", "robust", "min_rows", "wants_trial", "higher_is_better"),
         )
         if hasattr(cls, name)
