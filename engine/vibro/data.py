@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vibro.errors import IncompatibleModelError
+from vibro.words import counted
 
 NO_TIME = np.datetime64("NaT", "ns")
 COLUMNS = ("x", "ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")  # of a batch
@@ -301,9 +302,10 @@ def earlier_than(schema: Mapping[str, Any], batch: SignalBatch) -> list[str]:
     """A warning where records lie before all those that the model was fitted on."""
     first = schema.get("first_time")
     early = 0 if first is None else int(np.count_nonzero(batch.time < parse_time(first)[0]))
-    return [f"{early} records lie before {first}, the first time that the model has seen: check the clock"] * bool(
-        early
-    )
+    if not early:
+        return []
+    who = counted(early, "record lies", "records lie")
+    return [f"{who} before {first}, the first time that the model has seen: check the clock"]
 
 
 def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:

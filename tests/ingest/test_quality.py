@@ -226,7 +226,7 @@ def test_clocks_that_jump_back_or_were_never_set(tmp_path):
     told = [(row["code"], row["detail"]) for row in got.accounting.rows()]
     assert [code for code, _ in told] == ["Q025", "Q025"] and len(got.batch) == 4
     assert "goes back from 2024-01-01T00:10:00Z to 2023-12-31T23:50:00Z at row 2, 2 times in all" in told[0][1]
-    assert "1 records have a time in 1970 or before" in told[1][1]
+    assert "1 record has a time in 1970 or before" in told[1][1]
 
 
 def test_a_rate_that_cannot_be(tmp_path):

@@ -66,7 +66,7 @@ def test_labels_for_unknown_records(run):
     assert code == 2 and "no row of labels.csv matches a record" in err
     strange = labelled(40, 2) + "pool.npz,77,1\n"
     code, _, err = run(pool(40, 2), labels=strange)
-    assert code == 2 and "1 rows of labels.csv match no record, the first on line 42" in err
+    assert code == 2 and "1 row of labels.csv matches no record, the first on line 42" in err
     code, _, err = run(pool(40, 2), "--labels-partial", labels=strange)
     assert code == 0
 

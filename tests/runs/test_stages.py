@@ -302,8 +302,8 @@ def wrong_labels(truth):
     good = list(truth.values())
     normal, faulty = ([r for r in good if r["label"] == value] for value in "01")
     return {
-        "no fault": (normal[:20], "0 records with good data are labelled faulty"),
-        "one normal": ([normal[0], *faulty[:9]], "1 records with good data are labelled normal"),
+        "no fault": (normal[:20], "too few records with good data are labelled faulty: 0"),
+        "one normal": ([normal[0], *faulty[:9]], "too few records with good data are labelled normal: 1"),
         "unknown record": ([*normal[:9], *faulty[:9], {"record_id": "0" * 16, "label": 1}], "match no record"),
     }
 

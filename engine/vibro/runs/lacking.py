@@ -19,9 +19,11 @@ def lacking(fitted: FittedEnsemble, batch: SignalBatch) -> tuple[NDArray[np.bool
     columns = fitted.without_covariates.arrays["columns"]
     missing = np.isnan(coded.covariates[:, columns]).any(axis=0)
     names = np.array(fitted.schema["covariate_names"])[columns][missing].tolist()
+    n = int(rows.sum())
+    lack, judged = ("lacks", "it is judged") if n == 1 else ("lack", "they are judged")
     return rows, [
-        f"{int(rows.sum())} of {len(batch)} records lack {' or '.join(names)}, which the model was fitted with:"
-        " they are judged by its calibration without covariates"
+        f"{n} of {len(batch)} records {lack} {' or '.join(names)}, which the model was fitted with:"
+        f" {judged} by its calibration without covariates"
     ]
 
 
@@ -38,15 +40,24 @@ def companions(fitted: FittedEnsemble, report: FitReport, matrix: ScoreMatrix, b
     alone = np.isnan(matrix.z[:, on]).all(axis=1) & batch.valid
     judged = fitted.reference["sensor"][np.isfinite(fitted.reference["z"][:, on]).any(axis=1)]
     grouped = np.isin(batch.with_codes(fitted.schema["sensors"], fitted.schema["covariate_names"]).sensor, judged)
-    reasons = {
-        "lack companions, the other sensors of their machine at their instant": alone & grouped,
-        "are of sensors that had too few instants in common with others at the fit": alone & ~grouped,
-    }
+    reasons = (
+        (
+            "lacks companions, the other sensors of its machine at its instant",
+            "lack companions, the other sensors of their machine at their instant",
+            alone & grouped,
+        ),
+        (
+            "is of a sensor that had too few instants in common with others at the fit",
+            "are of sensors that had too few instants in common with others at the fit",
+            alone & ~grouped,
+        ),
+    )
     ids = " and ".join(matrix.detectors[j] for j in on)
-    for reason, rows in reasons.items():
-        if rows.any():
+    for one, many, rows in reasons:
+        if n := int(rows.sum()):
+            reason, it = (one, "it") if n == 1 else (many, "them")
             said.append(
-                f"{int(rows.sum())} of {len(batch)} records {reason}: {ids} give them no score, the other detectors judge them"
+                f"{n} of {len(batch)} records {reason}: {ids} give {it} no score, the other detectors judge {it}"
             )
     return said
 
@@ -57,9 +68,8 @@ def other_sensors(fitted: FittedEnsemble, matrix: ScoreMatrix, batch: SignalBatc
     for j, ident in enumerate(matrix.detectors):
         silent = np.isnan(matrix.z[:, j]) & batch.valid
         by_nature = np.isnan(fitted.reference["z"][:, j]).any() and not fitted.plan.needs_companions(ident)
-        if by_nature and silent.any():
-            said.append(
-                f"{int(silent.sum())} of {len(batch)} records are of sensors that {ident} is not for:"
-                " the other detectors judge them"
-            )
+        n = int(silent.sum())
+        if by_nature and n:
+            of, it = ("is of a sensor", "it") if n == 1 else ("are of sensors", "them")
+            said.append(f"{n} of {len(batch)} records {of} that {ident} is not for: the other detectors judge {it}")
     return said

@@ -100,7 +100,7 @@ class StoredRun:
         lost = [ident for ident in self.batch.ids.tolist() if ident not in place]
         if lost:
             raise ConfigError(
-                f"{len(lost)} of {len(self.batch)} records of {self.path} are not in the data any more, {lost[0]} first",
+                f"the data lack {len(lost)} of the {len(self.batch)} records of {self.path}, {lost[0]} first",
                 hint="--data says where the data of the run lie now, or run the ensemble again",
             )
         return replace(self.batch, x=found.x[[place[ident] for ident in self.batch.ids.tolist()]])
