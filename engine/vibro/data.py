@@ -203,6 +203,16 @@ class SignalBatch:
         """Hash of all record ids, independent of their order."""
         return sha256("\n".join(sorted(map(str, self.ids))).encode()).hexdigest()
 
+    def named(self, row: int) -> dict[str, Any]:
+        """What names a record in every table of records: the first columns."""
+        return {
+            "record_id": str(self.ids[row]),
+            "source": self.sources[self.source[row]],
+            "row": int(self.row[row]),
+            "sensor_id": self.sensors[self.sensor[row]],
+            "data_time": self.time[row],
+        }
+
     def take(self, rows: NDArray[np.intp]) -> SignalBatch:
         """The same batch with only these rows, in this order (a copy of their samples)."""
         picked: dict[str, Any] = {name: getattr(self, name)[rows] for name in COLUMNS}

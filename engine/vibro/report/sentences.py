@@ -70,17 +70,22 @@ _DO: Pairs = (
 _TRUST: Pairs = (
     (
         "{n#} of {all#} records [lacks|lack] companions, the other sensors of [its|their] machine at [its|their] instant:"
-        " {names} give [it|them] no score, the other detectors judge [it|them]",
-        "{all} 条记录中有 {n} 条在同一时刻没有同设备的其他传感器：{names} 对其不给出分数，由其余检测器判定",
+        " {names} [gives|give] [it|them] no score{others?}",
+        "{all} 条记录中有 {n} 条在同一时刻没有同设备的其他传感器：{names} 对其不给出分数{others}",
     ),
     (
         "{n#} of {all#} records [is of a sensor|are of sensors] that had too few instants in common with others at the fit:"
-        " {names} give [it|them] no score, the other detectors judge [it|them]",
-        "{all} 条记录中有 {n} 条来自拟合时与其他传感器共同时刻过少的传感器：{names} 对其不给出分数，由其余检测器判定",
+        " {names} [gives|give] [it|them] no score{others?}",
+        "{all} 条记录中有 {n} 条来自拟合时与其他传感器共同时刻过少的传感器：{names} 对其不给出分数{others}",
     ),
     (
-        "{n#} of {all#} records [is of a sensor|are of sensors] that {name} is not for: the other detectors judge [it|them]",
-        "{all} 条记录中有 {n} 条来自 {name} 不适用的传感器：由其余检测器判定",
+        "{n#} of {all#} records [is of a sensor|are of sensors] that {name} is not for{others?}",
+        "{all} 条记录中有 {n} 条来自 {name} 不适用的传感器{others}",
+    ),
+    (
+        "{n#} of {all#} records [gets|get] no verdict: the detectors that give [it|them] a score have less than {quorum#} of"
+        " the weight ({names})",
+        "{all} 条记录中有 {n} 条没有结论：给出分数的检测器权重不足 {quorum}（{names}）",
     ),
     (
         "folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)",
@@ -270,6 +275,8 @@ SENTENCES: Mapping[str, Pairs] = {"do": _DO, "trust": _TRUST, "know": _KNOW}
 PHRASES: Pairs = (
     ("error", "错误"),
     ("hint", "提示"),
+    (", the other detectors judge [it|them]", "，由其余检测器判定"),
+    (": the other detectors judge [it|them]", "：由其余检测器判定"),
     ("1 record", "1 条记录"),
     ("{n#} records", "{n} 条记录"),
     ("1 alarm", "1 个报警"),

@@ -211,11 +211,7 @@ def _write(
     """``classes.csv``, sorted by source and row."""
     table = (
         {
-            "record_id": str(batch.ids[i]),
-            "source": batch.sources[batch.source[i]],
-            "row": int(batch.row[i]),
-            "sensor_id": batch.sensors[batch.sensor[i]],
-            "data_time": batch.time[i],
+            **batch.named(i),
             "class": str(found["class"][i]),
             "confidence": float(found["confidence"][i]),
             "level": LEVELS[verdict.level[i]],
