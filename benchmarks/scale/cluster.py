@@ -26,7 +26,8 @@ from benchmarks.scale.pipeline import measured
 
 from vibro.context import Context
 from vibro.core.executors import make_executor
-from vibro.core.worker import ArrayRef, ScoreTask, score_task
+from vibro.core.task import ArrayRef, ScoreTask
+from vibro.core.worker import score_task
 
 ONE = "dask, one worker"
 SPECS = ("serial", "processes:2", "dask://local", ONE)
