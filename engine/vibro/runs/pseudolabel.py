@@ -50,7 +50,7 @@ def write_pseudolabels(
     rows = np.flatnonzero(found.label >= 0)
     table = (
         {
-            **batch.named(i),
+            **batch.named(int(i)),
             "label": int(found.label[i]),
             "weight": float(found.weight[i]),
             "origin": rule,
