@@ -97,7 +97,7 @@ def test_lone_spikes_are_remarked_on():
     assert verdict(x)[1] == "2 lone spikes, the largest -120 at sample 2500"
     assert verdict(with_run(NOISE, 700, 2, 90))[0] == Quality(0)
     assert (
-        verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spikes, the largest -90 at sample 1000000"
+        verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spike, the largest -90 at sample 1000000"
     )
 
 
@@ -112,7 +112,7 @@ def test_long_records_are_judged_in_parts(monkeypatch):
     monkeypatch.setattr(quality, "ENOUGH", 512)
     assert verdict(NOISE) == (Quality(0), "")
     assert verdict(with_run(NOISE, 2500, 40, 0.0))[1] == "samples 2500 to 2539 are all 0 (of 4096)"
-    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spikes, the largest 90 at sample 2500"
+    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spike, the largest 90 at sample 2500"
     assert verdict(np.minimum(NOISE, 0.8))[0] == Quality.CLIPPED
 
 
