@@ -96,9 +96,7 @@ def test_lone_spikes_are_remarked_on():
     x[[0, 1, 4095]] = 500  # at the ends nothing stands on one side
     assert verdict(x)[1] == "2 lone spikes, the largest -120 at sample 2500"
     assert verdict(with_run(NOISE, 700, 2, 90))[0] == Quality(0)
-    assert (
-        verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spike, the largest -90 at sample 1000000"
-    )
+    assert verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spike, the largest -90 at sample 1000000"
 
 
 def test_a_signal_that_hardly_moves_beside_its_mean():
