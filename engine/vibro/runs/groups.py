@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from vibro.core.rows import Rows, evenly_spaced
 from vibro.data import SignalBatch, let_go
-from vibro.runs.voice import counted, names
+from vibro.runs.voice import names
 from vibro.scoring.calibration import SHRINKAGE
 from vibro.scoring.like_sensors import LEAST, find_groups
 from vibro.scoring.regression import A_GROUP, sensor_rows
 from vibro.scoring.signature import BLOCK, band_levels
+from vibro.words import counted
 
 FEW = 2 * SHRINKAGE  # records to fit on, up to which what a sensor borrows weighs a third or more
 SOME = 8  # records of a sensor that its median spectrum is taken from
