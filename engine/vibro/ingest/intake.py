@@ -12,6 +12,7 @@ from vibro.api import Component, Reader
 from vibro.data import Record, Rejected
 from vibro.errors import PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
+from vibro.ingest.beside import beside, worth_a_thread
 from vibro.ingest.contract import checked
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
@@ -200,13 +201,13 @@ class Intake:
         return sha256, size, notes
 
     def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
-        sound = checked(self._telling(found, items), found.reader, found.source)
-        self._keep(found, self.shaper.shape(sound, found.source))
+        shaped = self.shaper.shape(checked(items, found.reader, found.source), found.source)
+        self._keep(found, beside(shaped) if worth_a_thread(found) else shaped)
 
     def _keep(self, found: Found, items: Iterable[Shaped | Rejected]) -> None:
         index = self.taken.index
         first = len(index)
-        for item in items:
+        for item in self._telling(found, items):
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
                 if item.row < 0 and len(index) > first:
@@ -216,11 +217,13 @@ class Intake:
                 self.taken.words[len(index)] = item.verdict.words
             index.add(item, found.source, self.samples.append(item.record.signal))
 
-    def _telling(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
+    def _telling(self, found: Found, items: Iterable[Shaped | Rejected]) -> Iterator[Shaped | Rejected]:
         """The items, with events on the way."""
         for count, item in enumerate(items, 1):
-            if count % _TELL == 0 and 0 <= getattr(item, "offset", -1) <= found.size:
-                self.emit(TaskProgress("ingest", found.source, item.offset, found.size))
+            if count % _TELL == 0:
+                offset = item.offset if isinstance(item, Rejected) else item.record.offset
+                if 0 <= offset <= found.size:
+                    self.emit(TaskProgress("ingest", found.source, offset, found.size))
             yield item
 
 
