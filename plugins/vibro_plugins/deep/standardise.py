@@ -20,11 +20,12 @@ def medians(x: NDArray[np.float32], about: NDArray[np.float32] | None = None) ->
     A few values at a time, since ``np.median`` copies its input.
     """
     flat, step = x.reshape(len(x), -1), max(1, VALUES // max(1, len(x)))
-    parts = (flat[:, i : i + step] for i in range(0, flat.shape[1], step))
-    if about is not None:
-        places = (about.reshape(-1)[i : i + step] for i in range(0, flat.shape[1], step))
-        parts = (np.abs(part - place) for part, place in zip(parts, places, strict=True))
-    return np.concatenate([np.median(part, axis=0) for part in parts]).reshape(x.shape[1:]).astype(np.float32)
+
+    def values(place: slice) -> NDArray[np.float32]:
+        return flat[:, place] if about is None else np.abs(flat[:, place] - about.reshape(-1)[place])
+
+    parts = [np.median(values(slice(i, i + step)), axis=0) for i in range(0, flat.shape[1], step)]
+    return np.concatenate(parts).reshape(x.shape[1:]).astype(np.float32)
 
 
 def mean_squares(x: NDArray[np.float32], centre: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float64]:
