@@ -13,8 +13,6 @@ from vibro.errors import PluginError
 from vibro.ingest import IngestOptions, ingest
 from vibro.ingest import beside as beside_module
 from vibro.ingest.beside import beside
-from vibro.ingest.quality import judged
-from vibro.ingest.shaping import Shaped
 from vibro_plugins.readers.jsonl import JsonLines
 from vibro_plugins.readers.table import Table
 
@@ -106,8 +104,8 @@ def test_an_error_costs_what_lies_behind_it_as_without_the_thread(tmp_path, monk
         outcome(tmp_path / "a.jsonl", Failing, IngestOptions(fs=100.0), tmp_path / "failed")
 
 
-def shaped(samples):
-    return Shaped(Record(np.ones((1, samples), np.float32), "s"), judged(np.ones((1, 4), np.float32)))
+def record(samples):
+    return Record(np.ones((1, samples), np.float32), "s")
 
 
 @pytest.mark.parametrize(("samples", "most"), [(100, 1000), (2 << 20, 1)])
@@ -117,7 +115,7 @@ def test_short_records_are_made_ahead_and_long_ones_are_not(samples, most):
     def items():
         for i in range(1000 if samples == 100 else 5):
             made.append(i)
-            yield shaped(samples)
+            yield record(samples)
 
     ahead = 0
     for used, _ in enumerate(beside(items()), 1):
@@ -128,7 +126,7 @@ def test_short_records_are_made_ahead_and_long_ones_are_not(samples, most):
 
 def test_who_stops_early_leaves_no_thread():
     before = threading.active_count()
-    items = beside(shaped(100) for _ in range(10_000))
+    items = beside(record(100) for _ in range(10_000))
     next(items)
     items.close()
     assert threading.active_count() == before

@@ -1,20 +1,19 @@
-"""A large file of text parsed and judged by a thread of its own, while the records before are hashed and written."""
+"""A large file of text parsed by a thread of its own, while the records before are judged, hashed and written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from vibro.data import Rejected
+from vibro.data import Record, Rejected
 from vibro.ingest.files import Found
-from vibro.ingest.shaping import Shaped
 
 LARGE = 32 << 20  # bytes of text from which on a thread is worth its start
 _BATCH = 1 << 20  # bytes of samples that are handed over at a time
 _COUNT = 256  # items of a batch, however short they are
 _LONG = 4 << 20  # bytes of a batch that must be used up before the next one is begun
 
-Item = Shaped | Rejected
+Item = Record | Rejected
 
 
 def worth_a_thread(found: Found) -> bool:
@@ -50,7 +49,7 @@ def _batch(items: Iterator[Item]) -> tuple[list[Item], int, BaseException | None
     try:
         for item in items:
             batch.append(item)
-            size += item.record.signal.nbytes if isinstance(item, Shaped) else 0
+            size += item.signal.nbytes if isinstance(item, Record) else 0
             if size >= _BATCH or len(batch) >= _COUNT:
                 break
     except BaseException as error:

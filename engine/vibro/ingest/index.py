@@ -144,7 +144,7 @@ class IndexBuilder:
 
     def add(self, shaped: Shaped, source: str, start: int) -> None:
         """A record whose samples lie at ``start``."""
-        record, verdict = shaped
+        record, verdict, ident, check = shaped
         values = {
             "source": source,
             "sensor": record.sensor,
@@ -166,8 +166,8 @@ class IndexBuilder:
         columns["samples"].append(record.signal.shape[1])
         columns["start"].append(start)
         columns["waveform"].append(bool(record.channel))
-        columns["ident"].append(shaped.ident())
-        columns["check"].append(shaped.check())
+        columns["ident"].append(ident)
+        columns["check"].append(check)
         columns["fs"].append(record.fs)
         columns["level"].append(verdict.level)
         columns["quality"].append(int(verdict.bits))

@@ -200,14 +200,16 @@ class Intake:
             keep(memory, self.cache, key, self.samples.since(first), notes)
         return sha256, size, notes
 
-    def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
-        shaped = self.shaper.shape(checked(items, found.reader, found.source), found.source)
-        self._keep(found, beside(shaped) if worth_a_thread(found) else shaped)
+    def _read(self, found: Found, items: Iterator[Record | Rejected]) -> None:
+        if worth_a_thread(found):
+            items = beside(items)
+        sound = checked(self._telling(found, items), found.reader, found.source)
+        self._keep(found, self.shaper.shape(sound, found.source))
 
     def _keep(self, found: Found, items: Iterable[Shaped | Rejected]) -> None:
         index = self.taken.index
         first = len(index)
-        for item in self._telling(found, items):
+        for item in items:
             if isinstance(item, Rejected):
                 self.books.reject(found.source, item)
                 if item.row < 0 and len(index) > first:
@@ -217,13 +219,11 @@ class Intake:
                 self.taken.words[len(index)] = item.verdict.words
             index.add(item, found.source, self.samples.append(item.record.signal))
 
-    def _telling(self, found: Found, items: Iterable[Shaped | Rejected]) -> Iterator[Shaped | Rejected]:
+    def _telling(self, found: Found, items: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
         """The items, with events on the way."""
         for count, item in enumerate(items, 1):
-            if count % _TELL == 0:
-                offset = item.offset if isinstance(item, Rejected) else item.record.offset
-                if 0 <= offset <= found.size:
-                    self.emit(TaskProgress("ingest", found.source, offset, found.size))
+            if count % _TELL == 0 and 0 <= getattr(item, "offset", -1) <= found.size:
+                self.emit(TaskProgress("ingest", found.source, item.offset, found.size))
             yield item
 
 

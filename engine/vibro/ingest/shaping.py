@@ -19,18 +19,12 @@ from vibro.ingest.units import factor, scaled, unit_named
 
 
 class Shaped(NamedTuple):
-    """A record that counts, and the verdict on its samples."""
+    """A record that counts, the verdict on its samples, its id as a number, and a checksum of its samples."""
 
     record: Record
     verdict: Judged
-
-    def ident(self) -> int:
-        """The id of the record as a number."""
-        return int(record_id(self.record.sensor, self.record.time, self.record.signal), 16)
-
-    def check(self) -> int:
-        """A checksum of its samples."""
-        return crc32(np.ascontiguousarray(self.record.signal, dtype="<f4").data)
+    ident: int
+    check: int
 
 
 class Shaper:
@@ -88,10 +82,15 @@ class Shaper:
                     if gaps:
                         words = found.words or f"{gaps} samples were interpolated"
                         found = replace(found, bits=found.bits | Quality.REPAIRED, words=words)
-                yield Shaped(part, found)
+                yield _shaped(part, found)
 
     def _cut(self, record: Record) -> Iterable[Record | Rejected]:
         return (record,) if self._cutter is None else self._cutter(record)
+
+
+def _shaped(record: Record, verdict: Judged) -> Shaped:
+    signal = np.ascontiguousarray(record.signal, dtype="<f4")
+    return Shaped(record, verdict, int(record_id(record.sensor, record.time, signal), 16), crc32(signal.data))
 
 
 def in_unit(record: Record, unit: str) -> Record:
