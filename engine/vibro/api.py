@@ -204,6 +204,7 @@ class FeatureExtractor(Component):
 
     kind = "feature"
     item: ClassVar[str] = "f"  # shape of one row: "3 h w", "1200", "t f"; letters stand for any size
+    takes: ClassVar[str] = "..."  # item shapes of the views, or of ``raw``, that it is made from; "..." any
 
     @classmethod
     def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:

@@ -50,7 +50,7 @@ class Conditioned(FeatureExtractor):
     name = "conditioned"
     summary = "residuals of a view after regression on the covariates (load, temperature, ...)"
     Params = ConditionedParams
-    item = "f"
+    item, takes = "f", "f"
     seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
