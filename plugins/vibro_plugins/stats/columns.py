@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -110,17 +110,15 @@ class Columns:
         return cls(state["columns.keep"].astype(bool), state["columns.centre"], state["columns.scale"])
 
 
-def column_parts(x: NDArray[Any]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Columns of x (n, *item) and their values (n, few) float64, ``SOME`` or fewer at a time: no copy of all is made."""
+def by_columns(measure: Callable[[NDArray[np.float64]], NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
+    """``measure`` of the columns of x (n, *item), (n, few) -> (few,) or (d, few), as (features,) or (d, features).
+
+    It is given ``SOME`` or fewer at a time in float64, so that no copy of all is made.
+    """
     flat = np.asarray(x).reshape(len(x), int(np.prod(x.shape[1:])))
     edges = np.linspace(0, flat.shape[1], max(1, -(-flat.shape[1] // SOME)) + 1).astype(np.intp)
-    for columns in map(slice, edges[:-1], edges[1:]):
-        yield columns, np.asarray(flat[:, columns], np.float64)
-
-
-def by_columns(measure: Callable[[NDArray[np.float64]], NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
-    """``measure`` of the columns of x (n, *item), (n, few) -> (few,) or (d, few), as (features,) or (d, features)."""
-    return np.concatenate([measure(part) for _, part in column_parts(x)], axis=-1)
+    parts = map(slice, edges[:-1], edges[1:])
+    return np.concatenate([measure(np.asarray(flat[:, part], np.float64)) for part in parts], axis=-1)
 
 
 def _quartiles(x: NDArray[np.float64]) -> NDArray[np.float64]:

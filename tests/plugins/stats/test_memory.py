@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vibro_plugins.stats import columns
+from vibro_plugins.stats import columns, sensor_scale
 from vibro_plugins.stats.columns import Columns, FitRows
 from vibro_plugins.stats.covariance import Scatter, winsorised
 from vibro_plugins.stats.sensor_scale import SensorScale
@@ -42,6 +42,7 @@ def held(work) -> int:
 )
 def test_no_copy_of_all_rows_is_made(x, fit, monkeypatch):
     monkeypatch.setattr(columns, "ROWS", 256)
+    monkeypatch.setattr(sensor_scale, "AT_ONCE", 1)
     assert held(lambda: fit(x)) < 1.2 * x.nbytes
 
 
