@@ -6,7 +6,8 @@ Protocols: ``simulator`` and ``simulator_load`` (2,000 records, judged in place,
 ``few100``, ``few200`` and ``few500`` (as many simulated records, a tenth of them faulty), ``ecg`` (the first 80 % of normal
 beats in file order against all others), ``motor`` (first halves of the normal recordings against the second halves of all),
 ``cwru``, ``mfpt`` and ``bearings`` (run to failure; the first fifth of each life is fitted). A name is a detector or an
-ensemble of the registry; ``only=untrained`` measures nothing but the detector's untrained twin. Rows are kept in
+ensemble of the registry, or ``ENSEMBLE:MEMBER``, a detector as that ensemble has it; ``only=untrained`` measures nothing but the
+detector's untrained twin. Rows are kept in
 ``benchmarks/results/deep``; a row measured again replaces the old one.
 """
 
@@ -154,7 +155,12 @@ def entry_of(host: Any, protocol: str, name: str, given: Mapping[str, Any]) -> d
     """A table of an ensemble: the registry's, or one with this detector alone."""
     if name in host.registry.ensembles:
         return dict(host.registry.ensemble(name))
-    return {"detectors": [{"use": name, **given.get(protocol, {}).get(name, {})}], "fuser": {"use": "weighted_mean"}}
+    ensemble, _, member = name.rpartition(":")
+    entry = {"use": name, **given.get(protocol, {}).get(name, {})}
+    if ensemble:
+        members = host.registry.ensemble(ensemble)["detectors"]
+        entry = {**next(e for e in members if e.get("id", e["use"]) == member), "id": name}
+    return {"detectors": [entry], "fuser": {"use": "weighted_mean"}}
 
 
 def figures(task: Task, score: Floats, reference: Floats) -> dict[str, Any]:

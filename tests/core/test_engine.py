@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vibro.context import Context
+from vibro.core import worker
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
@@ -204,3 +205,21 @@ def test_a_fit_that_wants_them_gets_disturbed_copies_of_its_own_rows_alone(
         assert len(given.x) == 10 * len(x)
         sources = [copy_of[copy.tobytes()] for copy in given.x]
         assert sources == [row_of[x[i].tobytes()] for i in given.row]
+
+
+def test_of_more_rows_than_a_fit_learns_from_some_are_taken_and_all_are_scored(host, ensemble, batch, monkeypatch):
+    distance, told = host.component("detector", "distance"), []
+    fit = distance.fit
+    monkeypatch.setattr(worker, "MOST_ROWS", 50)
+    monkeypatch.setattr(distance, "wants_disturbed", True)
+    monkeypatch.setattr(distance, "fit", lambda self, x, y=None: (told.append((x.copy(), self.ctx)), fit(self, x))[1])
+    engine, rows = Engine(host, Context(seed=3)), make_rows(batch)
+    plan, order = make_plan(host, "toy", ensemble(DISTANCE)), rows.by_id(batch).fit
+    copies = disturb_rows(batch, order[7::6], 5)  # made from 19 of the 120 rows
+    found = engine.fit_detectors(plan, batch, rows, copies=copies).results["distance"]
+    assert [len(x) for x, _ in told] == [50] * 6 == [len(ctx.groups) for _, ctx in told]
+    assert len(told[-1][1].disturbed.x) == len(copies.row)  # none is lost
+    assert np.isfinite(found.scores).all() and np.isfinite(found.reference).all()
+    view = {x.tobytes() for x in host.component("feature", "level").make({}, Context()).transform({"raw": batch.x})}
+    assert len({x.tobytes() for x in told[-1][0]} & view) == 50
+    assert found.health["rows_used"] == 50

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from vibro.api import Detector, Params, State
 from vibro.context import Context, Disturbed
+from vibro.core.rows import evenly_spaced
 from vibro.errors import ContractError, NotApplicableError, ResourceError, short_of_memory
 
 SCORE_ROWS = 1024  # rows handed to one call of score
 PART_ROWS = 16 * SCORE_ROWS  # rows that one task scores
+MOST_ROWS = 32_768  # that a detector is fitted on: its memory and time end to grow with the records
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ def fit_task(task: FitTask) -> DetectorResult:
         held_out = np.full(len(given), np.nan)
         held_out[given] = reference
         _mostly_finite(scores[has_view(x)], task.id)
-        health = {key: float(value) for key, value in final.health().items()}
+        some = {"rows_used": MOST_ROWS} if trusted.sum() > MOST_ROWS else {}
+        health = {key: float(value) for key, value in (some | dict(final.health())).items()}
         state = final.state()
         holdout_state = holdout_state or state
     except NotApplicableError as error:
@@ -224,6 +227,7 @@ def _only(task: FitTask, given: NDArray[np.bool_]) -> FitTask:
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
     ctx = task.ctx if name == "final" else replace(task.ctx.child(name), progress=task.ctx.progress)
+    chosen = _some(task, chosen)
     ctx = replace(ctx, groups=None if task.group is None else task.group[chosen], disturbed=_disturbed(task, chosen))
     detector = task.cls(task.params, ctx)
     rows = task.rows[chosen]
@@ -231,6 +235,17 @@ def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str
     part.flags.writeable = False
     detector.fit(part, None if task.y is None else task.y[rows])
     return detector
+
+
+def _some(task: FitTask, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The chosen fit rows, or of more than ``MOST_ROWS`` those that copies were made from and others evenly spaced."""
+    if chosen.sum() <= MOST_ROWS:
+        return chosen
+    some = np.zeros_like(chosen)
+    if task.copy_of is not None:
+        some[task.copy_of] = chosen[task.copy_of]
+    some[evenly_spaced(np.flatnonzero(chosen & ~some), max(0, MOST_ROWS - int(some.sum())))] = True
+    return some
 
 
 def _course(final: Detector, task: FitTask) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -241,7 +256,7 @@ def _course(final: Detector, task: FitTask) -> tuple[tuple[float, ...], tuple[in
     learned = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
     if not task.cross_fit and task.fold.any():
         learned = learned & (task.fold > 0)
-    rows = task.rows[learned]
+    rows = task.rows[_some(task, learned)]
     return tuple(map(float, course.loss)), tuple(map(int, rows[course.held_out]))
 
 

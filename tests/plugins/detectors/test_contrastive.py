@@ -10,8 +10,7 @@ from torch import Generator
 from vibro.api import Context
 from vibro_plugins.deep import channels
 from vibro_plugins.deep.diagnostics import effective_rank
-from vibro_plugins.detectors import contrastive
-from vibro_plugins.detectors.contrastive import Contrastive, heads
+from vibro_plugins.detectors.contrastive import Contrastive, heads, pretext
 from vibro_plugins.detectors.contrastive.augment import (
     MAP_EDITS,
     WAVE_EDITS,
@@ -194,7 +193,7 @@ def test_edits_of_a_folded_spectrum_run_on_from_line_to_line(monkeypatch):
         seen.append(tuple(x.shape[1:]))
         return edited(x, draw, waveform)
 
-    monkeypatch.setattr(contrastive, "edited", edited_seen)
+    monkeypatch.setattr(pretext, "edited", edited_seen)
     x = np.random.default_rng(0).standard_normal((40, 2, 16, 12)).astype(np.float32)
     for shift, shape in ((None, (2, 192)), (1.0, (2, 16, 12))):
         seen.clear()
@@ -240,7 +239,7 @@ def test_both_losses_are_told_whose_the_windows_are(records, loss, monkeypatch):
     def follow_seen(self, net, key, rows):
         seen.append(rows)
 
-    monkeypatch.setattr(contrastive, "nt_xent", xent_seen)
+    monkeypatch.setattr(pretext, "nt_xent", xent_seen)
     monkeypatch.setattr(Queue, "follow", follow_seen)
     TASK.fitted(records[:40], window=100, epochs=1, loss=loss)
     assert {int(record) for part in seen for record in part} == set(range(40))  # of 120 windows

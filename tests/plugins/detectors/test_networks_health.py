@@ -9,7 +9,7 @@ from torch import nn
 from vibro.api import NotApplicableError
 from vibro_plugins.deep import resnet
 from vibro_plugins.deep.training import step
-from vibro_plugins.detectors import contrastive
+from vibro_plugins.detectors.contrastive import pretext, training
 from vibro_plugins.detectors.contrastive.augment import Augmentation
 from vibro_plugins.detectors.contrastive.losses import moco, nt_xent
 from vibro_plugins.detectors.contrastive.networks import ImageEncoder
@@ -186,8 +186,8 @@ def records_swapped(monkeypatch, name):
 
 
 def losses_negated(monkeypatch, name):
-    monkeypatch.setattr(contrastive, "nt_xent", lambda *given: -nt_xent(*given))
-    monkeypatch.setattr(contrastive, "moco", lambda *given: -moco(*given))
+    monkeypatch.setattr(pretext, "nt_xent", lambda *given: -nt_xent(*given))
+    monkeypatch.setattr(training, "moco", lambda *given: -moco(*given))
 
 
 def only_biases(net):

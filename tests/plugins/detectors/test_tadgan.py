@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from vibro.api import NotApplicableError
-from vibro_plugins.detectors import tadgan
-from vibro_plugins.detectors.tadgan import TadGan, positive
+from vibro_plugins.detectors.tadgan import TadGan, adversarial
 from vibro_plugins.detectors.tadgan.networks import ConvCritic, Encoder, Generator, PatchCritic, penalty
+from vibro_plugins.detectors.tadgan.reconstruction import positive
 
 from .networks import task, trained
 
@@ -26,7 +26,7 @@ def test_trap_36_all_four_networks_learn_and_prior_samples_pass_both_critics(mon
         seen.append((real.shape[1:], fake.shape[1:]))
         return penalty(critic, real, fake, share)
 
-    monkeypatch.setattr(tadgan, "penalty", spy)
+    monkeypatch.setattr(adversarial, "penalty", spy)
     before, after = TASK.fitted(epochs=0).state(), TASK.fitted(epochs=1, patience=5).state()
     assert set(seen) == {((1, 48), (1, 48)), ((4,), (4,))}
     for part in ("encode", "generate", "signals", "latents"):
