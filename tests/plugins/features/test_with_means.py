@@ -121,7 +121,9 @@ def test_the_networks_of_default_see_the_means_of_slow_sensors():
     networks = [d for d in plan.detectors if "with_means" in str(d.view)]
     assert [d.id for d in networks] == ["deep_svdd", "hetero_vae", "tadgan", "contrastive", "lstm_ae"]
     batch = make_batch(np.concatenate([vibration(), pressures()]), fs=60.0, sensor=["v"] * 120 + ["p"] * 120)
-    store = ViewStore(batch, plan.make_extractors(Context(fs=60.0)), dict.fromkeys(plan.views, 9), fit_rows=np.arange(240))
+    store = ViewStore(
+        batch, plan.make_extractors(Context(fs=60.0)), dict.fromkeys(plan.views, 9), fit_rows=np.arange(240)
+    )
     for d in networks[:2]:
         seen, without = store.get(d.view), store.get(plan.extractors[d.view].inputs[0])
         np.testing.assert_array_equal(seen[:120], without[:120])
