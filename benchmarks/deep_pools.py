@@ -6,8 +6,8 @@ A name is a network of the ensemble ``default``, which is measured as that has i
 adds the ensembles ``quick`` and ``default``, ``student`` that optional member alone and beside those of ``quick``. Pools are
 those of the suite ``pools``, at most 400 records each; data lie below the folder VIBRO_TEST_DATA. A pool is fitted and judged
 in place, as a run does it, and suspicious rows are kept from the networks as in ``default``. A network that is left untrained
-has the weights from which the trained one starts. Rows are kept in ``benchmarks/results/deep_pools``, with the epoch whose weights
-were kept where the network says it; one measured again replaces the old one.
+has the weights from which the trained one starts. Rows are kept in ``benchmarks/results/deep_pools``, with the epoch whose
+weights the network has where it says so; one measured again replaces the old one.
 """
 
 from __future__ import annotations

@@ -79,6 +79,6 @@ def overlap(sound: NDArray[np.float64], faulty: NDArray[np.float64]) -> tuple[fl
     """
     if not (np.isfinite(sound).all() and np.isfinite(faulty).all()):
         return np.nan, np.nan
-    area, n = separation(sound, faulty), len(sound)
+    area, n = separation(sound, faulty), max(len(sound), 1)
     more = area / (2 - area) + 2 * area**2 / (1 + area) - 2 * area**2
     return 1 - area, float(np.sqrt((area * (1 - area) + (n - 1) * more) / n**2))
