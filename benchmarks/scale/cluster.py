@@ -2,9 +2,9 @@
 
     python -m benchmarks.scale.cluster [--records 2000] [--tasks 200]
 
-Writes ``benchmarks/results/scale/cluster.json`` and ``.md``. Workers are processes of this machine (``dask://local``). Seconds of
-processor count the command and its workers together, so that they can be compared on a machine that others use too; the scores
-of all runs are compared byte by byte.
+Writes ``benchmarks/results/scale/cluster.json`` and ``.md``. Workers are processes of this machine: those of ``dask://local``, or
+one that ran before. Seconds of processor count the command and the workers that it starts together; the scores of all runs are
+compared byte by byte.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import argparse
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import mkdtemp
 from time import perf_counter, process_time
@@ -24,9 +26,11 @@ from benchmarks.scale.pipeline import measured
 
 from vibro.context import Context
 from vibro.core.executors import make_executor
-from vibro.core.worker import ArrayRef, ScoreTask, score_task
+from vibro.core.task import ArrayRef, ScoreTask
+from vibro.core.worker import score_task
 
-SPECS = ("serial", "processes:2", "dask://local")
+ONE = "dask, one worker"
+SPECS = ("serial", "processes:2", "dask://local", ONE)
 
 
 def of_one_task(tasks: int, folder: Path) -> dict[str, float]:
@@ -47,6 +51,15 @@ def of_one_task(tasks: int, folder: Path) -> dict[str, float]:
         return {"task_ms": 1e3 * (perf_counter() - begun) / tasks, "client_ms": 1e3 * (process_time() - used) / tasks}
 
 
+@contextmanager
+def one_worker() -> Iterator[str]:
+    """The address of a cluster of one worker process, which ends with the block."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        yield "dask://" + cluster.scheduler_address.removeprefix("tcp://")
+
+
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser()
@@ -64,10 +77,12 @@ def main() -> None:
             os.environ["VIBRO_CACHE_DIR"] = str(folder / f"cache-{len(scores)}")
             for step, line in {
                 "run": ["ensemble", "run", data, "--ensemble", "quick"],
-                "score": ["score", str(folder / "run-serial"), data],
+                "score": ["score", str(folder / "run-0"), data],
             }.items():
-                out = folder / f"{step}-{spec.replace(':', '-').replace('/', '')}"
-                found[f"{step} {spec}"] = measured([*line, "-o", str(out), "--executor", spec, "--no-report", "--json"])
+                out = folder / f"{step}-{SPECS.index(spec)}"
+                with one_worker() if spec == ONE else nullcontext(spec) as executor:
+                    command = [*line, "-o", str(out), "--executor", executor, "--no-report", "--json"]
+                    found[f"{step} {spec}"] = measured(command)
                 scores[step, spec] = (out / "scores.csv").read_bytes()
         found["same"] = all(content == scores[step, "serial"] for (step, _), content in scores.items())
     finally:

@@ -13,7 +13,7 @@ from vibro.core.cleaning import LEFT_OUT, suspicion, trusted_rows
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 from vibro.scoring.thresholds import guarded_cut
 from vibro_plugins.thresholders.auto import Auto
 

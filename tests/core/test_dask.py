@@ -26,8 +26,9 @@ from vibro.core.executors import make_executor
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
 from vibro.core.scheduler import FarExecutor, SerialExecutor
+from vibro.core.task import ArrayRef, FitTask
 from vibro.core.view_work import ViewTask, view_task
-from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.core.worker import fit_task
 from vibro.data import make_batch
 from vibro.errors import ConfigError, ResourceError
 from vibro.host.isolation import load_isolated
@@ -227,7 +228,7 @@ def table(ensemble, told, detectors=4, **more):
 def expected(more, ensemble, batch, tmp_path, monkeypatch):
     """What the serial executor gives; chunks are so small that even this batch makes many tasks."""
     monkeypatch.setattr("vibro.core.views.CHUNK_BYTES", 256 * 4 * 10)
-    monkeypatch.setattr("vibro.core.worker.PART_ROWS", 50)
+    monkeypatch.setattr("vibro.core.task.PART_ROWS", 50)
     monkeypatch.setattr(f"{__name__}.SECONDS", 0.0)
     given = table(ensemble, tmp_path / "serial")
     return run(more, given, batch, "serial", tmp_path / "a")

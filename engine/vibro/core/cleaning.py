@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.core.rows import Rows
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 
 LEFT_OUT = 0.05  # share of sound rows that may be left out
 UPPER = 0.6745  # upper quartile of a Gaussian

@@ -14,7 +14,7 @@ from vibro.api import Fuser, Thresholder
 from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan
 from vibro.core.rows import evenly_spaced
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 from vibro.data import SignalBatch, let_go, schema_of
 from vibro.errors import QuorumError
 from vibro.scoring.calibration import Calibration

@@ -21,8 +21,9 @@ from vibro.core.fitted import FitReport, FittedDetectors, FittedEnsemble, Floats
 from vibro.core.plan import Plan, survivors_of
 from vibro.core.rows import Rows
 from vibro.core.scheduler import FarExecutor, SerialExecutor, TaskRunner
+from vibro.core.task import ArrayRef, DetectorResult, FitTask, ScoreTask
 from vibro.core.views import Cache, ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
+from vibro.core.worker import fit_task, score_task
 from vibro.data import SignalBatch, check_schema
 from vibro.errors import PluginError, QuorumError
 from vibro.events import DetectorFailed, DetectorTrained, Observer

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vibro.api import State, ViewKey
 from vibro.core.plan import Plan
 from vibro.core.rows import Rows
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 from vibro.data import SignalBatch
 from vibro.scoring.calibration import Calibration
 from vibro.scoring.marks import Marks

@@ -20,9 +20,10 @@ import numpy as np
 from vibro import __version__, errors
 from vibro.api import Component, check_settings, settings_of
 from vibro.context import Context
+from vibro.core.task import ArrayRef, DetectorResult, FitTask, ScoreTask
 from vibro.core.view_key import library_versions
 from vibro.core.view_work import ViewTask, view_task
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, fit_task, score_task
+from vibro.core.worker import fit_task, score_task
 from vibro.errors import ResourceError, VibroError
 from vibro.host.isolation.codec import decode, encode
 from vibro.host.isolation.limits import Limits

@@ -17,8 +17,9 @@ from vibro.api import ViewKey
 from vibro.core.longest import LongestFirst
 from vibro.core.plan import Plan
 from vibro.core.shared import SharedArrays
+from vibro.core.task import ArrayRef, DetectorResult, FitTask, ScoreTask, joined
 from vibro.core.views import ViewStore
-from vibro.core.worker import ArrayRef, DetectorResult, FitTask, ScoreTask, has_view, joined
+from vibro.core.worker import has_view
 from vibro.errors import NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import numpy as np
 from numpy.typing import NDArray
 
-from vibro.core.worker import ArrayRef
+from vibro.core.task import ArrayRef
 from vibro.errors import ContractError
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vibro.api import FeatureExtractor, Params, State, ViewKey
 from vibro.context import Context
-from vibro.core.worker import ArrayRef, said
+from vibro.core.task import ArrayRef
+from vibro.core.worker import said
 from vibro.errors import ContractError, ResourceError, short_of_memory
 from vibro.portable.lacks import filled, lacking
 

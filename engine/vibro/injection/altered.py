@@ -12,8 +12,9 @@ from vibro.api import State
 from vibro.core.engine import Engine
 from vibro.core.fitted import FittedDetectors
 from vibro.core.plan import survivors_of
+from vibro.core.task import ArrayRef, ScoreTask
 from vibro.core.views import ViewStore
-from vibro.core.worker import ArrayRef, ScoreTask, score_task
+from vibro.core.worker import score_task
 from vibro.data import SignalBatch
 from vibro.scoring.instants import instant_numbers
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.api import settings_of
 from vibro.core.fitted import FitReport, FittedEnsemble
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 from vibro.injection.disturbed import KINDS as TAUGHT
 from vibro.injection.faults import KINDS, SEVERITIES
 from vibro.injection.trial import PER_SENSOR, Trial, judge

@@ -15,7 +15,7 @@ from vibro.core.engine import Engine
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan, resolved
 from vibro.core.planning import make_plan
-from vibro.core.worker import DetectorResult
+from vibro.core.task import DetectorResult
 from vibro.data import make_batch
 from vibro.errors import ConfigError, IncompatibleModelError, PluginError, StateError, VibroError
 from vibro.host.manager import PluginHost

@@ -68,14 +68,16 @@ def _lines(
         shift, gain = rng.normal(0, 0.05, hz.shape[1:]), rng.normal(0, 0.6, sensors)
         hz = np.where(here[..., None], hz * (1 + s[..., None] * shift), hz)
         path = np.where(here, np.exp(s * gain), path)
-    ratio = (mains * n) / hz[..., None]  # (K, S, modes, N)
-    mode = 1 / (1 - ratio**2 + 2j * plant.mode_damping[unit][..., None] * ratio)
-    to_core = (mode * plant.core_weight[unit][..., None]).sum(axis=2)
-    to_winding = (mode * plant.winding_weight[unit][..., None]).sum(axis=2) * path[..., None]
+    core *= plant.core_gain[unit]
+    winding *= plant.winding_gain[unit]
+    for start in range(0, instants, REST):  # some at a time: (k, S, modes, N)
+        rows = slice(start, start + REST)
+        ratio = (mains * n) / hz[rows, ..., None]
+        mode = 1 / (1 - ratio**2 + 2j * plant.mode_damping[unit][..., None] * ratio)
+        core[rows] *= (mode * plant.core_weight[unit][..., None]).sum(axis=2)
+        winding[rows] *= (mode * plant.winding_weight[unit][..., None]).sum(axis=2) * path[rows, :, None]
 
-    y = (core * plant.core_gain[unit] * to_core + winding * plant.winding_gain[unit] * to_winding) * (
-        plant.gain[unit] * (1 - 0.002 * warm)
-    )[..., None]
+    y = (core + winding) * (plant.gain[unit] * (1 - 0.002 * warm))[..., None]
     y = y * (1 + 0.02 * rng.standard_normal(y.shape)) * np.exp(0.02j * rng.standard_normal(y.shape))
     y[..., 0] += plant.pickup[unit] * np.exp(1j * plant.pickup_phase[unit]) * state.voltage[unit][:, None]
     return np.asarray(y)

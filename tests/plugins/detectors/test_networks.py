@@ -13,7 +13,8 @@ from vibro.api import ConfigError, Context, NotApplicableError, NotFittedError, 
 from vibro.core.engine import Engine
 from vibro.core.folds import make_rows
 from vibro.core.planning import make_plan
-from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.core.task import ArrayRef, FitTask
+from vibro.core.worker import fit_task
 from vibro.data import make_batch
 from vibro.host.manager import PluginHost
 from vibro.injection.fit import fit_ensemble

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, NotApplicableError
-from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.core.task import ArrayRef, FitTask
+from vibro.core.worker import fit_task
 from vibro_plugins.detectors.contrastive import Contrastive
 from vibro_plugins.detectors.deep_svdd import DeepSvdd
 

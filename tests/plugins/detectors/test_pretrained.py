@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vibro.api import Context, Disturbed, NotApplicableError, Pool
-from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.core.task import ArrayRef, FitTask
+from vibro.core.worker import fit_task
 from vibro_plugins.deep import weights as files
 from vibro_plugins.deep.encoder import Encoder, encoder_of
 from vibro_plugins.deep.training import arrays

@@ -10,7 +10,8 @@ import pytest
 from vibro.api import Context, Disturbed, NotApplicableError
 from vibro.benchmark.metrics import roc_auc
 from vibro.core.planning import make_plan
-from vibro.core.worker import ArrayRef, FitTask, fit_task
+from vibro.core.task import ArrayRef, FitTask
+from vibro.core.worker import fit_task
 from vibro.host.manager import PluginHost
 from vibro_plugins.deep.encoder import Departures
 from vibro_plugins.detectors import student as module
