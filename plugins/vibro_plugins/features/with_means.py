@@ -21,10 +21,13 @@ from vibro.api import (
     ViewKey,
     view_key,
 )
-from vibro_plugins.features.means import Means
-from vibro_plugins.features.modes import Modes
-from vibro_plugins.portable import relative
+from vibro_plugins.portable import levels, relative
+from vibro_plugins.stats.modes import Norms, slow_sensors
 
+LEAST, RECORDS = (
+    3.0,
+    32,
+)  # as ``means`` and ``modes`` have them: what makes a sensor slow, and records that it must have
 CLIP = 12.0  # scales at which values are clipped, as in ``per_sensor``
 
 
@@ -55,7 +58,9 @@ class WithMeans(FeatureExtractor):
     seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
-    _slow: tuple[Means, Modes] | None = None  # None: no sensor is slow
+    _slow: tuple[NDArray[np.intp], Norms] | None = (
+        None  # codes of the slow sensors and their norms; None: no sensor is slow
+    )
     _ready = False
 
     @classmethod
@@ -65,54 +70,61 @@ class WithMeans(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns from raw (n, C, T) and sensor codes (n, 1) which sensors are slow and how their means usually stand."""
-        means, modes = self._parts()
         self._slow, self._ready = None, True
+        raw, sensor = inputs["raw"], _codes(inputs)
         try:
-            means.fit(inputs)
-            modes.fit({"means": means.transform(inputs), "sensor": inputs["sensor"]})
+            slow = slow_sensors(raw, sensor, LEAST)
+            self._slow = slow, Norms.fit(_means(slow, raw, sensor), sensor, RECORDS)
         except NotApplicableError:
             return
-        self._slow = means, modes
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """(n, *item), raw (n, C, T) and (n, 1) -> (n, *item)."""
-        slow, x = self._fitted(), np.asarray(inputs[str(view_key(self.params.of))], np.float32)
-        if slow is None:
+        found, x = self._fitted(), np.asarray(inputs[str(view_key(self.params.of))], np.float32)
+        if found is None:
             return x
-        means, modes = slow
-        left = modes.transform({"means": means.transform(inputs), "sensor": inputs["sensor"]})
-        return relative.in_place_of(x, left)
+        slow, norms = found
+        sensor = _codes(inputs)
+        return relative.in_place_of(x, norms.residual(_means(slow, inputs["raw"], sensor), sensor, CLIP))
 
     def extent(self, inputs: Mapping[str, Extent]) -> Extent | None:
         """That of the view; where a sensor is slow not said, since values of its records have no frequency."""
         return inputs[str(view_key(self.params.of))] if self._fitted() is None else None
 
     def state(self) -> State:
-        """Codes of the slow sensors and what ``modes`` learned of them; nothing where no sensor is slow."""
-        slow = self._fitted()
-        return {} if slow is None else {**slow[0].state(), **{f"modes.{k}": a for k, a in slow[1].state().items()}}
+        """Codes of the slow sensors and their norms; nothing where no sensor is slow."""
+        found = self._fitted()
+        return {} if found is None else {"slow": found[0], **_named(found[1].state())}
 
     def export(self) -> Exported:
         """The same with numpy alone."""
-        slow = self._fitted()
-        modes = {} if slow is None else {f"modes.{k}": a for k, a in slow[1].export().arrays.items()}
-        return Exported({**self.state(), **modes}, relative.with_means)
+        found = self._fitted()
+        norms = {} if found is None else _named(found[1].exported(CLIP))
+        return Exported({**self.state(), **norms}, relative.with_means)
 
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         self._slow, self._ready = None, True
         if state:
-            means, modes = self._slow = self._parts()
-            means.load_state({"slow": state["slow"]})
-            modes.load_state({k.removeprefix("modes."): a for k, a in state.items() if k.startswith("modes.")})
+            norms = {k.removeprefix("modes."): a for k, a in state.items() if k.startswith("modes.")}
+            self._slow = state["slow"], Norms.load(norms)
 
-    def _parts(self) -> tuple[Means, Modes]:
-        return Means.make({}, self.ctx), Modes.make({"of": "means", "clip": CLIP}, self.ctx)
-
-    def _fitted(self) -> tuple[Means, Modes] | None:
+    def _fitted(self) -> tuple[NDArray[np.intp], Norms] | None:
         if not self._ready:
             raise NotFittedError("with_means is not fitted")
         return self._slow
+
+
+def _codes(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.intp]:
+    return np.asarray(inputs["sensor"]).reshape(-1).astype(np.intp)
+
+
+def _means(slow: NDArray[np.intp], raw: NDArray[Any], sensor: NDArray[np.intp]) -> NDArray[np.float64]:
+    return levels.means({"slow": slow}, raw, sensor).astype(np.float64)
+
+
+def _named(norms: State) -> State:
+    return {f"modes.{name}": array for name, array in norms.items()}
 
 
 @hookimpl
