@@ -12,8 +12,8 @@ from vibro_plugins.deep.training import arrays, load_arrays
 class EarlyStopping:
     """Keeps the weights of the lowest loss; stops when it has not fallen for ``patience`` evaluations.
 
-    It has fallen if it lies below the kept one by 0.1 %, or by more than the standard error of that where one is given: a
-    training that improves nothing beyond chance leaves the weights that were there before, where ``start`` was told of them.
+    It has fallen if it lies below the kept one by 0.1 %, and by the standard error of that where one is given: a
+    training that improves less leaves the weights that were there before, where ``start`` was told of them.
     """
 
     def __init__(self, module: nn.Module, patience: int) -> None:
