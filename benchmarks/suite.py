@@ -20,7 +20,7 @@ def run(suite: Path, results: Path) -> int:
     Works in ``build/benchmarks``; an unfinished run there goes on where it stopped, and its figures are those of the last
     call alone.
     """
-    from vibro.store.rundir import run_status
+    from vibro.store.place import run_status
 
     out = WORK / suite.stem
     resumed = out.is_dir() and run_status(out) not in (None, "complete")

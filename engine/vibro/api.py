@@ -204,6 +204,7 @@ class FeatureExtractor(Component):
 
     kind = "feature"
     item: ClassVar[str] = "f"  # shape of one row: "3 h w", "1200", "t f"; letters stand for any size
+    takes: ClassVar[str] = "..."  # item shapes of the views, or of ``raw``, that it is made from; "..." any
 
     @classmethod
     def inputs(cls, params: Any) -> tuple[str | ViewKey, ...]:
@@ -366,7 +367,10 @@ class Reader(Component):
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[Record | Rejected]:
-        """Every item of the file, in order."""
+        """Every item of the file, in order.
+
+        Others may be read before an item is used, so its samples share no buffer with theirs.
+        """
 
     def notes(self) -> Sequence[str]:
         """Sentences about the file read last that belong to the warnings: a byte-order mark, times without a zone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from vibro.errors import ConfigError
 
+PROGRESS_PERIOD = 0.1  # seconds between two reports of progress
 GPU_DRIVERS = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")  # device files of Nvidia's, also in WSL, and of AMD's
 
 
@@ -23,6 +25,20 @@ def child_seed(seed: int, name: str) -> int:
 
 def _silent(done: int, total: int) -> None:
     """Default progress: nobody listens."""
+
+
+def seldom(tell: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """A ``progress`` that tells at most ten times a second, and the end."""
+    last = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PROGRESS_PERIOD or done >= total:
+            last = now
+            tell(done, total)
+
+    return progress
 
 
 @dataclass(frozen=True)

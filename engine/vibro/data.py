@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vibro.errors import IncompatibleModelError
+from vibro.words import counted
 
 NO_TIME = np.datetime64("NaT", "ns")
 COLUMNS = ("x", "ids", "sensor", "machine", "recording", "source", "row", "time", "covariates", "quality")  # of a batch
@@ -202,6 +203,16 @@ class SignalBatch:
         """Hash of all record ids, independent of their order."""
         return sha256("\n".join(sorted(map(str, self.ids))).encode()).hexdigest()
 
+    def named(self, row: int) -> dict[str, Any]:
+        """What names a record in every table of records: the first columns."""
+        return {
+            "record_id": str(self.ids[row]),
+            "source": self.sources[self.source[row]],
+            "row": int(self.row[row]),
+            "sensor_id": self.sensors[self.sensor[row]],
+            "data_time": self.time[row],
+        }
+
     def take(self, rows: NDArray[np.intp]) -> SignalBatch:
         """The same batch with only these rows, in this order (a copy of their samples)."""
         picked: dict[str, Any] = {name: getattr(self, name)[rows] for name in COLUMNS}
@@ -301,9 +312,10 @@ def earlier_than(schema: Mapping[str, Any], batch: SignalBatch) -> list[str]:
     """A warning where records lie before all those that the model was fitted on."""
     first = schema.get("first_time")
     early = 0 if first is None else int(np.count_nonzero(batch.time < parse_time(first)[0]))
-    return [f"{early} records lie before {first}, the first time that the model has seen: check the clock"] * bool(
-        early
-    )
+    if not early:
+        return []
+    who = counted(early, "record lies", "records lie")
+    return [f"{who} before {first}, the first time that the model has seen: check the clock"]
 
 
 def check_schema(schema: Mapping[str, Any], batch: SignalBatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from vibro.core.planning import make_plan
 from vibro.errors import ConfigError
+from vibro.host.manager import PluginHost
 
 
 @pytest.mark.parametrize(
@@ -29,6 +32,20 @@ from vibro.errors import ConfigError
 def test_a_wrong_table_is_named(host, table, message):
     with pytest.raises(ConfigError, match=message):
         make_plan(host, "mine", {"fuser": {"use": "mean"}, "thresholder": {"use": "plain"}, **table})
+
+
+@pytest.mark.parametrize("use", ["per_sensor", "conditioned", "context", "modes", "zerone_image"])
+@pytest.mark.parametrize(("of", "given"), [("raw", "c t"), ("cycles", "t f"), ("hetero", "c h w")])
+def test_a_view_of_vectors_is_refused_records_and_pictures(use, of, given):
+    host = PluginHost.create(autoload=False, environ={})
+    view = {"use": use, "of": of}
+    said = f"{use} takes items 'f', but view {of} gives '{given}'"
+    for row in (
+        {"use": "pyod", "model": "KNN", "view": view},
+        {"use": "deviation", "view": {"use": "concat", "of": [view]}},
+    ):
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            make_plan(host, "mine", {"detectors": [row]})
 
 
 def test_a_missing_detector_can_be_allowed(host, ensemble):

@@ -345,7 +345,7 @@ def test_sentences_for_nothing(tmp_path):
     with pytest.raises(DataError, match="no file"):
         take(empty, tmp_path)
     (empty / "a.txt").write_text("x")
-    with pytest.raises(DataError, match=r"1 files that no reader takes: 1 with .txt \(a.txt\)"):
+    with pytest.raises(DataError, match=r"1 file that no reader takes: 1 with .txt \(a.txt\)"):
         take(empty, tmp_path)
     with pytest.raises(ConfigError, match=r"no such file or folder: .*nowhere.jsonl"):
         take(tmp_path / "nowhere.jsonl", tmp_path)

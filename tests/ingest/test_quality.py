@@ -96,9 +96,7 @@ def test_lone_spikes_are_remarked_on():
     x[[0, 1, 4095]] = 500  # at the ends nothing stands on one side
     assert verdict(x)[1] == "2 lone spikes, the largest -120 at sample 2500"
     assert verdict(with_run(NOISE, 700, 2, 90))[0] == Quality(0)
-    assert (
-        verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spikes, the largest -90 at sample 1000000"
-    )
+    assert verdict(with_run(np.tile(NOISE, 600), 10**6, 1, -90))[1] == "1 lone spike, the largest -90 at sample 1000000"
 
 
 def test_a_signal_that_hardly_moves_beside_its_mean():
@@ -112,7 +110,7 @@ def test_long_records_are_judged_in_parts(monkeypatch):
     monkeypatch.setattr(quality, "ENOUGH", 512)
     assert verdict(NOISE) == (Quality(0), "")
     assert verdict(with_run(NOISE, 2500, 40, 0.0))[1] == "samples 2500 to 2539 are all 0 (of 4096)"
-    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spikes, the largest 90 at sample 2500"
+    assert verdict(with_run(NOISE, 2500, 1, 90.0))[1] == "1 lone spike, the largest 90 at sample 2500"
     assert verdict(np.minimum(NOISE, 0.8))[0] == Quality.CLIPPED
 
 
@@ -226,7 +224,7 @@ def test_clocks_that_jump_back_or_were_never_set(tmp_path):
     told = [(row["code"], row["detail"]) for row in got.accounting.rows()]
     assert [code for code, _ in told] == ["Q025", "Q025"] and len(got.batch) == 4
     assert "goes back from 2024-01-01T00:10:00Z to 2023-12-31T23:50:00Z at row 2, 2 times in all" in told[0][1]
-    assert "1 records have a time in 1970 or before" in told[1][1]
+    assert "1 record has a time in 1970 or before" in told[1][1]
 
 
 def test_a_rate_that_cannot_be(tmp_path):

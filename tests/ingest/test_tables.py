@@ -78,7 +78,7 @@ def test_label_values(batch, table):
 
 def test_rows_that_match_nothing(batch, table):
     path = table("source,row,label", "d/x.jsonl,0,0", "d/x.jsonl,77,1")
-    fails(lambda: read_labels(path, batch), "1 rows", "line 3", "--labels-partial")
+    fails(lambda: read_labels(path, batch), "1 row of", "matches", "line 3", "--labels-partial")
     found = read_labels(path, batch, partial=True)
     assert found.unmatched == 1 and found.matched == 1 and "line 3" in found.warnings[0]
     fails(lambda: read_labels(table("source,row,label", "y,0,0"), batch, partial=True), "no row", "matches a record")

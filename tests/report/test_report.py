@@ -69,9 +69,9 @@ def html(run) -> str:
 def test_page_is_well_formed_and_says_the_verdict(html):
     page = Page(html)
     assert page.open == []
-    scores = re.search(r"(\d+) of 2,000 records reach the alarm level, (\d+) more deserve attention", page.text)
+    scores = re.search(r"Of 2,000 records (\d+) in alarm and (\d+) in attention", page.text)
     assert scores
-    assert "T1: alarm since 2024-02-04 02:00; kept up; 2 of 5 sensors keep it up by themselves." in page.text
+    assert "T1: alarm since 2024-02-04 02:00; kept up; sensors that keep it up by themselves: 2 of 5." in page.text
     for part in (
         "read 2,002 = accepted 2,000 + quarantined 2",
         "Q006",
@@ -149,7 +149,7 @@ def test_every_text_is_used_and_translated():
     for key, text in english.items():
         assert (
             key in tokens
-            or key.startswith(("grade_", "i_", "k_", "raised_", "reason_", "why_", "group_", "part_", "diff_"))
+            or key.startswith(("grade_", "i_", "k_", "raised_", "reason_", "why_", "group_", "part_", "diff_", "Q0"))
             or re.search(rf"\b{key}\b", sources)
         ), f"text {key!r} is not used"
         assert text and chinese[key]
@@ -199,7 +199,7 @@ def test_run_without_judged_records(tmp_path):
         if name in ("score", "p_value", "agreement", "confidence") or name.startswith("z_"):
             columns[name] = np.full(6, np.nan)
     tables.write_scores(run, columns)
-    assert "6 records cannot be judged" in Page(render(run)).text
+    assert "Records that cannot be judged: 6" in Page(render(run)).text
     tables.write_scores(run, {name: column[:0] for name, column in columns.items()})
     assert "0 records" in Page(render(run)).text
 

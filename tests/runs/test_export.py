@@ -252,7 +252,7 @@ def test_unknown_sensors_and_missing_covariates_are_said(place, tmp_path):
     (tmp_path / "one.jsonl").write_text(json.dumps(line) + "\n")
     found = alone(place / "out", str(tmp_path / "one.jsonl"))
     assert found.returncode == 0 and len(found.stdout.splitlines()) == 2
-    assert "does not know sensor z" in found.stderr and "1 of 1 records lack load" in found.stderr
+    assert "does not know sensor z" in found.stderr and "1 of 1 records lacks load" in found.stderr
     assert alone(place / "out", str(tmp_path / "none.jsonl")).returncode == 3
     assert alone(place / "out").returncode == 2
 

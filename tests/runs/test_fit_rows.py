@@ -41,7 +41,7 @@ def test_a_span_begins_with_each_sensors_first_record():
 def test_a_date_is_the_same_for_all_and_a_sensor_without_records_is_named():
     few, none, said = chosen(life(), "until:2024-03-11")
     assert (few, none) == (10, 0)
-    assert said == ["1 sensors have no record in the baseline until:2024-03-11 and are judged by the others': b"]
+    assert said == ["1 sensor has no record in the baseline until:2024-03-11 and is judged by the others': b"]
     assert chosen(life(), "until:2024-04-20T12:00:00")[:2] == (51, 12)
 
 

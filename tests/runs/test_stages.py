@@ -302,9 +302,9 @@ def wrong_labels(truth):
     good = list(truth.values())
     normal, faulty = ([r for r in good if r["label"] == value] for value in "01")
     return {
-        "no fault": (normal[:20], "0 records with good data are labelled faulty"),
-        "one normal": ([normal[0], *faulty[:9]], "1 records with good data are labelled normal"),
-        "unknown record": ([*normal[:9], *faulty[:9], {"record_id": "0" * 16, "label": 1}], "match no record"),
+        "no fault": (normal[:20], "too few records with good data are labelled faulty: 0"),
+        "one normal": ([normal[0], *faulty[:9]], "too few records with good data are labelled normal: 1"),
+        "unknown record": ([*normal[:9], *faulty[:9], {"record_id": "0" * 16, "label": 1}], "matches no record"),
     }
 
 
@@ -399,7 +399,7 @@ def test_other_wrong_finetunings_are_refused(plant, binary, tmp_path, capsys):
         tmp_path / "p.csv", [{"record_id": "ab" * 8, "label": 0, "weight": 0.5}], ("record_id", "label", "weight")
     )
     assert vibro([*base, "--pseudolabels", str(other)]) == 2
-    assert "match no record" in capsys.readouterr().err
+    assert "has no record for 1 of the 1 rows of p.csv" in capsys.readouterr().err
     heavy = write_table(tmp_path / "h.csv", [{**table(binary)[0], "weight": 3}], ("record_id", "label", "weight"))
     assert vibro([*base, "--pseudolabels", str(heavy)]) == 2
     assert "weight '3'" in capsys.readouterr().err

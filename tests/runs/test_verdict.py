@@ -173,7 +173,7 @@ def test_cuts_from_labels_name_the_rows_they_learned_from(plant, finished, tmp_p
     capsys.readouterr()
     assert say([*rows, stranger]) == 2 and "--labels-partial" in capsys.readouterr().err
     assert say([*rows, stranger], "--labels-partial") == 0
-    assert any("match no record" in line for line in summary(run)["warnings"])
+    assert any("no record, the first on line" in line for line in summary(run)["warnings"])
     for label in ("0", "1"):
         assert say([{**row, "label": label} for row in rows]) == 2
         assert "both classes" in capsys.readouterr().err

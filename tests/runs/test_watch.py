@@ -461,7 +461,7 @@ def test_the_command_line(model, inbox, tmp_path, capsys):
     (inbox / "a.jsonl").write_text(line(200))
     argv = ["watch", str(inbox), "--model", str(model), "-o", str(tmp_path / "out"), "--once", "--settle", "0"]
     assert vibro(argv) == 0
-    assert "1 records of 1 files scored" in capsys.readouterr().out
+    assert "1 record of 1 file scored" in capsys.readouterr().out
     assert vibro([*argv, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"event": "done", "files": 0, "records": 0, "events": 0, "waiting": 0}
     assert vibro([*argv, "--webhook", "ftp://x"]) == 2

@@ -17,7 +17,8 @@ import pytest
 from vibro.errors import ResourceError, VibroError
 from vibro.store import bundle, manifest, tables
 from vibro.store.bundle import BundleParts
-from vibro.store.rundir import RunDir, is_run
+from vibro.store.place import is_run
+from vibro.store.rundir import RunDir
 
 WORK = """
 import sys

@@ -15,7 +15,8 @@ from vibro.errors import ConfigError, LockedError, ResourceError
 from vibro.io import files
 from vibro.store import lock
 from vibro.store.lock import LOCK, LOCK_INFO
-from vibro.store.rundir import RunDir, run_status
+from vibro.store.place import run_status
+from vibro.store.rundir import RunDir
 
 
 def finish(run: RunDir, text: str = "one", status: str = "complete") -> None:

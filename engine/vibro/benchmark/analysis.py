@@ -52,7 +52,8 @@ def unjudged(rows: list[Row]) -> list[str]:
             drawn = np.isfinite(row["values"]["prior"])
             lost = int((drawn & ~np.isfinite(row["values"][MAIN])).sum())
             if lost:
-                out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws hold one class only and are not counted"
+                hold, are = ("holds", "is") if lost == 1 else ("hold", "are")
+                out[block_of(row)] = f"{lost} of {int(drawn.sum())} draws {hold} one class only and {are} not counted"
     return [f"{title_of(block)}: {text}" for block, text in out.items()]
 
 

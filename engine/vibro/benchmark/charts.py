@@ -10,6 +10,7 @@ from vibro.benchmark.analysis import NO_SYSTEM
 from vibro.benchmark.statistics import LEVEL
 from vibro.report.messages import translate
 from vibro.report.svg import Svg, drawing, element, text
+from vibro.words import counted
 
 WIDTH = 1080.0
 MOST = 24  # rows of a chart: more cannot be read; the tables hold all
@@ -85,7 +86,7 @@ def learning_curve(rows: Sequence[Mapping[str, Any]], first: Sequence[str], lang
         parts += [element("line", x1=x(i), x2=x(i), y1=top, y2=bottom, class_="grid")]
         parts += [text(x(i), bottom + 18, str(k), "tick", "middle")]
         if k:
-            told = f"{sets[k]} data set{'' if sets[k] == 1 else 's'}"
+            told = counted(sets[k], "data set")
             parts += [text(x(i), bottom + 34, translate(told, lang), "tick", "middle")]
     below = top - 16.0
     for name, curve in sorted(curves.items(), key=lambda pair: -pair[1][-1]):

@@ -8,6 +8,7 @@ from typing import Any
 from vibro.benchmark.analysis import MARGIN, NO_SYSTEM, OF_MEMBERS
 from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import count, number
+from vibro.words import counted
 
 
 def answer(found: Mapping[str, Any]) -> list[str]:
@@ -44,7 +45,7 @@ def _best(names: Iterable[str], means: Mapping[str, float]) -> str | None:
 
 def _answer(tests: Mapping[str, Any], rival: str | None) -> str:
     lead, means = tests["lead"], tests["mean"]
-    sets = f"{tests['data_sets']} data set{'' if tests['data_sets'] == 1 else 's'}"
+    sets = counted(tests["data_sets"], "data set")
     own = f"mean average precision {number(means[lead])} over {sets}"
     if rival is None:
         return f"{lead}: {own}; nothing was compared with it"

@@ -245,7 +245,8 @@ def _labelled(
     if not whole.any():
         raise ValueError("no record is free of NaN and infinite samples")
     lost = int((~whole).sum())
-    note = f"{lost} of {len(y)} records are left out: they hold samples that are no numbers"
+    are = "is" if lost == 1 else "are"
+    note = f"{lost} of {len(y)} records {are} left out for samples that are no numbers"
     return replace(data.take(np.flatnonzero(whole)), warnings=(note,))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vibro.benchmark.conclusion import answer, basis
-from vibro.benchmark.tables import many, sections, shown
+from vibro.benchmark.tables import sections, shown
 from vibro.report.page import fill, number
+from vibro.words import counted
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -46,7 +47,7 @@ def head(found: Mapping[str, Any]) -> list[str]:
     """How it was measured, one line per fact."""
     seeds = len(found["seeds"])
     return [
-        f"{many(len(found['data']), 'data set')}, {many(seeds, 'seed')}, {found['combinations']} rows of combinations",
+        f"{counted(len(found['data']), 'data set')}, {counted(seeds, 'seed')}, {found['combinations']} rows of combinations",
         f"protocol {found['protocol']}",
         f"vibro {found['vibro']}, numpy {found['libraries'].get('numpy', '?')}, Python {found['libraries']['python']},"
         f" {found['machine']['cores']} cores",

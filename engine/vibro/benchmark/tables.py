@@ -14,6 +14,7 @@ from vibro.benchmark.conclusion import judged
 from vibro.benchmark.statistics import FEWEST, LEVEL
 from vibro.report.page import number
 from vibro.report.svg import Svg
+from vibro.words import counted
 
 MOST = 40  # rows of a table of combinations
 BEHIND = 3  # better rows named in a block
@@ -87,12 +88,7 @@ def _overall(found: Mapping[str, Any]) -> Section:
 
 
 def _counts(tests: Mapping[str, Any]) -> str:
-    return f"{many(tests['data_sets'], 'data set')} in {many(tests['blocks'], 'block')}"
-
-
-def many(count: int, what: str) -> str:
-    """``3 seeds``, ``1 seed``."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return f"{counted(tests['data_sets'], 'data set')} in {counted(tests['blocks'], 'block')}"
 
 
 def _blocks(found: Mapping[str, Any]) -> Section:

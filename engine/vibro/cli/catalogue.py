@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import ast
 
     from vibro.api import Component
-    from vibro.host.manager import PluginHost, PluginInfo
+    from vibro.host.discovery import PluginInfo
+    from vibro.host.manager import PluginHost
 
 STATES = ("on", "broken", "off", "shadowed")
 

@@ -89,8 +89,8 @@ def reproduce(
         found = repeat(host, run)
     if not session.result({"reproduced": not found.different, **asdict(found)}):
         console.line(
-            f"{len(found.same)} of {len(found.same) + len(found.different)} files have the same bytes"
-            + (f"; different: {', '.join(found.different)}" if found.different else "")
+            f"{len(found.same)} of {len(found.same) + len(found.different)} files {'has' if len(found.same) == 1 else 'have'}"
+            " the same bytes" + (f"; different: {', '.join(found.different)}" if found.different else "")
         )
         for name, texts in (("data", found.data), ("versions", found.libraries), ("note", found.notes)):
             for text in texts:

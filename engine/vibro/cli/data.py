@@ -10,6 +10,7 @@ import typer
 from vibro.cli.command import command
 from vibro.cli.options import CsvBom, Data, Reading, Tables
 from vibro.cli.session import Session
+from vibro.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -202,13 +203,13 @@ def labels(
     refused = len(recordings.refused)
     found = {"path": out, "recordings": len(rows), "folders": counts, "unmapped": left_out, "refused": refused}
     if not session.result(found):
-        console.line(f"labels of {len(rows)} recordings: {out}")
+        console.line(f"labels of {counted(len(rows), 'recording')}: {out}")
         console.table(("folder", "label", "recordings"), [(name, wanted[name], n) for name, n in counts.items()])
         for name, count in left_out.items():
-            console.note(f"not mapped, left out: {name} ({count} records)")
+            console.note(f"not mapped, left out: {name} ({counted(count, 'record')})")
         if refused:
             source, item = recordings.refused[0]
-            console.note(f"warning: {refused} items cannot be read, the first in {source}: {item.detail}")
+            console.note(f"warning: {counted(refused, 'item')} cannot be read, the first in {source}: {item.detail}")
 
 
 @command(app, "simulate")
@@ -274,7 +275,7 @@ def simulate(
     names = (f"data.{format}", "labels.csv", "covariates.csv", "README.txt")
     found = {"path": out, "files": list(names), "records": len(made), "anomalous": int(made.label.sum())}
     if not session.result(found):
-        console.line(f"{found['records']} records, {found['anomalous']} of them anomalous: {out / names[0]}")
+        console.line(f"{counted(len(made), 'record')}, {found['anomalous']} of them anomalous: {out / names[0]}")
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------

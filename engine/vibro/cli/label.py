@@ -9,6 +9,7 @@ import typer
 
 from vibro.cli.command import command
 from vibro.cli.session import Session
+from vibro.words import counted
 
 
 def label(
@@ -37,7 +38,7 @@ def label(
     if done.warning:
         console.note(f"warning: {done.warning}")
     counts = ", ".join(f"{n} {name}" for name, n in done.counts.items())
-    console.line(f"{len(done.rows)} records labelled {kind}: {done.path} ({counts})")
+    console.line(f"{counted(len(done.rows), 'record')} labelled {kind}: {done.path} ({counts})")
     console.line(f"to decide this run anew: vibro threshold {run}")
 
 

@@ -11,6 +11,7 @@ import typer
 from vibro.cli.command import command
 from vibro.cli.options import AllowMissing, CsvBom, Data, Device, Force, MaxQuarantine, Out, Reading, Resume, Tables
 from vibro.cli.session import Session
+from vibro.words import counted
 
 Run = Annotated[Path, typer.Argument(help="A run directory of vibro ensemble run.", show_default=False)]
 OutFile = Annotated[Path, typer.Option("-o", "--out", help="Table to write: FILE.csv.", show_default=False)]
@@ -168,10 +169,11 @@ def classify(
         from vibro.cli.run_tables import show_classes
 
         show_classes(judged)
-        other = f"; {judged['other_types']} faulty records are of no class" if judged["other_types"] else ""
+        n = judged["other_types"]
+        other = f"; {counted(n, 'faulty record is', 'faulty records are')} of no class" if n else ""
         console.line(f"macro F1 of the classes with labels: {_figure(judged['macro_f1'])}{other}")
     one = found["set_sizes"].get(1, 0)
-    console.line(f"{one} records with a single class in their set at an error of {error:g}: {out / 'classes.csv'}")
+    console.line(f"{counted(one, 'record')} with a set of one class at an error of {error:g}: {out / 'classes.csv'}")
 
 
 def suggest(

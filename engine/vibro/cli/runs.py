@@ -26,6 +26,7 @@ from vibro.cli.options import (
     Tables,
 )
 from vibro.cli.session import Session
+from vibro.words import counted
 
 
 def score(
@@ -125,8 +126,8 @@ def threshold(
         )
     rows += [(level, old["levels"][level], new["levels"][level]) for level in new["levels"]]
     console.table(("", f"before ({old['thresholds']['method']})", f"after ({done.method})"), rows)
-    for move in moves:
-        console.line(f"{move['records']} records: {move['before']} -> {move['after']}")
+    for (was, now), n in done.moves.items():
+        console.line(f"{counted(n, 'record')}: {was} -> {now}")
     for machine in machines:
         console.line(f"machine {machine['machine_id']}: {machine['before'] or 'new'} -> {machine['after']}")
     if done.reason:
@@ -134,7 +135,7 @@ def threshold(
     for text in new["thresholds"]["warnings"]:
         console.note(f"warning: {console.clean(text)}")
     where = "nothing written (--dry-run)" if dry_run else f"written to {out or run}"
-    console.line(f"{done.changed} records change their level; {where}")
+    console.line(f"{counted(done.changed, 'record changes its', 'records change their')} level; {where}")
 
 
 def report(

@@ -13,6 +13,7 @@ import typer
 from vibro.cli.command import command
 from vibro.cli.options import CovariateTolerance, Device, Out, Reading
 from vibro.cli.session import Session
+from vibro.words import counted
 
 
 def watch(
@@ -73,7 +74,9 @@ def watch(
         _json_line({"event": "done", **found})
     else:
         left = f"; {done.waiting} are still being written, and left for the next time" if done.waiting else ""
-        console.line(f"{done.records} records of {done.files} files scored: {out / 'scores.csv'}{left}")
+        console.line(
+            f"{counted(done.records, 'record')} of {counted(done.files, 'file')} scored: {out / 'scores.csv'}{left}"
+        )
 
 
 def accept(

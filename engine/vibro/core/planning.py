@@ -12,6 +12,7 @@ from vibro.errors import ConfigError, PluginError, UnknownComponentError
 from vibro.host.manager import PluginHost
 
 ROOT_ITEMS = {"raw": "c t", "covariates": "k", "sensor": "1", "instant": "1"}
+BESIDE = set(ROOTS) - {"raw"}  # what a view is given beside the views that it is made from
 
 
 def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
@@ -30,6 +31,15 @@ def check_ensemble(name: str, table: Mapping[str, Any]) -> Ensemble:
     if not 0 <= entry.quorum <= 1:
         raise ConfigError(f"ensemble.{name}.quorum: should be a share between 0 and 1")
     return entry
+
+
+def item_of(host: PluginHost, view: ViewKey) -> str:
+    """The shape of one row of a view or root."""
+    if view.name in ROOTS:
+        return ROOT_ITEMS[view.name]
+    cls = host.component("feature", view.name)
+    assert issubclass(cls, FeatureExtractor)
+    return cls.item
 
 
 def plan_view(
@@ -52,6 +62,9 @@ def _planner(
         assert issubclass(cls, FeatureExtractor)
         params = check_settings(cls.Params, key.settings, f"{where}: view {key}")
         planned[key] = PlannedView(cls, params, inputs_of(cls, params))
+        for below in planned[key].inputs:
+            if below.name not in BESIDE and not items_agree(given := item_of(host, below), cls.takes):
+                raise ConfigError(f"{where}: {key.name} takes items '{cls.takes}', but view {below} gives '{given}'")
         return planned[key].inputs
 
     return inputs
@@ -84,8 +97,7 @@ def make_plan(host: PluginHost, name: str, table: Mapping[str, Any], *, allow_mi
                 raise UnknownComponentError(f"{where}: {error.message}", hint=error.hint) from None
             absent.append((ident, error.message))
             continue
-        given = ROOT_ITEMS[view.name] if view.name in ROOTS else planned[view].cls.item
-        if not items_agree(given, cls.item):
+        if not items_agree(given := item_of(host, view), cls.item):
             raise ConfigError(f"{where}: {use} takes items '{cls.item}', but view {view} gives '{given}'")
         settings = {key: value for key, value in row.items() if key not in ("use", "id", "view")}
         params = check_settings(cls.Params, settings, where)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.api import ViewKey
+from vibro.context import seldom
 from vibro.core.longest import LongestFirst
 from vibro.core.plan import Plan
 from vibro.core.shared import SharedArrays
@@ -24,7 +25,6 @@ from vibro.errors import NotApplicableError, ResourceError, short_of_memory
 from vibro.events import Event, StageFinished, StageStarted, TaskFinished, TaskProgress, TaskStarted
 
 Task = TypeVar("Task", FitTask, ScoreTask)
-PROGRESS_PERIOD = 0.1  # seconds between two progress events of a task
 
 
 @dataclass(frozen=True)
@@ -122,16 +122,7 @@ class TaskRunner:
         return results
 
     def _progress(self, stage: str, ident: str) -> Callable[[int, int], None]:
-        last = 0.0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= PROGRESS_PERIOD or done >= total:
-                last = now
-                self.emit(TaskProgress(stage, ident, done, total))
-
-        return progress
+        return seldom(lambda done, total: self.emit(TaskProgress(stage, ident, done, total)))
 
 
 def _wants_copies(task: FitTask | ScoreTask) -> bool:

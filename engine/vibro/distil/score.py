@@ -262,8 +262,9 @@ def _run(argv: Sequence[str] | None) -> int:
     code = {name: i for i, name in enumerate(about["sensors"])}
     found = score(weights, x, np.array([code.get(name, -1) for name in names], np.intp), covariates)
     lacking = ~np.isfinite(covariates).all(axis=1)
-    if lacking.any():
-        said = f"{lacking.sum()} of {len(x)} records lack {', '.join(about['covariates'])} and get no level"
+    if n := int(lacking.sum()):
+        lack, get = ("lacks", "gets") if n == 1 else ("lack", "get")
+        said = f"{n} of {len(x)} records {lack} {', '.join(about['covariates'])} and {get} no level"
         warn(f"{said}: what these explain stays in their scores")
     if strange := sorted(set(names) - set(about["sensors"])):
         warn(f"the student does not know sensor {', '.join(strange)}: scored as usual for all its sensors")

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from vibro import hookspecs
-from vibro.api import API_VERSION, KINDS, Component
+from vibro.api import Component
 from vibro.errors import DuplicateComponentError, PluginLoadError, PluginTimeoutError, UnknownComponentError, VibroError
 from vibro.events import Event
+from vibro.host.contract import require_component
+from vibro.host.discovery import PluginInfo, import_file, installed, registered
 from vibro.host.registry import Registry, read_registry
 
-ENTRY_POINT_GROUP = "vibro"
 REGISTER_HOOKS = {
     "reader": "register_readers",
     "feature": "register_features",
@@ -31,21 +29,6 @@ REGISTER_HOOKS = {
     "classifier": "register_classifiers",
     "metric": "register_metrics",
 }
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """One plugin as `vibro plugins list` shows it."""
-
-    name: str
-    module: str
-    origin: str  # bundled, overlay, distribution, file
-    distribution: str = ""
-    version: str = ""
-    state: str = "on"  # on, off, broken, shadowed
-    reason: str = ""
-    provides: tuple[str, ...] = ()
-    trusted: bool = False
 
 
 def _mute(line: str) -> None:
@@ -97,9 +80,10 @@ class PluginHost:
         host._manager.add_hookspecs(hookspecs)
         allowed = env.get("VIBRO_PLUGINS")
         allow = None if allowed is None else {name.strip() for name in allowed.split(",") if name.strip()}
-        host._add_registered(allow if autoload else set())
-        if autoload:
-            host._add_distributions(allow)
+        for info in registered(host.registry, allow if autoload else set()):
+            host._add(info)
+        for info in installed(host.registry, allow) if autoload else ():
+            host._add(info)
         for path in files:
             try:
                 host._add_file(path, trusted=not isolate_files)
@@ -110,52 +94,7 @@ class PluginHost:
                 host.log(f"warning: {error.message} ({path.stem} is left out)")
         return host
 
-    # --- discovery ----------------------------------------------------------------------------------------------------
-
-    def _add_registered(self, allow: set[str] | None) -> None:
-        from vibro import __version__
-
-        for entry in self.registry.plugins.values():
-            if not entry.module:
-                continue  # only switches an installed plugin
-            state, reason = ("on", "") if entry.enabled else ("off", "disabled in the registry")
-            if not entry.bundled and allow is not None and entry.name not in allow:
-                state, reason = "off", "not in the allow-list"
-            origin, version = ("bundled", __version__) if entry.bundled else ("overlay", "")
-            self._add(
-                PluginInfo(
-                    entry.name,
-                    entry.module,
-                    origin,
-                    version=version,
-                    state=state,
-                    reason=reason,
-                    provides=entry.provides,
-                    trusted=entry.bundled or entry.trusted,
-                )
-            )
-
-    def _add_distributions(self, allow: set[str] | None) -> None:
-        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
-            switch = self.registry.plugins.get(point.name)
-            state, reason = "on", ""
-            if switch and not switch.module and not switch.enabled:
-                state, reason = "off", "disabled in the registry"
-            elif allow is not None and point.name not in allow:
-                state, reason = "off", "not in VIBRO_PLUGINS"
-            dist = point.dist
-            self._add(
-                PluginInfo(
-                    point.name,
-                    point.value,
-                    "distribution",
-                    distribution=dist.name if dist else "",
-                    version=dist.version if dist else "",
-                    state=state,
-                    reason=reason,
-                    trusted=bool(switch and switch.trusted),
-                )
-            )
+    # --- the table ----------------------------------------------------------------------------------------------------
 
     def _add_file(self, path: Path, *, trusted: bool) -> None:
         if not path.is_file():
@@ -170,14 +109,9 @@ class PluginHost:
         if not trusted and self.isolate is not None:
             self._register(name, self.isolate(name, module_name, path))
             return
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None and spec.loader is not None  # a .py path always has a loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
         try:
-            spec.loader.exec_module(module)
+            import_file(path, module_name)
         except (Exception, SystemExit) as error:
-            del sys.modules[module_name]
             raise PluginLoadError(f"plugin file {path.name}: {_said(error)}", plugin=name) from error
         self.load(name)
 
@@ -242,7 +176,7 @@ class PluginHost:
                         self.log(f"hook {hook_name} of plugin {name}")
 
                     def register(cls: type[Component], kind: str = kind) -> None:
-                        self._check(cls, kind, name)
+                        require_component(cls, kind, name)
                         self._claim(kind, cls.name, name)
                         found.append(cls)
 
@@ -260,25 +194,6 @@ class PluginHost:
         provides = tuple(f"{cls.kind}:{cls.name}" for cls in found)
         self.plugins[name] = replace(self.plugins[name], provides=self.plugins[name].provides or provides)
         return found
-
-    def _check(self, cls: object, kind: str, plugin: str) -> None:
-        base = KINDS[kind]
-        if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise PluginLoadError(f"register_{kind}s got {cls!r}, which is no {base.__name__}", plugin=plugin)
-        if not (cls.name and cls.name == cls.name.lower() and cls.name.isidentifier()):
-            raise PluginLoadError(f"{cls.__name__}.name is {cls.name!r}, not a snake_case name", plugin=plugin)
-        if cls.api != API_VERSION:
-            raise PluginLoadError(
-                f"{kind} {cls.name} was written for contract version {cls.api}, this vibro has {API_VERSION}",
-                plugin=plugin,
-            )
-        missing = [module for module in cls.requires if importlib.util.find_spec(module) is None]
-        if missing:
-            raise PluginLoadError(
-                f"{kind} {cls.name} needs {missing[0]}, which is not installed",
-                plugin=plugin,
-                hint=f"pip install {missing[0]}",
-            )
 
     def _claim(self, kind: str, name: str, plugin: str) -> None:
         owner = self._components.setdefault((kind, name), plugin)
@@ -381,17 +296,3 @@ def _said(error: BaseException) -> str:
     except Exception:
         text = "(its message cannot be shown)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def describe(plugins: Iterable[PluginInfo]) -> list[dict[str, Any]]:
-    """Plugins for the manifest."""
-    return [
-        {
-            "name": p.name,
-            "origin": p.origin,
-            "distribution": p.distribution,
-            "version": p.version,
-            "isolated": not p.trusted,
-        }
-        for p in plugins
-    ]

@@ -13,6 +13,7 @@ from vibro.ingest.preview import NAMED
 from vibro.ingest.reader import Ingested
 from vibro.ingest.states import names_state
 from vibro.io.files import iso_time
+from vibro.words import counted
 
 MANY = 0.05  # share of records of another length from which on cutting is proposed
 
@@ -51,5 +52,7 @@ def described(got: Ingested, given: Mapping[str, Any]) -> tuple[dict[str, Any], 
             table["window"] = size
             said["window"] = "the recordings have many lengths: they are cut into records of so many samples"
         else:
-            said["window"] = f"{refused} recordings have another length; {size} would cut them all"
+            said["window"] = (
+                f"{counted(refused, 'recording has', 'recordings have')} another length; {size} would cut them all"
+            )
     return table, said

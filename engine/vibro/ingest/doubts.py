@@ -14,6 +14,7 @@ from vibro.ingest.matrix import SampleFile
 from vibro.ingest.options import IngestOptions
 from vibro.io.files import iso_time
 from vibro.scoring.regression import sensor_rows
+from vibro.words import counted
 
 LEVELS = 16  # distinct values from which on equal records are no chance
 PURE = 1e-6  # share of the power outside a few lines below which a record is a computed tone, which repeats by right
@@ -75,7 +76,8 @@ def clock_doubts(index: Index, alive: NDArray[np.bool_]) -> Iterator[tuple[str, 
     unset = rows[index.time[rows] < EPOCH]
     for source in np.unique(index.source[unset]):
         count = int(np.count_nonzero(index.source[unset] == source))
-        yield index.names["source"][source], f"{count} records have a time in 1970 or before: the clock was not set"
+        who = counted(count, "record has", "records have")
+        yield index.names["source"][source], f"{who} a time in 1970 or before: the clock was not set"
 
 
 def rate_doubts(

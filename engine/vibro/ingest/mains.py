@@ -9,6 +9,7 @@ from vibro.data import Quality
 from vibro.ingest import comb
 from vibro.ingest.accounting import WARNING, Finding
 from vibro.ingest.candidates import Candidates
+from vibro.words import counted
 
 PROBES = 64  # records that are looked at for the comb of the mains
 LOOK = 1 << 22  # samples looked at in all probes, so that long recordings take no more memory
@@ -61,7 +62,9 @@ def _low_mains(found: Candidates, x: NDArray[np.float32], rows: Rows, fs: float,
                 found.mark(i, Quality.LOW_MAINS, "Q017", f"share of the mains {max(share[k], 0):.2f}")
                 low += 1
     if low:
-        found.warnings.append(f"{low} records hold little of the mains and its harmonics (Q017)")
+        found.warnings.append(
+            f"{counted(low, 'record holds', 'records hold')} little of the mains and its harmonics (Q017)"
+        )
 
 
 def most_frequent(values: NDArray[np.generic]) -> float:

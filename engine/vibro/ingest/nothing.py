@@ -12,6 +12,7 @@ from vibro.ingest.files import UNTAKEN, Listing
 from vibro.ingest.options import IngestOptions
 from vibro.ingest.preview import unread
 from vibro.ingest.ways import way_out
+from vibro.words import counted
 
 
 class NothingAccepted(DataError):
@@ -47,7 +48,7 @@ def nothing_accepted(
         if not listing.ignored:
             return error(f"nothing to read under {listing.root}: no file")
         foreign = [item for item in listing.ignored if item[1] == UNTAKEN] or listing.ignored
-        found = f"{len(listing.ignored)} files that no reader takes: {unread(foreign)}"
+        found = f"{counted(len(listing.ignored), 'file')} that no reader takes: {unread(foreign)}"
         return error(f"nothing to read under {listing.root}: {found}{_why(listing, foreign)}", _other_format(listing))
     if not total.read:
         return error(f"no record in {', '.join(list(books.files)[:3])}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vibro.data import Quality
 from vibro.ingest.repair import longest_run
+from vibro.words import counted
 
 CLIP_SHARE = 0.01  # samples at an extreme from which on clipping is looked at
 CLIP_LEVELS = 32  # distinct values; a record of fewer is a slow or coarse channel at rest
@@ -91,7 +92,7 @@ def _channel(
     if float(high) - float(low) < STILL * abs(mean):
         return Quality.STILL, f"all samples lie within {(float(high) - float(low)) / abs(mean):.1g} of {mean:.6g}"
     if at := _spikes(x, mean, deviation):
-        return Quality.SPIKES, f"{len(at)} lone spikes, the largest {x[at[0]]:.4g} at sample {at[0]}"
+        return Quality.SPIKES, f"{counted(len(at), 'lone spike')}, the largest {x[at[0]]:.4g} at sample {at[0]}"
     return Quality(0), ""
 
 

@@ -34,10 +34,11 @@ def refusal(record: Record) -> Rejected | None:
     finite = np.isfinite(record.signal)
     channel = int(np.argmin(finite.all(axis=1)))
     start, stop = runs(~finite[channel])[0]
-    where = f"channel {channel} " if len(finite) > 1 else ""
-    detail = f"{where}sample {start} is {record.signal[channel, start]}, not a finite float32"
+    detail = f"sample {start} is {record.signal[channel, start]}, not a finite float32"
     if stop - start > 1:
-        detail = f"{where}samples {start} to {stop - 1} are not finite"
+        detail = f"samples {start} to {stop - 1} are not finite"
+    if len(finite) > 1:
+        detail = f"channel {channel}: {detail}"
     time = iso_time(record.time)
     return Rejected("Q007", detail, record.row, record.line, record.offset, f"/{start}", "", record.sensor, time)
 

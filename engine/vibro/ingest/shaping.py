@@ -16,6 +16,7 @@ from vibro.ingest.options import IngestOptions
 from vibro.ingest.quality import Judged, judged
 from vibro.ingest.repair import filled, refusal
 from vibro.ingest.units import factor, scaled, unit_named
+from vibro.words import counted
 
 
 class Shaped(NamedTuple):
@@ -80,7 +81,7 @@ class Shaper:
                 if isinstance(before, Record) and before.signal is not part.signal:
                     gaps = int(np.count_nonzero(~np.isfinite(before.signal)))
                     if gaps:
-                        words = found.words or f"{gaps} samples were interpolated"
+                        words = found.words or f"{counted(gaps, 'sample was', 'samples were')} interpolated"
                         found = replace(found, bits=found.bits | Quality.REPAIRED, words=words)
                 yield _shaped(part, found)
 

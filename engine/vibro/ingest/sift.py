@@ -17,6 +17,7 @@ from vibro.ingest.mains import most_frequent, rates_of
 from vibro.ingest.units import factor, unit_named
 from vibro.io.files import iso_time
 from vibro.scoring.regression import sensor_rows
+from vibro.words import counted
 
 FS_TOLERANCE = 1e-6  # relative
 CODES = {  # the first that fits names a record's level
@@ -28,10 +29,13 @@ CODES = {  # the first that fits names a record's level
 }
 REMARKS = {Quality.SPIKES: "Q023", Quality.SCALE: "Q024", Quality.STILL: "Q014", Quality.REPAIRED: "Q007"}
 _SAID = {
-    "Q023": "hold lone spikes of the converter",
-    "Q024": "stand at about 1,000 times the level of their sensor, or a thousandth",
-    "Q014": "hardly move beside their mean",
-    "Q007": "had gaps that were interpolated",
+    "Q023": ("record holds lone spikes of the converter", "records hold lone spikes of the converter"),
+    "Q024": (
+        "record stands at about 1,000 times the level of its sensor, or a thousandth",
+        "records stand at about 1,000 times the level of their sensor, or a thousandth",
+    ),
+    "Q014": ("record hardly moves beside its mean", "records hardly move beside their mean"),
+    "Q007": ("record had gaps that were interpolated", "records had gaps that were interpolated"),
 }
 Rows = NDArray[np.intp]
 
@@ -169,7 +173,8 @@ class Sift(Candidates):
                 continue
             for i in rows:
                 self.convert(int(i), times)
-            self.warnings.append(f"{len(rows)} records in {own} were converted to {target}: times {times:.6g}")
+            who = f"{counted(len(rows), 'record')} in {own} {'was' if len(rows) == 1 else 'were'}"
+            self.warnings.append(f"{who} converted to {target}: times {times:.6g}")
         return target
 
     def repeats(self, words: dict[int, str]) -> None:
@@ -196,7 +201,7 @@ class Sift(Candidates):
                 self.books.decide(self.finding(int(i), code, INVALID, text))
         for bit, code in REMARKS.items():
             if count := int(np.count_nonzero(self.alive & (bits & int(bit) > 0))):
-                self.warnings.append(f"{count} records {_SAID[code]} ({code})")
+                self.warnings.append(f"{counted(count, *_SAID[code])} ({code})")
 
     def doubts(self, fs: float, samples: int, words: dict[int, str]) -> None:
         """What cannot be decided, only asked: the sampling rate, clocks, records at another scale."""

@@ -17,6 +17,7 @@ from vibro.ingest.accounting import QUARANTINED, Finding
 from vibro.ingest.keys import KEYS, Match, Table, match_rows, read_table, times_of
 from vibro.ingest.units import UNITS, unit_named
 from vibro.io.files import iso_time
+from vibro.words import counted
 
 _LABELS = {"": -1, "-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
 MOST = float(np.finfo(np.float32).max)  # of a covariate
@@ -79,7 +80,8 @@ def read_labels(
     lost = _not_quarantined(table, lost, accounting)
     warnings = []
     if lost:
-        message = f"{len(lost)} rows of {path.name} match no record, the first on line {table.lines[lost[0]]}"
+        who = f"{counted(len(lost), 'row')} of {path.name} {'matches' if len(lost) == 1 else 'match'}"
+        message = f"{who} no record, the first on line {table.lines[lost[0]]}"
         if not partial:
             raise ConfigError(message, hint="--labels-partial turns this into a warning")
         warnings.append(message)
@@ -159,7 +161,8 @@ def read_covariates(path: Path, batch: SignalBatch, tolerance: float = 600.0) ->
     if not matched:
         raise ConfigError(f"no row of {path.name} matches a record", hint="compare its keys with vibro data check")
     without = len(batch) - matched
-    return joined, [f"{without} of {len(batch)} records have no row in {path.name}"] if without else []
+    have = "has" if without == 1 else "have"
+    return joined, [f"{without} of {len(batch)} records {have} no row in {path.name}"] if without else []
 
 
 def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]]:
@@ -182,12 +185,13 @@ def read_sensors(path: Path, batch: SignalBatch) -> tuple[SignalBatch, list[str]
             warnings.append(f"{table.place(k)}: sensor {sensor} has fs {fs}, the records {batch.fs:g}")
     unknown = sorted(set(machine) - set(batch.sensors))
     if unknown:
-        warnings.append(f"{len(unknown)} sensors of {path.name} have no record: {', '.join(unknown[:5])}")
+        who = f"{counted(len(unknown), 'sensor')} of {path.name} {'has' if len(unknown) == 1 else 'have'}"
+        warnings.append(f"{who} no record: {', '.join(unknown[:5])}")
     missing = sorted(set(batch.sensors) - set(machine))
     if missing:
-        warnings.append(
-            f"{len(missing)} sensors are not in {path.name} and keep their machine: {', '.join(missing[:5])}"
-        )
+        who = f"{counted(len(missing), 'sensor is', 'sensors are')} not in {path.name}"
+        keep = "keeps its" if len(missing) == 1 else "keep their"
+        warnings.append(f"{who} and {keep} machine: {', '.join(missing[:5])}")
     named = np.array([machine.get(sensor, "") for sensor in batch.sensors], dtype=np.str_)[batch.sensor]
     own = np.array(batch.machines, dtype=np.str_)[batch.machine]
     codes, names = encode(np.where(named == "", own, named).tolist())

@@ -220,7 +220,7 @@ def _run(argv: Sequence[str] | None) -> int:
     if strange := sorted(set(records.sensor.tolist()) - set(about["sensors"])):
         warn(f"the model does not know sensor {', '.join(strange)}: judged as usual for all")
     if lacking := int((~np.isfinite(records.covariates)).any(axis=1).sum()):
-        said = f"{lacking} of {len(records.x)} records lack {' or '.join(about['covariates'])}"
+        said = f"{lacking} of {len(records.x)} records {'lacks' if lacking == 1 else 'lack'} {' or '.join(about['covariates'])}"
         warn(f"{said}: calibrated without covariates")
     write(about, records, model.score(records))
     return 0

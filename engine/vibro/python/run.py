@@ -34,7 +34,8 @@ from vibro.runs.options import DataOptions, RunOptions
 from vibro.runs.score import score_data
 from vibro.runs.threshold import rethreshold, rewrite_report
 from vibro.store import manifest, tables
-from vibro.store.rundir import INTERNAL, is_run
+from vibro.store.place import INTERNAL, is_run
+from vibro.words import counted
 
 OF_RECORDS = ("sensor", "machine", "time")
 
@@ -131,7 +132,7 @@ class Run:
     def __repr__(self) -> str:
         found = self.summary
         levels = ", ".join(f"{n} {level}" for level, n in found["levels"].items() if n)
-        return f"<vibro run: {found['ensemble']}, {found['records']['accepted']} records ({levels}) in {self.path}>"
+        return f"<vibro run: {found['ensemble']}, {counted(found['records']['accepted'], 'record')} ({levels}) in {self.path}>"
 
     def _repr_html_(self) -> str:
         return html(self.path)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from vibro.report.data import load
 from vibro.report.page import fill
-from vibro.report.sections import distribution, head, levels, say, when, worst_first
+from vibro.report.rows import worst_first
+from vibro.report.sections import distribution, head, levels, say
+from vibro.report.sensor_map import when
 from vibro.report.texts import texts
 
 HEIGHT = 640  # pixels of the frame

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.io.tensors import load_tensors
-from vibro.report.data import LEVELS, RunData
+from vibro.report.data import RunData
 from vibro.scoring.marks import FAULT, KINDS, Look, usual_distance
+from vibro.scoring.verdict import NORMAL
 from vibro.store.index import SCORES, index_of
 from vibro.store.marks import read_marks
 
 NEAREST = 3  # records of either kind
-NORMAL = LEVELS.index("normal")
 
 
 def nearest(run: RunData, row: int) -> dict[str, list[dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vibro.io import files
-from vibro.report import charts
+from vibro.report import cells, charts
 from vibro.report.data import RunData
 from vibro.report.svg import Svg
 from vibro.report.texts import Texts
@@ -42,12 +42,12 @@ def detectors(run: RunData) -> list[dict[str, Any]]:
                 "status": d.get("status", ""),
                 "reason": d.get("reason") or "",
                 "weight": d.get("weight"),
-                "bar": charts.meter(d.get("weight"), most),
+                "bar": cells.meter(d.get("weight"), most),
                 "cut": d.get("cut"),
                 "passed": sensitivity.get("passed"),
                 "margin": sensitivity.get("margin"),
                 "health": d.get("health") or {},
-                "loss": charts.loss_curve(d.get("loss") or []),
+                "loss": cells.loss_curve(d.get("loss") or []),
                 "useful": useful.get(d["id"]),
                 "adds": parts[d["id"]]["with"] - parts[d["id"]]["without"] if d["id"] in parts else None,
                 "seconds": sum(s for s in seconds if s is not None) if any(s is not None for s in seconds) else None,
@@ -87,7 +87,7 @@ def _ease(smallest: float | None, severities: Sequence[float]) -> float:
 
 def _shaded(share: float, value: float | None = None) -> dict[str, Any]:
     """A table cell, darker for a larger share."""
-    return {"value": value, "share": share, "class": f"h{min(charts.SHADES - 1, int(share * charts.SHADES))}"}
+    return {"value": value, "share": share, "class": f"h{min(cells.SHADES - 1, int(share * cells.SHADES))}"}
 
 
 def alike(run: RunData, t: Texts) -> Svg | None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from vibro.diagnosis.diagnose import Diagnosis
 from vibro.report import explain, explain_page
 from vibro.report.attribution import AttributionMaps
-from vibro.report.data import LEVELS, RunData, Signals
+from vibro.report.data import RunData, Signals
 from vibro.report.explain import Explanation
 from vibro.report.messages import translate
 from vibro.report.page import number
 from vibro.report.texts import Texts
+from vibro.scoring.verdict import INVALID, LEVELS
 from vibro.store.tables import printable
 
 USUAL = 40  # baseline records of a card at most
@@ -78,7 +79,7 @@ def _course(run: RunData, row: int, span: Sequence[float] | None) -> list[int]:
     if span is None or span[1] <= span[0]:
         return []
     near = (run.sensor == run.sensor[row]) & (run.x >= 2 * span[0] - span[1]) & (run.x <= span[1])
-    mine = np.flatnonzero(near & (run.level < LEVELS.index("invalid")))
+    mine = np.flatnonzero(near & (run.level < INVALID))
     mine = mine[np.argsort(run.x[mine], kind="stable")]
     return [int(i) for i in mine[np.unique(np.linspace(0, len(mine) - 1, min(COURSE, len(mine))).round().astype(int))]]
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from vibro.errors import StateError
 from vibro.io.tensors import decode_text, pick_tensors
+from vibro.scoring.verdict import LEVELS
 from vibro.store import manifest, tables
 from vibro.store.index import SCORES
 
 # record ids -> samples (C, T) of those that could be read, and notes on the others
 Signals = Callable[[Sequence[str]], tuple[dict[str, NDArray[np.float32]], list[str]]]
 
-LEVELS = ("normal", "attention", "alarm", "invalid", "indeterminate")
 FINDINGS = 100  # rows of the quarantine table that are shown
 
 

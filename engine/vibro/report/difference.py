@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.io import files
-from vibro.report.data import LEVELS
 from vibro.report.page import count, fill, number, score
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, mark, polyline, text
 from vibro.report.texts import Texts, texts
+from vibro.scoring.verdict import LEVELS
 from vibro.store.tables import printable
 
 PARTS = ("data", "view", "detector", "calibration", "weight", "cut")  # in the order in which a verdict comes about

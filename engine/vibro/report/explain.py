@@ -23,7 +23,8 @@ from vibro.ingest.shaping import Shaper, in_unit
 from vibro.report import indicators
 from vibro.report.alike import nearest
 from vibro.report.attribution import AttributionMap
-from vibro.report.data import LEVELS, RunData, load
+from vibro.report.data import RunData, load
+from vibro.scoring.verdict import LEVELS, NORMAL
 from vibro.store import manifest, tables
 from vibro.store.lookup import find_record
 
@@ -33,7 +34,6 @@ NEIGHBOURS = 5  # on each side
 ALIKE = 3  # normal records of the most similar states that stand for the usual
 FEATURES = 12  # indicators listed
 UNREAD = Diagnosis((), ("what it looks like cannot be said: its samples could not be read",), judged=False)
-NORMAL, INVALID = LEVELS.index("normal"), LEVELS.index("invalid")
 
 
 @dataclass(frozen=True)

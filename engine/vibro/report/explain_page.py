@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from vibro.diagnosis.hypothesis import NONE
 from vibro.io import files
-from vibro.report import charts, indicators
+from vibro.report import cells, charts, indicators
 from vibro.report.attribution import AttributionMap, legend, sentence
-from vibro.report.charts import WIDTH
-from vibro.report.data import LEVELS
+from vibro.report.axes import WIDTH
 from vibro.report.evidence import COLUMNS, ROWS, evidence
 from vibro.report.explain import Explanation, detectors
 from vibro.report.marked_lines import envelope_spectrum, marked, spectrum_marks, with_envelope
@@ -25,6 +24,7 @@ from vibro.report.page import fill, number
 from vibro.report.scale import Scale, score_scale
 from vibro.report.svg import Svg, drawing, element, polyline, text
 from vibro.report.texts import Texts, texts
+from vibro.scoring.verdict import LEVELS
 
 ENVELOPE = 900  # columns of the waveform's envelope
 CHANNELS = 4  # drawn
@@ -265,16 +265,14 @@ def _channel(name: str) -> tuple[str, str]:
 
 
 def _bar(detector: Mapping[str, Any], table: Mapping[str, Any]) -> Svg:
-    return charts.meter(detector["share"], _most(table), "alarm" if detector["exceeds"] else "normal")
+    return cells.meter(detector["share"], _most(table), "alarm" if detector["exceeds"] else "normal")
 
 
 def _occluded(told: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The bands of an occlusion with a bar for how much the score falls."""
     bands = told["bands"] if told else []
     most = max((abs(b["fall"]) for b in bands), default=1.0) or 1.0
-    return [
-        {**b, "bar": charts.meter(b["fall"], most, "alarm" if b["fall"] > 0.25 * most else "normal")} for b in bands
-    ]
+    return [{**b, "bar": cells.meter(b["fall"], most, "alarm" if b["fall"] > 0.25 * most else "normal")} for b in bands]
 
 
 def _most(table: Mapping[str, Any]) -> float:

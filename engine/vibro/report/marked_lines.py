@@ -7,7 +7,7 @@ import numpy as np
 from vibro.diagnosis.envelope import envelope, log_level
 from vibro.diagnosis.hypothesis import Hypothesis, Mark
 from vibro.diagnosis.lines import PAD, find_lines
-from vibro.report.charts import WIDTH
+from vibro.report.axes import WIDTH
 from vibro.report.explain import Explanation
 from vibro.report.scale import Scale
 from vibro.report.svg import Svg, drawing, element, polyline, text

@@ -16,12 +16,13 @@ from vibro.report.catalogue.detectors import DETECTORS
 from vibro.report.catalogue.errors import ERRORS
 from vibro.report.catalogue.evidence import EVIDENCE
 from vibro.report.catalogue.help import HELP
+from vibro.report.catalogue.quarantine import QUARANTINE
 from vibro.report.catalogue.terminal import TERMINAL
 from vibro.report.sentences import PHRASES, SENTENCES
 
 VERBATIM = {"path", "path2", "file", "folder", "run"}  # values that are typed: a folder may be called as a word is
 LISTS = ("{a}, {b} and {c}", "{a} and {b}")  # of names and known phrases; anything else with "and" in it is no list
-OTHERS = (*PHRASES, *DETECTORS, *EVIDENCE, *BENCHMARK, *ERRORS, *HELP, *TERMINAL)
+OTHERS = (*PHRASES, *DETECTORS, *EVIDENCE, *BENCHMARK, *ERRORS, *QUARANTINE, *HELP, *TERMINAL)
 
 DO, TRUST, KNOW = "do", "trust", "know"  # go and look; how far the verdict can be trusted; how it came about
 GROUPS = (DO, TRUST, KNOW)

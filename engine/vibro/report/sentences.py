@@ -16,8 +16,8 @@ _DO: Pairs = (
         "{n} 个传感器在各自设备上单独偏离（{names}）：请先检查传感器及其安装",
     ),
     (
-        "machine {machine} at {time}, its newest instant: {n#} sensors stand out at once and impulsively, as in a transient;"
-        " only a later instant can show it, until then the level stands",
+        "machine {machine} at {time}, its newest instant: {n#} [sensor stands|sensors stand] out at once and impulsively,"
+        " as in a transient; only a later instant can show it, until then the level stands",
         "设备 {machine} 在最新时刻 {time} 有 {n} 个传感器同时突出且呈冲击性，类似瞬态；须待下一时刻才能确定，在此之前级别不变",
     ),
     (
@@ -36,12 +36,12 @@ _DO: Pairs = (
         "拟合数据中似乎始终含有故障（远离正常的记录：{which}）；若已知哪些记录正常，请用 --labels FILE --fit-on normal",
     ),
     (
-        "{n#} records raise an alarm although their operating state{of} lies beyond those that the model was fitted on: look"
-        " at that state first",
+        "{n#} [record raises|records raise] an alarm although [its|their] operating state{of} lies beyond those that the"
+        " model was fitted on: look at that state first",
         "{n} 条记录报警，但其工况{of}超出模型拟合时的范围：请先核对该工况",
     ),
     (
-        "{n#} records lie before {time}, the first time that the model has seen: check the clock",
+        "{n#} [record lies|records lie] before {time}, the first time that the model has seen: check the clock",
         "{n} 条记录早于模型所见的最早时间 {time}：请检查时钟",
     ),
     (
@@ -69,18 +69,23 @@ _DO: Pairs = (
 
 _TRUST: Pairs = (
     (
-        "{n#} of {all#} records lack companions, the other sensors of their machine at their instant: {names} give them no"
-        " score, the other detectors judge them",
-        "{all} 条记录中有 {n} 条在同一时刻没有同设备的其他传感器：{names} 对其不给出分数，由其余检测器判定",
+        "{n#} of {all#} records [lacks|lack] companions, the other sensors of [its|their] machine at [its|their] instant:"
+        " {names} [gives|give] [it|them] no score{others?}",
+        "{all} 条记录中有 {n} 条在同一时刻没有同设备的其他传感器：{names} 对其不给出分数{others}",
     ),
     (
-        "{n#} of {all#} records are of sensors that had too few instants in common with others at the fit: {names} give them"
-        " no score, the other detectors judge them",
-        "{all} 条记录中有 {n} 条来自拟合时与其他传感器共同时刻过少的传感器：{names} 对其不给出分数，由其余检测器判定",
+        "{n#} of {all#} records [is of a sensor|are of sensors] that had too few instants in common with others at the fit:"
+        " {names} [gives|give] [it|them] no score{others?}",
+        "{all} 条记录中有 {n} 条来自拟合时与其他传感器共同时刻过少的传感器：{names} 对其不给出分数{others}",
     ),
     (
-        "{n#} of {all#} records are of sensors that {name} is not for: the other detectors judge them",
-        "{all} 条记录中有 {n} 条来自 {name} 不适用的传感器：由其余检测器判定",
+        "{n#} of {all#} records [is of a sensor|are of sensors] that {name} is not for{others?}",
+        "{all} 条记录中有 {n} 条来自 {name} 不适用的传感器{others}",
+    ),
+    (
+        "{n#} of {all#} records [gets|get] no verdict: the detectors that give [it|them] a score have less than {quorum#} of"
+        " the weight ({names})",
+        "{all} 条记录中有 {n} 条没有结论：给出分数的检测器权重不足 {quorum}（{names}）",
     ),
     (
         "folders that tell a state name no machine: {names} (--machine-from PATTERN says otherwise)",
@@ -137,9 +142,9 @@ _TRUST: Pairs = (
         "{records}虽超过多数检测器的自身界限，但各自仅略超，融合分数低于报警界限，故未报警（见 agreement 列）",
     ),
     (
-        "{n#} records over the alarm cut count as attention: their operating state{of} lies beyond those that the model was"
-        " fitted on, where it does not know what is normal",
-        "{n} 条超过报警界限的记录列为关注：其工况{of}超出模型拟合时的范围，模型不知该处何为正常",
+        "{records} over the alarm cut [counts|count] as attention: [its|their] operating state{of} lies beyond those"
+        " that the model was fitted on, where it does not know what is normal",
+        "{records}超过报警界限，列为关注：其工况{of}超出模型拟合时的范围，模型不知该处何为正常",
     ),
     ("the alarm cut by {method}: {why}", "报警界限（方法 {method}）：{why}"),
     (
@@ -153,8 +158,8 @@ _TRUST: Pairs = (
     ),
     ("{a}; no cut at a budget up to {budget#} reaches half of them", "{a}；预算到 {budget} 为止没有界限能检出其一半"),
     (
-        "{n#} of {all#} records lack {names}, which the model was fitted with: they are judged by its calibration without"
-        " covariates",
+        "{n#} of {all#} records [lacks|lack] {names}, which the model was fitted with: [it is|they are] judged by its"
+        " calibration without covariates",
         "{all} 条记录中有 {n} 条缺少模型所用的 {names}：按不含工况量的校准判定",
     ),
     (
@@ -170,17 +175,23 @@ _TRUST: Pairs = (
         "{groups}不足 2 个传感器或 {n} 条拟合记录：按全体传感器比较",
     ),
     (
-        "{n#} sensors have no record in the baseline {fit_on} and are judged by the others': {names}",
+        "{n#} [sensor has|sensors have] no record in the baseline {fit_on} and [is|are] judged by the others': {names}",
         "{n} 个传感器在基线 {fit_on} 中没有记录，按其他传感器判定：{names}",
     ),
-    ("{n#} records hold little of the mains and its harmonics (Q017)", "{n} 条记录几乎不含工频及其谐波（Q017）"),
-    ("{n#} records hold lone spikes of the converter (Q023)", "{n} 条记录含转换器的孤立尖峰（Q023）"),
     (
-        "{n#} records stand at about 1,000 times the level of their sensor, or a thousandth (Q024)",
+        "{n#} [record holds|records hold] little of the mains and its harmonics (Q017)",
+        "{n} 条记录几乎不含工频及其谐波（Q017）",
+    ),
+    ("{n#} [record holds|records hold] lone spikes of the converter (Q023)", "{n} 条记录含转换器的孤立尖峰（Q023）"),
+    (
+        "{n#} [record stands|records stand] at about 1,000 times the level of [its|their] sensor, or a thousandth (Q024)",
         "{n} 条记录的电平约为其传感器的 1000 倍或千分之一（Q024）",
     ),
-    ("{n#} records hardly move beside their mean (Q014)", "{n} 条记录几乎不偏离其均值（Q014）"),
-    ("{n#} records had gaps that were interpolated (Q007)", "{n} 条记录的缺口已插值补齐（Q007）"),
+    (
+        "{n#} [record hardly moves|records hardly move] beside [its|their] mean (Q014)",
+        "{n} 条记录几乎不偏离其均值（Q014）",
+    ),
+    ("{n#} [record|records] had gaps that were interpolated (Q007)", "{n} 条记录的缺口已插值补齐（Q007）"),
     (
         "the run learned from these labels: the figures on them are optimistic",
         "本次运行从这些标签中学习：基于它们的指标偏乐观",
@@ -202,9 +213,9 @@ _KNOW: Pairs = (
         "{transients}（同一时刻出现在设备多数传感器上，呈冲击性，下一时刻消失）：{when}；其中{records}超过报警界限，列为关注而非报警",
     ),
     (
-        "{n#} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign one as"
-        " normal records to each other",
-        "{n} 条超过界限的记录计为正常：已标为正常或无害，或与无害记录的接近程度如同正常记录之间",
+        "{records} over a cut [counts|count] as normal: [it was|they were] labelled normal or benign, or [lies|lie] as near"
+        " to a benign one as normal records to each other",
+        "{records}超过界限，计为正常：已标为正常或无害，或与无害记录的接近程度如同正常记录之间",
     ),
     ("{name} finds little of what the other members find; weight 0", "{name} 与其他检测器所见少有相同；权重为 0"),
     ("{name} is dead: its scores hardly vary; weight 0", "{name} 无效：其分数几乎不变；权重为 0"),
@@ -243,18 +254,18 @@ _KNOW: Pairs = (
     ),
     ("fuser.weights: {name} gave no scores; the other weights were scaled up", "{name} 未给出分数；其余权重按比例放大"),
     (
-        "{n#} records in {own} were converted to {target}: times {factor}",
-        "{n} 条单位为 {own} 的记录已换算为 {target}：乘以 {factor}",
+        "{records} in {own} [was|were] converted to {target}: times {factor}",
+        "单位为 {own} 的{records}已换算为 {target}：乘以 {factor}",
     ),
     ("the data state none, so the model's is taken: {what}", "数据未注明，取模型的值：{what}"),
-    ("{n#} of {all#} records have no row in {file}", "{all} 条记录中有 {n} 条在 {file} 中没有对应行"),
+    ("{n#} of {all#} records [has|have] no row in {file}", "{all} 条记录中有 {n} 条在 {file} 中没有对应行"),
     (
-        "{n#} rows of {file} match no record, the first on line {line#}",
+        "{n#} [row|rows] of {file} [matches|match] no record, the first on line {line#}",
         "{file} 中有 {n} 行没有对应记录，首个在第 {line} 行",
     ),
-    ("{n#} sensors of {file} have no record: {names}", "{file} 中有 {n} 个传感器没有记录：{names}"),
+    ("{n#} [sensor|sensors] of {file} [has|have] no record: {names}", "{file} 中有 {n} 个传感器没有记录：{names}"),
     (
-        "{n#} sensors are not in {file} and keep their machine: {names}",
+        "{n#} [sensor is|sensors are] not in {file} and [keeps its|keep their] machine: {names}",
         "{n} 个传感器不在 {file} 中，保留其原有设备：{names}",
     ),
 )
@@ -264,6 +275,8 @@ SENTENCES: Mapping[str, Pairs] = {"do": _DO, "trust": _TRUST, "know": _KNOW}
 PHRASES: Pairs = (
     ("error", "错误"),
     ("hint", "提示"),
+    (", the other detectors judge [it|them]", "，由其余检测器判定"),
+    (": the other detectors judge [it|them]", "：由其余检测器判定"),
     ("1 record", "1 条记录"),
     ("{n#} records", "{n} 条记录"),
     ("1 alarm", "1 个报警"),
@@ -350,7 +363,7 @@ PHRASES: Pairs = (
         "传感器 {sensor} 的时钟在第 {row} 行由 {a} 倒退到 {b}，共 {n} 次",
     ),
     (
-        "{n#} records have a time in 1970 or before: the clock was not set",
+        "{n#} [record has|records have] a time in 1970 or before: the clock was not set",
         "{n} 条记录的时间在 1970 年或以前：时钟未设定",
     ),
 )

@@ -20,7 +20,8 @@ from vibro.scoring.verdict import INVALID
 from vibro.store import bundle, manifest
 from vibro.store.bundle import BundleParts
 from vibro.store.index import SCORES, index_of
-from vibro.store.rundir import RunDir, is_run
+from vibro.store.place import is_run
+from vibro.store.rundir import RunDir
 
 FEWEST = 20  # records of a new baseline
 

@@ -19,7 +19,8 @@ from vibro.core.executors import make_executor
 from vibro.core.plan import resolved
 from vibro.data import SignalBatch, check_schema, earlier_than
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
-from vibro.host.manager import PluginHost, describe
+from vibro.host.discovery import describe
+from vibro.host.manager import PluginHost
 from vibro.ingest.tables import Labels
 from vibro.io.paths import cache_folder
 from vibro.runs.finetune import combined
@@ -35,7 +36,7 @@ from vibro.scoring.marks import Look
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, Verdict
 from vibro.store import bundle, manifest, tables
 from vibro.store.marks import marks_in, read_marks
-from vibro.store.rundir import check_free, real_path
+from vibro.store.place import check_free, real_path
 from vibro.store.viewcache import ViewCache
 
 UNKNOWN = "unknown"
@@ -210,11 +211,7 @@ def _write(
     """``classes.csv``, sorted by source and row."""
     table = (
         {
-            "record_id": str(batch.ids[i]),
-            "source": batch.sources[batch.source[i]],
-            "row": int(batch.row[i]),
-            "sensor_id": batch.sensors[batch.sensor[i]],
-            "data_time": batch.time[i],
+            **batch.named(i),
             "class": str(found["class"][i]),
             "confidence": float(found["confidence"][i]),
             "level": LEVELS[verdict.level[i]],

@@ -67,11 +67,7 @@ def top(batch: SignalBatch, verdict: Verdict, hypotheses: Mapping[str, Any]) -> 
     order = np.lexsort((batch.ids, -score))[:TOP]
     return [
         {
-            "record_id": str(batch.ids[i]),
-            "source": batch.sources[batch.source[i]],
-            "row": int(batch.row[i]),
-            "sensor_id": batch.sensors[batch.sensor[i]],
-            "data_time": batch.time[i],
+            **batch.named(i),
             "score": float(verdict.score[i]),
             "persistent_score": float(verdict.persistent[i]),
             "level": LEVELS[verdict.level[i]],

@@ -15,7 +15,7 @@ from vibro.runs.fit import run_ensemble
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.simulate.simulate import simulate
 from vibro.simulate.write import write
-from vibro.store.rundir import real_path
+from vibro.store.place import real_path
 
 
 def run_demo(

@@ -19,7 +19,8 @@ from vibro.core.rows import Rows
 from vibro.core.scheduler import SerialExecutor
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, PluginError
-from vibro.host.manager import PluginHost, describe
+from vibro.host.discovery import describe
+from vibro.host.manager import PluginHost
 from vibro.ingest.settings import taken_along
 from vibro.injection.fit import fit_ensemble
 from vibro.io.paths import cache_folder

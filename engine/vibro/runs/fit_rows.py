@@ -15,6 +15,7 @@ from vibro.data import SignalBatch, parse_time
 from vibro.errors import ConfigError, DataError
 from vibro.ingest.tables import Labels
 from vibro.scoring.regression import sensor_rows
+from vibro.words import counted
 
 FORMS = "all, normal, split:NAME, first:0.2 (a share of each sensor's time), first:30d or until:2024-03-01"
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
@@ -42,9 +43,7 @@ def rows_to_fit(batch: SignalBatch, labels: Labels | None, fit_on: str) -> tuple
     where every record is invalid.
     """
     if not batch.valid.any():
-        raise DataError(
-            f"there is nothing to fit on: all {len(batch)} records are invalid", hint="vibro data check DATA says why"
-        )
+        raise DataError("there is nothing to fit on: no record is valid", hint="vibro data check DATA says why")
     if fit_on == "all":
         return make_rows(batch), []
     kind, _, value = fit_on.partition(":")
@@ -77,9 +76,9 @@ def _baseline_rows(batch: SignalBatch, fit_on: str) -> tuple[Rows, list[str]]:
     said = []
     if without:
         names = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        said = [
-            f"{len(without)} sensors have no record in the baseline {fit_on} and are judged by the others': {names}"
-        ]
+        one = len(without) == 1
+        who, judged = counted(len(without), "sensor has", "sensors have"), "is judged" if one else "are judged"
+        said = [f"{who} no record in the baseline {fit_on} and {judged} by the others': {names}"]
     return replace(make_rows(batch, rows, fit_on), judged_held_out=True, clean=True), said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vibro.core.plan import Plan
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch
+from vibro.words import counted
 
 LONG_RUN = 300.0  # seconds above which the printed plan names a shorter way
 
@@ -15,9 +16,10 @@ def forecast(plan: Plan, batch: SignalBatch, rows: Rows, executor: str) -> list[
     seconds = 3.0 + seconds_of(plan, batch) / workers
     megabytes = 450 * (workers if workers == 1 else 1 + workers) + 3 * len(batch) * 4800 / 1e6
     lines = [
-        f"{len(batch)} records of {batch.length} samples at {batch.fs:g} Hz, {len(batch.sensors)} sensors,"
-        f" {len(batch.machines)} machines; fitting on {len(rows.fit)} ({rows.strategy})",
-        f"ensemble {plan.name}: {len(plan.detectors)} detectors on {len(plan.views)} views;"
+        f"{counted(len(batch), 'record')} of {batch.length} samples at {batch.fs:g} Hz,"
+        f" {counted(len(batch.sensors), 'sensor')}, {counted(len(batch.machines), 'machine')};"
+        f" fitting on {len(rows.fit)} ({rows.strategy})",
+        f"ensemble {plan.name}: {counted(len(plan.detectors), 'detector')} on {counted(len(plan.views), 'view')};"
         f" about {_duration(seconds)} and {megabytes:.0f} MB",
     ]
     if seconds > LONG_RUN and plan.name != "quick":

@@ -9,8 +9,9 @@ import numpy as np
 
 from vibro.core.rows import Rows
 from vibro.data import SignalBatch
-from vibro.runs.voice import counted, names
+from vibro.runs.voice import names
 from vibro.scoring.regression import A_GROUP
+from vibro.words import counted
 
 
 def with_groups(

@@ -11,14 +11,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from vibro.errors import ConfigError, IncompatibleModelError, StateError
-from vibro.io.tensors import load_tensors
 from vibro.runs.model import MODEL, model_folder, remark_model
 from vibro.scoring.marks import KINDS, Look, Marks
 from vibro.store import manifest, tables
-from vibro.store.index import SCORES, index_of
+from vibro.store.finished import open_finished
+from vibro.store.index import index_of
 from vibro.store.lookup import find_record
 from vibro.store.marks import NAME, marks_in, read_marks, write_marks
-from vibro.store.rundir import RunDir, is_run
+from vibro.store.place import is_run
+from vibro.store.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,7 @@ def label_records(path: Path, records: Sequence[str], kind: str, fault_type: str
         raise ConfigError(f"--as {kind!r} is not known", hint=f"use {', '.join(KINDS)}")
     if fault_type and kind == "normal":
         raise ConfigError("a normal record has no type", hint="leave --type out, or use --as fault or benign")
-    if not path.is_dir():
-        raise ConfigError(f"no such run directory: {path}")
-    kept = manifest.verify(path)
-    stored = load_tensors(path / SCORES)
-    if "signature" not in stored:
-        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
+    kept, stored = open_finished(path, "signature")
     scores = tables.read_scores(path)
     found = [_row(scores, find_record(scores, record, path), kind, fault_type) for record in dict.fromkeys(records)]
     with RunDir.edit(path) as run:

@@ -30,7 +30,7 @@ from vibro.scoring.verdict import Calibration
 from vibro.store import bundle, manifest
 from vibro.store.bundle import BundleParts
 from vibro.store.marks import marks_of, marks_state
-from vibro.store.rundir import is_run
+from vibro.store.place import is_run
 
 MODEL = "model"
 WITHOUT = "calibration_without_covariates"

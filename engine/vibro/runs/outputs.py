@@ -18,7 +18,8 @@ from vibro.benchmark.evaluate import evaluate
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import Plan
 from vibro.data import SignalBatch, encode
-from vibro.host.manager import PluginHost, PluginInfo
+from vibro.host.discovery import PluginInfo
+from vibro.host.manager import PluginHost
 from vibro.io.tensors import encode_text, save_tensors
 from vibro.report import Signals, write_report
 from vibro.runs import summary

@@ -50,11 +50,7 @@ def write_pseudolabels(
     rows = np.flatnonzero(found.label >= 0)
     table = (
         {
-            "record_id": str(batch.ids[i]),
-            "source": batch.sources[batch.source[i]],
-            "row": int(batch.row[i]),
-            "sensor_id": batch.sensors[batch.sensor[i]],
-            "data_time": batch.time[i],
+            **batch.named(int(i)),
             "label": int(found.label[i]),
             "weight": float(found.weight[i]),
             "origin": rule,

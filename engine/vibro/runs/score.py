@@ -16,19 +16,21 @@ from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.core.plan import resolved
 from vibro.data import SignalBatch, check_schema, earlier_than
 from vibro.errors import ConfigError, PluginError, QuorumError
-from vibro.host.manager import PluginHost, describe
+from vibro.host.discovery import describe
+from vibro.host.manager import PluginHost
 from vibro.io.paths import cache_folder
 from vibro.runs.hosts import check_address_space
 from vibro.runs.model import load_model, model_folder, verify_model
 from vibro.runs.options import DataOptions, RunOptions, settings
 from vibro.runs.outputs import decision, finish, plugins_of
 from vibro.runs.session import check_input, finished, job, read_input
-from vibro.runs.voice import counted, names
+from vibro.runs.voice import names
 from vibro.scoring.verdict import INDETERMINATE, INVALID, Verdict
 from vibro.store import manifest
 from vibro.store.marks import marks_in, not_obeyed, read_marks
-from vibro.store.rundir import check_free, real_path
+from vibro.store.place import check_free, real_path
 from vibro.store.viewcache import ViewCache
+from vibro.words import counted
 
 
 def score_data(host: PluginHost, model: Path, data: DataOptions, options: RunOptions, out: Path) -> dict[str, Any]:

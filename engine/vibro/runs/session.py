@@ -31,7 +31,8 @@ from vibro.runs.fit_rows import check_fit_on
 from vibro.runs.options import DataOptions, RunOptions
 from vibro.store import manifest, tables
 from vibro.store.eventlog import EventLog
-from vibro.store.rundir import RunDir, clear, content, real_path, run_status
+from vibro.store.place import clear, content, real_path, run_status
+from vibro.store.rundir import RunDir
 from vibro.store.viewcache import ViewCache
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from vibro.core.fitted import FittedEnsemble
 from vibro.data import SignalBatch
-from vibro.errors import ConfigError, StateError, VibroError
+from vibro.errors import VibroError
 from vibro.host.manager import PluginHost
-from vibro.io.tensors import decode_text, load_tensors
+from vibro.io.tensors import decode_text
 from vibro.runs.model import MODEL, load_model
-from vibro.store import manifest
-from vibro.store.index import SCORES, index_of
+from vibro.store.finished import open_finished
+from vibro.store.index import index_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,7 @@ class Side:
 
 def open_side(host: PluginHost, path: Path) -> Side:
     """A finished run; ConfigError or StateError for anything else."""
-    if not path.is_dir():
-        raise ConfigError(f"no such run directory: {path}")
-    kept = manifest.verify(path)
-    stored = load_tensors(path / SCORES)
-    if "persistent" not in stored:
-        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
+    kept, stored = open_finished(path, "persistent")
     place = path if (path / MODEL).is_dir() else Path(kept["settings"]["model"]["path"])
     try:
         fitted = load_model(host, place, allow_missing=True)[0]

@@ -10,6 +10,7 @@ import numpy as np
 from vibro.runs.sides import Side, matched
 from vibro.scoring.marks import KINDS
 from vibro.store.marks import marks_of, read_marks
+from vibro.words import counted
 
 
 def stated(a: Side, b: Side, other_samples: int) -> list[tuple[str, str]]:
@@ -17,7 +18,9 @@ def stated(a: Side, b: Side, other_samples: int) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     one, two = a.manifest, b.manifest
     if one["fingerprint"] != two["fingerprint"]:
-        what = f"{other_samples} records hold other samples" if other_samples else "the runs hold other records"
+        what = "the runs hold other records"
+        if other_samples:
+            what = f"{counted(other_samples, 'record holds', 'records hold')} other samples"
         found.append(("data", what))
     told, now = one["settings"], two["settings"]
     found += [

@@ -20,13 +20,14 @@ from vibro.host.manager import PluginHost
 from vibro.ingest import IngestOptions, ingest
 from vibro.ingest.accounting import Finding
 from vibro.io.paths import cache_folder
-from vibro.io.tensors import decode_text, load_tensors
+from vibro.io.tensors import decode_text
 from vibro.scoring.marks import Look
 from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
-from vibro.store.index import SCORES, index_of
+from vibro.store.finished import open_finished
+from vibro.store.index import index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.viewcache import ViewCache
 
@@ -100,7 +101,7 @@ class StoredRun:
         lost = [ident for ident in self.batch.ids.tolist() if ident not in place]
         if lost:
             raise ConfigError(
-                f"{len(lost)} of {len(self.batch)} records of {self.path} are not in the data any more, {lost[0]} first",
+                f"the data lack {len(lost)} of the {len(self.batch)} records of {self.path}, {lost[0]} first",
                 hint="--data says where the data of the run lie now, or run the ensemble again",
             )
         return replace(self.batch, x=found.x[[place[ident] for ident in self.batch.ids.tolist()]])
@@ -108,10 +109,7 @@ class StoredRun:
 
 def open_run(path: Path) -> StoredRun:
     """A finished run whose files are all as they were written; ConfigError or StateError for anything else."""
-    if not path.is_dir():
-        raise ConfigError(f"no such run directory: {path}")
-    kept = manifest.verify(path)
-    stored = load_tensors(path / SCORES)
+    kept, stored = open_finished(path)
     if "held_out_z" not in stored:
         raise ConfigError(
             f"{path} holds no held-out scores: it was scored with a model, or written by an earlier version",

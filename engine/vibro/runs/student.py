@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from vibro.api import Classifier, Params, State, ViewKey, settings_of, view_key, without_use
 from vibro.context import Context
 from vibro.core.plan import PlannedView
-from vibro.core.planning import ROOT_ITEMS, plan_view
-from vibro.core.view_graph import ROOTS, items_agree
+from vibro.core.planning import item_of, plan_view
+from vibro.core.view_graph import items_agree
 from vibro.core.views import ViewStore
 from vibro.data import SignalBatch
 from vibro.errors import ConfigError, ContractError, NotApplicableError, StateError
@@ -54,8 +54,7 @@ def make_recipe(host: PluginHost, table: Mapping[str, Any], detectors: tuple[str
     assert issubclass(cls, Classifier)
     view = view_key(table.get("view", cls.view))
     planned, readers = plan_view(host, f"classifier {name}", view)
-    given = ROOT_ITEMS[view.name] if view.name in ROOTS else planned[view].cls.item
-    if not items_agree(given, cls.item):
+    if not items_agree(given := item_of(host, view), cls.item):
         raise ConfigError(f"classifier {name} takes items '{cls.item}', but view {view} gives '{given}'")
     settings = {key: value for key, value in without_use(table).items() if key != "view"}
     params = cls.make(settings, Context(), where=f"classifier.{name}").params

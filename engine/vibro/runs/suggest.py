@@ -46,11 +46,7 @@ def suggest_labels(
     found = suggest(batch, verdict, run.cuts, run.look, run.matrix.detectors, known, n, int(known.sum()))
     rows = [
         {
-            "record_id": str(batch.ids[s.row]),
-            "source": batch.sources[batch.source[s.row]],
-            "row": int(batch.row[s.row]),
-            "sensor_id": batch.sensors[batch.sensor[s.row]],
-            "data_time": batch.time[s.row],
+            **batch.named(s.row),
             "label": None,
             "fault_type": None,
             "score": float(verdict.persistent[s.row]),

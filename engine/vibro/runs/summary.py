@@ -9,7 +9,7 @@ from vibro.api import settings_of
 from vibro.core.fitted import FitReport, FittedEnsemble
 from vibro.data import SignalBatch
 from vibro.runs import counts, members, voice
-from vibro.runs.lacking import companions, lacking, other_sensors
+from vibro.runs.lacking import companions, lacking, other_sensors, undecided
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict
 
@@ -108,7 +108,8 @@ def build(
     if not known and any("conditioned" in str(d.view) for d in fitted.plan.detectors):
         said.append("no covariates were given: conditioned views equal the views they condition")
     said += lacking(fitted, batch)[1]
-    said += [*companions(fitted, report, matrix, batch), *other_sensors(fitted, matrix, batch)]
+    said += companions(fitted, report, matrix, verdict, batch)
+    said += [*other_sensors(fitted, matrix, verdict, batch), *undecided(fitted, verdict, batch)]
     return {
         "schema": SCHEMA,
         "status": "complete",

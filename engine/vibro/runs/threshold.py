@@ -16,12 +16,12 @@ from vibro.api import State, Thresholder
 from vibro.benchmark.evaluate import at_cuts
 from vibro.context import Context
 from vibro.data import SignalBatch
-from vibro.errors import ConfigError, StateError
+from vibro.errors import ConfigError
 from vibro.host.manager import PluginHost
 from vibro.ingest.tables import read_labels
 from vibro.injection.trial import Trial
 from vibro.io.named import check_plain
-from vibro.io.tensors import decode_text, load_tensors, save_tensors
+from vibro.io.tensors import decode_text, save_tensors
 from vibro.report import source_signals, write_report
 from vibro.runs import members, summary
 from vibro.runs.attribution import maps_of
@@ -38,6 +38,7 @@ from vibro.scoring.reasons import with_reasons
 from vibro.scoring.thresholds import Budgets, find_cuts, own_cuts
 from vibro.scoring.verdict import LEVELS, ScoreMatrix, Verdict, decide
 from vibro.store import manifest, tables
+from vibro.store.finished import open_finished, require
 from vibro.store.index import SCORES, index_of
 from vibro.store.marks import marks_in, marks_of, read_marks
 from vibro.store.rundir import RunDir
@@ -92,13 +93,10 @@ def rethreshold(
     kind which another cut within the budget catches. The model of the run gets the new cuts too, so that ``vibro score``
     goes on with them.
     """
-    if not path.is_dir():
-        raise ConfigError(f"no such run directory: {path}")
-    kept = manifest.verify(path)
+    kept, stored = open_finished(path, "reference_cut", "persistent")
     found = json.loads((path / "summary.json").read_text("utf-8"))
-    stored = load_tensors(path / SCORES)
-    if not {"reference_cut", "persistent", *(["label"] if found["metrics"] else [])} <= set(stored):
-        raise StateError(f"{path} was written by an earlier version, which kept less of its scores", hint="run again")
+    if found["metrics"]:
+        require(path, stored, "label")
     before = found["thresholds"]
     asked, method = method, method or before["method"]
     budgets = Budgets(**(before["budget"] if budget is None else budgets_for(budget)))

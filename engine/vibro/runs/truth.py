@@ -66,7 +66,7 @@ def real_labels(run: StoredRun, labels: Path, partial: bool) -> Truth:
     for value, name in ((0, "normal"), (1, "faulty")):
         if (n := int((y == value).sum())) < FEWEST:
             raise ConfigError(
-                f"{n} records with good data are labelled {name}; at least {FEWEST} are needed",
+                f"too few records with good data are labelled {name}: {n}, and {FEWEST} are needed",
                 hint=f"vibro suggest {run.path} names records that are worth a label",
             )
     types = Counter(str(t) for t in kind[y == 1] if t)
@@ -96,7 +96,8 @@ def with_pseudolabels(run: StoredRun, truth: Truth, path: Path) -> Truth:
     lost = len(table) if match is None else sum(not len(records) for records in match.records)
     if match is None or lost:
         raise ConfigError(
-            f"{lost} rows of {path.name} match no record of {run.path}", hint=f"vibro pseudolabel {run.path} -o FILE"
+            f"{run.path} has no record for {lost} of the {len(table)} rows of {path.name}",
+            hint=f"vibro pseudolabel {run.path} -o FILE",
         )
     real, known = truth.real, truth.faulty
     y, fault, weight = truth.y.copy(), truth.fault.copy(), truth.weight.copy()

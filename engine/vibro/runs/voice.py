@@ -12,6 +12,7 @@ from vibro.io import files
 from vibro.scoring.machines import ISOLATED, SINGLE_SENSOR, K, N
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import ALARM, ATTENTION, INVALID, LEVELS, REASONS, Verdict
+from vibro.words import counted
 
 NAMELESS = "(no name)"
 NAMED = 3  # names in a sentence; the others are counted
@@ -47,11 +48,6 @@ def names(found: Sequence[str]) -> str:
     return shown if len(found) <= NAMED else f"{shown} and {len(found) - NAMED} more"
 
 
-def counted(n: int, one: str) -> str:
-    """``1 record``, ``2 records``."""
-    return f"{n} {one}" if n == 1 else f"{n} {one}s"
-
-
 def percent(share: float) -> str:
     """``4.6 %``."""
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
@@ -68,18 +64,14 @@ def quiet_machines(machines: Sequence[Mapping[str, Any]]) -> list[str]:
         held = [row for row in isolated if np.isnat(row["since"]) != timed]
         n = sum(row["records_alarm"] for row in held)
         if n:
-            raises = "raises an alarm" if n == 1 else "raise alarms"
-            said.append(
-                f"{counted(n, 'record')} {raises} too seldom for an alarm of the machine ({rule}):"
-                f" attention of {_machines(held)}"
-            )
+            who = counted(n, "record raises an alarm", "records raise alarms")
+            said.append(f"{who} too seldom for an alarm of the machine ({rule}): attention of {_machines(held)}")
     held = [row for row in machines if row["reason"] == SINGLE_SENSOR]
     n = sum(row["sensors_alarm"] for row in held)
     if n:
-        keeps = "keeps" if n == 1 else "keep"
         said.append(
-            f"{counted(n, 'sensor')} {keeps} up an alarm without a second one at the same instants that would make it an alarm"
-            f" of the machine: attention of {_machines(held)}"
+            f"{counted(n, 'sensor keeps', 'sensors keep')} up an alarm without a second one at the same instants that"
+            f" would make it an alarm of the machine: attention of {_machines(held)}"
         )
     return said
 
@@ -117,18 +109,21 @@ def passing(verdict: Verdict, cuts: Cuts) -> list[str]:
         records = sum(int((verdict.persistent[event.rows] > cuts.alarm).sum()) for event in found.events)
         said.append(
             f"{counted(len(found.events), 'transient')} (at once on most sensors of a machine, impulsive, gone at the next"
-            f" instant): {when}; {counted(records, 'record')} of theirs above the alarm cut count as attention, not as alarm"
+            f" instant): {when}; {counted(records, 'record')} of theirs above the alarm cut"
+            f" {'counts' if records == 1 else 'count'} as attention, not as alarm"
         )
     for event in found.pending:
+        who = counted(event.sensors, "sensor stands", "sensors stand")
         said.append(
-            f"machine {names([event.machine])} at {files.iso_time(event.time)}, its newest instant: {event.sensors} sensors"
-            " stand out at once and impulsively, as in a transient; only a later instant can show it, until then the level"
-            " stands"
+            f"machine {names([event.machine])} at {files.iso_time(event.time)}, its newest instant: {who} out at once and"
+            " impulsively, as in a transient; only a later instant can show it, until then the level stands"
         )
     if benign := int((verdict.reason == REASONS.index("benign")).sum()):
+        count, they = ("counts", "it was") if benign == 1 else ("count", "they were")
+        lie = "lies" if benign == 1 else "lie"
         said.append(
-            f"{benign} records over a cut count as normal: they were labelled normal or benign, or lie as near to a benign"
-            " one as normal records to each other"
+            f"{counted(benign, 'record')} over a cut {count} as normal: {they} labelled normal or benign, or {lie} as near"
+            " to a benign one as normal records to each other"
         )
     return said
 
@@ -162,7 +157,7 @@ def minority(verdict: Verdict, cuts: Cuts) -> list[str]:
     n = int((against & (verdict.level < ALARM) & (verdict.persistent <= cuts.alarm)).sum())
     if n:
         said.append(
-            f"{counted(n, 'record')} {'is' if n == 1 else 'are'} no alarm though over the own cuts of most detectors: each of"
+            f"{counted(n, 'record is', 'records are')} no alarm though over the own cuts of most detectors: each of"
             " them is over by little, and the fused score stays below its cut (column agreement)"
         )
     return said
@@ -177,11 +172,14 @@ def unseen(batch: SignalBatch, verdict: Verdict, cuts: Cuts) -> list[str]:
     state = f"operating state{of} lies beyond those that the model was fitted on"
     said = []
     if suppressed:
+        count, their = ("counts", "its") if suppressed == 1 else ("count", "their")
         said.append(
-            f"{suppressed} records over the alarm cut count as attention: their {state}, where it does not know what is normal"
+            f"{counted(suppressed, 'record')} over the alarm cut {count} as attention: {their} {state},"
+            " where it does not know what is normal"
         )
     if alarms:
-        said.append(f"{alarms} records raise an alarm although their {state}: look at that state first")
+        who, their = counted(alarms, "record raises", "records raise"), "its" if alarms == 1 else "their"
+        said.append(f"{who} an alarm although {their} {state}: look at that state first")
     return said
 
 

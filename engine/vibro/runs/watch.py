@@ -22,7 +22,7 @@ from vibro.runs.scorer import Judged, Scorer
 from vibro.store.journal import NAME as JOURNAL
 from vibro.store.journal import Journal
 from vibro.store.lock import Lock
-from vibro.store.rundir import content, real_path
+from vibro.store.place import content, real_path
 
 SOON, LATER = 1.0, 60.0  # seconds from look to look
 LINES = (".jsonl", ".csv", ".tsv", ".txt")  # whose last line ends with a line break once they are whole

@@ -16,7 +16,8 @@ from vibro.io import files
 from vibro.store import seal
 from vibro.store.index import SCORES
 from vibro.store.lock import holder, in_use
-from vibro.store.rundir import INTERNAL, PUBLIC, describe
+from vibro.store.place import INTERNAL, PUBLIC
+from vibro.store.stages import describe
 
 SCHEMA = 1
 NAME = "manifest.json"

@@ -129,7 +129,9 @@ class Channels:
 
     def norm(self, x: NDArray[Any], own: NDArray[np.intp] | None = None) -> NDArray[np.float64]:
         """Root mean square of all channels (n,): by it rows are trimmed before there is a network."""
-        return np.sqrt(np.mean(self.apply(x, own).astype(np.float64) ** 2, axis=(1, 2)))
+        places = (slice(i, i + BLOCK) for i in range(0, len(x), BLOCK))
+        blocks = (self.apply(x[place], None if own is None else own[place]).astype(np.float64) for place in places)
+        return np.concatenate([np.sqrt(np.mean(block**2, axis=(1, 2))) for block in blocks])
 
     def state(self) -> State:
         """Arrays for a component's state."""

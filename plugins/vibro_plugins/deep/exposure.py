@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vibro.api import Context, NotApplicableError
+from vibro_plugins.deep.standardise import BLOCK, medians
 from vibro_plugins.deep.windows import windows_of
 
 REACH = (0.3, 6.0)  # of broad examples: their distance from the record, in usual distances of records from their median
@@ -51,7 +52,10 @@ def exposed(ctx: Context, x: NDArray[np.float32]) -> Examples:
     if given is None:
         raise NotApplicableError("no disturbed copies of its records, which the objective 'exposure' learns from")
     change = np.array([np.abs(a - x[i]).max() for a, i in zip(given.x, given.row, strict=True)])
-    usual = float(np.median(np.abs(x - np.median(x, axis=0)))) or float(np.abs(x).max()) or 1.0
+    away = x - medians(x)
+    np.abs(away, out=away)
+    usual = float(np.median(away, overwrite_input=True)) or float(np.abs(x).max()) or 1.0
+    del away  # as large as all rows
     differs = np.flatnonzero(change > LEAST_CHANGE * usual)
     if len(differs) < LEAST_COPIES:
         raise NotApplicableError(f"{len(differs)} of {len(change)} disturbed copies differ from their records")
@@ -66,10 +70,12 @@ def broad(x: NDArray[np.float32], source: NDArray[np.intp], rng: np.random.Gener
     Columns are changed in units of their median absolute deviation, by an amount uniform in its logarithm.
     """
     flat = x.reshape(len(x), -1)
-    away = np.abs(flat - np.median(flat, axis=0))
-    unit = np.median(away, axis=0)
+    centre = medians(flat)
+    unit = medians(flat, centre)
     unit = np.maximum(unit, 0.05 * unit.mean()) / 0.6745 * (unit > 0)
-    usual = float(np.median(np.sqrt(np.mean(np.square(away / np.where(unit > 0, unit, np.inf)), axis=1))))
+    scale = np.where(unit > 0, unit, np.inf)
+    blocks = (np.square((flat[i : i + BLOCK] - centre) / scale) for i in range(0, len(flat), BLOCK))
+    usual = float(np.median(np.concatenate([np.sqrt(np.mean(block, axis=1)) for block in blocks])))
     kind = rng.integers(0, 4, len(source))
     pattern = np.stack([_PATTERNS[k](flat.shape[1], rng) for k in kind])
     pattern /= np.sqrt(np.mean(pattern**2, axis=1, keepdims=True))

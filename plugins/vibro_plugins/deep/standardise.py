@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK, PLACES = 64, 4096  # rows, and values of a row, read at a time
+BLOCK = 64  # rows read at a time
+VALUES = 1 << 22  # values copied at a time where all rows are needed
 
 
 def floor_scale(scale: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -13,10 +14,17 @@ def floor_scale(scale: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.where(scale > 1e-6 * scale.max(), scale, 0.05 * scale.mean()).astype(np.float32)
 
 
-def medians(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Median over the rows of x (n, *item) of each value; a few values at a time, since ``np.median`` copies its input."""
-    flat = x.reshape(len(x), -1)
-    parts = [np.median(flat[:, i : i + PLACES], axis=0) for i in range(0, flat.shape[1], PLACES)]
+def medians(x: NDArray[np.float32], about: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Median over the rows of x (n, *item) of each value, or of how far it lies from ``about``.
+
+    A few values at a time, since ``np.median`` copies its input.
+    """
+    flat, step = x.reshape(len(x), -1), max(1, VALUES // max(1, len(x)))
+
+    def values(place: slice) -> NDArray[np.float32]:
+        return flat[:, place] if about is None else np.abs(flat[:, place] - about.reshape(-1)[place])
+
+    parts = [np.median(values(slice(i, i + step)), axis=0) for i in range(0, flat.shape[1], step)]
     return np.concatenate(parts).reshape(x.shape[1:]).astype(np.float32)
 
 

@@ -50,7 +50,7 @@ class Conditioned(FeatureExtractor):
     name = "conditioned"
     summary = "residuals of a view after regression on the covariates (load, temperature, ...)"
     Params = ConditionedParams
-    item = "f"
+    item, takes = "f", "f"
     seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 
@@ -82,7 +82,8 @@ class Conditioned(FeatureExtractor):
         within = robust_scale(residual)
         for s, rows in enumerate(sensor_rows(sensor)):
             if len(rows):
-                log_scale[s] = shrunk_log_scale(residual[rows], within, np.log(within), self.params.prior)
+                own = robust_scale(residual[rows], within)
+                log_scale[s] = shrunk_log_scale(own, len(rows), within, np.log(within), self.params.prior)
         self._scale = np.exp(log_scale)
         self._own, order = FitRows.of(_joined(x, covariates, sensor))
         self._leverage = leverage[order].astype(np.float32)

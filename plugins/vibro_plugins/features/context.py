@@ -62,7 +62,7 @@ class Context(FeatureExtractor):
     name = "context"
     summary = "residuals of a view after prediction from the machine's other sensors at the same instant"
     Params = ContextParams
-    item = "f"
+    item, takes = "f", "f"
     seconds = 0.1
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum", "components": 3}
 

@@ -21,6 +21,7 @@ CLIP, PRIOR = (
     12.0,
     50.0,
 )  # scales at which pixels are clipped; rows that the pooled scale counts for, as in ``per_sensor``
+AT_ONCE = 1024  # rows of a fit that are resized at a time
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ class Joined(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns location and scale of every pixel for each sensor."""
-        pictures = self._side_by_side(inputs)
         if self.params.per_sensor:
-            flat = pictures.reshape(len(pictures), -1).astype(np.float64)
-            self._pixels = SensorScale.fit(flat, _codes(inputs), PRIOR, group_of(inputs))
+            codes = _codes(inputs)
+            blocks = [slice(i, i + AT_ONCE) for i in range(0, len(codes), AT_ONCE)]
+            parts = [self._side_by_side({name: x[block] for name, x in inputs.items()}) for block in blocks]
+            flat = np.concatenate(parts).reshape(len(codes), -1)
+            self._pixels = SensorScale.fit(flat, codes, PRIOR, group_of(inputs))
         self._ready = True
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

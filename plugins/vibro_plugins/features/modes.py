@@ -43,7 +43,7 @@ class Modes(FeatureExtractor):
     name = "modes"
     summary = "residuals of a view after what the most similar records of the sensor show: operating modes"
     Params = ModesParams
-    item = "f"
+    item, takes = "f", "f"
     seconds = 0.3
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum", "records": 2}
 

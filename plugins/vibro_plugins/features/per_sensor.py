@@ -42,7 +42,7 @@ class PerSensor(FeatureExtractor):
     name = "per_sensor"
     summary = "each feature of a view in units of its own sensor's scale"
     Params = PerSensorParams
-    item = "f"
+    item, takes = "f", "f"
     seconds = 0.05
     test_settings: ClassVar[dict[str, Any]] = {"of": "spectrum"}
 

@@ -47,7 +47,7 @@ class ZeroneImage(FeatureExtractor):
     name = "zerone_image"
     summary = "the 1,200 Zerone values as a 30 x 40 picture"
     Params = ZeroneImageParams
-    item = "c h 40"
+    item, takes = "c h 40", "f"
 
     _middle: NDArray[np.float64] | None = None  # (1200 C,) centre of the range
     _reach: NDArray[np.float64]  # (1200 C,) half of the range, 0 where a value does not vary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from vibro.api import State
 from vibro.portable.covariates import or_pool
 from vibro.scoring.regression import group_rows, robust_scale, sensor_rows, varying
+from vibro_plugins.stats.columns import SOME
 from vibro_plugins.stats.shrinkage import shrunk_log_scale
+
+AT_ONCE = 1 << 20  # values measured at a time, so that many rows take no copy of all columns
 
 
 def group_of(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.intp] | None:
@@ -40,7 +43,7 @@ class SensorScale:
 
     @classmethod
     def fit(
-        cls, x: NDArray[np.float64], sensor: NDArray[np.intp], prior: float, group: NDArray[np.intp] | None = None
+        cls, x: NDArray[Any], sensor: NDArray[np.intp], prior: float, group: NDArray[np.intp] | None = None
     ) -> Self:
         """From rows (n, f) and sensor codes (n,); the pooled scale counts for ``prior`` rows in a sensor's own.
 
@@ -54,22 +57,19 @@ class SensorScale:
         return found
 
     @classmethod
-    def _of_all(cls, x: NDArray[np.float64], sensor: NDArray[np.intp], prior: float) -> Self:
+    def _of_all(cls, x: NDArray[Any], sensor: NDArray[np.intp], prior: float) -> Self:
         groups = sensor_rows(sensor)
         known = [len(rows) ** 3 / (len(rows) ** 3 + 50) for rows in groups]
-        pool = np.median(x, axis=0)
-        location = np.tile(pool, (len(groups) + 1, 1))
-        for s, rows in enumerate(groups):
-            if len(rows):
-                location[s] += known[s] * (np.median(x[rows], axis=0) - pool)
-        residual = x - location[sensor]
-        within, total = robust_scale(residual), robust_scale(x - pool)
+        step = max(SOME, AT_ONCE // max(1, len(x)))
+        blocks = np.array_split(x, -(-x.shape[1] // step), axis=1)
+        parts = [_measured(block.astype(np.float64), sensor, groups, known) for block in blocks]
+        location, within, total, own, kept = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
         log_scale = np.tile(np.log(total), (len(groups) + 1, 1))
         for s, rows in enumerate(groups):
             if len(rows):
                 log_scale[s] += known[s] * (np.log(within) - np.log(total))
-                log_scale[s] = shrunk_log_scale(residual[rows], within, log_scale[s], prior)
-        return cls(location, np.exp(log_scale), varying(x))
+                log_scale[s] = shrunk_log_scale(own[s], len(rows), within, log_scale[s], prior)
+        return cls(location, np.exp(log_scale), kept)
 
     def apply(self, x: NDArray[Any], sensor: NDArray[np.intp], clip: float) -> NDArray[np.float32]:
         """(value - location) / scale within +-clip; 0 in columns that do not vary."""
@@ -85,3 +85,20 @@ class SensorScale:
     def load(cls, state: State) -> Self:
         """Back from ``state``."""
         return cls(state["location"], state["scale"], state["kept"].astype(bool))
+
+
+def _measured(
+    x: NDArray[np.float64], sensor: NDArray[np.intp], groups: Sequence[NDArray[np.intp]], known: Sequence[float]
+) -> tuple[NDArray[Any], ...]:
+    """Of some columns (n, f): the locations, the robust scales of all rows about their sensors' locations and about the pool's,
+    those of each sensor's rows (S, f), and which columns vary.
+    """
+    pool = np.median(x, axis=0)
+    location = np.tile(pool, (len(groups) + 1, 1))
+    for s, rows in enumerate(groups):
+        if len(rows):
+            location[s] += known[s] * (np.median(x[rows], axis=0) - pool)
+    residual = x - location[sensor]
+    within = robust_scale(residual)
+    own = [robust_scale(residual[rows], within) if len(rows) else within for rows in groups]
+    return location, within, robust_scale(x - pool), np.array(own).reshape(-1, x.shape[1]), varying(x)

@@ -38,6 +38,14 @@ def test_a_fit_row_is_shown_as_if_it_had_been_left_out():
     assert np.sqrt(np.mean(channels.apply(copy, inside)[:, 2] ** 2)) > np.sqrt(np.mean(channels.apply(copy)[:, 2] ** 2))
 
 
+def test_the_norm_is_taken_a_block_at_a_time():
+    x = rows(300)
+    found = Channels.fit(x)
+    for own in (None, np.arange(300)):
+        whole = found.apply(x, own).astype(np.float64)
+        np.testing.assert_array_equal(found.norm(x, own), np.sqrt(np.mean(whole**2, axis=(1, 2))))
+
+
 def test_it_is_restored_and_refuses_what_it_cannot_read():
     x = rows()
     channels = Channels.fit(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,17 @@ def test_broad_examples_reach_far_in_units_of_each_column_and_leave_constant_one
     assert 5 < spread[0] / spread[1] < 20
     size = np.sqrt(np.mean((found / np.maximum(x.std(axis=0), 1e-9)) ** 2, axis=1))
     assert size.min() < 0.6 and size.max() > 3
+
+
+def test_broad_examples_take_no_copy_of_all_rows():
+    x = np.random.default_rng(0).standard_normal((20_000, 400)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        broad(x, np.arange(10), np.random.default_rng(0))
+        exposed(given(x, row=np.arange(50)), x)
+        assert tracemalloc.get_traced_memory()[1] < 1.7 * x.nbytes  # of which one is every distance from the medians
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_hypersphere_pulls_sound_rows_in_and_pushes_faults_out():

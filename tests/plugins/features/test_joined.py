@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vibro.api import Context
+from vibro_plugins.features import joined
 from vibro_plugins.features.joined import Joined
 
 SETTINGS = {"of": [{"use": "cwt_image", "size": 16}, "zerone_image"], "size": 8}
@@ -36,6 +37,15 @@ def test_pictures_of_any_size_become_channels_without_the_sensors_own_profile():
     again = Joined.make(SETTINGS, Context())
     again.load_state(view.state())
     np.testing.assert_array_equal(again.transform(given), out)
+
+
+def test_a_fit_resizes_a_few_rows_at_a_time(monkeypatch):
+    whole, parts = Joined.make(SETTINGS, Context()), Joined.make(SETTINGS, Context())
+    whole.fit(inputs())
+    monkeypatch.setattr(joined, "AT_ONCE", 7)
+    parts.fit(inputs())
+    for name, array in whole.state().items():
+        np.testing.assert_allclose(parts.state()[name], array, rtol=1e-6, err_msg=name)
 
 
 def test_a_vector_is_laid_out_in_lines_and_a_sequence_is_no_picture():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vibro_plugins.stats import sensor_scale
 from vibro_plugins.stats.sensor_scale import SensorScale
 
 
@@ -37,3 +38,15 @@ def test_a_group_of_18_rows_is_none(rows):
     x, sensor = rows
     found = SensorScale.fit(x, sensor, 50.0, np.where(sensor >= 9, 0, -1))
     assert np.array_equal(found.location, SensorScale.fit(x, sensor, 50.0).location)
+
+
+def test_columns_are_measured_a_few_at_a_time(monkeypatch):
+    rng = np.random.default_rng(1)
+    x, sensor = rng.standard_normal((300, 35)) * np.exp(rng.standard_normal(35)), rng.integers(-1, 5, 300)
+    x[:, 3], x[:, 4] = 2.0, np.where(rng.random(300) < 0.9, 1.0, x[:, 4])  # no scale but the root mean square
+    whole = SensorScale.fit(x, sensor, 50.0, np.where(sensor > 2, 0, -1))
+    monkeypatch.setattr(sensor_scale, "AT_ONCE", 1)
+    parts = SensorScale.fit(x, sensor, 50.0, np.where(sensor > 2, 0, -1))
+    for name, array in whole.state().items():
+        assert np.array_equal(array, parts.state()[name]), name
+    assert not whole.kept[3] and whole.kept[4]

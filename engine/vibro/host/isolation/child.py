@@ -8,13 +8,11 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PDEATHSIG = 1  # prctl: the signal that a process gets when its parent dies
-PROGRESS_PERIOD = 0.1
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -72,7 +70,18 @@ def describe(cls: Any) -> dict[str, Any]:
     plain = {
         name: getattr(cls, name)
         for name in (
-            *("kind", "name", "deterministic", "api", "view", "item", "needs_labels", "exclusive", "cross_fit"),
+            *(
+                "kind",
+                "name",
+                "deterministic",
+                "api",
+                "view",
+                "item",
+                "takes",
+                "needs_labels",
+                "exclusive",
+                "cross_fit",
+            ),
             *("wants_disturbed", "own_held_out", "robust", "min_rows", "wants_trial", "higher_is_better"),
         )
         if hasattr(cls, name)
@@ -161,17 +170,9 @@ def facts(component: Any) -> dict[str, Any]:
 
 def context(request: dict[str, Any], send: Send) -> Any:
     """The context that the engine gave, with progress sent over."""
-    from vibro.context import Context, Disturbed
+    from vibro.context import Context, Disturbed, seldom
 
-    last = 0.0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PROGRESS_PERIOD or done >= total:
-            last = now
-            send({"progress": [int(done), int(total)]})
-
+    progress = seldom(lambda done, total: send({"progress": [int(done), int(total)]}))
     given = request["ctx"]
     disturbed = None if given["disturbed"] is None else Disturbed(**given["disturbed"])
     lock(given["disturbed"])

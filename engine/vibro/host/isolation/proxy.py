@@ -25,7 +25,17 @@ from vibro.host.isolation.limits import Limits
 from vibro.host.isolation.worker import Worker
 
 _PLAIN = (
-    *("item", "needs_labels", "wants_disturbed", "exclusive", "cross_fit", "own_held_out", "robust", "min_rows"),
+    *(
+        "item",
+        "takes",
+        "needs_labels",
+        "wants_disturbed",
+        "exclusive",
+        "cross_fit",
+        "own_held_out",
+        "robust",
+        "min_rows",
+    ),
     "wants_trial",
     "higher_is_better",
 )

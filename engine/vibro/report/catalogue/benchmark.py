@@ -151,5 +151,5 @@ BENCHMARK: Sequence[tuple[str, str]] = (
     ("{where}: the score of a normal record tells its machine (AUC {x#})", "{where}：正常记录的分数会泄露其设备（AUC {x}）"),
     ("{where}: the score tells whether a machine was seen in fitting (AUC {x#})", "{where}：分数会泄露设备是否参与拟合（AUC {x}）"),
     ("{where}: the plain RMS level alone tells the anomalous records (ROC AUC {x#})", "{where}：仅有效值电平就能分辨异常记录（ROC AUC {x}）"),
-    ("{where}: {k#} of {n#} draws hold one class only and are not counted", "{where}：{n} 次抽取中有 {k} 次只含一类，不计入"),
+    ("{where}: {k#} of {n#} draws [holds|hold] one class only and [is|are] not counted", "{where}：{n} 次抽取中有 {k} 次只含一类，不计入"),
 )  # fmt: skip
