@@ -4,9 +4,10 @@
 
 A name is a network of the ensemble ``default``, which is measured as that has it, and plainly as its class has it; ``ensembles``
 adds the ensembles ``quick`` and ``default``, ``student`` that optional member alone and beside those of ``quick``. Pools are
-those of the suite ``pools``, at most 400 records each; data lie below
-the folder VIBRO_TEST_DATA. A pool is fitted and judged in place, as a run does it, and suspicious rows are kept from the networks
-as in ``default``. Rows are kept in ``benchmarks/results/deep_pools``; one measured again replaces the old one.
+those of the suite ``pools``, at most 400 records each; data lie below the folder VIBRO_TEST_DATA. A pool is fitted and judged
+in place, as a run does it, and suspicious rows are kept from the networks as in ``default``. A network that is left untrained
+has the weights from which the trained one starts. Rows are kept in ``benchmarks/results/deep_pools``, with the epoch whose
+weights the network has where it says so; one measured again replaces the old one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +48,13 @@ def drawn(name: str, pool: str, seed: int, limit: int | None = None) -> Any:
     return draw_rows(data, entry_pool, suite, TrialKey(name, pool, "", 0, seed), entry.light)
 
 
-def variants(entry: dict[str, Any]) -> list[dict[str, Any]]:
+def variants(entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The network as ``default`` has it, untrained, and as its class has it: plain objective, own view and settings."""
     name = entry["use"]
     if name == "student":
-        return [{**entry, "id": name}, {**entry, "id": "student untrained", "steps": 0}]
+        return {name: entry, "student untrained": {**entry, "steps": 0}}
     untrained = {**entry, "epochs": 0, **({"pretrain": 0} if name == "deep_svdd" else {})}
-    return [
-        {**entry, "id": f"{name} exposure"},
-        {**untrained, "id": f"{name} untrained"},
-        {"use": name, "id": f"{name} plain"},
-    ]
+    return {f"{name} exposure": entry, f"{name} untrained": untrained, f"{name} plain": {"use": name}}
 
 
 def measured(host: Any, names: list[str], name: str, pool: str, seed: int) -> list[dict[str, Any]]:
@@ -75,18 +73,21 @@ def measured(host: Any, names: list[str], name: str, pool: str, seed: int) -> li
     wanted = [dict(e) for e in (*default["detectors"], STUDENT) if e["use"] in names]
     suspects = default.get("suspects", [])
     first = [dict(e) for e in default["detectors"] if e.get("id", e["use"]) in suspects]
-    entries = [*first, *(variant for entry in wanted for variant in variants(entry))]
     shared = {"suspects": suspects} if suspects else {}
-    plan = make_plan(host, "networks", {"detectors": entries, "fuser": {"use": "weighted_mean"}, **shared})
     copies = disturb_rows(data.batch, rows.by_id(data.batch).fit, engine.ctx.child("disturbed").seed)
     found = []
-    for ident, result in engine.fit_detectors(plan, data.batch, rows, copies=copies).results.items():
-        if ident in suspects:
-            continue
-        row = {**about, "name": ident, "status": result.status, "reason": result.reason, "seconds": result.fit_seconds}
-        if result.scores is not None:
-            row["ap"] = float(score_table(y, result.scores[None, judged])["average_precision"][0])
-        found.append(row)
+    for kind in zip_longest(*(variants(entry).items() for entry in wanted)):
+        asked = dict(filter(None, kind))
+        entries = [*first, *asked.values()]
+        plan = make_plan(host, "networks", {"detectors": entries, "fuser": {"use": "weighted_mean"}, **shared})
+        results = engine.fit_detectors(plan, data.batch, rows, copies=copies).results
+        for ident, entry in asked.items():
+            result = results[entry["use"]]
+            row = {**about, "name": ident, "status": result.status, "reason": result.reason}
+            row |= {"seconds": result.fit_seconds, "epoch": result.health.get("epoch")}
+            if result.scores is not None:
+                row["ap"] = float(score_table(y, result.scores[None, judged])["average_precision"][0])
+            found.append(row)
     quick = host.registry.ensemble("quick")
     tables = {name: host.registry.ensemble(name) for name in ("quick", "default") if "ensembles" in names}
     if "student" in names:

@@ -43,7 +43,7 @@ class Boosting(Classifier):
     view: ClassVar[dict[str, Any]] = {
         "use": "concat",
         "of": [
-            {"use": "conditioned", "of": {"use": "per_sensor", "of": "spectrum"}},
+            {"use": "with_means", "of": {"use": "conditioned", "of": {"use": "per_sensor", "of": "spectrum"}}},
             {"use": "conditioned", "of": {"use": "per_sensor", "of": "mains"}},
         ],
     }

@@ -70,3 +70,15 @@ def separation(sound: NDArray[np.float64], faulty: NDArray[np.float64]) -> float
     """ROC AUC of the scores of examples of faults (m,) against those of sound rows (n,): 0.5 learned nothing, 1 all."""
     below = np.searchsorted(np.sort(sound), faulty, side="left") + np.searchsorted(np.sort(sound), faulty, side="right")
     return float(below.mean() / (2 * len(sound))) if len(sound) and len(faulty) else 0.5
+
+
+def overlap(sound: NDArray[np.float64], faulty: NDArray[np.float64]) -> tuple[float, float]:
+    """1 - ``separation``, and its standard error (Hanley and McNeil, Radiology 1982): by it trainings with examples stop.
+
+    Of the examples no more count than there are sound rows, since those of one row are alike. NaN where a score is not finite.
+    """
+    if not (np.isfinite(sound).all() and np.isfinite(faulty).all()):
+        return np.nan, np.nan
+    area, n = separation(sound, faulty), max(len(sound), 1)
+    more = area / (2 - area) + 2 * area**2 / (1 + area) - 2 * area**2
+    return 1 - area, float(np.sqrt((area * (1 - area) + (n - 1) * more) / n**2))

@@ -17,7 +17,7 @@ from vibro import hookimpl
 from vibro.api import Detector, Exported, NotApplicableError, Params, State
 from vibro_plugins.deep.attribution import integrated_gradients, slope_of
 from vibro_plugins.deep.detector import LINES, Network, require_trainable, split
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
+from vibro_plugins.deep.diagnostics import explained, explains_enough, overlap, pca_explained, root_mean_square
 from vibro_plugins.deep.early_stopping import EarlyStopping
 from vibro_plugins.deep.exposure import LEAST_SEPARATION, exposed, margin
 from vibro_plugins.deep.graph import onnx_graph
@@ -89,7 +89,7 @@ class LstmAe(Network):
 
     exposure: the loss also grows with what the error of disturbed copies lacks of ``margin`` times that of the rows, so that
     the network learns to rebuild records and not faults; training stops when it tells held-out rows from their copies no
-    better.
+    better, and is undone where that is no better than before, beyond its standard error (``epoch`` 0 in the health).
 
     On a long vector, such as ``zerone`` in units of each sensor, a step is a band of neighbouring values; a waveform can be
     reconstructed only where its phase is fixed (heart beats, the ``cycles`` view).
@@ -126,7 +126,10 @@ class LstmAe(Network):
         with seeded(self.ctx):
             net = self._build()
             optimizer = torch.optim.Adam(net.parameters(), lr=p.lr)
+            judged = None if shown is None else shown[faults.of(holdout)]
             stopping, trimming = EarlyStopping(net, p.patience), Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept)
+            if faults:
+                stopping.start(*self._held_out_loss(net, z[holdout], judged))
             epochs = self._epochs(
                 z, p.epochs, optimizer, 1 / 30, net=net, rng=rng, stopping=stopping, trimming=trimming
             )
@@ -143,14 +146,13 @@ class LstmAe(Network):
                                 error, torch.mean((net(copies) - copies) ** 2, dim=(1, 2)), p.margin**2
                             )
                     step(optimizer, loss, clip=1.0)
-                error = self._errors(net, z[holdout])
-                apart = separation(error, self._errors(net, shown[faults.of(holdout)])) if faults else None
-                if stopping.stop(float(np.median(error)) if apart is None else 1 - apart):
+                if stopping.stop(*self._held_out_loss(net, z[holdout], judged)):
                     break
             stopping.restore()
         if faults:
-            apart = separation(self._errors(net, z[holdout]), self._errors(net, shown[faults.of(holdout)]))
-            health: Mapping[str, float] = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+            apart = 1 - self._held_out_loss(net, z[holdout], judged)[0]
+            failed = float(apart < LEAST_SEPARATION)
+            health: Mapping[str, float] = {"separation": apart, "epoch": stopping.epoch, "failed": failed}
         else:
             health = self._diagnose(net, z, rows, holdout)
         self._set_fitted(net, health, stopping.losses, holdout)
@@ -219,6 +221,15 @@ class LstmAe(Network):
 
     def _errors(self, net: AutoEncoder, z: NDArray[np.float32]) -> NDArray[np.float64]:
         return scored(net, z, partial(_rebuilt, net), lambda part: as_tensor(part, self.ctx.device))
+
+    def _held_out_loss(
+        self, net: AutoEncoder, z: NDArray[np.float32], faulty: NDArray[np.float32] | None
+    ) -> tuple[float, float]:
+        """By which training stops, and its standard error where there is one: the median error of held-out rows z, or how badly
+        they are told from examples of faults made from them.
+        """
+        error = self._errors(net, z)
+        return (float(np.median(error)), 0.0) if faulty is None else overlap(error, self._errors(net, faulty))
 
     def _diagnose(
         self, net: AutoEncoder, z: NDArray[np.float32], rows: NDArray[np.intp], holdout: NDArray[np.intp]

@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vibro import hookimpl
-from vibro.api import Exported, FeatureExtractor, NotApplicableError, NotFittedError, Params, State, ViewKey
+from vibro.api import Exported, FeatureExtractor, NotFittedError, Params, State, ViewKey
 from vibro_plugins.portable import levels
-from vibro_plugins.stats.columns import evenly_spaced
-
-SOME = 64  # records of a sensor that tell what it measures
+from vibro_plugins.stats.modes import slow_sensors
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,7 @@ class Means(FeatureExtractor):
 
     def fit(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Learns from raw (n, C, T) and sensor codes (n, 1) which sensors are slow."""
-        x, sensor = inputs["raw"], np.asarray(inputs["sensor"]).reshape(-1)
-        order = np.argsort(sensor, kind="stable")
-        of_sensor = np.split(order, np.flatnonzero(np.diff(sensor[order])) + 1)
-        some = [rows[evenly_spaced(len(rows), SOME)] for rows in of_sensor]
-        slow = [int(sensor[rows[0]]) for rows in some if _movement(x[rows]) >= self.params.least]
-        if not slow:
-            raise NotApplicableError(
-                "no sensor measures a slow quantity, whose mean moves much more than the samples of a record"
-            )
-        self._slow = np.array(slow)
+        self._slow = slow_sensors(inputs["raw"], np.asarray(inputs["sensor"]).reshape(-1), self.params.least)
 
     def transform(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """raw (n, C, T) and (n, 1) -> (n, 2 C): the means, then the logarithms."""
@@ -81,13 +70,6 @@ class Means(FeatureExtractor):
     def load_state(self, state: State) -> None:
         """Restores what ``state`` gave."""
         self._slow = state["slow"]
-
-
-def _movement(x: NDArray[Any]) -> float:
-    """How much the mean of a channel moves over the records (n, C, T) of a sensor, in units of how samples do within them."""
-    values, channels = levels.moments(x), x.shape[1]
-    low, high = np.quantile(values[:, :channels], [0.25, 0.75], axis=0)
-    return float(((high - low) / 1.349 / 10.0 ** np.median(values[:, channels:], axis=0)).max())
 
 
 @hookimpl

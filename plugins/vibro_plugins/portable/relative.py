@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vibro.portable.covariates import or_pool, residual
+from vibro_plugins.portable.levels import means
 from vibro_plugins.portable.rows import Arrays, Floats, codes_of, flat, nearest, place_of
 
 HUBER = 1.5
@@ -62,6 +63,26 @@ def modes(arrays: Arrays, x: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.f
         scatter = 1.4826 * np.median(np.abs(found - centre[:, None]), axis=1)
         out[mine] = (asked - centre) / np.maximum(scatter, usual)
     return np.clip(out, -arrays["clip"], arrays["clip"]).astype(np.float32)
+
+
+def with_means(arrays: Arrays, x: NDArray[Any], raw: NDArray[Any], sensor: NDArray[Any]) -> NDArray[np.float32]:
+    """A view in which the records of slow sensors show what ``modes`` leaves of their means; the view itself where none is."""
+    if "slow" not in arrays:
+        return np.asarray(x, np.float32)
+    learned = {name.removeprefix("modes."): a for name, a in arrays.items() if name.startswith("modes.")}
+    return in_place_of(x, modes(learned, means(arrays, raw, sensor), sensor))
+
+
+def in_place_of(x: NDArray[Any], left: NDArray[Any]) -> NDArray[np.float32]:
+    """A view (n, *item), its rows replaced by residuals of means, then of spreads (n, 2 C), where these are not NaN.
+
+    Mean and spread of a channel, one channel after another, each over an equal stretch of the row's values.
+    """
+    out, rows = np.array(x, np.float32), np.isfinite(left).all(axis=1)
+    values, channels = int(np.prod(x.shape[1:])), left.shape[1] // 2
+    stretch = np.arange(values) * left.shape[1] // values
+    out[rows] = left[rows][:, stretch // 2 + channels * (stretch % 2)].reshape(-1, *x.shape[1:])
+    return out
 
 
 def concat(arrays: Arrays, *views: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vibro_plugins.deep.diagnostics import effective_rank, explains_enough, pca_explained
+from vibro_plugins.deep.diagnostics import effective_rank, explains_enough, overlap, pca_explained
 
 
 def test_enough_is_measured_against_principal_axes():
@@ -30,3 +30,13 @@ def test_effective_rank():
     assert effective_rank(np.outer(rng.standard_normal(50), np.ones(6))) == pytest.approx(1, abs=1e-6)
     assert effective_rank(np.ones((50, 6))) == 0
     assert effective_rank(np.full((50, 6), np.nan)) == 0
+
+
+def test_the_standard_error_of_an_overlap_is_how_much_it_scatters():
+    rng = np.random.default_rng(0)
+    drawn = [overlap(rng.standard_normal(30), 1 + rng.standard_normal(30)) for _ in range(2000)]
+    found, error = np.array(drawn).T
+    assert found.mean() == pytest.approx(0.24, abs=0.01)
+    assert error.mean() == pytest.approx(found.std(), rel=0.1)
+    assert overlap(np.zeros(9), np.ones(40)) == (0.0, 0.0)
+    assert np.isnan(overlap(np.zeros(9), np.full(9, np.nan))).all()

@@ -196,3 +196,19 @@ def test_forty_records_are_enough_for_deep_svdd():
     detector = DeepSvdd(settings.params, Context())
     detector.load_state(result.state)
     assert np.mean(detector.score(odd)[:, None] > detector.score(vectors(40, 4))) > 0.8
+
+
+def test_heads_are_networks_of_their_own_and_scatter_less_than_one():
+    x, asked = vectors(120, 0), vectors(40, 1, odd=1.0)
+
+    def scatter(heads):
+        """How much the ranking of records differs between seeds."""
+        scores = []
+        for seed in range(4):
+            made = exposed("deep_svdd", x, replace(with_copies(x), seed=seed), epochs=0, heads=heads)
+            codes = made._codes(made._net, asked).reshape(len(asked), heads, -1)
+            np.testing.assert_allclose(made.score(asked) ** 2, np.sum(codes**2, axis=(1, 2)), rtol=1e-4)
+            scores.append(np.log(made.score(asked)))
+        return (np.array(scores) - np.mean(scores, axis=1, keepdims=True)).std(axis=0).mean()
+
+    assert scatter(8) < 0.7 * scatter(1)

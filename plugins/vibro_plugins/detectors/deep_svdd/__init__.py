@@ -31,7 +31,9 @@ class DeepSvdd(OneClass, Exposed):
 
     exposure (hypersphere classification, Ruff et al., arXiv 2006.00339): mean h(d) over the rows, minus mean log(1 - exp(-h(d)))
     over disturbed copies of them and broad examples, with h(d) = sqrt(d^2 + 1) - 1. It cannot collapse, so that it needs no
-    auto-encoder before it.
+    auto-encoder before it. A training that tells held-out rows from their copies no better than before, beyond its standard
+    error, is undone: the first weights are kept (``epoch`` 0 in the health). ``heads`` small networks side by side depend less
+    on the weights that they start from than one.
     """
 
     name = "deep_svdd"

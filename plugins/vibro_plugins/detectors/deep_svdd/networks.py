@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,18 +28,22 @@ class Encoder(nn.Module):
 
 
 class Dense(nn.Module):
-    """Vector in three channels to code: two hidden layers, without biases."""
+    """Vector in three channels to code: two hidden layers, without biases; ``heads`` such networks side by side."""
 
     def __init__(self, values: int, p: DeepSvddParams) -> None:
         super().__init__()
-        self.first = nn.Linear(3 * values, 8 * p.width, bias=False)
-        self.second = nn.Linear(8 * p.width, 4 * p.width, bias=False)
-        self.out = nn.Linear(4 * p.width, p.code, bias=False)
+        wide = (3 * values, 8 * p.width, 4 * p.width, p.code)
+        self.heads = nn.ModuleList(
+            nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(wide)) for _ in range(p.heads)
+        )
         start(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, values) -> (b, code)."""
-        return self.out(F.leaky_relu(self.second(F.leaky_relu(self.first(x.flatten(1)), 0.1)), 0.1))
+        """(b, 3, values) -> (b, heads * code)."""
+        codes = []
+        for first, second, out in self.heads:
+            codes.append(out(F.leaky_relu(second(F.leaky_relu(first(x.flatten(1)), 0.1)), 0.1)))
+        return torch.cat(codes, dim=1)
 
 
 class Decoder(nn.Module):

@@ -20,6 +20,7 @@ class DeepSvddParams(Params):
     ``backbone``: of images: small for a CPU, resnet18 for a GPU
     ``width``: channels of the first stage of the small backbone; a vector's network has 8 times as many units
     ``code``: dimensions of the code; 128 as in the paper
+    ``heads``: networks side by side for a vector, each trained by itself; the score is the root mean square of their distances
     ``pretrain``: epochs of the auto-encoder that initialises the network, so that the first codes tell records apart
     ``epochs``: epochs at most; few, since codes contracted too far no longer tell records apart
     ``batch``: rows of a step at most; fewer rows are taken in smaller steps
@@ -34,6 +35,7 @@ class DeepSvddParams(Params):
     backbone: Literal["small", "resnet18"] = "small"
     width: Annotated[int, Field(ge=2, le=128)] = 16
     code: Annotated[int, Field(ge=2, le=4096)] = 128
+    heads: Annotated[int, Field(ge=1, le=64)] = 1
     pretrain: Annotated[int, Field(ge=0, le=1000)] = 2
     epochs: Annotated[int, Field(ge=0, le=1000)] = 8
     batch: Annotated[int, Field(ge=2, le=4096)] = 64

@@ -25,7 +25,7 @@ class Sphere(Network):
     """A network and a centre of its codes; the distance from it is the score. A subclass trains them."""
 
     _pixels: Pixels | Channels
-    _centre: NDArray[np.float32]  # (code,)
+    _centre: NDArray[np.float32]  # (code,), of every head
     _radius: float
 
     def score(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -49,6 +49,11 @@ class Sphere(Network):
     def _away(self, rows: Tensor) -> Tensor:
         """Distances of what the network reads from the centre."""
         return torch.linalg.vector_norm(self._net(rows) - as_tensor(self._centre, self.ctx.device), dim=1)
+
+    @property
+    def _heads(self) -> int:
+        """Networks side by side: of images one."""
+        return self.params.heads if isinstance(self._pixels, Channels) else 1
 
     def _build(self) -> nn.Module:
         if isinstance(self._pixels, Channels):

@@ -28,7 +28,8 @@ class TadGan(Adversarial):
     that it has no ties.
 
     exposure: disturbed copies of records are false windows for Cx, as many as generated ones, and the loss of E and G grows with
-    what their error lacks of ``margin`` times that of the rows.
+    what their error lacks of ``margin`` times that of the rows. A training that tells held-out rows from their copies no better
+    than before, beyond its standard error, is undone: the first networks are kept (``epoch`` 0 in the health).
 
     Values are centred one by one and share one scale per channel. A tenth of the windows is held out: training stops when
     their median error no longer falls, and the best networks are kept. For views whose phase or order is fixed: a vector

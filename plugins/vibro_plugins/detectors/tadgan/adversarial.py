@@ -51,17 +51,17 @@ class Adversarial(Diagnosis):
         holdout, rows = (windows_of(part, count) for part in split(len(x), self.ctx, rng))
         with seeded(self.ctx):
             net = self._build()
-            losses = self._train(net, windows, rows, holdout, size, rng, faults)
+            stopping = self._train(net, windows, rows, holdout, size, rng, faults)
         error, value = self._errors(net, windows), self._values(net, windows)
         middle, deviation = _middle_half(value)
         distance = np.abs(value - middle) / deviation
         self._reference = np.array([*median_and_mad(error), middle, deviation, *median_and_mad(distance)])
         if faults:
-            apart = self._separation(net, windows, holdout, faults)
-            health = {"separation": apart, "failed": float(apart < LEAST_SEPARATION)}
+            apart = 1 - self._overlap(net, windows, holdout, faults)[0]
+            health = {"separation": apart, "epoch": stopping.epoch, "failed": float(apart < LEAST_SEPARATION)}
         else:
             health = self._diagnose(net, windows, rows, holdout, value)
-        self._set_fitted(net, health, losses, np.unique(holdout // count))
+        self._set_fitted(net, health, stopping.losses, np.unique(holdout // count))
 
     def _train(
         self,
@@ -72,8 +72,8 @@ class Adversarial(Diagnosis):
         size: int,
         rng: np.random.Generator,
         faults: Examples | None,
-    ) -> list[float]:
-        """Adversarial training; ``faults``: examples of faulty windows. The losses after each epoch."""
+    ) -> EarlyStopping:
+        """Adversarial training; ``faults``: examples of faulty windows. The losses after each epoch, and which was kept."""
         p = self.params
         makers = torch.optim.Adam([*net["encode"].parameters(), *net["generate"].parameters()], p.lr, BETAS)
         critics = torch.optim.Adam([*net["signals"].parameters(), *net["latents"].parameters()], p.lr, BETAS)
@@ -84,6 +84,8 @@ class Adversarial(Diagnosis):
             Trimming(rows, p.trim, WARM_UP, TRIM_EVERY, kept),
             BatchSampler(size, rng),
         )
+        if faults:
+            stopping.start(*self._overlap(net, windows, holdout, faults))
         checkpointed = {"net": net, "critics": critics, "rng": rng}
         checkpointed |= {"stopping": stopping, "trimming": trimming, "sampler": sampler}
         for epoch in self._epochs(windows, p.epochs, makers, None, **checkpointed):
@@ -95,11 +97,14 @@ class Adversarial(Diagnosis):
                 self._critic_step(net, critics, batch, shown)
                 if (turn + 1) % p.critic_steps == 0:
                     self._maker_step(net, makers, batch, shown)
-            apart = self._separation(net, windows, holdout, faults) if faults else None
-            if stopping.stop(float(np.median(self._errors(net, windows, holdout))) if apart is None else 1 - apart):
+            if faults:
+                over = stopping.stop(*self._overlap(net, windows, holdout, faults))
+            else:
+                over = stopping.stop(float(np.median(self._errors(net, windows, holdout))))
+            if over:
                 break
         stopping.restore()
-        return stopping.losses
+        return stopping
 
     def _critic_step(
         self, net: nn.ModuleDict, optimizer: torch.optim.Optimizer, x: Tensor, shown: Tensor | None

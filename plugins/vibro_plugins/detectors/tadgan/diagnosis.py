@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vibro_plugins.deep.diagnostics import explained, explains_enough, pca_explained, root_mean_square, separation
+from vibro_plugins.deep.diagnostics import explained, explains_enough, overlap, pca_explained, root_mean_square
 from vibro_plugins.deep.exposure import Examples
 from vibro_plugins.deep.training import exact, scored
 from vibro_plugins.detectors.tadgan.networks import penalty
@@ -20,12 +20,11 @@ SLOPES = (0.2, 5.0)  # bounds of the critic's gradient length for a sound fit; t
 class Diagnosis(Reconstruction):
     """Whether error and critic of ``TadGan`` learned something of the rows."""
 
-    def _separation(
+    def _overlap(
         self, net: nn.ModuleDict, windows: NDArray[np.float32], holdout: NDArray[np.intp], faults: Examples
-    ) -> float:
-        """How well the error tells held-out windows from examples of faults made from them."""
-        error = self._errors(net, faults.x, faults.of(holdout))
-        return separation(self._errors(net, windows, holdout), error) if np.isfinite(error).all() else np.nan
+    ) -> tuple[float, float]:
+        """How badly the error tells held-out windows from examples of faults made from them, and the standard error of that."""
+        return overlap(self._errors(net, windows, holdout), self._errors(net, faults.x, faults.of(holdout)))
 
     def _diagnose(
         self,
