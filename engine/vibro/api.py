@@ -271,7 +271,8 @@ class Detector(Component):
     def health(self) -> Mapping[str, float]:
         """Optional named numbers about the fit; ``{"failed": 1.0}`` takes the detector out of the fusion.
 
-        ``rows_used`` says how many of its rows it learned from, where not all; a run tells so.
+        ``rows_used`` says how many of its rows it learned from, where not all; ``epoch`` after which epoch of its training it
+        has its weights, 0: it kept those that it began with. A run tells of both.
         """
         return {}
 

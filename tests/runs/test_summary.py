@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from vibro.core.fitted import FitReport
+from vibro.core.task import DetectorResult
 from vibro.runs.counts import realised
+from vibro.runs.fit import undone
 from vibro.scoring.thresholds import Cuts
 from vibro.scoring.verdict import INVALID
 
@@ -17,3 +20,13 @@ def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
     verdict = SimpleNamespace(score=score, persistent=score, level=np.append(np.zeros(100), [INVALID, 0]))
     shares = realised(verdict, Cuts(89.5, 97.5, np.zeros(1)))
     assert shares == {"attention": 0.1, "alarm": 0.02}  # of valid records with a score, whatever the budget
+
+
+def test_networks_whose_training_was_undone_are_named_once():
+    """Those that are not used are told of elsewhere."""
+    kept = [DetectorResult(name, health={"epoch": 0.0}) for name in ("tadgan", "lstm_ae")]
+    others = [DetectorResult("deep_svdd", health={"epoch": 3.0}), DetectorResult("knn")]
+    lost = DetectorResult("contrastive", "excluded", "health check failed", health={"epoch": 0.0, "failed": 1.0})
+    said = undone(FitReport((*kept, *others, lost), (), {}, {}))
+    assert said == ["training told held-out records from disturbed copies no better, and was undone: tadgan, lstm_ae"]
+    assert undone(FitReport((*others, lost), (), {}, {})) == []

@@ -232,6 +232,10 @@ _KNOW: Pairs = (
         "只用部分训练行（共 {n} 行，均匀抽取）学习的检测器：{names}",
     ),
     (
+        "training told held-out records from disturbed copies no better, and was undone: {names}",
+        "训练未能更好地区分留出记录与受扰副本，已撤销：{names}",
+    ),
+    (
         "{n#} groups of sensors with like spectra were found, those of {names}: sensors with few records borrow from their"
         " group; a column group of --sensors overrules this",
         "发现 {n} 组频谱相近的传感器，分别以 {names} 为代表：记录少的传感器参照本组；--sensors 表的 group 列优先于此",

@@ -95,7 +95,7 @@ def run_ensemble(
                 f"detector {failed[0].id} failed in {failed[0].phase}: {failed[0].reason}",
                 hint="--allow-missing goes on without it as long as the quorum holds",
             )
-        got = replace(got, warnings=(*got.warnings, *some_rows(report)))
+        got = replace(got, warnings=(*got.warnings, *some_rows(report), *undone(report)))
         stopped_on = {r.id: batch.ids[list(r.stopped_on)].tolist() for r in report.results if r.stopped_on}
         work.parts["rows"] = {**report.rows, "stopped_on": stopped_on}
         if y is not None:
@@ -126,6 +126,13 @@ def some_rows(report: FitReport) -> list[str]:
     told = _listed([f"{ident} {rows}" for ident, rows in used.items()], most=len(used))
     rows = report.rows["fit"]
     return [f"detectors that learned from some of the {rows} fit rows, evenly spread: {told}"] if used else []
+
+
+def undone(report: FitReport) -> list[str]:
+    """A sentence on networks whose training was of no use, so that they score with the weights that they began with."""
+    names = [r.id for r in report.results if r.status == "ok" and r.health.get("epoch") == 0]
+    told = _listed(names, most=len(names))
+    return [f"training told held-out records from disturbed copies no better, and was undone: {told}"] if names else []
 
 
 def contaminated(batch: SignalBatch, rows: Rows, verdict: Verdict, fitted: FittedEnsemble) -> list[str]:
