@@ -368,10 +368,7 @@ class Reader(Component):
 
     @abstractmethod
     def read(self, path: Path) -> Iterator[Record | Rejected]:
-        """Every item of the file, in order.
-
-        Others may be read before an item is used, so its samples share no buffer with theirs.
-        """
+        """Every item of the file, in order."""
 
     def notes(self) -> Sequence[str]:
         """Sentences about the file read last that belong to the warnings: a byte-order mark, times without a zone."""

@@ -12,7 +12,6 @@ from vibro.api import Component, Reader
 from vibro.data import Record, Rejected
 from vibro.errors import PluginError, VibroError
 from vibro.events import Event, TaskFinished, TaskProgress, TaskStarted
-from vibro.ingest.beside import beside, worth_a_thread
 from vibro.ingest.contract import checked
 from vibro.ingest.files import Found, Listing, natural
 from vibro.ingest.index import IndexBuilder
@@ -200,9 +199,7 @@ class Intake:
             keep(memory, self.cache, key, self.samples.since(first), notes)
         return sha256, size, notes
 
-    def _read(self, found: Found, items: Iterator[Record | Rejected]) -> None:
-        if worth_a_thread(found):
-            items = beside(items)
+    def _read(self, found: Found, items: Iterable[Record | Rejected]) -> None:
         sound = checked(self._telling(found, items), found.reader, found.source)
         self._keep(found, self.shaper.shape(sound, found.source))
 
