@@ -24,8 +24,9 @@ def test_trap_23_shares_above_the_cuts_are_counted_and_not_claimed():
 
 def test_networks_whose_training_was_undone_are_named_once():
     """Those that are not used are told of elsewhere."""
-    kept = [DetectorResult(name, health={"epoch": 0.0}) for name in ("tadgan", "lstm_ae")]
+    kept = [DetectorResult(name, health={"epoch": 0.0}, loss=(0.4,)) for name in ("tadgan", "lstm_ae")]
     others = [DetectorResult("deep_svdd", health={"epoch": 3.0}), DetectorResult("knn")]
+    others.append(DetectorResult("untrained", health={"epoch": 0.0}))  # as epochs = 0 asks for
     lost = DetectorResult("contrastive", "excluded", "health check failed", health={"epoch": 0.0, "failed": 1.0})
     said = undone(FitReport((*kept, *others, lost), (), {}, {}))
     assert said == ["training told held-out records from disturbed copies no better, and was undone: tadgan, lstm_ae"]

@@ -66,8 +66,10 @@ def fit_task(task: FitTask) -> DetectorResult:
         held_out = np.full(len(given), np.nan)
         held_out[given] = reference
         _mostly_finite(scores[has_view(x)], task.id)
-        some = {"rows_used": MOST_ROWS} if trusted.sum() > MOST_ROWS else {}
-        health = {key: float(value) for key, value in (some | dict(final.health())).items()}
+        learned = trusted if task.cls.own_held_out or task.cross_fit or len(folds) == 1 else trusted & (task.fold > 0)
+        some = _some(task, learned)
+        used = {"rows_used": some.sum()} if some.sum() < learned.sum() else {}
+        health = {key: float(value) for key, value in (used | dict(final.health())).items()}
         state = final.state()
         holdout_state = holdout_state or state
     except NotApplicableError as error:
@@ -83,7 +85,7 @@ def fit_task(task: FitTask) -> DetectorResult:
         shown = ", ".join(f"{key} = {value:.3g}" for key, value in health.items() if key != "failed")
         status, reason = "excluded", f"health check failed: {shown}"
     end = time.perf_counter()
-    loss, stopped_on = _course(final, task)
+    loss, stopped_on = _course(final, task.rows[some])
     return DetectorResult(
         task.id,
         status,
@@ -121,12 +123,13 @@ def has_view(x: NDArray[Any], rows: NDArray[np.intp] | None = None) -> NDArray[n
 
 
 def _only(task: FitTask, given: NDArray[np.bool_]) -> FitTask:
-    """The task without the fit rows whose view could not be made."""
+    """The task without the fit rows whose view could not be made; the copies of such a row come from -1, no row."""
     if given.all():
         return task
     group = None if task.group is None else task.group[given]
     trusted = None if task.trusted is None else task.trusted[given]
-    return replace(task, rows=task.rows[given], fold=task.fold[given], group=group, trusted=trusted)
+    copy_of = None if task.copy_of is None else np.where(given, np.cumsum(given) - 1, -1)[task.copy_of]
+    return replace(task, rows=task.rows[given], fold=task.fold[given], group=group, trusted=trusted, copy_of=copy_of)
 
 
 def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str) -> Detector:
@@ -142,25 +145,26 @@ def _fitted(task: FitTask, x: NDArray[Any], chosen: NDArray[np.bool_], name: str
 
 
 def _some(task: FitTask, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The chosen fit rows, or of more than ``MOST_ROWS`` those that copies were made from and others evenly spaced."""
+    """The chosen fit rows, or of more than ``MOST_ROWS`` some: those that copies were made from, those labelled as faulty, which
+    are few, and others evenly spaced.
+    """
     if chosen.sum() <= MOST_ROWS:
         return chosen
-    some = np.zeros_like(chosen)
+    first = np.zeros_like(chosen) if task.y is None else chosen & (task.y[task.rows] > 0)
     if task.copy_of is not None:
-        some[task.copy_of] = chosen[task.copy_of]
-    some[evenly_spaced(np.flatnonzero(chosen & ~some), max(0, MOST_ROWS - int(some.sum())))] = True
+        sources = task.copy_of[task.copy_of >= 0]
+        first[sources] = chosen[sources]
+    some = np.zeros_like(chosen)
+    for part in (first, chosen & ~first):
+        some[evenly_spaced(np.flatnonzero(part), MOST_ROWS - int(some.sum()))] = True
     return some
 
 
-def _course(final: Detector, task: FitTask) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """The losses of the final training, and the rows of the batch that they were taken from."""
+def _course(final: Detector, rows: NDArray[np.intp]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The losses of the final training on these rows, and which of them they were taken from."""
     course = final.training()
     if course is None:
         return (), ()
-    learned = np.ones(len(task.rows), np.bool_) if task.trusted is None else task.trusted
-    if not task.cross_fit and task.fold.any():
-        learned = learned & (task.fold > 0)
-    rows = task.rows[_some(task, learned)]
     return tuple(map(float, course.loss)), tuple(map(int, rows[course.held_out]))
 
 
@@ -168,10 +172,11 @@ def _disturbed(task: FitTask, chosen: NDArray[np.bool_]) -> Disturbed | None:
     """The disturbed copies of the chosen rows, which alone may be learned from."""
     if task.copies is None or task.copy_of is None:
         return None
-    mine = chosen[task.copy_of]
+    x = task.copies.open()
+    mine = (task.copy_of >= 0) & chosen[task.copy_of] & has_view(x)
     if not mine.any():
         return None
-    x = task.copies.open()[mine]
+    x = x[mine]
     x.flags.writeable = False
     return Disturbed(x, (np.cumsum(chosen) - 1)[task.copy_of[mine]])
 

@@ -130,7 +130,7 @@ def some_rows(report: FitReport) -> list[str]:
 
 def undone(report: FitReport) -> list[str]:
     """A sentence on networks whose training was of no use, so that they score with the weights that they began with."""
-    names = [r.id for r in report.results if r.status == "ok" and r.health.get("epoch") == 0]
+    names = [r.id for r in report.results if r.status == "ok" and r.loss and r.health.get("epoch") == 0]
     told = _listed(names, most=len(names))
     return [f"training told held-out records from disturbed copies no better, and was undone: {told}"] if names else []
 
