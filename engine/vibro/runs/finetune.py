@@ -26,6 +26,7 @@ from vibro.scoring.holdout import Groups, class_table, confusion, macro_f1, make
 from vibro.scoring.verdict import ALARM, ATTENTION, NORMAL
 from vibro.store import bundle
 from vibro.store.bundle import BundleParts
+from vibro.words import counted
 
 CLASSIFIER = "logistic"
 
@@ -225,8 +226,8 @@ def _told(
     pseudo = ~truth.real & (truth.weight > 0)
     lost = np.sum(~lessons[0].judged.counted & (truth.y[truth.real] >= 0))
     alone = (
-        f"figures of classes lack {lost} labels: no label of their class is left to learn from where their machine, recording"
-        " or time is held out"
+        f"figures of classes lack {counted(lost, 'label', 'labels')}: no label of their class is left to learn from where their"
+        " machine, recording or time is held out"
     )
     return {
         "kept": decision.decides,

@@ -23,7 +23,11 @@ class EarlyStopping:
         self.weights = arrays(module)
 
     def start(self, loss: float, error: float) -> None:
-        """The loss of the weights before training, and its standard error; untold, the first evaluation is always kept."""
+        """The loss of the weights before training, and its standard error; untold, the first evaluation is always kept.
+
+        NotApplicableError if the loss is not finite.
+        """
+        _finite(loss)
         self.best, self.error = loss, error
 
     @property
@@ -36,8 +40,7 @@ class EarlyStopping:
 
         NotApplicableError if the loss is not finite.
         """
-        if not np.isfinite(loss):
-            raise NotApplicableError("training diverged: its loss is no finite number")
+        _finite(loss)
         self.losses.append(loss)
         if loss < min(self.best * 0.999, self.best - self.error):
             self.best, self.error, self.waited, self.weights = loss, error, 0, arrays(self.module)
@@ -59,3 +62,8 @@ class EarlyStopping:
         self.best, self.error, self.waited = float(state["best"]), float(state["error"]), int(state["waited"])
         self.losses = state["losses"].tolist()
         self.weights = {name: state[name] for name in self.weights}
+
+
+def _finite(loss: float) -> None:
+    if not np.isfinite(loss):
+        raise NotApplicableError("training diverged: its loss is no finite number")

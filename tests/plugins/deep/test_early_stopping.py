@@ -15,6 +15,8 @@ def test_a_loss_that_is_no_number_ends_a_training():
     assert not stopping.stop(1.0)
     with pytest.raises(NotApplicableError, match="diverged"):
         stopping.stop(np.nan)
+    with pytest.raises(NotApplicableError, match="diverged"):
+        stopping.start(np.nan, np.nan)  # else no later loss would be lower
 
 
 def test_early_stopping_keeps_the_best_weights():

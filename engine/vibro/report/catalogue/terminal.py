@@ -172,7 +172,7 @@ TERMINAL: Sequence[tuple[str, str]] = (
     ("macro F1 {x}; always saying normal has {y}", "宏 F1 为 {x}；一律判为正常时为 {y}"),
     ("its answers on held-out labels have macro F1 {x}, always saying normal has {y}",
      "其回答在留出的标签上宏 F1 为 {x}，一律判为正常时为 {y}"),
-    ("figures of classes lack {n} labels: no label of their class is left to learn from where their machine, recording or time is"
+    ("figures of classes lack {n} [label|labels]: no label of their class is left to learn from where their machine, recording or time is"
      " held out",
      "各类别的指标不含 {n} 个标签：留出其机器、录音或时段后，没有同类标签可供学习"),
     ("all labels of {names} lie in one stretch of one recording: they cannot be held out",

@@ -20,7 +20,7 @@ class DeepSvddParams(Params):
     ``backbone``: of images: small for a CPU, resnet18 for a GPU
     ``width``: channels of the first stage of the small backbone; a vector's network has 8 times as many units
     ``code``: dimensions of the code; 128 as in the paper
-    ``heads``: networks side by side for a vector, each trained by itself; the score is the root mean square of their distances
+    ``heads``: networks side by side for a vector, each trained by itself; the score is the length of all codes together
     ``pretrain``: epochs of the auto-encoder that initialises the network, so that the first codes tell records apart
     ``epochs``: epochs at most; few, since codes contracted too far no longer tell records apart
     ``batch``: rows of a step at most; fewer rows are taken in smaller steps
