@@ -224,7 +224,7 @@ def _told(
         return {"mean": float(values.mean()), "sd": float(values.std(ddof=1))}
 
     pseudo = ~truth.real & (truth.weight > 0)
-    lost = np.sum(~lessons[0].judged.counted & (truth.y[truth.real] >= 0))
+    lost = int(np.sum(~lessons[0].judged.counted & (truth.y[truth.real] >= 0)))
     alone = (
         f"figures of classes lack {counted(lost, 'label', 'labels')}: no label of their class is left to learn from where their"
         " machine, recording or time is held out"
