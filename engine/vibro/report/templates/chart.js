@@ -303,18 +303,17 @@ const Charts = (() => {
       }
     }
 
-    /* Lines that are pointed out, with their names where there is room. */
+    /* Lines that are pointed out, the first of them first, with their names where there is room. */
     flags(svg, a, b) {
-      const { spec, box } = this;
-      let free = -Infinity;
-      for (const flag of [...(spec.flags ?? [])].sort((p, q) => p.u - q.u)) {
+      const { spec, box } = this, taken = [];
+      for (const flag of spec.flags ?? []) {
         if (flag.u < a || flag.u > b) continue;
         const x = this.at(flag.u);
         svg.append(el("line", { x1: x, x2: x, y1: box.top, y2: box.base, class: "flag" }));
-        const wide = 7 * flag.text.length, end = x + wide > box.right;
-        if ((end ? x - wide : x) < free) continue;
+        const wide = 8 * flag.text.length, end = x + wide > box.right, from = end ? x - wide : x;
+        if (taken.some((other) => from < other.to + 8 && other.from < from + wide + 8)) continue;
         svg.append(el("text", { x: end ? x - 4 : x + 4, y: box.top + 10, class: `flag-label${end ? " end" : ""}` }, flag.text));
-        free = (end ? x : x + wide) + 8;
+        taken.push({ from, to: from + wide });
       }
     }
 
