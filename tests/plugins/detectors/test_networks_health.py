@@ -110,7 +110,7 @@ def shaken(optimizer, loss):
 
 
 def best_never_kept(monkeypatch, name):
-    monkeypatch.setattr(module_of(name).EarlyStopping, "stop", lambda self, loss: False)
+    monkeypatch.setattr(module_of(name).EarlyStopping, "stop", lambda self, loss, error=0.0: False)
 
 
 def one_row(monkeypatch, name):
