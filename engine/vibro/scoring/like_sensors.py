@@ -18,7 +18,9 @@ Floats = NDArray[np.float64]
 
 
 def find_groups(levels: Floats, machine: NDArray[np.signedinteger[Any]]) -> NDArray[np.int32] | None:
-    """Group (S,) of each sensor, -1 = none, by ``levels`` (S, k) of its bands and its machine (S,); None without clear groups.
+    """Group (S,) of each sensor, -1 = none, by ``levels`` (S, k) of its bands, logarithms of their power, and its machine (S,).
+
+    None without clear groups.
 
     The sensors are parted into two to ``PARTS`` by Ward's method (J. Am. Stat. Assoc. 58, 1963). Groups are the parts of
     ``LEAST`` machines or more, of the division with most such parts in which they hold ``COVERED`` of the sensors and any
